@@ -1,0 +1,86 @@
+"""The backends, and the only door to them: `load(name)`.
+
+A backend is a folder here with an `adapter.py` and its pinned requirements. The adapter holds the few
+things Keras has no word for, and is the only module that imports its framework. This folder itself must
+never be on `sys.path`: its `jax/` would shadow the framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/adapter.py")))
+
+
+class DeviceError(Exception):
+    """The device asked for can't be had from this framework on this machine."""
+
+
+class Unsupported(Exception):
+    """The hardware lacks what was asked for, so that the cell is skipped and never run as something else."""
+
+
+def check_precision(device: str, precision: str) -> None:
+    """Raise Unsupported where no framework could give `precision` on `device`."""
+    if precision == "tf32" and device == "cpu":
+        raise Unsupported("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
+
+
+class Backend(Protocol):
+    """What an adapter offers. Tensors are the framework's own; `model` is a compiled keras.Model."""
+
+    name: str
+
+    def configure(self, device: str, precision: str) -> None:
+        """Set device, precision, memory growth and caches; called once, before Keras is imported.
+
+        Raises DeviceError where `device` (`cpu` or `gpu`) can't be had, Unsupported where the hardware lacks
+        `precision`.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """The device in use, the precision flags in force and the compilation cache, as JSON values."""
+
+    def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        """`batches` as the input of `model.fit` that this framework's users would choose.
+
+        `batches` yields ([B, H, W, 3] uint8, [B, 2] float32) without end, every batch of one shape.
+        """
+
+    def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
+        """`arrays` as tensors on the device, transfer finished."""
+
+    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
+        """Run `count` training steps on one device batch by the function `fit` compiled; not synchronised.
+
+        Returns something `sync` can wait for.
+        """
+
+    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
+        """The outputs [B, 2] of inference for each device batch, by one compiled function; not synchronised."""
+
+    def sync(self, value: Any) -> None:
+        """Return once `value`, and so every step before it, is computed."""
+
+    def peak_memory_bytes(self) -> int | None:
+        """Peak of the framework's device allocator, or None on a CPU, where the process tells."""
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether `error` is this framework's way to say that memory ran out."""
+
+
+def load(name: str) -> Backend:
+    """The adapter of the backend of that name; imports its framework."""
+    adapter: Backend = importlib.import_module(f"backends.{name}.adapter").Adapter()
+    return adapter
+
+
+def is_installed(name: str) -> bool:
+    """Whether the framework of that name can be imported here, without importing it."""
+    return importlib.util.find_spec(name) is not None

@@ -1,0 +1,86 @@
+"""What Keras has no word for, on TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from backends import DeviceError, check_precision
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+import tensorflow as tf  # noqa: E402
+
+# Batches made ahead of the step, besides those the feed itself keeps ready.
+_PREFETCHED_BATCHES = 2
+
+
+class Adapter:
+    name = "tensorflow"
+
+    def configure(self, device: str, precision: str) -> None:
+        check_precision(device, precision)
+        gpus = tf.config.list_physical_devices("GPU")
+        if device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+        elif not gpus:
+            raise DeviceError("TensorFlow finds no GPU: tensorflow-cpu is installed, or its CUDA libraries are missing")
+        for gpu in gpus if device == "gpu" else []:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+
+    def describe(self) -> dict[str, Any]:
+        gpu = self._gpu()
+        name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) if gpu else "cpu"
+        return {
+            "device": name,
+            "platform": "gpu" if gpu else "cpu",
+            "precision_flags": {"tensor_float_32_execution": tf.config.experimental.tensor_float_32_execution_enabled()},
+            "compilation_cache": "off",
+        }
+
+    def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        source = iter(batches)
+        first = next(source)
+
+        def generate() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+            yield first
+            yield from source
+
+        # A signature of full shapes, the one `train_steps` feeds too: both share one traced function.
+        signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
+        return self._to_device(tf.data.Dataset.from_generator(generate, output_signature=signature))
+
+    def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
+        return tuple(tf.convert_to_tensor(array) for array in arrays)
+
+    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
+        # `fit` feeds its function an iterator of tf.data, so the same here: other input is another function.
+        iterator = iter(self._to_device(tf.data.Dataset.from_tensors((images, labels)).repeat(count)))
+        logs = None
+        for _ in range(count):
+            logs = model.train_function(iterator)
+        return logs
+
+    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
+        model.make_predict_function()
+        return [model.predict_function([(images,)]) for images in batches]
+
+    def sync(self, value: Any) -> None:
+        tf.test.experimental.sync_devices()
+
+    def peak_memory_bytes(self) -> int | None:
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self._gpu() else None
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, tf.errors.ResourceExhaustedError)
+
+    def _gpu(self) -> Any:
+        return next(iter(tf.config.get_visible_devices("GPU")), None)
+
+    def _to_device(self, dataset: Any) -> Any:
+        if not self._gpu():
+            return dataset.prefetch(_PREFETCHED_BATCHES)
+        return dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0", _PREFETCHED_BATCHES))

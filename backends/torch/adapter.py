@@ -1,0 +1,70 @@
+"""What Keras has no word for, on PyTorch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from backends import DeviceError, check_precision
+
+
+class Adapter:
+    name = "torch"
+
+    def configure(self, device: str, precision: str) -> None:
+        check_precision(device, precision)
+        if device == "gpu" and not torch.cuda.is_available():
+            raise DeviceError(f"torch {torch.__version__} finds no GPU: its build or the driver lacks CUDA")
+        # Keras takes a GPU wherever there is one unless told otherwise.
+        os.environ["KERAS_TORCH_DEVICE"] = "cuda" if device == "gpu" else "cpu"
+        # torch's own defaults are TF32 off for matrix products and on for convolutions.
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+    def describe(self) -> dict[str, Any]:
+        gpu = os.environ.get("KERAS_TORCH_DEVICE") == "cuda"
+        return {
+            "device": torch.cuda.get_device_name() if gpu else "cpu",
+            "platform": "gpu" if gpu else "cpu",
+            "precision_flags": {
+                "cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+                "cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
+            },
+            "compilation_cache": "off",
+        }
+
+    def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        return batches
+
+    def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
+        tensors = tuple(torch.as_tensor(array).to(os.environ["KERAS_TORCH_DEVICE"]) for array in arrays)
+        self.sync(tensors)
+        return tensors
+
+    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
+        model.train()
+        logs = None
+        for _ in range(count):
+            logs = model.train_function([(images, labels)])
+        model.eval()
+        return logs
+
+    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
+        model.make_predict_function()
+        model.eval()
+        return [model.predict_function([(images,)]) for images in batches]
+
+    def sync(self, value: Any) -> None:
+        # Work on a CPU is done when the call returns.
+        if os.environ["KERAS_TORCH_DEVICE"] == "cuda":
+            torch.cuda.synchronize()
+
+    def peak_memory_bytes(self) -> int | None:
+        return torch.cuda.max_memory_allocated() if os.environ["KERAS_TORCH_DEVICE"] == "cuda" else None
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,87 @@
+"""The cell: what is to be run, with every setting resolved. Standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_type_hints
+from urllib.parse import quote, unquote
+
+from bcdl.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One model on one backend, with one set of settings and one seed.
+
+    A cell holds names, never paths: `dataset` and `weights` are the base names of files or folders, and
+    the record adds their checksums.
+
+    Attributes:
+        model: name of a row of `bcdl.models.MODELS`.
+        backend: name of a folder of `backends/`.
+        device: `cpu` or `gpu`.
+        profile: the profile whose settings were the starting point.
+        dataset: name of the data set.
+        magnification: BreaKHis magnification kept (40, 100, 200 or 400), or 0 for all there are.
+        image_size: height and width of the square images, pixels.
+        batch_size: images a training, validation and test batch.
+        epochs: passes over the training images.
+        learning_rate: of Adam.
+        weights: what the backbone starts from: `none`, `imagenet`, or the name of a weights file.
+        precision: `float32`, `tf32` or `mixed_bfloat16`.
+        augment: whether training images are rotated, zoomed and flipped.
+        seed: of initial weights, order of images, augmentation and dropout.
+        split_seed: of the train, validation and test split, apart from `seed` so that seeds share a test set.
+        windows: timed windows of the step and predict regimes.
+        window_steps: steps a window.
+    """
+
+    model: str
+    backend: str
+    device: str
+    profile: str
+    dataset: str
+    magnification: int
+    image_size: int
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    weights: str
+    precision: str
+    augment: bool
+    seed: int
+    split_seed: int
+    windows: int
+    window_steps: int
+
+    @property
+    def id(self) -> str:
+        """The cell as one line of `key=value` pairs, the same on every machine; `Cell.parse` reads it back."""
+        return ",".join(f"{key}={quote(str(value), safe='')}" for key, value in self.to_dict().items())
+
+    @classmethod
+    def parse(cls, cell_id: str) -> Cell:
+        """The cell whose id is `cell_id`; UsageError where it is not a cell's id."""
+        try:
+            pairs = dict(pair.split("=", 1) for pair in cell_id.split(","))
+            return cls.from_dict({key: unquote(value) for key, value in pairs.items()})
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{cell_id!r} is not a cell's id ({error}); an id is made by Cell.id") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Cell:
+        """The cell with these values, each read as its field's type (JSON numbers and strings alike)."""
+        types = get_type_hints(cls)
+        unknown = values.keys() - types.keys()
+        if unknown:
+            raise KeyError(f"unknown keys: {', '.join(sorted(unknown))}")
+        return cls(**{key: _read(types[key], values[key]) for key in types})
+
+
+def _read(kind: type, value: Any) -> Any:
+    if kind is bool and isinstance(value, str):
+        return {"True": True, "False": False}[value]
+    return kind(value)

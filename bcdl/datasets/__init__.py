@@ -1,0 +1,128 @@
+"""Data sets: named uint8 images, labels and patient groups, in train, val and test splits.
+
+One file a source. A source is a module here with three functions, found by their presence:
+
+- `accepts(data)`: whether this source reads what `--data` names;
+- `read(request)`: the images, as a `Pool`;
+- `example(folder)`: writes a small data set under `folder` where it needs one, and returns the `--data`
+  that names it; the contract tests use it.
+
+Nothing here imports Keras, so that a driver can check data before it starts a worker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+from bcdl.datasets import split
+from bcdl.datasets.pool import LABELS, SPLITS, Pool
+from bcdl.errors import UsageError
+
+__all__ = ["LABELS", "SPLITS", "Dataset", "Pool", "Request", "Split", "load", "name_of", "sources"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to load, and how.
+
+    Attributes:
+        data: the `--data` argument: a name, a folder or a file.
+        image_size: height and width of the images wanted, pixels.
+        split_seed: of the split, where the data is not split already.
+        magnification: BreaKHis magnification to keep, or 0 for all.
+        skip_unreadable: leave unreadable images out, counted, instead of failing.
+    """
+
+    data: str
+    image_size: int
+    split_seed: int = 0
+    magnification: int = 0
+    skip_unreadable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images [N, S, S, 3] uint8, labels [N] int64 (1 is malignant), groups [N] and names [N] str."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    names: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set ready to train on, with what a person should know of it in `notices`."""
+
+    name: str
+    synthetic: bool
+    train: Split
+    val: Split
+    test: Split
+    notices: tuple[str, ...]
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        return {name: getattr(self, name) for name in SPLITS}
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """SHA-256 over every split's pixels, labels, groups and names, in order."""
+        digest = hashlib.sha256()
+        for name, part in self.splits.items():
+            digest.update(f"{name}{part.images.shape}".encode())
+            digest.update(np.ascontiguousarray(part.images))
+            digest.update(part.labels.astype("<i8").tobytes())
+            digest.update("\n".join([*part.groups, *part.names]).encode())
+        return digest.hexdigest()
+
+
+def load(request: Request) -> Dataset:
+    """The data set that `request.data` names, split; UsageError where it can't be had or used."""
+    source = _source(request.data)
+    pool = source.read(request)
+    parts, notices = split.split(pool, request.split_seed)
+    return Dataset(
+        name=pool.name,
+        synthetic=pool.synthetic,
+        notices=(*pool.notices, *notices),
+        **{
+            name: Split(pool.images[chosen], pool.labels[chosen], pool.groups[chosen], pool.names[chosen])
+            for name, chosen in parts.items()
+        },
+    )
+
+
+def name_of(data: str) -> str:
+    """The name that records carry for the data set `--data` names; UsageError where nothing reads it."""
+    name: str = _source(data).name_of(data)
+    return name
+
+
+def sources() -> dict[str, ModuleType]:
+    """Every source by name: the modules of this package that offer `accepts`, `read` and `example`."""
+    modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
+    wanted: tuple[str, ...] = ("accepts", "name_of", "read", "example")
+    return {name: module for name, module in modules.items() if all(hasattr(module, w) for w in wanted)}
+
+
+def _source(data: str) -> ModuleType:
+    accepts: Callable[[ModuleType], bool] = lambda module: module.accepts(data)  # noqa: E731
+    found = next(filter(accepts, sources().values()), None)
+    if found is None:
+        raise UsageError(
+            f"no data set {data!r}: use synthetic, synthetic-COUNT, breastmnist, a folder of class folders "
+            "(benign, malignant) or a MedMNIST .npz file that exists"
+        )
+    return found

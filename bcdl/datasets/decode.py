@@ -1,0 +1,143 @@
+"""Image files to square uint8 arrays: in parallel, with progress, cached by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL
+import platformdirs
+from PIL import Image, ImageOps
+from rich.console import Console
+from rich.progress import track
+
+from bcdl.errors import UsageError
+
+EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+# 64 megapixels is 40 times a 1,600 x 1,000 micrograph; a file that claims more is a mistake or a bomb.
+MOST_PIXELS = 64_000_000
+_RULES = 1  # raise when the decoding below changes, so that old cache entries are not used
+_SHOWN = 5
+
+
+def decode(files: Sequence[Path], names: Sequence[str], size: int, skip_unreadable: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The images of `files` as [M, size, size, 3] uint8, and the [M] indices of those that could be read.
+
+    `names` stand for the files in messages. Raises UsageError, naming and counting the unreadable files,
+    unless `skip_unreadable`.
+    """
+    contents = [_digest(file) for file in files]
+    cached = _cache_file(contents, size)
+    images, failures = (_read_cache(cached), {}) if cached.is_file() else (None, {})
+    if images is None:
+        images, failures = _decode_all(files, size)
+        if not failures:
+            _write_cache(cached, images)
+    if failures and not skip_unreadable:
+        raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
+    return images, np.array([i for i in range(len(files)) if i not in failures], dtype=np.int64)
+
+
+def read_image(file: Path, size: int) -> np.ndarray:
+    """One image file as [size, size, 3] uint8; ValueError, saying why, where it can't be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, at a lower bound
+            with Image.open(file) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise ValueError(f"{image.width}x{image.height} pixels, over the limit of {MOST_PIXELS:,}")
+                image.load()
+                return resize(to_rgb(ImageOps.exif_transpose(image)), size)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"too many pixels to be an image ({error})") from error
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"not a readable image ({type(error).__name__}: {str(error).replace(str(file), file.name)})") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Grey, 16-bit, palette, CMYK and transparent images as 8-bit RGB; what is transparent becomes white."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, or 16 in 32
+        levels = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(np.clip(levels // 257, 0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known scale; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def resize(image: Image.Image, size: int) -> np.ndarray:
+    """An RGB image as [size, size, 3] uint8, sides scaled each on its own as the source study did."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _decode_all(files: Sequence[Path], size: int) -> tuple[np.ndarray, dict[int, str]]:
+    failures: dict[int, str] = {}
+    images: list[np.ndarray] = []
+
+    def attempt(file: Path) -> np.ndarray | str:
+        try:
+            return read_image(file, size)
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = track(
+            pool.map(attempt, files),
+            description="decoding images",
+            total=len(files),
+            console=Console(file=sys.stderr),
+            disable=not sys.stderr.isatty(),
+        )
+        for index, result in enumerate(results):
+            if isinstance(result, str):
+                failures[index] = result
+            else:
+                images.append(result)
+    return np.stack(images) if images else np.empty((0, size, size, 3), np.uint8), failures
+
+
+def _describe(failures: dict[int, str], names: Sequence[str]) -> str:
+    lines = [f"{names[i]!r}: {reason}" for i, reason in list(failures.items())[:_SHOWN]]
+    more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+    plural = "image" if len(failures) == 1 else "images"
+    return f"{len(failures)} unreadable {plural} ({'; '.join(lines)}{more})"
+
+
+def _digest(file: Path) -> bytes:
+    try:
+        return hashlib.sha256(file.read_bytes()).digest()
+    except OSError as error:
+        raise UsageError(f"{file.name} can't be read: {error.strerror}") from error
+
+
+def _cache_file(contents: Sequence[bytes], size: int) -> Path:
+    key = hashlib.sha256(f"{_RULES} {PIL.__version__} {size} ".encode() + b"".join(contents)).hexdigest()
+    return platformdirs.user_cache_path("bcdl") / "decoded" / f"{key}.npy"
+
+
+def _read_cache(file: Path) -> np.ndarray | None:
+    try:
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+
+
+def _write_cache(file: Path, images: np.ndarray) -> None:
+    """Keep the decoded images; a cache that can't be written is only slower the next time."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
+            np.save(part, images)
+        Path(part.name).replace(file)
+    except OSError as error:
+        print(f"note: decoded images could not be cached ({error.strerror})", file=sys.stderr)

@@ -1,0 +1,106 @@
+"""What this machine is, and what runs on it: made from the hardware, never from a host name."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cpuinfo
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+# Everything that can influence a number.
+PACKAGES = (
+    "bcdl",
+    "keras",
+    "jax",
+    "jaxlib",
+    "tensorflow",
+    "tensorflow-cpu",
+    "torch",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-learn",
+)
+
+
+def has_nvidia_driver() -> bool:
+    """Whether an NVIDIA driver is installed, by its files and tools alone."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def default_device() -> str:
+    """`gpu` where there is an NVIDIA driver, else `cpu`."""
+    return "gpu" if has_nvidia_driver() else "cpu"
+
+
+def machine_name(device: str) -> str:
+    """A folder name for the hardware that computes: the processor, or the GPUs, and how many."""
+    if device == "gpu":
+        gpus = gpu_names()
+        label = f"{gpus[0]} x{len(gpus)}" if gpus else "unknown gpu"
+    else:
+        label = f"{cpu_name()} {psutil.cpu_count()} cores"
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's name as it gives it, without trademark signs."""
+    brand = str(cpuinfo.get_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
+    return re.sub(r"\((R|TM)\)|CPU|@.*", " ", brand, flags=re.IGNORECASE).strip()
+
+
+@functools.cache
+def gpu_names() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that the driver lists."""
+    lines = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return tuple(lines.splitlines()) if lines else ()
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Hardware, operating system, driver and versions, as JSON values."""
+    driver = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if device == "gpu" else None
+    return {
+        "cpu": cpu_name(),
+        "cpu_cores": psutil.cpu_count(),
+        "memory_mib": psutil.virtual_memory().total // 2**20,
+        "gpus": list(gpu_names()) if device == "gpu" else [],
+        "driver": driver.splitlines()[0] if driver else None,
+        "system": platform.system(),
+        "system_release": platform.release(),
+        "python": platform.python_version(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that can influence a number, where they are installed."""
+    installed = {}
+    for package in PACKAGES:
+        try:
+            installed[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return installed
+
+
+def commit() -> dict[str, Any]:
+    """The source's git commit and whether its tracked files, results aside, differ from it; None where unknown."""
+    revision = _output("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return {"commit": revision, "dirty": bool(changes) if revision and changes is not None else None}
+
+
+def _output(*command: str) -> str | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

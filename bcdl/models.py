@@ -1,0 +1,98 @@
+"""The model table: one row a model, read by the workers that build it and by the plots that draw it.
+
+Standard library only, so that a report or a test collection can know every model without Keras;
+`bcdl.network` builds what a row describes. To add a backbone is to add one row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from bcdl.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelRow:
+    """How to build a model, and what is known of it.
+
+    Attributes:
+        name: as typed on the command line and stored in a record.
+        title: as printed in tables and plots.
+        backbone: dotted name of the function that builds the backbone, or None for the plain CNN.
+        arguments: keyword arguments the backbone's function needs besides shape, weights and top.
+        preprocessing: a mode of `bcdl.network.Preprocess`, the one the backbone's ImageNet weights were
+            trained with.
+        least_image_size: smallest height and width that the backbone accepts, pixels.
+        parameters: all parameters at 224x224x3 under the study's head.
+        trainable_parameters: those of them that training changes.
+        published: whether the source study published these two counts; the others were counted here.
+        marker: matplotlib marker, the model's sign in every plot.
+    """
+
+    name: str
+    title: str
+    backbone: str | None
+    preprocessing: str
+    least_image_size: int
+    parameters: int
+    trainable_parameters: int
+    marker: str
+    published: bool = True
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# Keras 3.15.1's public NASNetMobile raises on torch ("outstanding bug", keras-team/keras #18451), though
+# the generic builder it wraps computes the same function on every backend. That builder is used on all
+# three, with the public constructor's arguments, so there is one definition. What differs on torch,
+# average pooling 3x3 of stride 2 with `same` padding on even maps (#23177, #23233), occurs in neither
+# NASNet: test_network.py checks both. Use `keras.applications.NASNetMobile` once it no longer refuses.
+_NASNET_BUILDER = "keras.src.applications.nasnet.NASNet"
+_NASNET_MOBILE = {
+    "penultimate_filters": 1056,
+    "num_blocks": 4,
+    "stem_block_filters": 32,
+    "skip_reduction": False,
+    "filter_multiplier": 2,
+    "default_size": 224,
+    "name": "nasnet_mobile",
+}
+
+_ROWS = (
+    ModelRow("cnn", "CNN", None, "unit", 32, 17_941_810, 11_969_842, "o"),
+    ModelRow("resnet50", "ResNet50", "keras.applications.ResNet50", "caffe", 32, 23_906_162, 23_852_914, "s"),
+    ModelRow("densenet201", "DenseNet201", "keras.applications.DenseNet201", "torch", 32, 18_622_002, 18_392_818, "^"),
+    ModelRow("mobilenet", "MobileNet", "keras.applications.MobileNet", "tf", 32, 3_399_858, 3_377_842, "D"),
+    ModelRow("nasnetlarge", "NASNetLarge", "keras.applications.NASNetLarge", "tf", 32, 85_520_964, 85_324_168, "v"),
+    ModelRow(
+        "inceptionresnetv2",
+        "InceptionResNetV2",
+        "keras.applications.InceptionResNetV2",
+        "tf",
+        75,
+        0,
+        0,
+        "P",
+        published=False,
+    ),
+    ModelRow(
+        "nasnetmobile",
+        "NASNetMobile",
+        _NASNET_BUILDER,
+        "tf",
+        32,
+        4_445_318,
+        4_408_452,
+        "X",
+        arguments=_NASNET_MOBILE,
+    ),
+)
+
+MODELS = {row.name: row for row in _ROWS}
+
+
+def find(name: str) -> ModelRow:
+    """The row of that name; UsageError, listing the names there are, where there is none."""
+    if name not in MODELS:
+        raise UsageError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
+    return MODELS[name]

@@ -1,0 +1,196 @@
+"""The options of a run, the same in every command, and the jobs they resolve to."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import backends
+from bcdl import datasets, machine, models, profiles
+from bcdl.cell import Cell
+from bcdl.errors import UsageError
+
+PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
+DEVICES = ("cpu", "gpu")
+MAGNIFICATIONS = (40, 100, 200, 400)
+DEFAULT_RESULTS = "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A cell, with the paths a worker needs to run it and a record must not hold.
+
+    Attributes:
+        cell: what is to be run.
+        data: the `--data` argument.
+        weights_file: path of the backbone's weights, where the cell's weights are a file.
+        skip_unreadable: leave unreadable images out instead of failing.
+    """
+
+    cell: Cell
+    data: str
+    weights_file: str | None
+    skip_unreadable: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Job:
+        return cls(**{**values, "cell": Cell.from_dict(values["cell"])})
+
+    @property
+    def request(self) -> datasets.Request:
+        """What the cell's data set is loaded by."""
+        cell = self.cell
+        return datasets.Request(self.data, cell.image_size, cell.split_seed, cell.magnification, self.skip_unreadable)
+
+
+def add_cell_options(add: Callable[..., Any]) -> None:
+    """Declare the options that make a cell, by a parser's `add_argument` or a pytest group's `addoption`."""
+    add("--profile", default=profiles.DEFAULT, help=f"a named set of settings: {', '.join(profiles.PROFILES)}")
+    add("--data", help="data set: synthetic, synthetic-COUNT, breastmnist, a folder of class folders, or a .npz file")
+    add("--image-size", help="height and width the images are resized to, pixels")
+    add("--batch-size", help="images a batch")
+    add("--epochs", help="passes over the training images")
+    add("--learning-rate", help="learning rate of Adam")
+    add("--weights", help="what backbones start from: none, imagenet, FILE, or MODEL=FILE[,MODEL=FILE...]")
+    add("--precision", help=f"arithmetic: {', '.join(PRECISIONS)}")
+    add("--augment", action=argparse.BooleanOptionalAction, help="rotate, zoom and flip training images")
+    add("--seed", help="seed, or seeds separated by commas, of weights, order, augmentation and dropout")
+    add("--split-seed", default="0", help="seed of the train, validation and test split")
+    add("--magnification", default="0", help="keep BreaKHis images of this magnification only: 40, 100, 200 or 400")
+    add("--skip-unreadable", action="store_true", help="leave unreadable images out, counted, instead of failing")
+    add("--device", help="cpu or gpu; where not given, gpu if there is an NVIDIA driver")
+    add("--results", default=DEFAULT_RESULTS, help="folder of records, tables and plots")
+
+
+def resolve(options: Mapping[str, Any], backend: str, names: str | None) -> list[Job]:
+    """The jobs that `options` (by destination name) ask for on `backend`, models in order, seeds inside.
+
+    Args:
+        options: values of the options of `add_cell_options`, as text or None.
+        backend: name of a backend.
+        names: model names separated by commas; None for the profile's.
+
+    Raises:
+        UsageError: an unknown name, a number out of its range, a path that is not there, a backend that is
+            not installed.
+    """
+    check_backend(backend)
+    profile = profiles.find(options["profile"])
+    rows = [models.find(name.strip()) for name in (names.split(",") if names else profile.models)]
+    chosen = {key: value for key, value in options.items() if value is not None}
+    data = chosen.get("data", profile.data)
+    shared = {
+        "backend": backend,
+        "device": _one_of("--device", chosen.get("device", machine.default_device()), DEVICES),
+        "profile": profile.name,
+        "dataset": datasets.name_of(data),
+        "magnification": _magnification(chosen["magnification"]),
+        "image_size": _whole("--image-size", chosen.get("image_size", profile.image_size)),
+        "batch_size": _whole("--batch-size", chosen.get("batch_size", profile.batch_size)),
+        "epochs": _whole("--epochs", chosen.get("epochs", profile.epochs)),
+        "learning_rate": _rate(chosen.get("learning_rate", profile.learning_rate)),
+        "precision": _one_of("--precision", chosen.get("precision", profile.precision), PRECISIONS),
+        "augment": chosen.get("augment", profile.augment),
+        "split_seed": _whole("--split-seed", chosen["split_seed"], least=0),
+        "windows": profile.windows,
+        "window_steps": profile.window_steps,
+    }
+    _check_sizes(rows, shared["image_size"])
+    seeds = _seeds(chosen.get("seed", profile.seeds))
+    weights = _weights(chosen.get("weights", profile.weights), rows)
+    jobs = []
+    for row in rows:
+        name, file = weights[row.name]
+        cells = [Cell(model=row.name, weights=name, seed=seed, **shared) for seed in seeds]
+        jobs += [Job(cell, data, file, bool(chosen.get("skip_unreadable"))) for cell in cells]
+    return jobs
+
+
+def check_backend(name: str) -> None:
+    """UsageError where `name` is no backend, or its framework or Keras is not installed here."""
+    if name not in backends.NAMES:
+        raise UsageError(f"unknown backend {name!r}; the backends are {', '.join(backends.NAMES)}")
+    missing = [package for package in (name, "keras") if not backends.is_installed(package)]
+    if missing:
+        raise UsageError(
+            f"{' and '.join(missing)} not installed in this Python; use nox -s bench-{name}, or install "
+            f"backends/{name}/requirements-cpu.txt (or -gpu.txt) first"
+        )
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise UsageError(f"{option} {value!r} is unknown; use {', '.join(allowed)}")
+    return value
+
+
+def _whole(option: str, value: Any, least: int = 1) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise UsageError(f"{option} {value!r} is not a whole number of {least} or more")
+    return number
+
+
+def _rate(value: Any) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise UsageError(f"--learning-rate {value!r} is not a number above 0")
+    return number
+
+
+def _magnification(value: Any) -> int:
+    number = _whole("--magnification", value, least=0)
+    if number and number not in MAGNIFICATIONS:
+        raise UsageError(f"--magnification {value!r} is not one of BreaKHis's: {', '.join(map(str, MAGNIFICATIONS))}")
+    return number
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(_whole("--seed", part, least=0) for part in value.split(",")))
+    return tuple(value)
+
+
+def _check_sizes(rows: list[models.ModelRow], image_size: int) -> None:
+    too_small = [row for row in rows if image_size < row.least_image_size]
+    if too_small:
+        needs = ", ".join(f"{row.name} needs {row.least_image_size} or more" for row in too_small)
+        raise UsageError(f"--image-size {image_size} is too small: {needs}")
+
+
+def _weights(value: str, rows: list[models.ModelRow]) -> dict[str, tuple[str, str | None]]:
+    """For each model, the name that the cell carries and the file's path or None.
+
+    A bare file is for every backbone asked for; the CNN has no backbone and starts from none.
+    """
+    if value in ("none", "imagenet"):
+        return {row.name: (value if row.backbone else "none", None) for row in rows}
+    if "=" in value and not Path(value).exists():
+        files = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in value.split(","))
+    else:
+        files = {row.name: value for row in rows if row.backbone}
+        if not files:
+            raise UsageError(f"--weights {value!r}: {', '.join(row.name for row in rows)} has no backbone to load it into")
+    for name, file in files.items():
+        if not models.find(name).backbone:
+            raise UsageError(f"--weights: {name} has no backbone to load a file into; leave it out")
+        if not Path(file).is_file():
+            raise UsageError(f"--weights: there is no file {file!r} for {name}; use none, imagenet or a file's path")
+    return {row.name: _named(files.get(row.name)) for row in rows}
+
+
+def _named(file: str | None) -> tuple[str, str | None]:
+    return (Path(file).name, str(Path(file).resolve())) if file else ("none", None)

@@ -1,0 +1,62 @@
+"""What is computed from a split's scores and labels: one row a metric."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from sklearn import metrics as sk
+
+# Keras clips probabilities at this before the logarithm (keras.config.epsilon()).
+_EPSILON = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class QualityRow:
+    """A metric: its name in records, and its value from (outputs [N, 2], labels [N]), or None if undefined."""
+
+    name: str
+    compute: Callable[[np.ndarray, np.ndarray], float | None]
+
+
+def malignant_scores(outputs: np.ndarray) -> np.ndarray:
+    """Sigmoid outputs [N, 2] (benign, malignant) as one malignant score [N] float64: p1 / (p0 + p1).
+
+    So the larger output wins exactly where the score passes 0.5. Where both outputs are 0, 0.5.
+    """
+    outputs = np.asarray(outputs, dtype=np.float64)
+    total = outputs.sum(axis=1)
+    return np.divide(outputs[:, 1], total, out=np.full(len(outputs), 0.5), where=total > 0)
+
+
+def accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
+    """Share of images whose larger output is their class; a tie counts as benign."""
+    return float(sk.accuracy_score(labels, malignant_scores(outputs) > 0.5))
+
+
+def auroc(outputs: np.ndarray, labels: np.ndarray) -> float | None:
+    """Area under the ROC curve of the malignant score; None where only one class is present."""
+    if len(np.unique(labels)) < 2:
+        return None
+    return float(sk.roc_auc_score(labels, malignant_scores(outputs)))
+
+
+def loss(outputs: np.ndarray, labels: np.ndarray) -> float:
+    """Binary cross-entropy of both outputs against the one-hot label, nats, as Keras computes it."""
+    p = np.clip(np.asarray(outputs, dtype=np.float64), _EPSILON, 1 - _EPSILON)
+    wanted = np.eye(2)[labels]
+    return float(-np.mean(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)))
+
+
+def majority_accuracy(labels: np.ndarray) -> float:
+    """Accuracy of always naming the more frequent class of `labels` [N]."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
+ROWS = (QualityRow("accuracy", accuracy), QualityRow("auroc", auroc), QualityRow("loss", loss))
+
+
+def measure(prefix: str, outputs: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    """Every row's metric, named `<prefix>_<name>`."""
+    return {f"{prefix}_{row.name}": row.compute(outputs, labels) for row in ROWS}

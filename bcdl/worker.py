@@ -1,0 +1,162 @@
+"""The worker: one cell in, one record out; the only process of a run that imports Keras.
+
+`python -m bcdl.worker JOB RESULT EVENTS` reads the job from a JSON file, writes the record to the file
+RESULT and a line to the file EVENTS as each phase begins. It never speaks through stdout, which
+frameworks write to.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import backends
+from bcdl import datasets, machine, measure, quality, record, store
+from bcdl.cell import Cell
+from bcdl.datasets import Dataset
+from bcdl.errors import BcdlError
+from bcdl.options import Job
+from bcdl.record import Record
+
+Report = Callable[[str], None]
+
+
+def main(job_file: str, result_file: str, events_file: str) -> int:
+    values = json.loads(Path(job_file).read_text(encoding="utf-8"))
+
+    def report(phase: str) -> None:
+        with Path(events_file).open("a", encoding="utf-8") as events:
+            events.write(phase + "\n")
+
+    outcome, _ = run(Job.from_dict(values["job"]), values["run"], report)
+    part = Path(f"{result_file}.part")
+    part.write_text(outcome.to_json(), encoding="utf-8")
+    part.replace(result_file)
+    return 0
+
+
+def run(job: Job, run_id: str, report: Report, verbose: int = 0) -> tuple[Record, Any]:
+    """Run the job's cell in this process; its record, and the trained model or None where it failed."""
+    started = store.now()
+    findings: dict[str, Any] = {"metrics": {}, "samples": {}, "environment": {}}
+    adapter, model, status, reason = None, None, record.OK, ""
+    try:
+        report("importing")
+        with measure.timed(findings["metrics"], "import_s"):
+            adapter, regimes = _import(job.cell)
+        model = _measure(job, adapter, regimes, findings, report, verbose)
+    except Exception as error:
+        traceback.print_exc()  # into the log, which is kept
+        status, reason = _explain(error, adapter)
+    findings["environment"].update(machine.describe(job.cell.device), **machine.commit())
+    return Record(run_id, status, reason, job.cell, started, store.now(), **findings), model
+
+
+def _import(cell: Cell) -> tuple[backends.Backend, ModuleType]:
+    """The adapter, configured, and the module that imports Keras, in this order."""
+    os.environ["KERAS_BACKEND"] = cell.backend
+    adapter = backends.load(cell.backend)
+    adapter.configure(cell.device, cell.precision)
+    regimes = importlib.import_module("bcdl.regimes")
+    regimes.set_keras_defaults(cell.precision)
+    return adapter, regimes
+
+
+def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, str]:
+    """The status and the reason that a record gives for `error`."""
+    if isinstance(error, backends.Unsupported):
+        return record.SKIPPED, str(error)
+    if isinstance(error, (BcdlError, backends.DeviceError)):
+        return record.FAILED, str(error)
+    summary = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    if isinstance(error, MemoryError) or (adapter and adapter.is_out_of_memory(error)):
+        return record.OUT_OF_MEMORY, f"memory ran out ({summary}); use a smaller --batch-size or --image-size"
+    return record.FAILED, summary
+
+
+def _measure(
+    job: Job, adapter: backends.Backend, regimes: ModuleType, findings: dict[str, Any], report: Report, verbose: int
+) -> Any:
+    """Build, train, test and time the cell; what is found goes into `findings` as soon as it is known."""
+    cell = job.cell
+    metrics, samples = findings["metrics"], findings["samples"]
+    findings["environment"].update(adapter.describe())
+    report("loading data")
+    dataset = datasets.load(job.request)
+    findings["dataset"] = describe_dataset(dataset)
+
+    report("building")
+    with measure.timed(metrics, "build_s"):
+        model = regimes.build(cell, job.weights_file)
+    findings["model"] = {**regimes.describe_model(model), "initial_weights": regimes.weights_checksum(model)}
+    findings["weights"] = _describe_weights(job, regimes)
+    findings["environment"]["jit_compile"] = bool(model.jit_compile)
+
+    report("first step")
+    feed = regimes.TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
+    metrics["first_step_s"] = regimes.first_step(model, adapter, feed)
+    fit = regimes.fit(model, adapter, feed, dataset.val, cell, report, verbose)
+    findings["history"], samples["fit_s"] = fit.history, fit.seconds
+
+    report("testing")
+    outputs = regimes.outputs(model, adapter, dataset.test.images, cell.batch_size)
+    findings["predictions"] = _describe_predictions(outputs, dataset.test)
+    metrics.update(quality.measure("test", outputs, dataset.test.labels))
+    metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
+    metrics.update(regimes.batch_norm_probe(model, adapter, dataset.train, cell))
+
+    report("timing steps")
+    trained = regimes.Snapshot(model)
+    samples["step_s"] = regimes.step_windows(model, adapter, feed, cell)
+    trained.restore()
+    report("timing predictions")
+    samples["predict_s"] = regimes.predict_windows(model, adapter, feed, cell)
+    metrics.update(_rates(samples, feed.steps_per_epoch, cell.window_steps, cell.batch_size))
+    metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or measure.peak_rss_bytes()) / measure.MIB
+    return model
+
+
+def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """What a record says of the data: never a path."""
+    return {
+        "name": dataset.name,
+        "checksum": dataset.checksum,
+        "synthetic": dataset.synthetic,
+        "images": {name: len(part) for name, part in dataset.splits.items()},
+        "malignant": {name: int(part.labels.sum()) for name, part in dataset.splits.items()},
+        "groups": {name: len(np.unique(part.groups)) for name, part in dataset.splits.items()},
+        "notices": list(dataset.notices),
+    }
+
+
+def _describe_weights(job: Job, regimes: ModuleType) -> dict[str, Any]:
+    kind = "file" if job.weights_file else job.cell.weights
+    return {"kind": kind, "sha256": regimes.sha256(job.weights_file) if job.weights_file else None}
+
+
+def _describe_predictions(outputs: np.ndarray, split: datasets.Split) -> dict[str, list[Any]]:
+    return {
+        "outputs": outputs.astype(float).tolist(),
+        "scores": quality.malignant_scores(outputs).tolist(),
+        "labels": split.labels.tolist(),
+        "groups": split.groups.tolist(),
+        "names": split.names.tolist(),
+    }
+
+
+def _rates(samples: dict[str, list[float]], steps: int, window_steps: int, batch_size: int) -> dict[str, float]:
+    images = {"fit": steps * batch_size, "step": window_steps * batch_size, "predict": window_steps * batch_size}
+    return {f"{name}_images_per_s": measure.rate(count, samples[f"{name}_s"]) for name, count in images.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""How the suites here run: one worker a cell, its samples replayed through pytest-benchmark's own clock.
+
+Nothing here imports Keras. The options are those of every bcdl command, and `--backend`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import backends
+from bcdl import datasets, gallery, launch, machine, report, store
+from bcdl.errors import BcdlError, UsageError
+from bcdl.options import Job, add_cell_options, resolve
+from bcdl.progress import CellProgress
+from bcdl.record import Record
+
+RUN = pytest.StashKey["Run"]()
+
+
+class Run:
+    """The cells of this command, and the records they have given so far."""
+
+    def __init__(self, jobs: list[Job], results: Path) -> None:
+        self.id = store.new_run_id()
+        self.jobs = jobs
+        self.results = results
+        self.records: dict[Job, Record] = {}
+
+    @property
+    def machine(self) -> str:
+        return machine.machine_name(self.jobs[0].cell.device)
+
+    def check(self) -> list[str]:
+        """Find out before the first cell what would fail every cell; what a person should know of the data."""
+        store.check_writable(self.results)
+        dataset = datasets.load(self.jobs[0].request)
+        batch_size = self.jobs[0].cell.batch_size
+        if batch_size > len(dataset.train):
+            raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
+        if not dataset.synthetic:
+            gallery.draw_local(dataset, self.results)
+        sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
+        return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
+
+    def record(self, job: Job, console: Console) -> Record:
+        """The job's record, measured now if it was not before, and stored at once."""
+        if job not in self.records:
+            cell = job.cell
+            log = self.results / "local" / "logs" / self.id / f"{cell.model}-{cell.backend}-seed{cell.seed}.log"
+            with CellProgress(console, cell, len(self.records) + 1, len(self.jobs)) as progress:
+                record = launch.run(job, self.id, log, progress.phase)
+                progress.finish(record.status + (f": {record.reason}" if record.reason else ""))
+            store.append(self.results, self.machine, record)
+            self.records[job] = record
+        return self.records[job]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bcdl", "bcdl: which cells to run")
+    group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; where not given, the only one installed")
+    group.addoption("--models", help="model names separated by commas; where not given, the profile's")
+    add_cell_options(group.addoption)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    with _as_pytest_exit():
+        backend = config.getoption("--backend") or _only_backend()
+        jobs = resolve(vars(config.option), backend, config.getoption("--models"))
+    config.stash[RUN] = Run(jobs, Path(config.getoption("--results")))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "job" in metafunc.fixturenames:
+        jobs = metafunc.config.stash[RUN].jobs
+        metafunc.parametrize("job", jobs, ids=[_short_id(job, jobs) for job in jobs], scope="session")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    if session.config.option.collectonly or not session.items:
+        return
+    with _as_pytest_exit():
+        for line in session.config.stash[RUN].check():
+            _terminal(session.config).write_line(line)
+
+
+@pytest.fixture
+def record(job: Job, request: pytest.FixtureRequest) -> Record:
+    """The ok record of this cell; the benchmark fails with the record's reason where it is not ok."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled(), _as_pytest_exit():
+        record = request.config.stash[RUN].record(job, Console())
+    if not record.ok:
+        pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
+    return record
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    run = config.stash.get(RUN, None)
+    if run is None or not run.records:
+        return
+    terminalreporter.section("results")
+    report.print_run(list(run.records.values()), Console())
+    for line in report.build(run.results):
+        terminalreporter.write_line(line)
+
+
+@contextlib.contextmanager
+def _as_pytest_exit() -> Iterator[None]:
+    try:
+        yield
+    except BcdlError as error:
+        pytest.exit(f"error: {error}", returncode=error.exit_code)
+
+
+def _only_backend() -> str:
+    installed = [name for name in backends.NAMES if backends.is_installed(name)]
+    if len(installed) != 1:
+        found = ", ".join(installed) or "none"
+        raise UsageError(f"which backend? give --backend {' or '.join(backends.NAMES)} (installed here: {found})")
+    return installed[0]
+
+
+def _short_id(job: Job, jobs: list[Job]) -> str:
+    seeds = {other.cell.seed for other in jobs}
+    return f"{job.cell.model}-{job.cell.backend}" + (f"-seed{job.cell.seed}" if len(seeds) > 1 else "")
+
+
+def _terminal(config: pytest.Config) -> pytest.TerminalReporter:
+    reporter: pytest.TerminalReporter = config.pluginmanager.getplugin("terminalreporter")
+    return reporter

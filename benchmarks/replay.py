@@ -1,0 +1,34 @@
+"""A clock that replays a worker's samples, so that pytest-benchmark's statistics and JSON are of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bcdl.record import Record
+
+
+class ReplayClock:
+    """Stands still, save that `advance` moves it on: calling `advance(s)` "takes" exactly s seconds."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+CLOCK = ReplayClock()
+
+
+def replay(benchmark: Any, record: Record, sample: str) -> None:
+    """Hand the record's samples of that name to pytest-benchmark, one a round, with the rates they gave."""
+    samples = iter(record.samples[sample])
+    regime = sample.removesuffix("_s")
+    benchmark.group = f"{regime}, {record.cell.dataset}, {record.cell.precision}"
+    benchmark.extra_info["cell"] = record.cell.id
+    benchmark.extra_info["run"] = record.run
+    benchmark.extra_info["images_per_s"] = record.metrics[f"{regime}_images_per_s"]
+    benchmark.pedantic(CLOCK.advance, setup=lambda: ((next(samples),), {}), rounds=len(record.samples[sample]))
