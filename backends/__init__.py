@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,14 +57,15 @@ class Backend(Protocol):
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         """`arrays` as tensors on the device, transfer finished."""
 
-    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
-        """Run `count` training steps on one device batch by the function `fit` compiled; not synchronised.
+    def training(self, model: Any, images: Any, labels: Any) -> AbstractContextManager[Callable[[], Any]]:
+        """A function that runs one training step on a device batch, the very one `fit` compiled.
 
-        Returns something `sync` can wait for.
+        It does not synchronise, and returns something `sync` can wait for. Set-up and taking the new weights
+        over into the model happen at the context's edges, outside what is timed.
         """
 
-    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
-        """The outputs [B, 2] of inference for each device batch, by one compiled function; not synchronised."""
+    def predicting(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
+        """A function from a device batch to the outputs [B, 2] of inference, compiled once; not synchronised."""
 
     def sync(self, value: Any) -> None:
         """Return once `value`, and so every step before it, is computed."""

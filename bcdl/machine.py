@@ -14,10 +14,11 @@ from typing import Any
 import cpuinfo
 import psutil
 
+from bcdl import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 # Everything that can influence a number.
 PACKAGES = (
-    "bcdl",
     "keras",
     "jax",
     "jaxlib",
@@ -75,7 +76,7 @@ def describe(device: str) -> dict[str, Any]:
         "gpus": list(gpu_names()) if device == "gpu" else [],
         "driver": driver.splitlines()[0] if driver else None,
         "system": platform.system(),
-        "system_release": platform.release(),
+        "system_release": platform.release().split("-")[0],
         "python": platform.python_version(),
         "versions": versions(),
     }
@@ -83,7 +84,7 @@ def describe(device: str) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that can influence a number, where they are installed."""
-    installed = {}
+    installed = {"bcdl": __version__}
     for package in PACKAGES:
         try:
             installed[package] = importlib.metadata.version(package)

@@ -23,18 +23,20 @@ def timed(into: dict[str, float], name: str) -> Iterator[None]:
     into[name] = time.perf_counter() - start
 
 
-def windows(count: int, run: Callable[[], Any], sync: Callable[[Any], None]) -> list[float]:
-    """Seconds of each of `count` windows; the device is idle at both edges of each.
+def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> list[float]:
+    """Seconds of each of `count` windows of `steps` calls of `step`; the device is idle at both edges of each.
 
-    `run` starts a window's work and returns what `sync` is to wait for. One window runs first, untimed.
+    `step` starts its work and returns what `sync` is to wait for. One window runs first, untimed.
     """
-    sync(run())
-    samples = []
-    for _ in range(count):
-        start = time.perf_counter()
-        sync(run())
-        samples.append(time.perf_counter() - start)
-    return samples
+    return [_window(steps, step, sync) for _ in range(count + 1)][1:]
+
+
+def _window(steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> float:
+    start = time.perf_counter()
+    for _ in range(steps):
+        last = step()
+    sync(last)
+    return time.perf_counter() - start
 
 
 def peak_rss_bytes() -> int:

@@ -108,7 +108,8 @@ def fit(
 def outputs(model: keras.Model, adapter: Backend, images: np.ndarray, batch_size: int) -> np.ndarray:
     """Inference outputs [N, 2] float32 of images [N, S, S, 3], by the one compiled forward function."""
     batches = (adapter.put(batch)[0] for batch in padded(images, batch_size))
-    parts = [keras.ops.convert_to_numpy(part) for part in adapter.predict_steps(model, batches)]
+    with adapter.predicting(model) as forward:
+        parts = [keras.ops.convert_to_numpy(forward(batch)) for batch in batches]
     return np.concatenate(parts)[: len(images)]
 
 
@@ -141,15 +142,15 @@ def batch_norm_probe(model: keras.Model, adapter: Backend, split: Split, cell: C
 def step_windows(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> list[float]:
     """Seconds of each window of training steps on one batch that is on the device already."""
     images, labels = adapter.put(*feed.batch(epoch=0, step=0))
-    return measure.windows(
-        cell.windows, lambda: adapter.train_steps(model, images, labels, cell.window_steps), adapter.sync
-    )
+    with adapter.training(model, images, labels) as step:
+        return measure.windows(cell.windows, cell.window_steps, step, adapter.sync)
 
 
 def predict_windows(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> list[float]:
     """Seconds of each window of inference steps on one batch that is on the device already."""
     images, _ = adapter.put(*feed.batch(epoch=0, step=0))
-    return measure.windows(cell.windows, lambda: adapter.predict_steps(model, [images] * cell.window_steps), adapter.sync)
+    with adapter.predicting(model) as forward:
+        return measure.windows(cell.windows, cell.window_steps, lambda: forward(images), adapter.sync)
 
 
 def sha256(file: str | Path) -> str:

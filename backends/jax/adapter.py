@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -41,30 +42,31 @@ class Adapter:
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         return tuple(jax.block_until_ready(jax.device_put(list(arrays))))
 
-    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
-        variables = [
+    @contextlib.contextmanager
+    def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
+        with _state(
             model.trainable_variables,
             model.non_trainable_variables,
             model.optimizer.variables,
             model.metrics_variables,
-        ]
-        state = tuple([v.value for v in group] for group in variables)
-        logs = None
-        for _ in range(count):
-            logs, state = model.train_function(state, iter([(images, labels)]))
-        _assign(variables, state)
-        return logs
+        ) as state:
 
-    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
+            def step() -> Any:
+                logs, state[:] = model.train_function(tuple(state), iter([(images, labels)]))
+                return logs
+
+            yield step
+
+    @contextlib.contextmanager
+    def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
         model.make_predict_function()
-        variables = [model.trainable_variables, model.non_trainable_variables]
-        state = tuple([v.value for v in group] for group in variables)
-        outputs = []
-        for images in batches:
-            output, state = model.predict_function(state, iter([(images,)]))
-            outputs.append(output)
-        _assign(variables, state)
-        return outputs
+        with _state(model.trainable_variables, model.non_trainable_variables) as state:
+
+            def forward(images: Any) -> Any:
+                outputs, state[:] = model.predict_function(tuple(state), iter([(images,)]))
+                return outputs
+
+            yield forward
 
     def sync(self, value: Any) -> None:
         jax.block_until_ready(value)
@@ -78,8 +80,14 @@ class Adapter:
         return "RESOURCE_EXHAUSTED" in str(error)
 
 
-def _assign(variables: list[list[Any]], state: tuple[list[Any], ...]) -> None:
-    """Give the model's variables their new values: the old buffers were donated to the step."""
-    for group, values in zip(variables, state, strict=True):
+@contextlib.contextmanager
+def _state(*groups: list[Any]) -> Iterator[list[Any]]:
+    """The values of groups of variables, as the stateless functions take them; given back at the end.
+
+    The functions donate the buffers they are given, so that the variables hold nothing until then.
+    """
+    state = [[variable.value for variable in group] for group in groups]
+    yield state
+    for group, values in zip(groups, state, strict=True):
         for variable, value in zip(group, values, strict=True):
             variable.assign(value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -49,24 +50,23 @@ class Adapter:
             yield first
             yield from source
 
-        # A signature of full shapes, the one `train_steps` feeds too: both share one traced function.
+        # A signature of full shapes, the one `training` feeds too: both share one traced function.
         signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
         return self._to_device(tf.data.Dataset.from_generator(generate, output_signature=signature))
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         return tuple(tf.convert_to_tensor(array) for array in arrays)
 
-    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
+    @contextlib.contextmanager
+    def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
         # `fit` feeds its function an iterator of tf.data, so the same here: other input is another function.
-        iterator = iter(self._to_device(tf.data.Dataset.from_tensors((images, labels)).repeat(count)))
-        logs = None
-        for _ in range(count):
-            logs = model.train_function(iterator)
-        return logs
+        iterator = iter(self._to_device(tf.data.Dataset.from_tensors((images, labels)).repeat()))
+        yield lambda: model.train_function(iterator)
 
-    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
+    @contextlib.contextmanager
+    def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
         model.make_predict_function()
-        return [model.predict_function([(images,)]) for images in batches]
+        yield lambda images: model.predict_function([(images,)])
 
     def sync(self, value: Any) -> None:
         tf.test.experimental.sync_devices()

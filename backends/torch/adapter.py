@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,18 +46,17 @@ class Adapter:
         self.sync(tensors)
         return tensors
 
-    def train_steps(self, model: Any, images: Any, labels: Any, count: int) -> Any:
+    @contextlib.contextmanager
+    def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
         model.train()
-        logs = None
-        for _ in range(count):
-            logs = model.train_function([(images, labels)])
+        yield lambda: model.train_function([(images, labels)])
         model.eval()
-        return logs
 
-    def predict_steps(self, model: Any, batches: Iterable[Any]) -> list[Any]:
+    @contextlib.contextmanager
+    def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
         model.make_predict_function()
         model.eval()
-        return [model.predict_function([(images,)]) for images in batches]
+        yield lambda images: model.predict_function([(images,)])
 
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.
