@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from bcdl.datasets import LABELS, Dataset
+from bcdl.plots import style
 
 COLUMNS, ROWS = 5, 4
 LOCAL = "local"  # under the results folder; ignored by git, since pixels of a data set are never committed
 
 
 def grid(dataset: Dataset, kind: str) -> Figure:
-    """The first 20 training images of class `kind`, titled with where they come from."""
-    chosen = [i for i, label in enumerate(dataset.train.labels) if label == LABELS[kind]][: COLUMNS * ROWS]
-    figure, axes = plt.subplots(ROWS, COLUMNS, figsize=(1.5 * COLUMNS, 1.5 * ROWS + 0.5), layout="constrained")
+    """Up to 20 images of class `kind`, from all splits, titled with what they are."""
+    parts = dataset.splits.values()
+    images = np.concatenate([part.images[part.labels == LABELS[kind]][: COLUMNS * ROWS] for part in parts])
+    images = images[: COLUMNS * ROWS]
+    rows = math.ceil(len(images) / COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(1.5 * COLUMNS, 1.5 * rows + 0.5), layout="constrained")
     for axis in axes.flat:
         axis.set_axis_off()
-    for axis, index in zip(axes.flat, chosen, strict=False):
-        axis.imshow(dataset.train.images[index])
-    origin = "synthetic drawings, no medical images" if dataset.synthetic else "training images"
+    for axis, image in zip(axes.flat, images, strict=False):
+        axis.imshow(image)
+    origin = "synthetic drawings, no medical images" if dataset.synthetic else "images of all splits"
     figure.suptitle(f"{dataset.name}: {kind} ({origin})", fontsize=11)
     return figure
 
@@ -31,6 +37,4 @@ def draw_local(dataset: Dataset, results: Path) -> None:
     folder = results / LOCAL / dataset.name
     folder.mkdir(parents=True, exist_ok=True)
     for kind in LABELS:
-        figure = grid(dataset, kind)
-        figure.savefig(folder / f"{kind}.png", dpi=100)
-        plt.close(figure)
+        style.save(grid(dataset, kind), folder / f"{kind}.png")

@@ -1,0 +1,107 @@
+"""python -m bcdl.doctor: what a bug report needs; versions, devices, precision and jit as resolved, caches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from rich.console import Console
+from rich.table import Table
+
+import backends
+from bcdl import __version__, machine, store
+from bcdl.errors import run_command
+from bcdl.options import PRECISIONS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bcdl.doctor", description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default=machine.default_device())
+    parser.add_argument("--probe", nargs=3, metavar=("BACKEND", "PRECISION", "FILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.probe:
+        _probe(arguments.device, *arguments.probe)
+        return 0
+    console = Console()
+    console.print(_grid("bcdl", {"version": __version__, **machine.commit()}))
+    facts = machine.describe(arguments.device)
+    versions = facts.pop("versions")
+    console.print(_grid("machine", {"name": machine.machine_name(arguments.device), **facts}))
+    console.print(_grid("packages", versions))
+    console.print(_grid("caches", _caches()))
+    for name in backends.NAMES:
+        console.print(_grid(f"backend {name}", _backend(name, arguments.device)))
+    return 0
+
+
+def _grid(title: str, facts: dict[str, Any]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, min_width=60)
+    for key, value in facts.items():
+        table.add_row(key, str("none" if value in (None, []) else value).replace("[", r"\["))
+    return table
+
+
+def _caches() -> dict[str, str]:
+    """Where things are kept between runs, with `~` for the home folder."""
+    keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    folders = {"decoded images": platformdirs.user_cache_path("bcdl") / "decoded", "weights and data": keras_home}
+    home = str(Path.home())
+    return {
+        name: str(folder).replace(home, "~") + ("" if folder.is_dir() else " (not there yet)")
+        for name, folder in folders.items()
+    }
+
+
+def _backend(name: str, device: str) -> dict[str, Any]:
+    """What each precision resolves to on the backend: asked of a process of its own, as Keras's backend is fixed."""
+    missing = [package for package in (name, "keras") if not backends.is_installed(package)]
+    if missing:
+        return {"missing": f"{', '.join(missing)}; nox -s bench-{name} makes an environment that has all"}
+    facts: dict[str, Any] = {}
+    for precision in PRECISIONS:
+        with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
+            answer = Path(folder) / "answer.json"
+            command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, precision, str(answer)]
+            environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(machine.ROOT)}
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+            found = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
+        facts.update({f"{precision}: {key}": value for key, value in found.items()})
+    return facts
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+
+
+def _probe(device: str, name: str, precision: str, answer: str) -> None:
+    """Configure the backend as a worker would and write down what came of it."""
+    os.environ["KERAS_BACKEND"] = name
+    try:
+        adapter = backends.load(name)
+        adapter.configure(device, precision)
+        import keras
+
+        from bcdl.regimes import set_keras_defaults
+
+        set_keras_defaults(precision)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile(optimizer="sgd", loss="mse")
+        facts = {
+            **adapter.describe(),
+            "dtype_policy": keras.config.dtype_policy().name,
+            "jit_compile": bool(model.jit_compile),
+        }
+    except (backends.DeviceError, backends.Unsupported, ImportError) as error:
+        facts = {"not available": str(error)}
+    Path(answer).write_text(json.dumps({"at": store.now(), **facts}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_command(main)

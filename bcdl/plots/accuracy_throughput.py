@@ -1,0 +1,30 @@
+"""Test accuracy against fit rate: every model and backend in one plane."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from bcdl.plots.style import caption, legend, log_rate, signs
+from bcdl.tables import Group
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    records = [record for record in group.records if record.ok]
+    if not records:
+        return
+    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    for line in group.lines:
+        for backend in group.backends:
+            for record in group.of(line, backend):
+                if record.ok:
+                    rate, accuracy = (record.metrics[name] for name in ("fit_images_per_s", "test_accuracy"))
+                    axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
+    majority = records[0].metrics["test_majority_accuracy"]
+    axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
+    axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+    log_rate(axis, "fit rate")
+    axis.set_ylabel("test accuracy")
+    legend(axis, group)
+    caption(figure, group, "Test accuracy against fit rate")
+    yield "accuracy_throughput", figure

@@ -1,0 +1,177 @@
+"""What all plots share: signs for backends and models, end labels, captions, and how a figure is saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter  # noqa: E402
+
+import backends  # noqa: E402
+from bcdl.models import MODELS  # noqa: E402
+from bcdl.tables import Group, Line  # noqa: E402
+
+# Told apart by the colour-blind and, being of different lightness, in grey print (after Okabe and Ito 2008).
+_PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
+_UNKNOWN = "#777777"
+_DPI = 120
+plt.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "axes.axisbelow": True,
+    }
+)
+
+
+def colour(backend: str) -> str:
+    """The backend's colour: by its place among the backends there are."""
+    if backend not in backends.NAMES:
+        return _UNKNOWN
+    return _PALETTE[backends.NAMES.index(backend) % len(_PALETTE)]
+
+
+def marker(model: str) -> str:
+    return MODELS[model].marker if model in MODELS else "*"
+
+
+def signs(group: Group, line: Line, backend: str) -> dict[str, object]:
+    """Keyword arguments of a line or point: a hollow marker is a random start beside a pretrained one."""
+    hollow = line.weights == "none" and any(o.model == line.model and o != line for o in group.lines)
+    face = "white" if hollow else colour(backend)
+    return {"color": colour(backend), "marker": marker(line.model), "markerfacecolor": face, "markersize": 6}
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A line of the table on one backend, and its values by epoch: the median over seeds."""
+
+    line: Line
+    backend: str
+    values: list[float]
+
+
+def history(group: Group, name: str) -> list[Series]:
+    """The series of the group's records for `name` of their histories."""
+    found = []
+    for line in group.lines:
+        for backend in group.backends:
+            runs = [record.history[name] for record in group.of(line, backend) if record.ok and name in record.history]
+            epochs = [[v for v in values if v is not None] for values in zip(*runs, strict=False)]
+            if epochs:
+                found.append(Series(line, backend, [statistics.median(v) if v else float("nan") for v in epochs]))
+    return found
+
+
+def panels(group: Group, width: float = 3.6, height: float = 3.6) -> tuple[Figure, dict[str, Axes]]:
+    """One panel a backend, with shared axes."""
+    count = len(group.backends)
+    figure, axes = plt.subplots(
+        1, count, figsize=(width * count + 0.6, height), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    return figure, dict(zip(group.backends, axes[0], strict=True))
+
+
+def epoch_panels(group: Group, name: str, title: str, ylabel: str) -> Figure | None:
+    """`name` by epoch over all models, one panel a backend."""
+    series = history(group, name)
+    if not series:
+        return None
+    figure, axes = panels(group)
+    for one in series:
+        epochs = range(1, len(one.values) + 1)
+        axes[one.backend].plot(epochs, one.values, linewidth=1.2, **signs(group, one.line, one.backend))
+    for backend, axis in axes.items():
+        ends = [(group.label(one.line), one.values[-1]) for one in series if one.backend == backend]
+        label_ends(axis, max((len(one.values) for one in series), default=1), ends)
+        axis.set_title(backend, color=colour(backend), fontweight="bold", loc="left")
+        axis.set_xlabel("epoch")
+        whole_epochs(axis)
+    axes[group.backends[0]].set_ylabel(ylabel)
+    caption(figure, group, title)
+    return figure
+
+
+def log_rate(axis: Axes, label: str) -> None:
+    """A logarithmic x axis of rates, its ticks written as plain numbers."""
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    if high / low < 4:  # too narrow for a tick at every power of ten: centre it
+        middle = (low * high) ** 0.5
+        axis.set_xlim(middle / 2.2, middle * 2.2)
+    axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel(f"{label} (images/s, log scale)")
+
+
+def whole_epochs(axis: Axes) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
+    """Name each line at its right end, spread so that no two names overlap."""
+    ends = sorted((end for end in ends if end[1] == end[1]), key=lambda end: end[1])
+    low, high = axis.get_ylim()
+    gap = (high - low) * 0.055
+    heights: list[float] = []
+    for _, y in ends:
+        heights.append(max(y, heights[-1] + gap) if heights else y)
+    overshoot = max(0.0, heights[-1] - high) if heights else 0.0
+    for (name, y), height in zip(ends, (h - overshoot for h in heights), strict=True):
+        axis.annotate(
+            name,
+            (x, y),
+            xytext=(1.06, (height - low) / (high - low)),
+            textcoords="axes fraction",
+            fontsize=7,
+            color="#333333",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3},
+        )
+
+
+def legend(axis: Axes, group: Group, backends_too: bool = True) -> None:
+    """Markers name models, colours name backends; outside the plot, at its right."""
+    handles = [
+        Line2D([], [], linestyle="", **{**signs(group, line, ""), "color": "black"}, label=group.label(line))
+        for line in group.lines
+    ]
+    for handle in handles:
+        if handle.get_markerfacecolor() != "white":
+            handle.set_markerfacecolor("black")
+    if backends_too:
+        handles += [Line2D([], [], linewidth=4, color=colour(name), label=name) for name in group.backends]
+    axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
+
+
+def caption(figure: Figure, group: Group, title: str) -> None:
+    """The title, what was run, on what, and which cells are missing and why."""
+    width = int(figure.get_figwidth() * 15)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    lines = textwrap.wrap(f"{group.title}. Machine: {group.machine}.", width)
+    missing = [f"{r.cell.model} on {r.cell.backend} ({r.status.replace('_', ' ')})" for r in group.failures]
+    if missing:
+        lines += textwrap.wrap("Not shown: " + ", ".join(missing) + ".", width)
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write the figure as PNG, its bytes depending on the drawing alone, and close it."""
+    figure.savefig(file, dpi=_DPI, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,54 @@
+"""Images per second by model and backend, in the fit and the step regime, with the spread of the samples."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bcdl.plots.style import caption, colour, log_rate, signs
+from bcdl.record import Record
+from bcdl.tables import Group
+
+_REGIMES = {"fit": "fit: what a user of model.fit gets", "step": "step: the device's own rate"}
+_SPREAD = 0.22  # of a row's height, between backends
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    if not any(record.ok for record in group.records):
+        return
+    figure, axes = plt.subplots(
+        1, len(_REGIMES), figsize=(9.6, 1.6 + 0.55 * len(group.lines)), sharey=True, layout="constrained"
+    )
+    for axis, (regime, title) in zip(axes, _REGIMES.items(), strict=True):
+        _panel(axis, group, regime)
+        axis.set_title(title, loc="left", fontsize=9)
+    axes[0].set_yticks(range(len(group.lines)), [group.label(line) for line in group.lines])
+    axes[0].set_ylim(len(group.lines) - 0.5, -0.5)
+    handles = [Line2D([], [], marker="o", color=colour(name), label=name) for name in group.backends]
+    axes[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    caption(figure, group, "Images per second by model and backend (median; line: slowest to fastest sample)")
+    yield "throughput", figure
+
+
+def _panel(axis: Axes, group: Group, regime: str) -> None:
+    middle = (len(group.backends) - 1) / 2
+    for row, line in enumerate(group.lines):
+        for place, backend in enumerate(group.backends):
+            for record in group.of(line, backend):
+                if record.ok:
+                    rate = record.metrics[f"{regime}_images_per_s"]
+                    y = row + (place - middle) * _SPREAD
+                    axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
+                    axis.plot([rate], [y], linestyle="", **signs(group, line, backend))
+    log_rate(axis, "rate")
+
+
+def _range(record: Record, regime: str) -> tuple[float, float]:
+    """Slowest and fastest sample, images/s."""
+    samples = record.samples[f"{regime}_s"]
+    cell = record.cell
+    window = cell.window_steps * cell.batch_size
+    images = window if regime == "step" else record.dataset["images"]["train"] // cell.batch_size * cell.batch_size
+    return images / max(samples), images / min(samples)

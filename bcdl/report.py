@@ -1,0 +1,176 @@
+"""python -m bcdl.report: tables, plots and page, rebuilt from records alone. Never imports Keras."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from bcdl import plots, store, tables
+from bcdl.errors import UsageError, run_command
+from bcdl.options import DEFAULT_RESULTS
+from bcdl.plots import style
+from bcdl.record import Record
+from bcdl.tables import Group
+
+_INTRODUCTION = """\
+# Results
+
+This page, `tables/` and `plots/` are generated from `records/` by `python -m bcdl.report`; edit nothing here by hand.
+
+How to read it. Each section holds what may be compared: one machine, one data set (by checksum), one set of settings.
+Models go down, backends across. Rates are medians of the samples in the records. **Fit** is what a user of `model.fit`
+gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
+on the device; the **first step** includes tracing and compilation, from a cold cache. Peak memory is the framework's
+allocator peak on a GPU and the worker's peak resident memory on a CPU. `*` marks a figure from a tree with uncommitted
+changes. The runs of a section were made one after another, not interleaved, so small ratios between backends on a shared
+machine are noise.
+"""
+
+_STALENESS_TEXT = """\
+The same training images, not augmented, scored twice after the last epoch: in training mode (normalised by the batch's
+own statistics, dropout active) and in inference mode (normalised by moving averages). Where the second lies far below
+the first, the moving averages have not settled in so few steps, and the test figures above are those of stale
+statistics rather than of the weights. The source study's curves show the same fault.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bcdl.report", description="Rebuild tables and plots from records.")
+    parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
+    arguments = parser.parse_args()
+    if not (arguments.results / store.RECORDS).is_dir():
+        raise UsageError(f"{arguments.results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results")
+    for line in build(arguments.results):
+        print(line)
+    return 0
+
+
+def build(results: Path) -> list[str]:
+    """Write README.md, tables/ and plots/ under `results`; lines that say what was written."""
+    records, problems = store.read_all(results)
+    groups = tables.groups(records)
+    tabled = [_write(results / "tables" / f"{group.slug}.csv", tables.to_csv(_tables(group))) for group in groups]
+    plotted = {group.slug: _plot(group, results / "plots" / group.slug) for group in groups}
+    figures = [file for files in plotted.values() for file in files]
+    _write(results / "README.md", _page(groups, plotted, problems))
+    _remove_stale(results, {*tabled, *figures})
+    summary = f"{len(records)} records: {len(tabled)} tables, {len(figures)} plots and README.md in {results}"
+    return [summary, *(f"not read: {problem}" for problem in problems)]
+
+
+def print_run(records: Iterable[Record], console: Console) -> None:
+    """The table of one run's records, then the reason of each that is not ok."""
+    records = list(records)
+    console.print(tables.run_table(records).to_rich())
+    for record in records:
+        if not record.ok:
+            line = f"{record.cell.model} on {record.cell.backend}: {record.status}: {record.reason}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _tables(group: Group) -> list[tables.Table]:
+    return [tables.metric_table(group, metric) for metric in (*tables.METRICS, *tables.STALENESS)]
+
+
+def _page(groups: list[Group], plotted: dict[str, list[Path]], problems: list[str]) -> str:
+    parts = [_INTRODUCTION]
+    parts += [_section(group, plotted[group.slug]) for group in groups] or ["There are no records yet.\n"]
+    if problems:
+        lines = "\n".join(f"- {tables.escape(problem)}" for problem in problems)
+        parts.append(f"## Lines that could not be read\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def _section(group: Group, figures: list[Path]) -> str:
+    metric_tables = [tables.metric_table(group, metric).to_markdown() for metric in tables.METRICS]
+    staleness = [tables.metric_table(group, metric).to_markdown() for metric in tables.STALENESS]
+    parts = [
+        f"## {tables.escape(group.title)}",
+        _facts(group),
+        *metric_tables,
+        "### Have the batch norms settled?",
+        _STALENESS_TEXT.strip(),
+        *staleness,
+        _failures(group),
+        "### Plots",
+        *(f"![{file.stem}](plots/{group.slug}/{file.name})" for file in figures),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(group: Group) -> str:
+    """Machine, data, versions and commits, a line each."""
+    ran = [record for record in group.records if record.ok]
+    dataset = group.first.dataset
+    lines = [f"Machine: {group.machine}"]
+    if dataset:
+        images = ", ".join(
+            f"{count} {name} ({dataset['malignant'][name]} malignant, {dataset['groups'][name]} groups)"
+            for name, count in dataset["images"].items()
+        )
+        lines.append(f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`")
+        lines += [f"Note: {notice}" for notice in dataset["notices"]]
+    if ran:
+        lines.append(f"Majority class on the test split: {ran[0].metrics['test_majority_accuracy']:.3f}")
+    lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
+    commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
+    lines.append(f"Commits: {', '.join(commits)}")
+    return "\n".join(f"- {tables.escape(line)}" for line in lines)
+
+
+def _versions(group: Group, backend: str) -> str:
+    found = {}
+    for record in group.records:
+        if record.cell.backend == backend and record.ok:
+            found.update(record.environment["versions"], python=record.environment["python"])
+            found["jit_compile"] = str(record.environment["jit_compile"])
+    return ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing ran"
+
+
+def _failures(group: Group) -> str:
+    if not group.failures:
+        return ""
+    lines = [
+        f"- {tables.escape(f'{r.cell.model} on {r.cell.backend}, seed {r.cell.seed}: {r.status}: {r.reason}')}"
+        for r in group.failures
+    ]
+    return "### Cells that are not ok\n\n" + "\n".join(lines)
+
+
+def _plot(group: Group, folder: Path) -> list[Path]:
+    files = []
+    for module in plots.modules().values():
+        for name, figure in module.draw(group):
+            folder.mkdir(parents=True, exist_ok=True)
+            style.save(figure, folder / f"{name}.png")
+            files.append(folder / f"{name}.png")
+    return files
+
+
+def _write(file: Path, text: str) -> Path:
+    """Replace the file in one step, so that no reader sees half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
+        part.write(text.encode())
+    Path(part.name).chmod(0o644)
+    Path(part.name).replace(file)
+    return file
+
+
+def _remove_stale(results: Path, kept: set[Path]) -> None:
+    """Delete generated tables and plots that no record asks for any more."""
+    for file in [*(results / "tables").glob("*.csv"), *(results / "plots").glob("*/*.png")]:
+        if file not in kept:
+            file.unlink()
+    for folder in (results / "plots").glob("*/"):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+if __name__ == "__main__":
+    run_command(main)

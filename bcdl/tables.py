@@ -1,0 +1,243 @@
+"""Tables: records in, rows of text out. Never imports Keras.
+
+Records are first sorted into groups that may stand in one table: same machine, data (by checksum) and
+settings; only model, backbone weights, backend and seed differ.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import hashlib
+import io
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+
+import rich.table
+
+from bcdl.models import MODELS
+from bcdl.record import Record
+
+# What may differ between the records of one group.
+_FREE = ("model", "weights", "backend", "seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricRow:
+    """One table of the report: a metric's name in records, its title with unit, and its decimals."""
+
+    name: str
+    title: str
+    digits: int
+
+
+METRICS = (
+    MetricRow("test_accuracy", "Test accuracy", 3),
+    MetricRow("test_auroc", "Test AUROC", 3),
+    MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3),
+    MetricRow("fit_images_per_s", "Fit rate (images/s)", 1),
+    MetricRow("step_images_per_s", "Step rate (images/s)", 1),
+    MetricRow("predict_images_per_s", "Predict rate (images/s)", 1),
+    MetricRow("first_step_s", "First step, compilation included (s)", 1),
+    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0),
+)
+STALENESS = (
+    MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3),
+    MetricRow("inference_mode_accuracy", "Accuracy on the same training images, inference mode", 3),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A model started from certain weights: one line of every table, one series of every plot."""
+
+    model: str
+    weights: str
+
+    @property
+    def title(self) -> str:
+        return MODELS[self.model].title if self.model in MODELS else self.model
+
+    @property
+    def start(self) -> str:
+        """What the backbone started from, in a word or two."""
+        return {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Records that may stand in one table, the newest of each cell; `key` is what they have in common."""
+
+    machine: str
+    checksum: str
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """A record to read the common settings from; one that ran, where there is one."""
+        return next((record for record in self.records if record.ok), self.records[0])
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.first.dataset.get("synthetic"))
+
+    @property
+    def slug(self) -> str:
+        """A file name for the group: readable, and made unique by a digest of the whole key."""
+        cell = self.first.cell
+        digest = hashlib.sha256(repr(_key(self.machine, self.checksum, self.first)).encode()).hexdigest()[:6]
+        name = f"{cell.dataset}-{cell.profile}-{cell.image_size}px-b{cell.batch_size}-{cell.precision}-{digest}"
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+
+    @property
+    def title(self) -> str:
+        """One line that says what was run; synthetic data is called so."""
+        cell = self.first.cell
+        kind = " (synthetic drawings)" if self.synthetic else ""
+        augmented = "augmented" if cell.augment else "not augmented"
+        return (
+            f"{cell.dataset}{kind}, {cell.precision}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}, "
+            f"{cell.epochs} epochs, Adam {cell.learning_rate:g}, {augmented}, profile {cell.profile}"
+        )
+
+    @functools.cached_property
+    def lines(self) -> list[Line]:
+        """The models and weights there are, in the order of the model table."""
+        found = {Line(record.cell.model, record.cell.weights) for record in self.records}
+        order = {name: place for place, name in enumerate(MODELS)}
+        return sorted(found, key=lambda line: (order.get(line.model, len(order)), line.model, line.weights))
+
+    @functools.cached_property
+    def backends(self) -> list[str]:
+        return sorted({record.cell.backend for record in self.records})
+
+    def label(self, line: Line) -> str:
+        """The line's name, with its start where the model stands in the group with several."""
+        several = sum(other.model == line.model for other in self.lines) > 1
+        return f"{line.title}, {line.start.split()[0]}" if several else line.title
+
+    def of(self, line: Line, backend: str) -> list[Record]:
+        """The line's records on a backend, one a seed."""
+        found = [r for r in self.records if Line(r.cell.model, r.cell.weights) == line and r.cell.backend == backend]
+        return sorted(found, key=lambda record: record.cell.seed)
+
+    @property
+    def failures(self) -> list[Record]:
+        return [record for record in self.records if not record.ok]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A title, a head and rows, all text."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def to_markdown(self) -> str:
+        lines = [self.head, tuple("---" if name in ("model", "start") else "---:" for name in self.head), *self.rows]
+        return f"**{escape(self.title)}**\n\n" + "\n".join("| " + " | ".join(map(escape, line)) + " |" for line in lines)
+
+    def to_rich(self) -> rich.table.Table:
+        table = rich.table.Table(title=self.title, title_justify="left", min_width=60)
+        for index, name in enumerate(self.head):
+            table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        return table
+
+
+def escape(text: str) -> str:
+    """`text` for a cell of a Markdown table: no bar, line break or tag has any effect."""
+    return re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
+
+
+def groups(records: Sequence[tuple[str, Record]]) -> list[Group]:
+    """Records (oldest first, each with its machine) as groups, each cell by its newest record.
+
+    A failed record may not know its data's checksum; it joins the newest group of its settings.
+    """
+    newest_checksum = {_key(m, "", r): r.dataset["checksum"] for m, r in records if r.dataset.get("checksum")}
+    sorted_out: dict[tuple[object, ...], dict[str, Record]] = {}
+    places: dict[tuple[object, ...], tuple[str, str]] = {}
+    for machine, record in records:
+        checksum = record.dataset.get("checksum") or newest_checksum.get(_key(machine, "", record), "")
+        key = _key(machine, checksum, record)
+        cells = sorted_out.setdefault(key, {})
+        cells[record.cell.id] = record
+        places[key] = (machine, checksum)
+    found = [Group(*places[key], tuple(cells.values())) for key, cells in sorted_out.items()]
+    return sorted(found, key=lambda group: (group.synthetic, group.title, group.machine))
+
+
+def _key(machine: str, checksum: str, record: Record) -> tuple[object, ...]:
+    settings = {key: value for key, value in record.cell.to_dict().items() if key not in _FREE}
+    return (machine, checksum, *settings.items())
+
+
+def metric_table(group: Group, metric: MetricRow) -> Table:
+    """Models down, backends across; a cell that is not ok shows its status."""
+    rows = [
+        (line.title, line.start, *(show(group.of(line, backend), metric) for backend in group.backends))
+        for line in group.lines
+    ]
+    return Table(metric.title, ("model", "start", *group.backends), tuple(rows))
+
+
+def show(records: Sequence[Record], metric: MetricRow) -> str:
+    """One seed's value, or the median and range over seeds; a status where a record is not ok.
+
+    `*` marks a figure from a tree with uncommitted changes.
+    """
+    if not records:
+        return "not run"
+    failed = [record for record in records if not record.ok]
+    if failed:
+        return failed[0].status.replace("_", " ") + (f" ({len(failed)} of {len(records)})" if len(records) > 1 else "")
+    values = [value for record in records if (value := record.metrics.get(metric.name)) is not None]
+    if not values:
+        return "not measured"
+    text = f"{statistics.median(values):,.{metric.digits}f}"
+    if len(values) > 1:
+        text += f" ({min(values):,.{metric.digits}f} to {max(values):,.{metric.digits}f})"
+    return text + ("*" if any(record.environment.get("dirty") for record in records) else "")
+
+
+def run_table(records: Iterable[Record]) -> Table:
+    """One line a cell with every metric: what a run shows on the screen when it ends."""
+    records = list(records)
+    head = ("model", "backend", "seed", *(short for _, short in _SHORT))
+    rows = []
+    for record in records:
+        cell = record.cell
+        values = [show([record], metric) for metric, _ in _SHORT] if record.ok else _reason_row(record)
+        rows.append((Line(cell.model, cell.weights).title, cell.backend, str(cell.seed), *values))
+    first = records[0].cell
+    synthetic = " (synthetic drawings)" if any(record.dataset.get("synthetic") for record in records) else ""
+    settings = f"{first.image_size}x{first.image_size}, batch {first.batch_size}, {first.epochs} epochs"
+    return Table(f"{first.dataset}{synthetic}, {first.precision}, {settings}, {first.profile}", head, tuple(rows))
+
+
+_SHORT = tuple(
+    zip(
+        (metric for metric in METRICS if metric.name != "predict_images_per_s"),
+        ("accuracy", "AUROC", "loss", "fit images/s", "step images/s", "first step s", "peak MiB"),
+        strict=True,
+    )
+)
+
+
+def _reason_row(record: Record) -> list[str]:
+    return [record.status.replace("_", " "), *[""] * (len(_SHORT) - 1)]
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Tables of one head as one CSV, the table's title in the first column."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["metric", *tables[0].head])
+    for table in tables:
+        writer.writerows([table.title, *row] for row in table.rows)
+    return text.getvalue()

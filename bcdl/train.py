@@ -1,0 +1,91 @@
+"""python -m bcdl.train: one model, trained and measured in this process, with Keras's progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+import backends
+from bcdl import datasets, gallery, machine, models, report, store, worker
+from bcdl.errors import UsageError, run_command
+from bcdl.options import add_cell_options, resolve
+from bcdl.record import Record
+
+
+def main() -> int:
+    arguments = _parse()
+    backend = _backend()
+    jobs = resolve(vars(arguments), backend, arguments.model)
+    if len(jobs) > 1:
+        raise UsageError("python -m bcdl.train trains one model from one seed; give one --model and one --seed")
+    _check_save(arguments.save)
+    results = Path(arguments.results)
+    store.check_writable(results)
+    dataset = datasets.load(jobs[0].request)
+    for notice in dataset.notices:
+        print(f"note: {notice}")
+    if not dataset.synthetic:
+        gallery.draw_local(dataset, results)
+    record, model = worker.run(jobs[0], store.new_run_id(), lambda phase: None, verbose=1)
+    store.append(results, machine.machine_name(record.cell.device), record)
+    _show(record, results)
+    if not record.ok:
+        print(f"error: {record.status}: {record.reason}", file=sys.stderr)
+        return 1
+    if arguments.save:
+        model.save(arguments.save)
+        print(f"model: {arguments.save}")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bcdl.train", description=__doc__)
+    parser.add_argument("--model", default="mobilenet", help=f"one of {', '.join(models.MODELS)}; default mobilenet")
+    parser.add_argument("--save", type=Path, metavar="PATH.keras", help="where to save the trained model")
+    add_cell_options(parser.add_argument)
+    return parser.parse_args()
+
+
+def _backend() -> str:
+    """KERAS_BACKEND, or, where it is not set, the backend that Keras's own configuration names."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen:
+        return chosen
+    chosen = _configured_backend()
+    installed = [name for name in backends.NAMES if backends.is_installed(name)]
+    print(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; using Keras's own choice, {chosen}")
+    return chosen
+
+
+def _configured_backend() -> str:
+    """Keras's configured backend, read as Keras reads it: from keras.json, else tensorflow."""
+    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+def _check_save(file: Path | None) -> None:
+    if file is None:
+        return
+    if file.suffix != ".keras":
+        raise UsageError(f"--save {str(file)!r} does not end in .keras, the one format Keras saves whole models in")
+    if not file.parent.is_dir():
+        raise UsageError(f"--save {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
+
+
+def _show(record: Record, results: Path) -> None:
+    """Figures of the test split, and the report with the accuracy and loss plot."""
+    report.print_run([record], Console())
+    for line in report.build(results):
+        print(line)
+
+
+if __name__ == "__main__":
+    run_command(main)

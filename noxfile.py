@@ -1,0 +1,121 @@
+"""Sessions: each is one command that does all its own set-up.
+
+Arguments after `--` go to the session's program: `nox -s bench-jax -- --models cnn,mobilenet --profile smoke`.
+A backend's environment comes from its folder: `backends/<name>/requirements-cpu.txt`, or `-gpu.txt` where there
+is an NVIDIA driver; `-- --device cpu|gpu` overrides. `UV_TORCH_BACKEND=cpu` spares a CPU user of torch the CUDA
+libraries.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests"]
+nox.needs_version = ">=2024.10.9"
+
+ROOT = Path(__file__).parent
+BACKENDS = sorted(path.parent.name for path in ROOT.glob("backends/*/adapter.py"))
+# What a pinned file for CPUs leaves out: torch's own metadata pins these, and its CPU build needs none.
+GPU_PACKAGES = ("nvidia-", "cuda-", "triton")
+
+
+def device(session: nox.Session) -> str:
+    """`--device` after `--`, or gpu where there is an NVIDIA driver."""
+    arguments = [part for argument in session.posargs for part in argument.split("=", 1)]
+    if "--device" in arguments[:-1]:
+        return "gpu" if arguments[arguments.index("--device") + 1] == "gpu" else "cpu"
+    driver = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi")
+    return "gpu" if driver else "cpu"
+
+
+def install(session: nox.Session, backend: str, *more: str) -> None:
+    """Install the backend's pinned requirements; where torch's own index can't be reached, the ordinary wheel."""
+    wanted = ["-r", f"backends/{backend}/requirements-{device(session)}.txt", *more]
+    try:
+        session.install(*wanted)
+    except nox.command.CommandFailed:
+        if "UV_TORCH_BACKEND" not in os.environ:
+            raise
+        session.warn("UV_TORCH_BACKEND's index could not be used; installing the ordinary wheel")
+        session.install(*wanted, env={"UV_TORCH_BACKEND": None})
+
+
+def declare(backend: str) -> None:
+    """The two sessions of one backend."""
+
+    @nox.session(name=f"bench-{backend}")
+    def bench(session: nox.Session) -> None:
+        install(session, backend)
+        arguments = ["--backend", backend, "--benchmark-quiet", *session.posargs]
+        session.run("pytest", "benchmarks", *arguments, env={"KERAS_BACKEND": backend})
+
+    @nox.session(name=f"tests-{backend}")
+    def tests(session: nox.Session) -> None:
+        install(session, backend, "-r", "tests/requirements.txt")
+        session.run("pytest", "tests", "-m", "keras", *session.posargs, env={"KERAS_BACKEND": backend})
+
+    bench.__doc__ = f"Run the main job on {backend}: train and time the models, then draw tables and plots."
+    tests.__doc__ = f"Run the tests that need Keras, on {backend}."
+
+
+for name in BACKENDS:
+    declare(name)
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Run the main job on every backend, one after another."""
+    for backend in BACKENDS:
+        session.notify(f"bench-{backend}", session.posargs)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """Run all tests: those without a framework, then those that need Keras on every backend."""
+    session.notify("tests-fast", session.posargs)
+    for backend in BACKENDS:
+        session.notify(f"tests-{backend}", session.posargs)
+
+
+@nox.session(name="tests-fast")
+def tests_fast(session: nox.Session) -> None:
+    """Run the tests that need no framework: a developer's inner loop, under a minute."""
+    session.install("-e", ".", "-r", "tests/requirements.txt")
+    session.run("pytest", "tests", "-m", "not keras", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types: ruff and mypy."""
+    session.install("-e", ".", "-r", "tests/requirements.txt")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Rebuild tables and plots from the records; needs no framework."""
+    session.install("-e", ".")
+    session.run("python", "-m", "bcdl.report", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Pin all requirements anew, from pyproject.toml."""
+    session.install("uv")
+    compile_ = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"]
+    compile_ += ["--quiet", "--no-annotate", "--no-header", "--no-config"]
+    for backend in BACKENDS:
+        for extra, kind in ((backend, "cpu"), (f"{backend}-gpu", "gpu")):
+            file = Path("backends") / backend / f"requirements-{kind}.txt"
+            session.run(*compile_, "--extra", extra, "--group", "bench", "--output-file", str(file))
+            lines = [f"# Made by `nox -s lock` from pyproject.toml, extra {extra}.", *file.read_text().splitlines()]
+            kept = [line for line in lines if kind == "gpu" or not line.startswith(GPU_PACKAGES)]
+            file.write_text("\n".join(kept) + "\n")
+    test = ["--group", "test", "--output-file", "tests/requirements.txt"]
+    session.run(*compile_, *test)
