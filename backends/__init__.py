@@ -23,14 +23,14 @@ class DeviceError(Exception):
     """The device asked for can't be had from this framework on this machine."""
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """The hardware lacks what was asked for, so that the cell is skipped and never run as something else."""
 
 
 def check_precision(device: str, precision: str) -> None:
-    """Raise Unsupported where no framework could give `precision` on `device`."""
+    """Raise UnsupportedError where no framework could give `precision` on `device`."""
     if precision == "tf32" and device == "cpu":
-        raise Unsupported("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
+        raise UnsupportedError("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
 
 
 class Backend(Protocol):
@@ -41,7 +41,7 @@ class Backend(Protocol):
     def configure(self, device: str, precision: str) -> None:
         """Set device, precision, memory growth and caches; called once, before Keras is imported.
 
-        Raises DeviceError where `device` (`cpu` or `gpu`) can't be had, Unsupported where the hardware lacks
+        Raises DeviceError where `device` (`cpu` or `gpu`) can't be had, UnsupportedError where the hardware lacks
         `precision`.
         """
 

@@ -98,7 +98,7 @@ def _probe(device: str, name: str, precision: str, answer: str) -> None:
             "dtype_policy": keras.config.dtype_policy().name,
             "jit_compile": bool(model.jit_compile),
         }
-    except (backends.DeviceError, backends.Unsupported, ImportError) as error:
+    except (backends.DeviceError, backends.UnsupportedError, ImportError) as error:
         facts = {"not available": str(error)}
     Path(answer).write_text(json.dumps({"at": store.now(), **facts}), encoding="utf-8")
 

@@ -31,7 +31,9 @@ class TrainFeed:
 
     def __init__(self, split: Split, batch_size: int, seed: int, augmented: bool) -> None:
         if batch_size > len(split):
-            raise UsageError(f"--batch-size {batch_size} is more than the {len(split)} training images; use a smaller one")
+            raise UsageError(
+                f"--batch-size {batch_size} is more than the {len(split)} training images; use a smaller one"
+            )
         self._split = split
         self._batch_size = batch_size
         self._seed = seed

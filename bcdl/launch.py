@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -33,6 +34,7 @@ def run(job: Job, run_id: str, log: Path, on_phase: Callable[[str], None], inter
         run_id: the run the record belongs to.
         log: file that takes the worker's stdout and stderr.
         on_phase: called with each phase as the worker begins it.
+        interpreter: the Python that has the cell's backend.
     """
     started = store.now()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -75,10 +77,8 @@ def _run_process(command: list[str], output: Any, events: Path, on_phase: Callab
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     if hasattr(os, "killpg"):
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
             os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # all of it has ended
     elif process.poll() is None:
         process.kill()
     process.wait()

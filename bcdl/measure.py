@@ -50,7 +50,7 @@ def peak_rss_bytes() -> int:
         return int(line.split()[1]) * 1024
     memory = psutil.Process().memory_info()
     if os.name == "nt":
-        return int(memory.peak_wset)
+        return int(memory.peak_wset)  # type: ignore[attr-defined]
     import resource  # only on Unix
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

@@ -179,11 +179,14 @@ def _weights(value: str, rows: list[models.ModelRow]) -> dict[str, tuple[str, st
     if value in ("none", "imagenet"):
         return {row.name: (value if row.backbone else "none", None) for row in rows}
     if "=" in value and not Path(value).exists():
-        files = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in value.split(","))
+        pairs = (pair.partition("=") for pair in value.split(","))
+        files = {name: file for name, _, file in pairs}
     else:
         files = {row.name: value for row in rows if row.backbone}
         if not files:
-            raise UsageError(f"--weights {value!r}: {', '.join(row.name for row in rows)} has no backbone to load it into")
+            raise UsageError(
+                f"--weights {value!r}: {', '.join(row.name for row in rows)} has no backbone to load it into"
+            )
     for name, file in files.items():
         if not models.find(name).backbone:
             raise UsageError(f"--weights: {name} has no backbone to load a file into; leave it out")

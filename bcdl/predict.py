@@ -52,14 +52,18 @@ def _load(file: Path) -> Any:
 
         from bcdl import network  # registers the layers a saved model names
     except ImportError as error:
-        raise UsageError(f"Keras and a backend are needed ({error}); install bcdl[jax], [tensorflow] or [torch]") from error
+        raise UsageError(
+            f"Keras and a backend are needed ({error}); install bcdl[jax], [tensorflow] or [torch]"
+        ) from error
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"{str(file)!r} can't be loaded as a Keras model: {reason}") from error
     if model.output_shape != (None, len(network.CLASSES)):
-        raise UsageError(f"{str(file)!r} has outputs {model.output_shape}; a model of bcdl has two, benign and malignant")
+        raise UsageError(
+            f"{str(file)!r} has outputs {model.output_shape}; a model of bcdl has two, benign and malignant"
+        )
     return model
 
 

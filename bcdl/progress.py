@@ -37,7 +37,9 @@ class CellProgress:
         self._stop()
         self._line(outcome)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self._stop()
 
     def _stop(self) -> None:

@@ -70,6 +70,11 @@ class Record:
     def ok(self) -> bool:
         return self.status == OK
 
+    def value(self, name: str) -> float:
+        """The metric of that name, or NaN where it is undefined or was not measured."""
+        value = self.metrics.get(name)
+        return math.nan if value is None else value
+
     def to_json(self) -> str:
         """The record as one line; NaN and infinities, which JSON has no word for, become null."""
         return json.dumps({"schema": SCHEMA, **_finite(dataclasses.asdict(self))}, allow_nan=False)

@@ -54,9 +54,7 @@ def build(cell: Cell, weights_file: str | None) -> keras.Model:
     model = network.build(find(cell.model), cell.image_size, cell.seed, source)
     loaded = next((layer.name for layer in model.layers if isinstance(layer, keras.Model)), None) if source else None
     draw_initial_weights(model, cell.seed, skip=loaded)
-    model.compile(
-        optimizer=keras.optimizers.Adam(cell.learning_rate), loss="binary_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(optimizer=keras.optimizers.Adam(cell.learning_rate), loss="binary_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -74,7 +72,7 @@ def weights_checksum(model: keras.Model) -> str:
     """SHA-256 over every weight's bytes, in the model's order: equal starts have equal checksums."""
     digest = hashlib.sha256()
     for variable in model.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)))
+        digest.update(keras.ops.convert_to_numpy(variable).tobytes())
     return digest.hexdigest()
 
 
@@ -199,4 +197,3 @@ class Snapshot:
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
-

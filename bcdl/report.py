@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,8 +26,8 @@ Models go down, backends across. Rates are medians of the samples in the records
 gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
 on the device; the **first step** includes tracing and compilation, from a cold cache. Peak memory is the framework's
 allocator peak on a GPU and the worker's peak resident memory on a CPU. `*` marks a figure from a tree with uncommitted
-changes. The runs of a section were made one after another, not interleaved, so small ratios between backends on a shared
-machine are noise.
+changes. The runs of a section were made one after another, not interleaved, so small ratios between backends on a
+shared machine are noise.
 """
 
 _STALENESS_TEXT = """\
@@ -40,11 +39,13 @@ statistics rather than of the weights. The source study's curves show the same f
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.report", description="Rebuild tables and plots from records.")
+    parser = argparse.ArgumentParser(prog="python -m bcdl.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
     arguments = parser.parse_args()
     if not (arguments.results / store.RECORDS).is_dir():
-        raise UsageError(f"{arguments.results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results")
+        raise UsageError(
+            f"{arguments.results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results"
+        )
     for line in build(arguments.results):
         print(line)
     return 0
@@ -116,7 +117,7 @@ def _facts(group: Group) -> str:
         lines.append(f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`")
         lines += [f"Note: {notice}" for notice in dataset["notices"]]
     if ran:
-        lines.append(f"Majority class on the test split: {ran[0].metrics['test_majority_accuracy']:.3f}")
+        lines.append(f"Majority class on the test split: {ran[0].value('test_majority_accuracy'):.3f}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
     commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")
@@ -124,7 +125,7 @@ def _facts(group: Group) -> str:
 
 
 def _versions(group: Group, backend: str) -> str:
-    found = {}
+    found: dict[str, str] = {}
     for record in group.records:
         if record.cell.backend == backend and record.ok:
             found.update(record.environment["versions"], python=record.environment["python"])

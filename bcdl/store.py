@@ -34,7 +34,9 @@ def check_writable(results: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"the results folder {results} can't be written ({error.strerror}); choose another with --results") from error
+        raise UsageError(
+            f"the results folder {results} can't be written ({error.strerror}); choose another with --results"
+        ) from error
 
 
 def append(results: Path, machine: str, record: Record) -> Path:
@@ -47,7 +49,9 @@ def append(results: Path, machine: str, record: Record) -> Path:
             lines.flush()
             os.fsync(lines.fileno())
     except OSError as error:
-        raise UsageError(f"the record could not be written to {file} ({error.strerror}); free the disk or use --results") from error
+        raise UsageError(
+            f"the record could not be written to {file} ({error.strerror}); free the disk or use --results"
+        ) from error
     return file
 
 

@@ -138,7 +138,9 @@ class Table:
 
     def to_markdown(self) -> str:
         lines = [self.head, tuple("---" if name in ("model", "start") else "---:" for name in self.head), *self.rows]
-        return f"**{escape(self.title)}**\n\n" + "\n".join("| " + " | ".join(map(escape, line)) + " |" for line in lines)
+        return f"**{escape(self.title)}**\n\n" + "\n".join(
+            "| " + " | ".join(map(escape, line)) + " |" for line in lines
+        )
 
     def to_rich(self) -> rich.table.Table:
         table = rich.table.Table(title=self.title, title_justify="left", min_width=60)
@@ -151,7 +153,9 @@ class Table:
 
 def escape(text: str) -> str:
     """`text` for a cell of a Markdown table: no bar, line break or tag has any effect."""
-    return re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
+    return (
+        re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
+    )
 
 
 def groups(records: Sequence[tuple[str, Record]]) -> list[Group]:

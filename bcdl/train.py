@@ -58,7 +58,7 @@ def _backend() -> str:
         return chosen
     chosen = _configured_backend()
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
-    print(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; using Keras's own choice, {chosen}")
+    print(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; Keras's own choice is {chosen}")
     return chosen
 
 

@@ -73,7 +73,7 @@ def _import(cell: Cell) -> tuple[backends.Backend, ModuleType]:
 
 def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, str]:
     """The status and the reason that a record gives for `error`."""
-    if isinstance(error, backends.Unsupported):
+    if isinstance(error, backends.UnsupportedError):
         return record.SKIPPED, str(error)
     if isinstance(error, (BcdlError, backends.DeviceError)):
         return record.FAILED, str(error)

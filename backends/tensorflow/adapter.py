@@ -12,7 +12,7 @@ import numpy as np
 from backends import DeviceError, check_precision
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 # Batches made ahead of the step, besides those the feed itself keeps ready.
 _PREFETCHED_BATCHES = 2
@@ -38,7 +38,9 @@ class Adapter:
         return {
             "device": name,
             "platform": "gpu" if gpu else "cpu",
-            "precision_flags": {"tensor_float_32_execution": tf.config.experimental.tensor_float_32_execution_enabled()},
+            "precision_flags": {
+                "tensor_float_32_execution": tf.config.experimental.tensor_float_32_execution_enabled()
+            },
             "compilation_cache": "off",
         }
 

@@ -27,7 +27,9 @@ _RULES = 1  # raise when the decoding below changes, so that old cache entries a
 _SHOWN = 5
 
 
-def decode(files: Sequence[Path], names: Sequence[str], size: int, skip_unreadable: bool) -> tuple[np.ndarray, np.ndarray]:
+def decode(
+    files: Sequence[Path], names: Sequence[str], size: int, skip_unreadable: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The images of `files` as [M, size, size, 3] uint8, and the [M] indices of those that could be read.
 
     `names` stand for the files in messages. Raises UsageError, naming and counting the unreadable files,
@@ -35,7 +37,8 @@ def decode(files: Sequence[Path], names: Sequence[str], size: int, skip_unreadab
     """
     contents = [_digest(file) for file in files]
     cached = _cache_file(contents, size)
-    images, failures = (_read_cache(cached), {}) if cached.is_file() else (None, {})
+    failures: dict[int, str] = {}
+    images = _read_cache(cached)
     if images is None:
         images, failures = _decode_all(files, size)
         if not failures:
@@ -58,7 +61,9 @@ def read_image(file: Path, size: int) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise ValueError(f"too many pixels to be an image ({error})") from error
     except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"not a readable image ({type(error).__name__}: {str(error).replace(str(file), file.name)})") from error
+        raise ValueError(
+            f"not a readable image ({type(error).__name__}: {str(error).replace(str(file), file.name)})"
+        ) from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -85,8 +85,8 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
     """The images of the two classes in a fixed order, and what else lies there."""
     tops = _subfolders(root)
     splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
-    class_folders = [(split, f) for split, top in splits.items() for f in _subfolders(top).values()]
-    class_folders = class_folders or [(None, f) for f in tops.values()]
+    parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
+    class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(parent).values()]
     found: list[_File] = []
     others: collections.Counter[str] = collections.Counter()
     for split, folder in class_folders:

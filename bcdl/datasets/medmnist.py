@@ -38,11 +38,11 @@ def name_of(data: str) -> str:
 def example(folder: Path) -> str:
     """A noise file of BreastMNIST's layout: 12 images a split, half of each class."""
     generator = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split in SPLITS:
         arrays[f"{split}_images"] = generator.integers(0, 256, (12, 28, 28), dtype=np.uint8)
         arrays[f"{split}_labels"] = np.arange(12, dtype=np.uint8)[:, None] % 2
-    np.savez(folder / "example.npz", **arrays)
+    np.savez(folder / "example.npz", **arrays)  # type: ignore[arg-type]
     return str(folder / "example.npz")
 
 
@@ -80,9 +80,13 @@ def _read_parts(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Images [N, H, W] or [N, H, W, 3] uint8 and labels [N] int64 in {0, 1}, by split."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {split: _check(file, split, arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS}
+            return {
+                split: _check(file, split, arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS
+            }
     except KeyError as error:
-        raise UsageError(f"{file.name} lacks an array: {error.args[0]}; MedMNIST files have SPLIT_images, SPLIT_labels") from error
+        raise UsageError(
+            f"{file.name} lacks an array: {error.args[0]}; MedMNIST files have SPLIT_images, SPLIT_labels"
+        ) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{file.name} is not a plain .npz of arrays, or is refused: {error}") from error
 

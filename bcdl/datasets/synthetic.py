@@ -50,7 +50,9 @@ def read(request: Request) -> Pool:
     labels = np.repeat([LABELS["benign"], LABELS["malignant"]], [benign, count - benign])
     patients = np.concatenate([np.arange(benign), np.arange(count - benign)]) // _IMAGES_PER_PATIENT
     groups = np.array([f"{'bm'[label]}{patient:04d}" for label, patient in zip(labels, patients, strict=True)])
-    images = [_draw(request.image_size, int(y), int(p), i) for i, (y, p) in enumerate(zip(labels, patients, strict=True))]
+    images = [
+        _draw(request.image_size, int(y), int(p), i) for i, (y, p) in enumerate(zip(labels, patients, strict=True))
+    ]
     names = np.array([f"{group}-{i:05d}" for i, group in enumerate(groups)])
     return Pool(name_of(request.data), True, np.stack(images), labels.astype(np.int64), groups, names)
 

@@ -18,9 +18,9 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         for backend in group.backends:
             for record in group.of(line, backend):
                 if record.ok:
-                    rate, accuracy = (record.metrics[name] for name in ("fit_images_per_s", "test_accuracy"))
+                    rate, accuracy = record.value("fit_images_per_s"), record.value("test_accuracy")
                     axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
-    majority = records[0].metrics["test_majority_accuracy"]
+    majority = records[0].value("test_majority_accuracy")
     axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
     axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
     log_rate(axis, "fit rate")

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcdl.plots.style import caption, colour, history, signs, whole_epochs
+from bcdl.plots.style import caption, colour, history, model_sign, signs, whole_epochs
 from bcdl.tables import Group
 
 _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
@@ -39,14 +39,9 @@ def _panel(axis: Axes, group: Group, model: str, name: str) -> None:
 
 def _legend(axis: Axes, group: Group, model: str) -> None:
     handles = [Line2D([], [], linewidth=4, color=colour(name), label=name) for name in group.backends]
-    handles += [Line2D([], [], color="black", linestyle=style, label=name) for name, style in _STYLES.items()]
+    handles += [Line2D([], [], color="black", linestyle="-", label="training")]
+    handles += [Line2D([], [], color="black", linestyle="--", label="validation")]
     lines = [line for line in group.lines if line.model == model]
     if len(lines) > 1:
-        for line in lines:
-            sign = {**signs(group, line, ""), "color": "black"}
-            sign["markerfacecolor"] = "white" if sign["markerfacecolor"] == "white" else "black"
-            handles.append(Line2D([], [], linestyle="", **sign, label=f"{line.start.split()[0]} start"))
+        handles += [model_sign(group, line, f"{line.start.split()[0]} start") for line in lines]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
-
-
-_STYLES = {"training": "-", "validation": "--"}

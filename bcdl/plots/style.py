@@ -7,19 +7,20 @@ import statistics
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-import backends  # noqa: E402
-from bcdl.models import MODELS  # noqa: E402
-from bcdl.tables import Group, Line  # noqa: E402
+import backends
+from bcdl.models import MODELS
+from bcdl.tables import Group, Line
 
 # Told apart by the colour-blind and, being of different lightness, in grey print (after Okabe and Ito 2008).
 _PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
@@ -50,7 +51,7 @@ def marker(model: str) -> str:
     return MODELS[model].marker if model in MODELS else "*"
 
 
-def signs(group: Group, line: Line, backend: str) -> dict[str, object]:
+def signs(group: Group, line: Line, backend: str) -> dict[str, Any]:
     """Keyword arguments of a line or point: a hollow marker is a random start beside a pretrained one."""
     hollow = line.weights == "none" and any(o.model == line.model and o != line for o in group.lines)
     face = "white" if hollow else colour(backend)
@@ -146,17 +147,17 @@ def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
         )
 
 
-def legend(axis: Axes, group: Group, backends_too: bool = True) -> None:
+def model_sign(group: Group, line: Line, label: str) -> Line2D:
+    """A legend's entry for a model: its marker, in black."""
+    sign = signs(group, line, "")
+    face = "white" if sign["markerfacecolor"] == "white" else "black"
+    return Line2D([], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=label)
+
+
+def legend(axis: Axes, group: Group) -> None:
     """Markers name models, colours name backends; outside the plot, at its right."""
-    handles = [
-        Line2D([], [], linestyle="", **{**signs(group, line, ""), "color": "black"}, label=group.label(line))
-        for line in group.lines
-    ]
-    for handle in handles:
-        if handle.get_markerfacecolor() != "white":
-            handle.set_markerfacecolor("black")
-    if backends_too:
-        handles += [Line2D([], [], linewidth=4, color=colour(name), label=name) for name in group.backends]
+    handles = [model_sign(group, line, group.label(line)) for line in group.lines]
+    handles += [Line2D([], [], linewidth=4, color=colour(name), label=name) for name in group.backends]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
 
 

@@ -38,7 +38,7 @@ def _panel(axis: Axes, group: Group, regime: str) -> None:
         for place, backend in enumerate(group.backends):
             for record in group.of(line, backend):
                 if record.ok:
-                    rate = record.metrics[f"{regime}_images_per_s"]
+                    rate = record.value(f"{regime}_images_per_s")
                     y = row + (place - middle) * _SPREAD
                     axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
                     axis.plot([rate], [y], linestyle="", **signs(group, line, backend))
