@@ -91,13 +91,12 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
     others: collections.Counter[str] = collections.Counter()
     for split, folder in class_folders:
         label = LABELS.get(folder.name.lower())
-        images = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in EXTENSIONS)
-        stray = sum(p.is_file() for p in folder.rglob("*")) - len(images)
-        others["files that are not images"] += stray
+        images = sorted(p for p in _files(folder) if p.suffix.lower() in EXTENSIONS)
         if label is None:
             others[f"images of class {folder.name!r}"] += len(images)
         else:
             found += [_File(p, p.relative_to(root).as_posix(), label, split) for p in images]
+    others["stray files"] = len(set(_files(root)) - {root / GROUPS_FILE}) - len(found) - others.total()
     missing = [name for name, label in LABELS.items() if all(file.label != label for file in found)]
     if missing:
         raise UsageError(
@@ -105,6 +104,10 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
             f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/"
         )
     return found, [f"{count} {what} left out" for what, count in others.items() if count]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _subfolders(folder: Path) -> dict[str, Path]:

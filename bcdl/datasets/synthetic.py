@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"synthetic(?:-(\d+))?")
 _DEFAULT_COUNT = 96
-_LEAST_COUNT = 24
+_LEAST_COUNT = 36  # three benign patients, one a split
 # A third of the source study's images are benign (547 of 1,693), and a patient has several images.
 _BENIGN_SHARE = 1 / 3
 _IMAGES_PER_PATIENT = 4

@@ -1,0 +1,95 @@
+"""Cells, jobs and records made up for tests of the plumbing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bcdl.cell import Cell
+from bcdl.options import Job, resolve
+from bcdl.record import Record
+
+OPTIONS: dict[str, Any] = {
+    "profile": "smoke",
+    "split_seed": "0",
+    "magnification": "0",
+    "device": "cpu",
+    "skip_unreadable": False,
+}
+
+
+def cell(**changes: Any) -> Cell:
+    """A smoke cell of the CNN on torch, with `changes`."""
+    values = {
+        "model": "cnn",
+        "backend": "torch",
+        "device": "cpu",
+        "profile": "smoke",
+        "dataset": "synthetic-48",
+        "magnification": 0,
+        "image_size": 32,
+        "batch_size": 4,
+        "epochs": 2,
+        "learning_rate": 1e-4,
+        "weights": "none",
+        "precision": "float32",
+        "augment": True,
+        "seed": 0,
+        "split_seed": 0,
+        "windows": 3,
+        "window_steps": 1,
+    }
+    return Cell(**{**values, **changes})
+
+
+def job(data: str = "synthetic-48", **changes: Any) -> Job:
+    return Job(cell(**changes), data, None, False)
+
+
+def jobs(backend: str, models: str | None = None, **options: Any) -> list[Job]:
+    """The jobs that these options resolve to."""
+    return resolve({**OPTIONS, **options}, backend, models)
+
+
+def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: Any) -> Record:
+    """A record of a small run, with `changes` to its cell."""
+    if status != "ok":
+        return Record(run, status, "it was made to fail", cell(**changes), "t0", "t1")
+    return Record(
+        run=run,
+        status=status,
+        reason="",
+        cell=cell(**changes),
+        started="2026-01-01T00:00:00.000+00:00",
+        ended="2026-01-01T00:01:00.000+00:00",
+        metrics={
+            "test_accuracy": 0.75,
+            "test_auroc": 0.8,
+            "test_loss": 0.5,
+            "test_majority_accuracy": 0.625,
+            "fit_images_per_s": 100.0,
+            "step_images_per_s": 120.0,
+            "predict_images_per_s": 480.0,
+            "first_step_s": 1.5,
+            "peak_memory_mib": 512.0,
+            "train_mode_accuracy": 0.9,
+            "inference_mode_accuracy": 0.5,
+        },
+        samples={"fit_s": [0.25, 0.24], "step_s": [0.03, 0.04, 0.05], "predict_s": [0.01, 0.01, 0.02]},
+        history={name: [0.5, 0.6] for name in ("accuracy", "loss", "val_accuracy", "val_loss", "val_auroc")},
+        dataset={
+            "name": "synthetic-48",
+            "checksum": "c" * 64,
+            "synthetic": True,
+            "images": {"train": 24, "val": 12, "test": 12},
+            "malignant": {"train": 16, "val": 8, "test": 8},
+            "groups": {"train": 6, "val": 3, "test": 3},
+            "notices": [],
+        },
+        environment={
+            "versions": {"keras": "3.15.1"},
+            "python": "3.11.7",
+            "jit_compile": False,
+            "commit": "f" * 40,
+            "dirty": False,
+        },
+    )

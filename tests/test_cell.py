@@ -1,0 +1,57 @@
+"""Cells are hashable, have stable ids, and ids are parsed back."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcdl.cell import Cell
+from bcdl.errors import UsageError
+from tests.factory import cell
+
+text = st.text(min_size=1, max_size=20)
+number = st.integers(0, 10**6)
+cells = st.builds(
+    Cell,
+    model=text,
+    backend=text,
+    device=st.sampled_from(["cpu", "gpu"]),
+    profile=text,
+    dataset=text,
+    magnification=number,
+    image_size=number,
+    batch_size=number,
+    epochs=number,
+    learning_rate=st.floats(1e-9, 1e3),
+    weights=text,
+    precision=text,
+    augment=st.booleans(),
+    seed=number,
+    split_seed=number,
+    windows=number,
+    window_steps=number,
+)
+
+
+@given(cells)
+def test_an_id_is_parsed_back_to_its_cell(one: Cell) -> None:
+    assert Cell.parse(one.id) == one
+    assert "\n" not in one.id
+
+
+@given(cells)
+def test_a_cell_survives_json_values(one: Cell) -> None:
+    assert Cell.from_dict(one.to_dict()) == one
+
+
+def test_every_field_is_in_the_id() -> None:
+    one = cell()
+    for field in dataclasses.fields(Cell):
+        assert f"{field.name}=" in one.id
+
+
+@pytest.mark.parametrize("text", ["", "cnn", "model=cnn", cell().id + ",more=1", cell().id.replace("seed=0", "seed=x")])
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a cell's id"):
+        Cell.parse(text)

@@ -1,0 +1,187 @@
+"""The report is a pure function of records: what it shows, what it must not hide, and that it can be rebuilt."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bcdl import plots, report, store, tables
+from bcdl.record import Record
+from bcdl.tables import Group
+from tests.factory import record
+
+ACCURACY = tables.METRICS[0]
+
+
+def groups(*records: Record) -> list[Group]:
+    return tables.groups([("a-machine", one) for one in records])
+
+
+def with_metrics(one: Record, **metrics: float) -> Record:
+    return dataclasses.replace(one, metrics={**one.metrics, **metrics})
+
+
+def with_dataset(one: Record, **values: object) -> Record:
+    return dataclasses.replace(one, dataset={**one.dataset, **values})
+
+
+def test_models_go_down_and_backends_across() -> None:
+    (group,) = groups(*(record(model=m, backend=b) for b in ("torch", "jax") for m in ("mobilenet", "cnn")))
+    table = tables.metric_table(group, ACCURACY)
+    assert table.head == ("model", "start", "jax", "torch")
+    assert [row[0] for row in table.rows] == ["CNN", "MobileNet"]
+    assert table.rows[0][2:] == ("0.750", "0.750")
+
+
+def test_the_newest_run_of_a_cell_counts() -> None:
+    (group,) = groups(record(run="1"), with_metrics(record(run="2"), test_accuracy=0.5))
+    assert tables.metric_table(group, ACCURACY).rows[0][2] == "0.500"
+
+
+def test_a_later_failure_is_shown_in_its_place() -> None:
+    (group,) = groups(record(run="1"), record(run="2", status="out_of_memory"))
+    assert tables.metric_table(group, ACCURACY).rows[0][2] == "out of memory"
+    assert len(group.failures) == 1
+
+
+def test_a_cell_that_was_not_run_says_so() -> None:
+    (group,) = groups(record(model="cnn", backend="jax"), record(model="mobilenet", backend="torch"))
+    assert tables.metric_table(group, ACCURACY).rows[0][2:] == ("0.750", "not run")
+
+
+def test_seeds_give_a_median_with_its_range() -> None:
+    values = (0.5, 0.7, 0.6)
+    (group,) = groups(*(with_metrics(record(seed=i), test_accuracy=v) for i, v in enumerate(values)))
+    assert tables.metric_table(group, ACCURACY).rows[0][2] == "0.600 (0.500 to 0.700)"
+
+
+def test_a_dirty_tree_is_marked() -> None:
+    one = record()
+    dirty = dataclasses.replace(one, environment={**one.environment, "dirty": True})
+    assert tables.metric_table(groups(dirty)[0], ACCURACY).rows[0][2] == "0.750*"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        record(profile="quick"),
+        record(image_size=64),
+        record(precision="mixed_bfloat16"),
+        record(augment=False),
+        with_dataset(record(), checksum="d" * 64),
+        with_dataset(record(dataset="busi"), synthetic=False),
+    ],
+)
+def test_what_may_not_be_compared_stands_in_another_table(other: Record) -> None:
+    found = groups(record(), other)
+    assert len(found) == 2
+    assert len({group.slug for group in found}) == 2
+
+
+def test_machines_stand_apart() -> None:
+    assert len(tables.groups([("one", record()), ("two", record())])) == 2
+
+
+def test_a_model_of_two_starts_has_two_lines() -> None:
+    (group,) = groups(record(model="mobilenet"), record(model="mobilenet", weights="some.weights.h5"))
+    assert [row[:2] for row in tables.metric_table(group, ACCURACY).rows] == [
+        ("MobileNet", "random"),
+        ("MobileNet", "file some.weights.h5"),
+    ]
+
+
+def test_hostile_names_stay_inside_their_cell() -> None:
+    name = "a|b\n<script>"
+    text = tables.metric_table(groups(record(model=name))[0], ACCURACY).to_markdown()
+    assert "<script>" not in text
+    assert "a&#124;b &lt;script&gt;" in text
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with two models on three backends, one of them failing later, a torn line, and its report."""
+    folder = tmp_path_factory.mktemp("results")
+    for backend in ("jax", "tensorflow", "torch"):
+        for model in ("cnn", "mobilenet"):
+            file = store.append(folder, "a-machine", record(model=model, backend=backend))
+    with file.open("a") as lines:
+        lines.write('{"schema": 1, "run"')
+    later = record(run="20270101T000000Z-0000", status="failed", model="mobilenet", backend="torch")
+    store.append(folder, "a-machine", later)
+    for stale in (folder / "tables" / "old.csv", folder / "plots" / "old" / "plot.png"):
+        stale.parent.mkdir(parents=True)
+        stale.touch()
+    (folder / "said").write_text("\n".join(report.build(folder)))
+    return folder
+
+
+def test_a_report_can_be_rebuilt_to_the_byte(built: Path) -> None:
+    first = {file: file.read_bytes() for file in built.rglob("*") if file.is_file()}
+    report.build(built)
+    assert first == {file: file.read_bytes() for file in built.rglob("*") if file.is_file()}
+
+
+def test_the_page_links_what_is_there_and_shows_what_failed(built: Path) -> None:
+    page = (built / "README.md").read_text()
+    links = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
+    assert links
+    assert all((built / link).is_file() for link in links)
+    assert "mobilenet on torch, seed 0: failed: it was made to fail" in page
+    assert "synthetic drawings" in page
+
+
+def test_csv_holds_what_the_page_shows(built: Path) -> None:
+    (file,) = (built / "tables").glob("*.csv")
+    rows = list(csv.DictReader(file.open()))
+    assert {row["metric"] for row in rows} == {m.title for m in (*tables.METRICS, *tables.STALENESS)}
+    assert {row["torch"] for row in rows if row["model"] == "MobileNet"} == {"failed"}
+
+
+def test_what_no_record_asks_for_goes(built: Path) -> None:
+    assert not (built / "tables" / "old.csv").exists()
+    assert not (built / "plots" / "old").exists()
+
+
+def test_a_torn_line_is_told(built: Path) -> None:
+    assert "not read: a-machine/" in (built / "said").read_text()
+    assert "Lines that could not be read" in (built / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", list(plots.modules()))
+def test_every_plot_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    draw = plots.modules()[name].draw
+    records = [
+        record(model=m, backend=b, weights=w)
+        for m in ("cnn", "mobilenet", "new")
+        for b in ("jax", "torch", "new")
+        for w in ("none", "f")
+    ]
+    (group,) = groups(*records, record(model="resnet50", status="failed"))
+    drawn = list(draw(group))
+    assert drawn
+    assert len({file for file, _ in drawn}) == len(drawn)
+    for file, figure in drawn:
+        plots.style.save(figure, tmp_path / f"{file}.png")
+        with Image.open(tmp_path / f"{file}.png") as image:
+            assert min(image.size) > 200
+
+
+@pytest.mark.parametrize("name", list(plots.modules()))
+def test_no_plot_needs_a_record_that_is_ok(name: str) -> None:
+    failed = with_dataset(record(status="failed"), synthetic=False)
+    assert list(plots.modules()[name].draw(groups(failed)[0])) == []
+
+
+def test_a_failed_cell_is_named_under_the_plots() -> None:
+    (group,) = groups(record(), record(model="resnet50", status="timed_out"))
+    _, figure = next(iter(plots.modules()["throughput"].draw(group)))
+    assert "resnet50 on torch (timed out)" in figure.get_supxlabel()
+
+
+def test_pixels_of_a_real_data_set_are_never_drawn() -> None:
+    real = with_dataset(record(dataset="busi"), synthetic=False, name="busi")
+    assert list(plots.modules()["image_grid"].draw(groups(real)[0])) == []
