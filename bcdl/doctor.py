@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import backends
-from bcdl import __version__, machine, store
+from bcdl import __version__, machine
 from bcdl.errors import run_command
 from bcdl.options import PRECISIONS
 
@@ -24,7 +24,7 @@ from bcdl.options import PRECISIONS
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdl.doctor", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default=machine.default_device())
-    parser.add_argument("--probe", nargs=3, metavar=("BACKEND", "PRECISION", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--probe", nargs=2, metavar=("BACKEND", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.probe:
         _probe(arguments.device, *arguments.probe)
@@ -64,43 +64,43 @@ def _backend(name: str, device: str) -> dict[str, Any]:
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
     if missing:
         return {"missing": f"{', '.join(missing)}; nox -s bench-{name} makes an environment that has all"}
-    facts: dict[str, Any] = {}
-    for precision in PRECISIONS:
-        with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
-            answer = Path(folder) / "answer.json"
-            command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, precision, str(answer)]
-            environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(machine.ROOT)}
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-            found = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
-        facts.update({f"{precision}: {key}": value for key, value in found.items()})
-    return facts
+    with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
+        answer = Path(folder) / "answer.json"
+        command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, str(answer)]
+        environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(machine.ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
 
 
-def _probe(device: str, name: str, precision: str, answer: str) -> None:
-    """Configure the backend as a worker would and write down what came of it."""
+def _probe(device: str, name: str, answer: str) -> None:
+    """Configure the backend as a worker would, for every precision, and write down what came of it."""
     os.environ["KERAS_BACKEND"] = name
-    try:
-        adapter = backends.load(name)
-        adapter.configure(device, precision)
-        import keras
+    facts: dict[str, Any] = {}
+    for precision in PRECISIONS:
+        try:
+            found = _resolved(name, device, precision)
+        except (backends.DeviceError, backends.UnsupportedError, ImportError) as error:
+            found = {"not available": str(error)}
+        facts.update({f"{precision}: {key}": value for key, value in found.items()})
+    Path(answer).write_text(json.dumps(facts), encoding="utf-8")
 
-        from bcdl.regimes import set_keras_defaults
 
-        set_keras_defaults(precision)
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        model.compile(optimizer="sgd", loss="mse")
-        facts = {
-            **adapter.describe(),
-            "dtype_policy": keras.config.dtype_policy().name,
-            "jit_compile": bool(model.jit_compile),
-        }
-    except (backends.DeviceError, backends.UnsupportedError, ImportError) as error:
-        facts = {"not available": str(error)}
-    Path(answer).write_text(json.dumps({"at": store.now(), **facts}), encoding="utf-8")
+def _resolved(name: str, device: str, precision: str) -> dict[str, Any]:
+    adapter = backends.load(name)
+    adapter.configure(device, precision)
+    import keras  # after `configure`, as in a worker
+
+    from bcdl.regimes import set_keras_defaults
+
+    set_keras_defaults(precision)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    policy = keras.config.dtype_policy().name
+    return {**adapter.describe(), "dtype_policy": policy, "jit_compile": bool(model.jit_compile)}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bcdl.record import Record
 
 
@@ -24,7 +26,12 @@ CLOCK = ReplayClock()
 
 
 def replay(benchmark: Any, record: Record, sample: str) -> None:
-    """Hand the record's samples of that name to pytest-benchmark, one a round, with the rates they gave."""
+    """Hand the record's samples of that name to pytest-benchmark, one a round, with the rates they gave.
+
+    Fails with the record's reason where it is not ok.
+    """
+    if not record.ok:
+        pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
     samples = iter(record.samples[sample])
     regime = sample.removesuffix("_s")
     benchmark.group = f"{regime}, {record.cell.dataset}, {record.cell.precision}"

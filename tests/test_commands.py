@@ -1,0 +1,184 @@
+"""The commands as people type them, on the backend of this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bcdl import store
+
+pytestmark = pytest.mark.keras
+pytest.importorskip("keras")
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKEND = os.environ.get("KERAS_BACKEND", "")
+SMALL = ("--profile", "smoke", "--image-size", "32", "--epochs", "1")
+
+
+def run(*arguments: str, without: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m ARGUMENTS` in the project's folder."""
+    values = {key: value for key, value in os.environ.items() if key not in without}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**values, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A results folder with a trained and saved CNN, and what the command printed."""
+    folder = tmp_path_factory.mktemp("train")
+    results = ("--results", str(folder), "--save", str(folder / "cnn.keras"))
+    return folder, run("bcdl.train", "--model", "cnn", *SMALL, *results)
+
+
+def test_train_prints_writes_and_plots(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = trained
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    (machine_and_record,), problems = store.read_all(folder)
+    assert machine_and_record[1].ok
+    assert machine_and_record[1].cell.backend == BACKEND
+    assert not problems
+    assert len(list(folder.glob("plots/*/model_cnn.png"))) == 1
+
+
+def test_predict_names_file_label_and_score(trained: tuple[Path, object], tmp_path: Path) -> None:
+    folder, _ = trained
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.new("RGB", (40, 30), (200, 150, 180)).save(good)
+    bad.write_bytes(b"not an image")
+    done = run("bcdl.predict", "--model", str(folder / "cnn.keras"), str(bad), str(good))
+    assert done.returncode == 1
+    assert f"error: {bad}: not a readable image" in done.stderr
+    file, label, score = done.stdout.splitlines()[-1].split("\t")
+    assert file == str(good)
+    assert label == ("malignant" if float(score) > 0.5 else "benign")
+    assert run("bcdl.predict", "--model", str(folder / "cnn.keras"), str(good)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bcdl.train", "--model", "vgg"), "unknown model 'vgg'"),
+        (("bcdl.train", "--model", "cnn,mobilenet"), "give one --model"),
+        (("bcdl.train", "--model", "cnn", "--save", "model.h5"), "does not end in .keras"),
+        (("bcdl.train", "--model", "cnn", "--data", "nowhere"), "no data set 'nowhere'"),
+        (("bcdl.predict", "--model", "nowhere.keras", "a.png"), "there is no model file 'nowhere.keras'"),
+        (("bcdl.predict", "--model", "README.md", "a.png"), "can't be loaded as a Keras model"),
+        (("bcdl.report", "--results", "nowhere"), "nowhere holds no records/ folder"),
+    ],
+)
+def test_wrong_usage_is_told_without_a_traceback(arguments: tuple[str, ...], message: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_fails_keeps_its_record(tmp_path: Path) -> None:
+    done = run(
+        "bcdl.train", "--model", "cnn", *SMALL, "--precision", "tf32", "--results", str(tmp_path), "--device", "cpu"
+    )
+    assert done.returncode == 1
+    assert "error: skipped: TF32 is arithmetic of NVIDIA GPUs" in done.stderr
+    ((_, record),), _ = store.read_all(tmp_path)
+    assert record.status == "skipped"
+
+
+def test_without_keras_backend_train_says_what_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": BACKEND}))
+    arguments = ("--model", "cnn", *SMALL, "--results", str(tmp_path / "results"))
+    done = run("bcdl.train", *arguments, without=["KERAS_BACKEND"], KERAS_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "KERAS_BACKEND is not set; installed here:" in done.stdout
+    assert f"Keras's own choice is {BACKEND}" in done.stdout
+
+
+def test_doctor_tells_what_is_resolved() -> None:
+    done = run("bcdl.doctor", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    for word in (
+        "python",
+        "keras",
+        "jit_compile",
+        "dtype_policy",
+        "mixed_bfloat16",
+        "decoded images",
+        f"backend {BACKEND}",
+    ):
+        assert word in done.stdout
+
+
+@pytest.fixture(scope="module")
+def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("bench")
+    options = (*SMALL, "--models", "cnn", "--results", str(folder), "--benchmark-json", str(folder / "bench.json"))
+    return folder, run("pytest", "benchmarks", "--backend", BACKEND, *options)
+
+
+def test_benchmarks_end_with_a_table_and_a_report(benchmarked: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = benchmarked
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+    assert "[1/1] cnn on" in done.stdout
+    assert "fit images/s" in done.stdout
+    assert (folder / "README.md").is_file()
+    ((_, record),), _ = store.read_all(folder)
+    assert record.ok
+
+
+def test_benchmark_json_holds_the_records_samples(benchmarked: tuple[Path, object]) -> None:
+    folder, _ = benchmarked
+    ((_, record),), _ = store.read_all(folder)
+    found = {one["name"]: one for one in json.loads((folder / "bench.json").read_text())["benchmarks"]}
+    for regime in ("fit", "step", "predict"):
+        one = found[f"bench_{regime}[cnn-{BACKEND}]"]
+        assert one["stats"]["data"] == pytest.approx(record.samples[f"{regime}_s"])
+        assert one["extra_info"]["cell"] == record.cell.id
+
+
+def test_collect_only_measures_nothing(tmp_path: Path) -> None:
+    done = run(
+        "pytest", "benchmarks", "--backend", BACKEND, "--collect-only", "-q", "--results", str(tmp_path / "none")
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"bench_train.py::bench_fit[nasnetlarge-{BACKEND}]" in done.stdout
+    assert "21 tests collected" in done.stdout
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_failed_cell_fails_its_benchmarks_with_the_reason(tmp_path: Path) -> None:
+    options = (*SMALL, "--models", "cnn", "--precision", "tf32", "--device", "cpu", "--results", str(tmp_path), "-x")
+    done = run("pytest", "benchmarks", "--backend", BACKEND, *options)
+    assert done.returncode == 1
+    assert "skipped: TF32 is arithmetic of NVIDIA GPUs" in done.stdout
+    assert "1 failed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--models", "vgg"), "unknown model 'vgg'"),
+        (("--backend", "mxnet"), "unknown backend 'mxnet'"),
+        (("--data", "nowhere"), "no data set 'nowhere'"),
+        (("--batch-size", "500"), "--batch-size 500 is more than the"),
+        (("--results", "README.md"), "can't be written"),
+    ],
+)
+def test_wrong_usage_of_benchmarks_ends_with_2(options: tuple[str, ...], message: str) -> None:
+    done = run("pytest", "benchmarks", "--backend", BACKEND, "--profile", "smoke", *options)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
