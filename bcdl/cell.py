@@ -13,7 +13,7 @@ from bcdl.errors import UsageError
 class Cell:
     """One model on one backend, with one set of settings and one seed.
 
-    A cell holds names, never paths: `dataset` and `weights` are the base names of files or folders, and
+    A cell holds names, never paths: `data` and `weights` are the base names of files or folders, and
     the record adds their checksums.
 
     Attributes:
@@ -21,7 +21,7 @@ class Cell:
         backend: name of a folder of `backends/`.
         device: `cpu` or `gpu`.
         profile: the profile whose settings were the starting point.
-        dataset: name of the data set.
+        data: name of the data set.
         magnification: BreaKHis magnification kept (40, 100, 200 or 400), or 0 for all there are.
         image_size: height and width of the square images, pixels.
         batch_size: images a training, validation and test batch.
@@ -40,7 +40,7 @@ class Cell:
     backend: str
     device: str
     profile: str
-    dataset: str
+    data: str
     magnification: int
     image_size: int
     batch_size: int

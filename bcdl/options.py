@@ -90,7 +90,7 @@ def resolve(options: Mapping[str, Any], backend: str, names: str | None) -> list
         "backend": backend,
         "device": _one_of("--device", chosen.get("device", machine.default_device()), DEVICES),
         "profile": profile.name,
-        "dataset": datasets.name_of(data),
+        "data": datasets.name_of(data),
         "magnification": _magnification(chosen["magnification"]),
         "image_size": _whole("--image-size", chosen.get("image_size", profile.image_size)),
         "batch_size": _whole("--batch-size", chosen.get("batch_size", profile.batch_size)),

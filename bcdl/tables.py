@@ -88,7 +88,7 @@ class Group:
         """A file name for the group: readable, and made unique by a digest of the whole key."""
         cell = self.first.cell
         digest = hashlib.sha256(repr(_key(self.machine, self.checksum, self.first)).encode()).hexdigest()[:6]
-        name = f"{cell.dataset}-{cell.profile}-{cell.image_size}px-b{cell.batch_size}-{cell.precision}-{digest}"
+        name = f"{cell.data}-{cell.profile}-{cell.image_size}px-b{cell.batch_size}-{cell.precision}-{digest}"
         return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
 
     @property
@@ -98,7 +98,7 @@ class Group:
         kind = " (synthetic drawings)" if self.synthetic else ""
         augmented = "augmented" if cell.augment else "not augmented"
         return (
-            f"{cell.dataset}{kind}, {cell.precision}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}, "
+            f"{cell.data}{kind}, {cell.precision}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}, "
             f"{cell.epochs} epochs, Adam {cell.learning_rate:g}, {augmented}, profile {cell.profile}"
         )
 
@@ -221,7 +221,7 @@ def run_table(records: Iterable[Record]) -> Table:
     first = records[0].cell
     synthetic = " (synthetic drawings)" if any(record.dataset.get("synthetic") for record in records) else ""
     settings = f"{first.image_size}x{first.image_size}, batch {first.batch_size}, {first.epochs} epochs"
-    return Table(f"{first.dataset}{synthetic}, {first.precision}, {settings}, {first.profile}", head, tuple(rows))
+    return Table(f"{first.data}{synthetic}, {first.precision}, {settings}, {first.profile}", head, tuple(rows))
 
 
 _SHORT = tuple(

@@ -34,7 +34,7 @@ def replay(benchmark: Any, record: Record, sample: str) -> None:
         pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
     samples = iter(record.samples[sample])
     regime = sample.removesuffix("_s")
-    benchmark.group = f"{regime}, {record.cell.dataset}, {record.cell.precision}"
+    benchmark.group = f"{regime}, {record.cell.data}, {record.cell.precision}"
     benchmark.extra_info["cell"] = record.cell.id
     benchmark.extra_info["run"] = record.run
     benchmark.extra_info["images_per_s"] = record.metrics[f"{regime}_images_per_s"]

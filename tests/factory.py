@@ -24,7 +24,7 @@ def cell(**changes: Any) -> Cell:
         "backend": "torch",
         "device": "cpu",
         "profile": "smoke",
-        "dataset": "synthetic-48",
+        "data": "synthetic-48",
         "magnification": 0,
         "image_size": 32,
         "batch_size": 4,

@@ -189,11 +189,11 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
-    (job,) = jobs(BACKEND, "densenet201", weights="imagenet")
+    (job,) = jobs(BACKEND, "mobilenet", weights="imagenet")
     record, _ = worker.run(job, "a-run", silent)
     assert record.status == "failed"
-    assert "the ImageNet weights of densenet201 could not be loaded" in record.reason
-    assert "use --weights none, or --weights densenet201=FILE" in record.reason
+    assert "the ImageNet weights of mobilenet could not be loaded" in record.reason
+    assert "use --weights none, or --weights mobilenet=FILE" in record.reason
 
 
 def test_running_out_of_memory_is_told_apart(adapter: backends.Backend) -> None:

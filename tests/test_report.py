@@ -73,7 +73,7 @@ def test_a_dirty_tree_is_marked() -> None:
         record(precision="mixed_bfloat16"),
         record(augment=False),
         with_dataset(record(), checksum="d" * 64),
-        with_dataset(record(dataset="busi"), synthetic=False),
+        with_dataset(record(data="busi"), synthetic=False),
     ],
 )
 def test_what_may_not_be_compared_stands_in_another_table(other: Record) -> None:
@@ -183,5 +183,5 @@ def test_a_failed_cell_is_named_under_the_plots() -> None:
 
 
 def test_pixels_of_a_real_data_set_are_never_drawn() -> None:
-    real = with_dataset(record(dataset="busi"), synthetic=False, name="busi")
+    real = with_dataset(record(data="busi"), synthetic=False, name="busi")
     assert list(plots.modules()["image_grid"].draw(groups(real)[0])) == []

@@ -12,6 +12,6 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     if not group.synthetic:
         return  # pixels of a data set are never committed; a run draws them under results/local/
     cell = group.first.cell
-    dataset = datasets.load(datasets.Request(cell.dataset, cell.image_size, cell.split_seed))
+    dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
     for kind in datasets.LABELS:
         yield f"images_{kind}", gallery.grid(dataset, kind)
