@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from rich.console import Console
 from rich.table import Table
 
 import backends
-from bcdl import __version__, machine
+from bcdl import __version__, machine, progress
 from bcdl.errors import run_command
 from bcdl.options import PRECISIONS
 
@@ -29,7 +28,7 @@ def main() -> int:
     if arguments.probe:
         _probe(arguments.device, *arguments.probe)
         return 0
-    console = Console()
+    console = progress.console()
     console.print(_grid("bcdl", {"version": __version__, **machine.commit()}))
     facts = machine.describe(arguments.device)
     versions = facts.pop("versions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 
@@ -9,6 +10,13 @@ from rich.console import Console
 from rich.status import Status
 
 from bcdl.cell import Cell
+
+_PIPED_WIDTH = 140
+
+
+def console() -> Console:
+    """Where people read: as wide as their terminal, and wide enough for a table where the output is piped."""
+    return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
 
 
 class CellProgress:

@@ -8,12 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 import backends
-from bcdl import datasets, gallery, machine, models, report, store, worker
+from bcdl import datasets, machine, models, progress, report, store, worker
 from bcdl.errors import UsageError, run_command
 from bcdl.options import add_cell_options, resolve
+from bcdl.plots import image_grid
 from bcdl.record import Record
 
 
@@ -30,7 +29,7 @@ def main() -> int:
     for notice in dataset.notices:
         print(f"note: {notice}")
     if not dataset.synthetic:
-        gallery.draw_local(dataset, results)
+        image_grid.draw_local(dataset, results)
     record, model = worker.run(jobs[0], store.new_run_id(), lambda phase: None, verbose=1)
     store.append(results, machine.machine_name(record.cell.device), record)
     _show(record, results)
@@ -82,7 +81,7 @@ def _check_save(file: Path | None) -> None:
 
 def _show(record: Record, results: Path) -> None:
     """Figures of the test split, and the report with the accuracy and loss plot."""
-    report.print_run([record], Console())
+    report.print_run([record], progress.console())
     for line in report.build(results):
         print(line)
 

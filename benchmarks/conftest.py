@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 import backends
-from bcdl import datasets, gallery, launch, machine, report, store
+from bcdl import datasets, launch, machine, report, store
 from bcdl.errors import BcdlError, UsageError
 from bcdl.options import Job, add_cell_options, resolve
-from bcdl.progress import CellProgress
+from bcdl.plots import image_grid
+from bcdl.progress import CellProgress, console
 from bcdl.record import Record
 
 RUN = pytest.StashKey["Run"]()
@@ -43,16 +44,16 @@ class Run:
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
         if not dataset.synthetic:
-            gallery.draw_local(dataset, self.results)
+            image_grid.draw_local(dataset, self.results)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
-    def record(self, job: Job, console: Console) -> Record:
+    def record(self, job: Job, screen: Console) -> Record:
         """The job's record, measured now if it was not before, and stored at once."""
         if job not in self.records:
             cell = job.cell
             log = self.results / "local" / "logs" / self.id / f"{cell.model}-{cell.backend}-seed{cell.seed}.log"
-            with CellProgress(console, cell, len(self.records) + 1, len(self.jobs)) as progress:
+            with CellProgress(screen, cell, len(self.records) + 1, len(self.jobs)) as progress:
                 record = launch.run(job, self.id, log, progress.phase)
                 progress.finish(record.status + (f": {record.reason}" if record.reason else ""))
             store.append(self.results, self.machine, record)
@@ -94,7 +95,7 @@ def record(job: Job, request: pytest.FixtureRequest) -> Record:
     """The record of this cell, measured by the first benchmark that asks for it."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled(), _as_pytest_exit():
-        return request.config.stash[RUN].record(job, Console())
+        return request.config.stash[RUN].record(job, console())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -102,7 +103,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if run is None or not run.records:
         return
     terminalreporter.section("results")
-    report.print_run(list(run.records.values()), Console())
+    report.print_run(list(run.records.values()), console())
     for line in report.build(run.results):
         terminalreporter.write_line(line)
 

@@ -13,7 +13,7 @@ import backends
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("keras", *backends.NAMES)
 KERAS_FREE = {
-    *("augment", "cell", "datasets", "doctor", "errors", "feed", "gallery", "launch", "machine", "measure", "models"),
+    *("augment", "cell", "datasets", "doctor", "errors", "feed", "launch", "machine", "measure", "models"),
     *("options", "plots", "predict", "profiles", "progress", "quality", "record", "report", "store", "tables", "train"),
     "worker",
 }

@@ -1,17 +1,55 @@
-"""A grid of benign and one of malignant images, as the source study drew; committed for synthetic data only."""
+"""A grid of benign and one of malignant images, 5 by 4 as the source study drew them.
 
+Committed for synthetic data only: pixels of a data set go to `results/local/`, which git ignores.
+"""
+
+from __future__ import annotations
+
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
-from bcdl import datasets, gallery
+from bcdl import datasets
+from bcdl.datasets import LABELS, Dataset
+from bcdl.plots import style
 from bcdl.tables import Group
+
+COLUMNS, ROWS = 5, 4
+LOCAL = "local"
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     if not group.synthetic:
-        return  # pixels of a data set are never committed; a run draws them under results/local/
+        return
     cell = group.first.cell
     dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
-    for kind in datasets.LABELS:
-        yield f"images_{kind}", gallery.grid(dataset, kind)
+    for kind in LABELS:
+        yield f"images_{kind}", grid(dataset, kind)
+
+
+def draw_local(dataset: Dataset, results: Path) -> None:
+    """Both grids of a real data set under `results/local/`."""
+    folder = results / LOCAL / dataset.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in LABELS:
+        style.save(grid(dataset, kind), folder / f"{kind}.png")
+
+
+def grid(dataset: Dataset, kind: str) -> Figure:
+    """Up to 20 images of class `kind`, from all splits, titled with what they are."""
+    parts = dataset.splits.values()
+    images = np.concatenate([part.images[part.labels == LABELS[kind]][: COLUMNS * ROWS] for part in parts])
+    images = images[: COLUMNS * ROWS]
+    rows = math.ceil(len(images) / COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(1.5 * COLUMNS, 1.5 * rows + 0.5), layout="constrained")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image in zip(axes.flat, images, strict=False):
+        axis.imshow(image)
+    origin = "synthetic drawings, no medical images" if dataset.synthetic else "images of all splits"
+    figure.suptitle(f"{dataset.name}: {kind} ({origin})", fontsize=11)
+    return figure
