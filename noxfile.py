@@ -56,7 +56,9 @@ def declare(backend: str) -> None:
     @nox.session(name=f"tests-{backend}")
     def tests(session: nox.Session) -> None:
         install(session, backend, "-r", "tests/requirements.txt")
-        session.run("pytest", "tests", "-m", "keras", *session.posargs, env={"KERAS_BACKEND": backend})
+        # Two at a time, a file to each: tracing and compiling use one core.
+        arguments = ["-m", "keras", "-n", "2", "--dist", "loadfile", *session.posargs]
+        session.run("pytest", "tests", *arguments, env={"KERAS_BACKEND": backend})
 
     bench.__doc__ = f"Run the main job on {backend}: train and time the models, then draw tables and plots."
     tests.__doc__ = f"Run the tests that need Keras, on {backend}."

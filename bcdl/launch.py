@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,13 +16,12 @@ from typing import Any
 
 from bcdl import machine, record, store
 from bcdl.options import Job
-from bcdl.record import Record, RecordError
+from bcdl.record import Record, RecordError, scrub
 
 _POLL_S = 0.2
 _TAIL_LINES = 20
 # Keras settings that would silently change what is measured.
 _UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
 
 
 def run(job: Job, run_id: str, log: Path, on_phase: Callable[[str], None], interpreter: str = sys.executable) -> Record:
@@ -106,9 +104,4 @@ def _environment(job: Job) -> dict[str, Any]:
 
 def _with_log(outcome: Record, log: Path) -> Record:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
-    return Record(**{**vars(outcome), "reason": scrub(outcome.reason), "log_tail": [scrub(line) for line in lines]})
-
-
-def scrub(text: str) -> str:
-    """`text` with every path cut down to its last part, so that a record names no folder of this machine."""
-    return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
+    return Record(**{**vars(outcome), "log_tail": [scrub(line) for line in lines]})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 from bcdl.cell import Cell
@@ -23,6 +24,8 @@ OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "crashed",
     "skipped",
 )
+
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
 
 
 class RecordError(ValueError):
@@ -96,6 +99,11 @@ class Record:
             return cls(cell=cell, **values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
+
+
+def scrub(text: str) -> str:
+    """`text` with every path cut down to its last part: a record names no folder of the machine it was made on."""
+    return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
 
 
 def _finite(value: Any) -> Any:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import backends
-from bcdl import datasets, machine, models, progress, report, store, worker
-from bcdl.errors import UsageError, run_command
+from bcdl import models, progress, report, worker
+from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.options import add_cell_options, resolve
-from bcdl.plots import image_grid
-from bcdl.record import Record
+from bcdl.run import Run
 
 
 def main() -> int:
@@ -23,19 +21,16 @@ def main() -> int:
     if len(jobs) > 1:
         raise UsageError("python -m bcdl.train trains one model from one seed; give one --model and one --seed")
     _check_save(arguments.save)
-    results = Path(arguments.results)
-    store.check_writable(results)
-    dataset = datasets.load(jobs[0].request)
-    for notice in dataset.notices:
-        print(f"note: {notice}")
-    if not dataset.synthetic:
-        image_grid.draw_local(dataset, results)
-    record, model = worker.run(jobs[0], store.new_run_id(), lambda phase: None, verbose=1)
-    store.append(results, machine.machine_name(record.cell.device), record)
-    _show(record, results)
+    run = Run(jobs, Path(arguments.results))
+    for line in run.check():
+        print(line)
+    record, model = worker.run(jobs[0], run.id, lambda phase: None, verbose=1)
+    run.keep(jobs[0], record)
+    report.print_run([record], progress.console())
+    for line in report.build(run.results):
+        print(line)
     if not record.ok:
-        print(f"error: {record.status}: {record.reason}", file=sys.stderr)
-        return 1
+        raise BcdlError(f"{record.status}: {record.reason}")
     if arguments.save:
         model.save(arguments.save)
         print(f"model: {arguments.save}")
@@ -77,13 +72,6 @@ def _check_save(file: Path | None) -> None:
         raise UsageError(f"--save {str(file)!r} does not end in .keras, the one format Keras saves whole models in")
     if not file.parent.is_dir():
         raise UsageError(f"--save {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
-
-
-def _show(record: Record, results: Path) -> None:
-    """Figures of the test split, and the report with the accuracy and loss plot."""
-    report.print_run([record], progress.console())
-    for line in report.build(results):
-        print(line)
 
 
 if __name__ == "__main__":

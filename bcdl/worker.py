@@ -58,7 +58,7 @@ def run(job: Job, run_id: str, report: Report, verbose: int = 0) -> tuple[Record
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     findings["environment"].update(machine.describe(job.cell.device), **machine.commit())
-    return Record(run_id, status, reason, job.cell, started, store.now(), **findings), model
+    return Record(run_id, status, record.scrub(reason), job.cell, started, store.now(), **findings), model
 
 
 def _import(cell: Cell) -> tuple[backends.Backend, ModuleType]:

@@ -10,55 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import backends
-from bcdl import datasets, launch, machine, report, store
+from bcdl import launch, report
 from bcdl.errors import BcdlError, UsageError
 from bcdl.options import Job, add_cell_options, resolve
-from bcdl.plots import image_grid
 from bcdl.progress import CellProgress, console
 from bcdl.record import Record
+from bcdl.run import Run
 
-RUN = pytest.StashKey["Run"]()
-
-
-class Run:
-    """The cells of this command, and the records they have given so far."""
-
-    def __init__(self, jobs: list[Job], results: Path) -> None:
-        self.id = store.new_run_id()
-        self.jobs = jobs
-        self.results = results
-        self.records: dict[Job, Record] = {}
-
-    @property
-    def machine(self) -> str:
-        return machine.machine_name(self.jobs[0].cell.device)
-
-    def check(self) -> list[str]:
-        """Find out before the first cell what would fail every cell; what a person should know of the data."""
-        store.check_writable(self.results)
-        dataset = datasets.load(self.jobs[0].request)
-        batch_size = self.jobs[0].cell.batch_size
-        if batch_size > len(dataset.train):
-            raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        if not dataset.synthetic:
-            image_grid.draw_local(dataset, self.results)
-        sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
-        return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
-
-    def record(self, job: Job, screen: Console) -> Record:
-        """The job's record, measured now if it was not before, and stored at once."""
-        if job not in self.records:
-            cell = job.cell
-            log = self.results / "local" / "logs" / self.id / f"{cell.model}-{cell.backend}-seed{cell.seed}.log"
-            with CellProgress(screen, cell, len(self.records) + 1, len(self.jobs)) as progress:
-                record = launch.run(job, self.id, log, progress.phase)
-                progress.finish(record.status + (f": {record.reason}" if record.reason else ""))
-            store.append(self.results, self.machine, record)
-            self.records[job] = record
-        return self.records[job]
+RUN = pytest.StashKey[Run]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -93,9 +54,19 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 @pytest.fixture
 def record(job: Job, request: pytest.FixtureRequest) -> Record:
     """The record of this cell, measured by the first benchmark that asks for it."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled(), _as_pytest_exit():
-        return request.config.stash[RUN].record(job, console())
+    run = request.config.stash[RUN]
+    if job not in run.records:
+        capture = request.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled(), _as_pytest_exit():
+            run.keep(job, _measure(job, run))
+    return run.records[job]
+
+
+def _measure(job: Job, run: Run) -> Record:
+    with CellProgress(console(), job.cell, len(run.records) + 1, len(run.jobs)) as progress:
+        record = launch.run(job, run.id, run.log(job), progress.phase)
+        progress.finish(record.status + (f": {record.reason}" if record.reason else ""))
+        return record
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

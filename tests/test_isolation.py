@@ -14,7 +14,20 @@ ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("keras", *backends.NAMES)
 KERAS_FREE = {
     *("augment", "cell", "datasets", "doctor", "errors", "feed", "launch", "machine", "measure", "models"),
-    *("options", "plots", "predict", "profiles", "progress", "quality", "record", "report", "store", "tables", "train"),
+    *(
+        "options",
+        "plots",
+        "predict",
+        "profiles",
+        "progress",
+        "quality",
+        "record",
+        "report",
+        "run",
+        "store",
+        "tables",
+        "train",
+    ),
     "worker",
 }
 USING_KERAS = {"initial", "network", "regimes"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bcdl import launch
-from bcdl.record import Record
+from bcdl.record import Record, scrub
 from tests.factory import job
 
 
@@ -77,4 +77,4 @@ def test_keras_settings_that_would_change_the_run_are_left_out(tmp_path: Path, m
     ],
 )
 def test_scrubbing_takes_folders_and_leaves_words(text: str, wanted: str) -> None:
-    assert launch.scrub(text) == wanted
+    assert scrub(text) == wanted
