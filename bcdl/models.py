@@ -26,7 +26,7 @@ class ModelRow:
         least_image_size: smallest height and width that the backbone accepts, pixels.
         parameters: all parameters at 224x224x3 under the study's head.
         trainable_parameters: those of them that training changes.
-        published: whether the source study published these two counts; the others were counted here.
+        published: whether the source study published these two counts (False: they were counted here).
         marker: matplotlib marker, the model's sign in every plot.
     """
 

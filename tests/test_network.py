@@ -48,11 +48,13 @@ def pools_that_torch_gets_wrong(model: keras.Model) -> list[str]:
 def test_the_published_model_at_224(name: str) -> None:
     row = find(name)
     model = network.build(row, 224, seed=0)
-    assert model.count_params() == row.parameters
-    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == row.trainable_parameters
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert (model.count_params(), trainable) == (row.parameters, row.trainable_parameters)
     assert not pools_that_torch_gets_wrong(model)
-    # InceptionResNetV2's map is 5x5 there, too small for three valid convolutions: why the study never ran it.
-    assert network.head_padding(model) == ("valid" if row.published else "same")
+    if row.published:
+        assert network.head_padding(model) == "valid"
+    if name == "inceptionresnetv2":  # its map is 5x5, too small for three valid convolutions: the study never ran it
+        assert network.head_padding(model) == "same"
 
 
 @pytest.mark.parametrize("name", list(MODELS))
