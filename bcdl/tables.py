@@ -203,9 +203,9 @@ def show(records: Sequence[Record], metric: MetricRow) -> str:
     values = [value for record in records if (value := record.metrics.get(metric.name)) is not None]
     if not values:
         return "not measured"
-    text = f"{statistics.median(values):,.{metric.digits}f}"
+    text = f"{statistics.median(values):.{metric.digits}f}"
     if len(values) > 1:
-        text += f" ({min(values):,.{metric.digits}f} to {max(values):,.{metric.digits}f})"
+        text += f" ({min(values):.{metric.digits}f} to {max(values):.{metric.digits}f})"
     return text + ("*" if any(record.environment.get("dirty") for record in records) else "")
 
 
