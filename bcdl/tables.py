@@ -13,7 +13,7 @@ import hashlib
 import io
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import rich.table
 
@@ -122,6 +122,12 @@ class Group:
         """The line's records on a backend, one a seed."""
         found = [r for r in self.records if Line(r.cell.model, r.cell.weights) == line and r.cell.backend == backend]
         return sorted(found, key=lambda record: record.cell.seed)
+
+    def ran(self) -> Iterator[tuple[Line, str, Record]]:
+        """The records that are ok, each with its line and backend, in the order of the tables."""
+        for line in self.lines:
+            for backend in self.backends:
+                yield from ((line, backend, record) for record in self.of(line, backend) if record.ok)
 
     @property
     def failures(self) -> list[Record]:

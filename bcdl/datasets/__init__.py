@@ -111,7 +111,7 @@ def name_of(data: str) -> str:
 
 
 def sources() -> dict[str, ModuleType]:
-    """Every source by name: the modules of this package that offer `accepts`, `read` and `example`."""
+    """Every source by name: the modules of this package that offer `accepts`."""
     modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
     return {name: module for name, module in modules.items() if hasattr(module, "accepts")}
 

@@ -11,7 +11,6 @@ from bcdl.errors import UsageError
 # One fold in five is the test set; of the rest, one in eight validates: about 70, 10 and 20 percent.
 TEST_FOLDS = 5
 VAL_FOLDS = 8
-_LEAST_GROUPS = 3
 
 
 def split(pool: Pool, seed: int) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -68,8 +67,8 @@ def _carve(pool: Pool, chosen: np.ndarray, folds: int, seed: int) -> tuple[np.nd
     fewest = min(len(np.unique(groups[labels == label])) for label in LABELS.values())
     if fewest < 2:
         raise UsageError(
-            f"data set {pool.name} has too few groups to split: each class needs {_LEAST_GROUPS} patients or groups "
-            "(or images, where none are known)"
+            f"data set {pool.name} has too few groups to split: only {fewest} with images of one class left, where "
+            "train, val and test need one each (a group is a patient, or an image where no patients are known)"
         )
     splitter = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=seed)
     for rest, fold in splitter.split(chosen, labels, groups):

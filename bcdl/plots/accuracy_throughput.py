@@ -10,17 +10,14 @@ from bcdl.tables import Group
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    records = [record for record in group.records if record.ok]
-    if not records:
+    ran = list(group.ran())
+    if not ran:
         return
     figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
-    for line in group.lines:
-        for backend in group.backends:
-            for record in group.of(line, backend):
-                if record.ok:
-                    rate, accuracy = record.value("fit_images_per_s"), record.value("test_accuracy")
-                    axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
-    majority = records[0].value("test_majority_accuracy")
+    for line, backend, record in ran:
+        rate, accuracy = record.value("fit_images_per_s"), record.value("test_accuracy")
+        axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
+    majority = ran[0][2].value("test_majority_accuracy")
     axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
     axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
     log_rate(axis, "fit rate")

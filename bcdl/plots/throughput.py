@@ -16,7 +16,7 @@ _SPREAD = 0.22  # of a row's height, between backends
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    if not any(record.ok for record in group.records):
+    if not any(group.ran()):
         return
     figure, axes = plt.subplots(
         1, len(_REGIMES), figsize=(9.6, 1.6 + 0.55 * len(group.lines)), sharey=True, layout="constrained"
@@ -34,14 +34,10 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 
 def _panel(axis: Axes, group: Group, regime: str) -> None:
     middle = (len(group.backends) - 1) / 2
-    for row, line in enumerate(group.lines):
-        for place, backend in enumerate(group.backends):
-            for record in group.of(line, backend):
-                if record.ok:
-                    rate = record.value(f"{regime}_images_per_s")
-                    y = row + (place - middle) * _SPREAD
-                    axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
-                    axis.plot([rate], [y], linestyle="", **signs(group, line, backend))
+    for line, backend, record in group.ran():
+        y = group.lines.index(line) + (group.backends.index(backend) - middle) * _SPREAD
+        axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
+        axis.plot([record.value(f"{regime}_images_per_s")], [y], linestyle="", **signs(group, line, backend))
     log_rate(axis, "rate")
 
 
