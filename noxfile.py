@@ -60,8 +60,15 @@ def declare(backend: str) -> None:
         arguments = ["-m", "keras", "-n", "2", "--dist", "loadfile", *session.posargs]
         session.run("pytest", "tests", *arguments, env={"KERAS_BACKEND": backend})
 
+    @nox.session(name=f"parity-{backend}")
+    def parity(session: nox.Session) -> None:
+        install(session, backend)
+        for step in ("reference", "dump"):
+            session.run("python", "-m", "bcdl.parity", step, *session.posargs, env={"KERAS_BACKEND": backend})
+
     bench.__doc__ = f"Run the main job on {backend}: train and time the models, then draw tables and plots."
     tests.__doc__ = f"Run the tests that need Keras, on {backend}."
+    parity.__doc__ = f"Dump what {backend} computes of each model, and a float64 reference where it can give one."
 
 
 for name in BACKENDS:
@@ -73,6 +80,26 @@ def bench(session: nox.Session) -> None:
     """Run the main job on every backend, one after another."""
     for backend in BACKENDS:
         session.notify(f"bench-{backend}", session.posargs)
+
+
+@nox.session(venv_backend="none")
+def parity(session: nox.Session) -> None:
+    """Show whether the backends compute the same models: dumps, checkpoints exchanged, tables and pictures."""
+    for backend in BACKENDS:
+        session.notify(f"parity-{backend}", session.posargs)
+    session.notify("parity-join", session.posargs)
+
+
+@nox.session(name="parity-join")
+def parity_join(session: nox.Session) -> None:
+    """Exchange the backends' checkpoints, then join their dumps; after the sessions parity-<backend>."""
+    session.install("-e", ".")
+    for backend in BACKENDS:
+        programs = Path(session.virtualenv.bin)
+        python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
+        environment = {"KERAS_BACKEND": backend}
+        session.run(str(python), "-m", "bcdl.parity", "exchange", *session.posargs, env=environment, external=True)
+    session.run("python", "-m", "bcdl.parity", "join", *session.posargs)
 
 
 @nox.session(venv_backend="none")

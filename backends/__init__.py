@@ -41,8 +41,8 @@ class Backend(Protocol):
     def configure(self, device: str, precision: str) -> None:
         """Set device, precision, memory growth and caches; called once, before Keras is imported.
 
-        Raises DeviceError where `device` (`cpu` or `gpu`) can't be had, UnsupportedError where the hardware lacks
-        `precision`.
+        `precision` is that of a cell, or `float64` for a parity reference. Raises DeviceError where `device` (`cpu`
+        or `gpu`) can't be had, UnsupportedError where the hardware lacks `precision`.
         """
 
     def describe(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Keras's initializers draw from the framework's random generator: one seed gives other weights on each
 backend. Here each layer's own initializer is read and its distribution drawn in float64 from NumPy,
-then rounded to the variable's dtype.
+then rounded to float32, whatever the variable's dtype.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None)
     """
     for place, (layer, variable) in enumerate(_variables(model, skip)):
         generator = np.random.default_rng([seed, place])
-        variable.assign(_draw(_initializer(layer, variable), tuple(variable.shape), generator))
+        drawn = _draw(_initializer(layer, variable), tuple(variable.shape), generator)
+        variable.assign(drawn.astype(np.float32))
 
 
 def _variables(layer: Any, skip: str | None) -> Iterator[tuple[Any, Any]]:

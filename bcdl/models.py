@@ -7,6 +7,7 @@ Standard library only, so that a report or a test collection can know every mode
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from bcdl.errors import UsageError
@@ -96,3 +97,11 @@ def find(name: str) -> ModelRow:
     if name not in MODELS:
         raise UsageError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     return MODELS[name]
+
+
+def check_sizes(rows: Iterable[ModelRow], image_size: int) -> None:
+    """UsageError, naming each model and its least, where `image_size` is too small for one of `rows`."""
+    too_small = [row for row in rows if image_size < row.least_image_size]
+    if too_small:
+        needs = ", ".join(f"{row.name} needs {row.least_image_size} or more" for row in too_small)
+        raise UsageError(f"--image-size {image_size} is too small: {needs}")

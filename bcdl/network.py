@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 from bcdl.errors import BcdlError, UsageError
-from bcdl.models import ModelRow
+from bcdl.models import ModelRow, check_sizes
 
 CLASSES = ("benign", "malignant")
 HEAD_FILTERS = (16, 32, 64)
@@ -64,11 +64,7 @@ def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None 
         UsageError: the image size is under the model's least, or the weights file does not fit.
         BcdlError: the ImageNet weights can't be downloaded.
     """
-    if image_size < row.least_image_size:
-        raise UsageError(
-            f"image size {image_size} is under {row.name}'s least, {row.least_image_size}; "
-            f"use --image-size {row.least_image_size} or more"
-        )
+    check_sizes([row], image_size)
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
     pixels = Preprocess(row.preprocessing, name="preprocess")(images)
     features = _stem(pixels) if row.backbone is None else _backbone(row, image_size, weights)(pixels)
@@ -92,8 +88,8 @@ def _head(features: Any, seed: int) -> Any:
     features = layers.Flatten(name="head_flatten")(features)
     features = layers.Dropout(DROPOUT_RATE, seed=seed, name="head_dropout")(features)
     features = layers.BatchNormalization(name="head_norm")(features)
-    # The outputs stay float32 under mixed precision: a bfloat16 score has 3 significant digits.
-    return layers.Dense(len(CLASSES), activation="sigmoid", dtype="float32", name="scores")(features)
+    # The outputs stay in full precision under a mixed one: a bfloat16 score has 3 significant digits.
+    return layers.Dense(len(CLASSES), activation="sigmoid", dtype=keras.config.floatx(), name="scores")(features)
 
 
 def _backbone(row: ModelRow, image_size: int, weights: str | Path | None) -> keras.Model:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,21 +90,21 @@ def resolve(options: Mapping[str, Any], backend: str, names: str | None) -> list
     data = chosen.get("data", profile.data)
     shared = {
         "backend": backend,
-        "device": _one_of("--device", chosen.get("device", machine.default_device()), DEVICES),
+        "device": one_of("--device", chosen.get("device", machine.default_device()), DEVICES),
         "profile": profile.name,
         "data": datasets.name_of(data),
         "magnification": _magnification(chosen["magnification"]),
-        "image_size": _whole("--image-size", chosen.get("image_size", profile.image_size)),
-        "batch_size": _whole("--batch-size", chosen.get("batch_size", profile.batch_size)),
-        "epochs": _whole("--epochs", chosen.get("epochs", profile.epochs)),
+        "image_size": whole("--image-size", chosen.get("image_size", profile.image_size)),
+        "batch_size": whole("--batch-size", chosen.get("batch_size", profile.batch_size)),
+        "epochs": whole("--epochs", chosen.get("epochs", profile.epochs)),
         "learning_rate": _rate(chosen.get("learning_rate", profile.learning_rate)),
-        "precision": _one_of("--precision", chosen.get("precision", profile.precision), PRECISIONS),
+        "precision": one_of("--precision", chosen.get("precision", profile.precision), PRECISIONS),
         "augment": chosen.get("augment", profile.augment),
-        "split_seed": _whole("--split-seed", chosen["split_seed"], least=0),
+        "split_seed": whole("--split-seed", chosen["split_seed"], least=0),
         "windows": profile.windows,
         "window_steps": profile.window_steps,
     }
-    _check_sizes(rows, shared["image_size"])
+    models.check_sizes(rows, shared["image_size"])
     seeds = _seeds(chosen.get("seed", profile.seeds))
     weights = _weights(chosen.get("weights", profile.weights), rows)
     jobs = []
@@ -125,13 +127,35 @@ def check_backend(name: str) -> None:
         )
 
 
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+def configured_backend() -> str:
+    """KERAS_BACKEND, or, where it is not set, the backend that Keras's own configuration names, told on stdout."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen:
+        return chosen
+    chosen = _keras_json_backend()
+    installed = [name for name in backends.NAMES if backends.is_installed(name)]
+    print(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; Keras's own choice is {chosen}")
+    return chosen
+
+
+def _keras_json_backend() -> str:
+    """Keras's configured backend, read as Keras reads it: from keras.json, else tensorflow."""
+    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    """`value`, or UsageError where it is none of `allowed`."""
     if value not in allowed:
         raise UsageError(f"{option} {value!r} is unknown; use {', '.join(allowed)}")
     return value
 
 
-def _whole(option: str, value: Any, least: int = 1) -> int:
+def whole(option: str, value: Any, least: int = 1) -> int:
+    """`value` as a whole number; UsageError where it is none, or under `least`."""
     try:
         number = int(value)
     except ValueError:
@@ -152,7 +176,7 @@ def _rate(value: Any) -> float:
 
 
 def _magnification(value: Any) -> int:
-    number = _whole("--magnification", value, least=0)
+    number = whole("--magnification", value, least=0)
     if number and number not in MAGNIFICATIONS:
         raise UsageError(f"--magnification {value!r} is not one of BreaKHis's: {', '.join(map(str, MAGNIFICATIONS))}")
     return number
@@ -160,15 +184,8 @@ def _magnification(value: Any) -> int:
 
 def _seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, str):
-        return tuple(dict.fromkeys(_whole("--seed", part, least=0) for part in value.split(",")))
+        return tuple(dict.fromkeys(whole("--seed", part, least=0) for part in value.split(",")))
     return tuple(value)
-
-
-def _check_sizes(rows: list[models.ModelRow], image_size: int) -> None:
-    too_small = [row for row in rows if image_size < row.least_image_size]
-    if too_small:
-        needs = ", ".join(f"{row.name} needs {row.least_image_size} or more" for row in too_small)
-        raise UsageError(f"--image-size {image_size} is too small: {needs}")
 
 
 def _weights(value: str, rows: list[models.ModelRow]) -> dict[str, tuple[str, str | None]]:

@@ -7,6 +7,7 @@ compiled twice.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import itertools
@@ -43,9 +44,9 @@ class Fit:
 def set_keras_defaults(precision: str) -> None:
     """Undo what a user's Keras configuration may hold, and set the precision's dtype policy."""
     keras.config.set_image_data_format("channels_last")
-    keras.config.set_floatx("float32")
+    keras.config.set_floatx("float64" if precision == "float64" else "float32")
     keras.config.set_epsilon(1e-7)
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "mixed_bfloat16" else "float32")
+    keras.config.set_dtype_policy(precision if precision in ("mixed_bfloat16", "float64") else "float32")
 
 
 def build(cell: Cell, weights_file: str | None) -> keras.Model:
@@ -69,10 +70,10 @@ def describe_model(model: keras.Model) -> dict[str, Any]:
 
 
 def weights_checksum(model: keras.Model) -> str:
-    """SHA-256 over every weight's bytes, in the model's order: equal starts have equal checksums."""
+    """SHA-256 over every weight's bytes as float32, in the model's order: equal starts have equal checksums."""
     digest = hashlib.sha256()
     for variable in model.weights:
-        digest.update(keras.ops.convert_to_numpy(variable).tobytes())
+        digest.update(keras.ops.convert_to_numpy(variable).astype(np.float32).tobytes())
     return digest.hexdigest()
 
 
@@ -188,11 +189,17 @@ class Snapshot:
     def __init__(self, model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
         self._variables = [*model.variables, *model.optimizer.variables]
-        self._values = [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables]
+        self.values = [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables]
 
     def restore(self) -> None:
-        for variable, value in zip(self._variables, self._values, strict=True):
+        for variable, value in zip(self._variables, self.values, strict=True):
             variable.assign(value)
+
+    def replaced(self, values: list[np.ndarray]) -> Snapshot:
+        """A snapshot of the same model that holds `values` instead."""
+        other = copy.copy(self)
+        other.values = values
+        return other
 
 
 def _number(value: Any) -> float | None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from bcdl import plots, store, tables
 from bcdl.errors import UsageError, run_command
 from bcdl.options import DEFAULT_RESULTS
+from bcdl.parity import comparison, finding, page, picture
 from bcdl.plots import style
 from bcdl.record import Record
 from bcdl.tables import Group
@@ -26,8 +29,9 @@ Models go down, backends across. Rates are medians of the samples in the records
 gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
 on the device; the **first step** includes tracing and compilation, from a cold cache. Peak memory is the framework's
 allocator peak on a GPU and the worker's peak resident memory on a CPU. `*` marks a figure from a tree with uncommitted
-changes. The runs of a section were made one after another, not interleaved, so small ratios between backends on a
-shared machine are noise.
+changes; `†` a rate on a backend whose parity with another was never measured, `‡` one whose parity failed (see the
+parity sections). The runs of a section were made one after another, not interleaved, so small ratios between backends
+on a shared machine are noise.
 """
 
 _STALENESS_TEXT = """\
@@ -54,13 +58,16 @@ def main() -> int:
 def build(results: Path) -> list[str]:
     """Write README.md, tables/ and plots/ under `results`; lines that say what was written."""
     records, problems = store.read_all(results)
-    groups = tables.groups(records)
-    tabled = [_write(results / "tables" / f"{group.slug}.csv", tables.to_csv(_tables(group))) for group in groups]
-    plotted = {group.slug: _plot(group, results / "plots" / group.slug) for group in groups}
-    figures = [file for files in plotted.values() for file in files]
-    _write(results / "README.md", _page(groups, plotted, problems))
+    findings = finding.read_all(results)
+    verdicts = comparison.Verdicts(findings)
+    sections = [_group_section(results, group, verdicts) for group in tables.groups(records)]
+    sections += [_parity_section(results, found) for found in comparison.comparisons(findings)]
+    _write(results / "README.md", _page([section.text for section in sections], problems))
+    tabled = [table for section in sections for table in section.tables]
+    figures = [figure for section in sections for figure in section.figures]
     _remove_stale(results, {*tabled, *figures})
-    summary = f"{len(records)} records: {len(tabled)} tables, {len(figures)} plots and README.md in {results}"
+    parity = f" and {len(findings)} parity findings" if findings else ""
+    summary = f"{len(records)} records{parity}: {len(tabled)} tables, {len(figures)} plots and README.md in {results}"
     return [summary, *(f"not read: {problem}" for problem in problems)]
 
 
@@ -74,34 +81,48 @@ def print_run(records: Iterable[Record], console: Console) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _tables(group: Group) -> list[tables.Table]:
-    return [tables.metric_table(group, metric) for metric in (*tables.METRICS, *tables.STALENESS)]
+@dataclasses.dataclass(frozen=True)
+class _Section:
+    """A part of the page, and the files that belong to it."""
+
+    text: str
+    tables: list[Path]
+    figures: list[Path]
 
 
-def _page(groups: list[Group], plotted: dict[str, list[Path]], problems: list[str]) -> str:
-    parts = [_INTRODUCTION]
-    parts += [_section(group, plotted[group.slug]) for group in groups] or ["There are no records yet.\n"]
+def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -> _Section:
+    metrics = [tables.metric_table(group, metric, verdicts) for metric in tables.METRICS]
+    staleness = [tables.metric_table(group, metric, verdicts) for metric in tables.STALENESS]
+    drawn = (pair for module in plots.modules().values() for pair in module.draw(group))
+    figures = _save(drawn, results / "plots" / group.slug)
+    parts = [
+        f"## {tables.escape(group.title)}",
+        _facts(group),
+        *(table.to_markdown() for table in metrics),
+        "### Have the batch norms settled?",
+        _STALENESS_TEXT.strip(),
+        *(table.to_markdown() for table in staleness),
+        _failures(group),
+        "### Plots",
+        *(f"![{file.stem}]({_link(results, file)})" for file in figures),
+    ]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return _Section(text, [_write_table(results, group.slug, *metrics, *staleness)], figures)
+
+
+def _parity_section(results: Path, found: comparison.Comparison) -> _Section:
+    figures = _save(picture.draw(found), results / "plots" / found.slug)
+    text = page.section(found, [_link(results, file) for file in figures])
+    written = [_write_table(results, f"{found.slug}-{name}", table) for name, table in page.tables(found).items()]
+    return _Section(text, written, figures)
+
+
+def _page(sections: list[str], problems: list[str]) -> str:
+    parts = [_INTRODUCTION, *(sections or ["There are no records yet.\n"])]
     if problems:
         lines = "\n".join(f"- {tables.escape(problem)}" for problem in problems)
         parts.append(f"## Lines that could not be read\n\n{lines}\n")
     return "\n".join(parts)
-
-
-def _section(group: Group, figures: list[Path]) -> str:
-    metric_tables = [tables.metric_table(group, metric).to_markdown() for metric in tables.METRICS]
-    staleness = [tables.metric_table(group, metric).to_markdown() for metric in tables.STALENESS]
-    parts = [
-        f"## {tables.escape(group.title)}",
-        _facts(group),
-        *metric_tables,
-        "### Have the batch norms settled?",
-        _STALENESS_TEXT.strip(),
-        *staleness,
-        _failures(group),
-        "### Plots",
-        *(f"![{file.stem}](plots/{group.slug}/{file.name})" for file in figures),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _facts(group: Group) -> str:
@@ -143,14 +164,22 @@ def _failures(group: Group) -> str:
     return "### Cells that are not ok\n\n" + "\n".join(lines)
 
 
-def _plot(group: Group, folder: Path) -> list[Path]:
+def _save(drawn: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:
+    """The files of the figures, each written as it is drawn."""
     files = []
-    for module in plots.modules().values():
-        for name, figure in module.draw(group):
-            folder.mkdir(parents=True, exist_ok=True)
-            style.save(figure, folder / f"{name}.png")
-            files.append(folder / f"{name}.png")
+    for name, figure in drawn:
+        folder.mkdir(parents=True, exist_ok=True)
+        style.save(figure, folder / f"{name}.png")
+        files.append(folder / f"{name}.png")
     return files
+
+
+def _link(results: Path, file: Path) -> str:
+    return file.relative_to(results).as_posix()
+
+
+def _write_table(results: Path, slug: str, *found: tables.Table) -> Path:
+    return _write(results / "tables" / f"{slug}.csv", tables.to_csv(found))
 
 
 def _write(file: Path, text: str) -> Path:

@@ -18,28 +18,36 @@ from collections.abc import Iterable, Iterator, Sequence
 import rich.table
 
 from bcdl.models import MODELS
+from bcdl.parity.comparison import Verdicts
 from bcdl.record import Record
 
+# Columns of words, which are set to the left.
+_WORDS = ("model", "start", "parity", "quantity", "saved by", "unit")
+_NO_FINDINGS = Verdicts(())
 # What may differ between the records of one group.
 _FREE = ("model", "weights", "backend", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricRow:
-    """One table of the report: a metric's name in records, its title with unit, and its decimals."""
+    """One table of the report: a metric's name in records, its title with unit, its decimals, and whether it is a rate.
+
+    A rate says little where the backends do not compute the same model, so it stands beside the parity verdict.
+    """
 
     name: str
     title: str
     digits: int
+    rate: bool = False
 
 
 METRICS = (
     MetricRow("test_accuracy", "Test accuracy", 3),
     MetricRow("test_auroc", "Test AUROC", 3),
     MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3),
-    MetricRow("fit_images_per_s", "Fit rate (images/s)", 1),
-    MetricRow("step_images_per_s", "Step rate (images/s)", 1),
-    MetricRow("predict_images_per_s", "Predict rate (images/s)", 1),
+    MetricRow("fit_images_per_s", "Fit rate (images/s)", 1, rate=True),
+    MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True),
+    MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True),
     MetricRow("first_step_s", "First step, compilation included (s)", 1),
     MetricRow("peak_memory_mib", "Peak memory (MiB)", 0),
 )
@@ -143,7 +151,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def to_markdown(self) -> str:
-        lines = [self.head, tuple("---" if name in ("model", "start") else "---:" for name in self.head), *self.rows]
+        lines = [self.head, tuple("---" if name in _WORDS else "---:" for name in self.head), *self.rows]
         return f"**{escape(self.title)}**\n\n" + "\n".join(
             "| " + " | ".join(map(escape, line)) + " |" for line in lines
         )
@@ -187,13 +195,22 @@ def _key(machine: str, checksum: str, record: Record) -> tuple[object, ...]:
     return (machine, checksum, *settings.items())
 
 
-def metric_table(group: Group, metric: MetricRow) -> Table:
-    """Models down, backends across; a cell that is not ok shows its status."""
-    rows = [
-        (line.title, line.start, *(show(group.of(line, backend), metric) for backend in group.backends))
-        for line in group.lines
-    ]
-    return Table(metric.title, ("model", "start", *group.backends), tuple(rows))
+def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = _NO_FINDINGS) -> Table:
+    """Models down, backends across; a cell that is not ok shows its status.
+
+    A rate is marked where the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it.
+    """
+    rows = []
+    for line in group.lines:
+        found = [group.of(line, backend) for backend in group.backends]
+        values = [show(records, metric) for records in found]
+        if metric.rate:
+            ran = [record for records in found for record in records if record.ok]
+            marks = [verdicts.mark(group.machine, records, ran) for records in found]
+            values = [*map("".join, zip(values, marks, strict=True)), verdicts.among(group.machine, ran)]
+        rows.append((line.title, line.start, *values))
+    parity = ("parity",) if metric.rate else ()
+    return Table(metric.title, ("model", "start", *group.backends, *parity), tuple(rows))
 
 
 def show(records: Sequence[Record], metric: MetricRow) -> str:
@@ -244,10 +261,11 @@ def _reason_row(record: Record) -> list[str]:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """Tables of one head as one CSV, the table's title in the first column."""
+    """Tables as one CSV, the table's title in the first column, under the longest of their heads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", *tables[0].head])
+    head = max((table.head for table in tables), key=len)
+    writer.writerow(["metric", *head])
     for table in tables:
-        writer.writerows([table.title, *row] for row in table.rows)
+        writer.writerows([table.title, *row, *[""] * (len(head) - len(row))] for row in table.rows)
     return text.getvalue()

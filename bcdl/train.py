@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from pathlib import Path
 
-import backends
 from bcdl import models, progress, report, worker
 from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.options import add_cell_options, resolve
+from bcdl.options import add_cell_options, configured_backend, resolve
 from bcdl.run import Run
 
 
 def main() -> int:
     arguments = _parse()
-    backend = _backend()
+    backend = configured_backend()
     jobs = resolve(vars(arguments), backend, arguments.model)
     if len(jobs) > 1:
         raise UsageError("python -m bcdl.train trains one model from one seed; give one --model and one --seed")
@@ -43,26 +40,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, metavar="PATH.keras", help="where to save the trained model")
     add_cell_options(parser.add_argument)
     return parser.parse_args()
-
-
-def _backend() -> str:
-    """KERAS_BACKEND, or, where it is not set, the backend that Keras's own configuration names."""
-    chosen = os.environ.get("KERAS_BACKEND")
-    if chosen:
-        return chosen
-    chosen = _configured_backend()
-    installed = [name for name in backends.NAMES if backends.is_installed(name)]
-    print(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; Keras's own choice is {chosen}")
-    return chosen
-
-
-def _configured_backend() -> str:
-    """Keras's configured backend, read as Keras reads it: from keras.json, else tensorflow."""
-    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow"
 
 
 def _check_save(file: Path | None) -> None:

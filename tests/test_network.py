@@ -72,7 +72,7 @@ def test_a_forward_pass_at_the_least_size(name: str) -> None:
 @pytest.mark.parametrize("name", list(MODELS))
 def test_under_the_least_size_is_refused(name: str) -> None:
     size = find(name).least_image_size - 1
-    with pytest.raises(UsageError, match=f"image size {size} is under {name}'s least, {size + 1}"):
+    with pytest.raises(UsageError, match=f"--image-size {size} is too small: {name} needs {size + 1} or more"):
         network.build(find(name), size, seed=0)
 
 

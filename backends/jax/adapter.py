@@ -11,7 +11,7 @@ import numpy as np
 
 from backends import DeviceError, check_precision
 
-_MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default"}
+_MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
 
 
 class Adapter:
@@ -21,6 +21,7 @@ class Adapter:
         check_precision(device, precision)
         jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda")
         jax.config.update("jax_enable_compilation_cache", False)
+        jax.config.update("jax_enable_x64", precision == "float64")
         jax.config.update("jax_default_matmul_precision", _MATMUL_PRECISION[precision])
         try:
             jax.devices()

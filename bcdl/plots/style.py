@@ -163,12 +163,16 @@ def legend(axis: Axes, group: Group) -> None:
 
 def caption(figure: Figure, group: Group, title: str) -> None:
     """The title, what was run, on what, and which cells are missing and why."""
+    missing = [f"{r.cell.model} on {r.cell.backend} ({r.status.replace('_', ' ')})" for r in group.failures]
+    not_shown = f"Not shown: {', '.join(missing)}." if missing else ""
+    footer(figure, title, f"{group.title}. Machine: {group.machine}.", not_shown)
+
+
+def footer(figure: Figure, title: str, *notes: str) -> None:
+    """The title above, and the notes, each wrapped to the figure's width, below."""
     width = int(figure.get_figwidth() * 15)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    lines = textwrap.wrap(f"{group.title}. Machine: {group.machine}.", width)
-    missing = [f"{r.cell.model} on {r.cell.backend} ({r.status.replace('_', ' ')})" for r in group.failures]
-    if missing:
-        lines += textwrap.wrap("Not shown: " + ", ".join(missing) + ".", width)
+    lines = [line for note in notes for line in textwrap.wrap(note, width)]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
 
 

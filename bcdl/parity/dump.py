@@ -1,0 +1,95 @@
+"""What this process's backend computes of one model, in the arithmetic under test."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from typing import Any
+
+import numpy as np
+
+from backends import Backend
+from bcdl import datasets, machine, store
+from bcdl.feed import TrainFeed
+from bcdl.parity import checkpoints, rounding, trunk
+from bcdl.parity.plan import REPEATED_STEPS, STEPS, Dump, Plan, relative
+from bcdl.parity.trunk import Steps, Trunk
+from bcdl.regimes import Snapshot, weights_checksum
+
+_FOOD_EPOCHS = 2
+
+
+def dump(plan: Plan, data: str, adapter: Backend, into: Dump, perturbed: bool) -> None:
+    """Write the plan's dump on this backend; `perturbed`: also the runs that tell the size of chaos."""
+    started = store.now()
+    dataset = datasets.load(datasets.Request(data, plan.image_size))
+    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
+    opened = trunk.build(plan, feed)
+    model, (pixels, _) = opened.model, opened.batches[0]
+    start = Snapshot(model)
+    facts: dict[str, Any] = {"start": weights_checksum(model), "food": _food(adapter, feed)}
+
+    training_walk = trunk.walk(model, pixels, training=True)
+    start.restore()
+    trunk.settle(model, training_walk, plan.seed)
+    facts["settled"] = weights_checksum(model)
+    vectors = {
+        "pixels": [("preprocess", pixels)],
+        "outputs": [("scores", trunk.outputs(model, adapter, pixels))],
+        "inference_layers": trunk.walk(model, pixels, training=False),
+        "training_layers": training_walk,
+        "training_outputs": training_walk[-1:],
+    }
+    begin = time.perf_counter()
+    steps = trunk.train(model, opened.batches, start)
+    facts["steps_s"] = time.perf_counter() - begin
+    facts["losses"] = steps.losses
+    facts["repeats_itself"] = _repeats_itself(opened, start, steps)
+    facts["chaos"] = [_chaos(opened, start, steps, draw) for draw in range(plan.draws)] if perturbed else []
+    vectors |= {"gradient": steps.gradient, "statistics": steps.statistics}
+    vectors |= {f"weights_{step}": [("weights", weights)] for step, weights in steps.weights.items()}
+    facts["layers"] = {layer.name: type(layer).__name__ for layer in trunk.layers(model)}
+    facts["resumed"] = checkpoints.save(opened, start, into.checkpoint)
+    facts |= {
+        "plan": plan.to_dict(),
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
+        "started": started,
+        "ended": store.now(),
+        "environment": {**adapter.describe(), **machine.describe(plan.device), **machine.commit()},
+    }
+    into.write(vectors, facts)
+
+
+def _food(adapter: Backend, feed: TrainFeed) -> list[str]:
+    """SHA-256 of the uint8 images and labels that reach the backend, an epoch each, through its own stream."""
+    batches = iter(adapter.stream(feed.stream()))
+    return [_checksum(itertools.islice(batches, feed.steps_per_epoch)) for _ in range(_FOOD_EPOCHS)]
+
+
+def _checksum(batches: Any) -> str:
+    digest = hashlib.sha256()
+    for batch in batches:
+        for array in batch:
+            digest.update(np.ascontiguousarray(trunk.to_numpy(array)).tobytes())
+    return digest.hexdigest()
+
+
+def _repeats_itself(opened: Trunk, start: Snapshot, steps: Steps) -> bool:
+    """Whether the first steps, run again in this process, give the same bits."""
+    again = trunk.train(opened.model, opened.batches[:REPEATED_STEPS], start)
+    same_weights = np.array_equal(again.weights[REPEATED_STEPS], steps.weights[REPEATED_STEPS])
+    return same_weights and again.losses == steps.losses[:REPEATED_STEPS]
+
+
+def _chaos(opened: Trunk, start: Snapshot, steps: Steps, draw: int) -> dict[str, dict[str, float]]:
+    """How far a run from pixels moved by one float32 ulp drifts from the run from the pixels themselves."""
+    generator = rounding.stream(opened.plan, draw)
+    batches = [(rounding.one_ulp(pixels, generator), labels) for pixels, labels in opened.batches]
+    run = trunk.train(opened.model, batches, start)
+    return {
+        "weights": {
+            str(n): relative(run.weights[n] - steps.weights[n], steps.weights[n] - steps.weights[0]) for n in STEPS
+        },
+        "loss": {str(n): abs(run.losses[n - 1] - steps.losses[n - 1]) for n in STEPS},
+    }

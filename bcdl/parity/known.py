@@ -1,0 +1,66 @@
+"""Differences between backends that are understood, each with where it is told upstream.
+
+A test runs each backend's rows of `units` and fails when a difference listed here has gone (delete its
+row) or one not listed has come.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A difference from the definition.
+
+    Attributes:
+        unit: the row of `bcdl.parity.units.UNITS` that shows it, or `OPTIMIZER_IN_A_FILE`.
+        backend: where.
+        cause: what happens, in a sentence.
+        upstream: issue or pull request.
+        seen_in: the Keras version it was seen in.
+        matters: whether one of the seven models runs into it.
+    """
+
+    unit: str
+    backend: str
+    cause: str
+    upstream: str
+    seen_in: str
+    matters: bool
+
+
+OPTIMIZER_IN_A_FILE = "optimizer in a .keras file"
+
+# The models have this pooling on odd maps only, where padding is symmetric: test_network.py sees to it.
+KNOWN = (
+    Known(
+        unit="AveragePooling2D 3 stride 2 same on 8",
+        backend="torch",
+        cause="average pooling with asymmetric `same` padding repeats the edge pixels before it averages",
+        upstream="keras-team/keras #23177, fixed after 3.15.1 by #23233",
+        seen_in="3.15.1",
+        matters=False,
+    ),
+    Known(
+        unit=OPTIMIZER_IN_A_FILE,
+        backend="torch",
+        cause="a .keras file names the optimizer by a module that only this backend has; other backends load the file "
+        "with custom_objects={NAME: keras.optimizers.NAME}, or with compile=False",
+        upstream="not reported upstream as far as is known",
+        seen_in="3.15.1",
+        matters=True,
+    ),
+)
+
+# Backends on which Keras does operations of two float64 values in float32, so that float64 gives no reference there
+# (keras-team/keras #23704; seen in Keras 3.15.1).
+UNSOUND_FLOAT64 = ("jax", "torch")
+
+UNKNOWN = "cause unknown"
+
+
+def cause_of(layer_type: str, backend: str) -> str:
+    """The known cause of a difference in a layer of that type on that backend, or that it is unknown."""
+    rows = [row for row in KNOWN if row.backend == backend and row.unit.split()[0] == layer_type]
+    return f"known: {rows[0].cause} ({rows[0].upstream})" if rows else UNKNOWN

@@ -1,0 +1,136 @@
+"""One model in float64, and how far rounding alone moves what it computes.
+
+Rounding in lower precision acts like small changes of the weights and the input (backward error: Higham,
+Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, section 1.5). So each draw moves every weight
+and pixel by one unit in the last place, up or down, and computes again in float64: the largest relative
+change over the draws is the size that rounding has in this model, figure by figure and layer by layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from backends import Backend
+from bcdl import datasets, machine, quality, store
+from bcdl.feed import Batch, TrainFeed
+from bcdl.parity import rounding, trunk
+from bcdl.parity.plan import UNIT_ROUNDOFF, Dump, Plan, relative
+from bcdl.parity.trunk import Parts
+from bcdl.regimes import Snapshot, weights_checksum
+
+# Of the central difference; its error is of the order of the square of this, plus 1e-16 over it.
+_DIFFERENCE_STEP = 1e-6
+
+
+def dump(plan: Plan, data: str, adapter: Backend, into: Dump, worst_unit: float) -> None:
+    """Write the plan's reference: the vectors of a dump in float64, and `rounding` among the facts.
+
+    `worst_unit` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
+    """
+    started = store.now()
+    dataset = datasets.load(datasets.Request(data, plan.image_size))
+    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
+    opened = trunk.build(plan, feed)
+    model, batch = opened.model, opened.batches[0]
+    start = Snapshot(model)
+    training_walk = trunk.walk(model, batch[0], training=True)
+    start.restore()
+    trunk.settle(model, training_walk, plan.seed)
+    settled = Snapshot(model)
+    settled_checksum = weights_checksum(model)
+    vectors, loss = _vectors(model, adapter, batch, start, settled)
+    facts = {
+        "backend": adapter.name,
+        "worst_unit": worst_unit,
+        "loss": loss,
+        "settled": settled_checksum,
+        "rounding": _rounding(plan, model, adapter, batch, start, settled, vectors, loss),
+        "gradient_check": _gradient_check(model, batch, start, vectors["gradient"]),
+        "plan": plan.to_dict(),
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
+        "started": started,
+        "ended": store.now(),
+        "environment": {**adapter.describe(), **machine.describe(plan.device), **machine.commit()},
+    }
+    into.write(vectors, facts)
+
+
+def _vectors(
+    model: keras.Model, adapter: Backend, batch: Batch, start: Snapshot, settled: Snapshot
+) -> tuple[dict[str, Parts], float]:
+    """What a dump holds, computed from these two states; and the training loss."""
+    pixels, _ = batch
+    settled.restore()
+    vectors = {
+        "outputs": [("scores", trunk.outputs(model, adapter, pixels))],
+        "inference_layers": trunk.walk(model, pixels, training=False),
+    }
+    start.restore()
+    vectors["training_layers"] = trunk.walk(model, pixels, training=True)
+    vectors["training_outputs"] = vectors["training_layers"][-1:]
+    steps = trunk.train(model, [batch], start)
+    return {**vectors, "gradient": steps.gradient, "statistics": steps.statistics}, steps.losses[0]
+
+
+def _rounding(
+    plan: Plan,
+    model: keras.Model,
+    adapter: Backend,
+    batch: Batch,
+    start: Snapshot,
+    settled: Snapshot,
+    vectors: dict[str, Parts],
+    loss: float,
+) -> dict[str, Any]:
+    """The largest relative change over the draws: of each vector, of each of its parts, and of the loss."""
+    found: dict[str, Any] = {"loss": 0.0, "whole": dict.fromkeys(vectors, 0.0), "parts": {}}
+    for name, parts in vectors.items():
+        found["parts"][name] = [0.0] * len(parts)
+    for draw in range(plan.draws):
+        generator = rounding.stream(plan, draw)
+        roundoff = UNIT_ROUNDOFF[plan.precision]
+        pixels = rounding.rounded(batch[0], roundoff, generator)
+        moved = [_moved(state, len(model.variables), roundoff, generator) for state in (start, settled)]
+        perturbed, moved_loss = _vectors(model, adapter, (pixels, batch[1]), *moved)
+        found["loss"] = max(found["loss"], abs(moved_loss - loss) / abs(loss))
+        for name, parts in vectors.items():
+            changes = [new - old for (_, new), (_, old) in zip(perturbed[name], parts, strict=True)]
+            whole = relative(_flat(changes), _flat([old for _, old in parts]))
+            found["whole"][name] = max(found["whole"][name], whole)
+            each = [relative(change, old) for change, (_, old) in zip(changes, parts, strict=True)]
+            found["parts"][name] = list(map(max, found["parts"][name], each))
+    return found
+
+
+def _moved(state: Snapshot, weights: int, roundoff: float, generator: np.random.Generator) -> Snapshot:
+    """The state with its first `weights` values, those of the model, moved by rounding."""
+    values = [
+        rounding.rounded(value, roundoff, generator) if place < weights and value.dtype == np.float64 else value
+        for place, value in enumerate(state.values)
+    ]
+    return state.replaced(values)
+
+
+def _flat(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in arrays])
+
+
+def _gradient_check(model: keras.Model, batch: Batch, start: Snapshot, gradient: Parts) -> float:
+    """Relative gap between the gradient and a central difference of the loss along the gradient.
+
+    Along the gradient g the derivative of the loss is its norm |g|.
+    """
+    flat = [part for _, part in gradient]
+    norm = float(np.linalg.norm(_flat(flat)))
+    losses = []
+    for sign in (1, -1):
+        start.restore()
+        for variable, part in zip(model.trainable_variables, flat, strict=True):
+            variable.assign(trunk.to_numpy(variable) + sign * _DIFFERENCE_STEP * part / norm)
+        outputs = trunk.to_numpy(model(batch[0], training=True))
+        losses.append(quality.loss(outputs, batch[1].argmax(axis=1)))
+    start.restore()
+    return abs((losses[0] - losses[1]) / (2 * _DIFFERENCE_STEP) - norm) / norm

@@ -1,0 +1,161 @@
+"""A model from its preprocessed pixels on, opened up: what each layer gives, and how training moves it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from backends import Backend
+from bcdl import network
+from bcdl.feed import Batch, TrainFeed
+from bcdl.initial import draw_initial_weights
+from bcdl.models import find
+from bcdl.parity.plan import LEARNING_RATE, MOMENTUM, STEPS, Plan
+from bcdl.regimes import Snapshot
+
+Parts = list[tuple[str, np.ndarray]]
+# Key of the random stream that perturbs batch norms; `initial` uses the places 0, 1, 2, ... with the same seed.
+_SETTLING = 2**32 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """A model without its preprocessing, ready to train by SGD, dropout off; and its batches.
+
+    Attributes:
+        plan: what it was built for.
+        model: float32 pixels [B, S, S, 3] in, outputs [B, 2] out; shares its layers with the whole model.
+        batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
+    """
+
+    plan: Plan
+    model: keras.Model
+    batches: list[Batch]
+
+
+def build(plan: Plan, feed: TrainFeed) -> Trunk:
+    """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
+    whole = network.build(find(plan.model), plan.image_size, plan.seed)
+    draw_initial_weights(whole, plan.seed)
+    preprocess = whole.get_layer("preprocess")
+    model = keras.Model(preprocess.output, whole.output, name=f"{plan.model}_trunk")
+    for layer in layers(model):
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
+    batches = [feed.batch(*divmod(step, feed.steps_per_epoch)) for step in range(max(STEPS))]
+    return Trunk(plan, model, [(to_numpy(preprocess(images)).astype(np.float32), labels) for images, labels in batches])
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(value))
+
+
+def outputs(model: keras.Model, adapter: Backend, pixels: np.ndarray) -> np.ndarray:
+    """Inference outputs [B, 2] by the compiled forward function."""
+    with adapter.predicting(model) as forward:
+        return to_numpy(forward(adapter.put(pixels)[0]))
+
+
+def walk(model: keras.Model, pixels: np.ndarray, training: bool) -> Parts:
+    """What every layer gives on `pixels`, in topological order, run operation by operation.
+
+    In training mode the batch norms move their averages; the caller puts them back.
+    """
+    found: Parts = []
+    values: Any = keras.ops.convert_to_tensor(pixels)
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            inner = [part for part in layer.layers if not isinstance(part, keras.layers.InputLayer)]
+            probe = keras.Model(layer.inputs, [*(part.output for part in inner), layer.output])
+            *given, values = probe(values, training=training)
+            found += [(part.name, to_numpy(value)) for part, value in zip(inner, given, strict=True)]
+        elif not isinstance(layer, keras.layers.InputLayer):
+            values = layer(values, training=training)
+            found.append((layer.name, to_numpy(values)))
+    return found
+
+
+def settle(model: keras.Model, training_walk: Parts, seed: int) -> None:
+    """Give every batch norm moving averages, scale and shift of the size that its input has.
+
+    At the start they are 0 and 1, with which a deep net's inference output hardly depends on the image, so
+    that equal outputs would prove nothing. The variance of each batch norm's input, as seen in training
+    mode, is rounded to a power of two, so that backends which differ by rounding get the same bits.
+    """
+    given = dict(training_walk)
+    for place, layer in enumerate(layers(model)):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            source = layer.input._keras_history.operation.name
+            size = 2.0 ** round(np.log2(max(float(np.var(given[source], dtype=np.float64)), 1e-12)))
+            generator = np.random.default_rng([seed, _SETTLING, place])
+            shape = tuple(layer.moving_mean.shape)
+            _assign(layer.moving_variance, size * generator.uniform(0.5, 1.5, shape))
+            _assign(layer.moving_mean, np.sqrt(size) * generator.normal(0, 0.1, shape))
+            _assign(layer.beta, generator.normal(0, 0.1, shape))
+            if layer.scale:
+                _assign(layer.gamma, generator.uniform(0.5, 1.5, shape))
+
+
+def _assign(variable: Any, values: np.ndarray) -> None:
+    variable.assign(values.astype(np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What a run of training steps leaves.
+
+    Attributes:
+        losses: before each step's update, nats.
+        gradient: of the first step, a part a trainable variable.
+        statistics: the batch norms' moving averages after the first step.
+        weights: all trainable weights at the start (0) and after each of `STEPS` reached, as one vector.
+    """
+
+    losses: list[float]
+    gradient: Parts
+    statistics: Parts
+    weights: dict[int, np.ndarray]
+
+
+def train(model: keras.Model, batches: list[Batch], start: Snapshot) -> Steps:
+    """Train one step a batch from `start`, which is restored first and last, by the function `fit` compiles."""
+    start.restore()
+    losses, weights = [], {0: trainable_weights(model)}
+    gradient: Parts = []
+    statistics: Parts = []
+    for step, batch in enumerate(batches, start=1):
+        losses.append(advance(model, batch))
+        if step == 1:
+            slots = zip(model.trainable_variables, model.optimizer.momentums, strict=True)
+            gradient = [(variable.path, to_numpy(slot) / -LEARNING_RATE) for variable, slot in slots]
+            statistics = [(v.path, to_numpy(v)) for v in model.non_trainable_variables if _is_statistic(v)]
+        if step in STEPS:
+            weights[step] = trainable_weights(model)
+    start.restore()
+    return Steps(losses, gradient, statistics, weights)
+
+
+def advance(model: keras.Model, batch: Batch) -> float:
+    """One training step; the loss before its update, nats."""
+    model.reset_metrics()
+    return float(model.train_on_batch(*batch))
+
+
+def trainable_weights(model: keras.Model) -> np.ndarray:
+    """All trainable weights as one vector, in the model's order."""
+    return np.concatenate([to_numpy(v).ravel() for v in model.trainable_variables])
+
+
+def _is_statistic(variable: Any) -> bool:
+    return str(variable.name).startswith("moving_")
+
+
+def layers(model: keras.Model) -> Iterator[Any]:
+    """Every layer, those of a nested model in its place."""
+    for layer in model.layers:
+        yield from layers(layer) if isinstance(layer, keras.Model) else (layer,)

@@ -1,0 +1,185 @@
+"""Parity on the backend of this process: layer types against NumPy, equal food, and planted faults found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import backends
+from bcdl import datasets
+from bcdl.feed import TrainFeed
+from bcdl.models import MODELS, find
+from bcdl.parity import join, known
+from bcdl.parity.plan import DATA, REFERENCE, Plan, dump_of, units_of
+
+pytestmark = pytest.mark.keras
+keras = pytest.importorskip("keras")
+network = pytest.importorskip("bcdl.network")
+dump = pytest.importorskip("bcdl.parity.dump")
+trunk = pytest.importorskip("bcdl.parity.trunk")
+units = pytest.importorskip("bcdl.parity.units")
+checkpoints = pytest.importorskip("bcdl.parity.checkpoints")
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=0)
+# SHA-256 of the first two epochs' images and labels at 32 pixels, batch 4, seed 0: the same on every backend.
+FOOD = [
+    "40e2bebda87ea803d3f48b85cb16474d2de8b5d0be637fcfeebb031fbd6f9b01",
+    "d6f41c930f7660bc77ad0d7a3a79a40b21d1f3853a0dbbb44c6e175c59b54335",
+]
+
+
+@pytest.fixture(autouse=True)
+def fresh_names() -> Iterator[None]:
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture(scope="module")
+def adapter() -> backends.Backend:
+    loaded = backends.load(keras.backend.backend())
+    loaded.configure("cpu", "float32")
+    return loaded
+
+
+def test_layer_types_agree_with_numpy_save_where_a_difference_is_known() -> None:
+    beyond = {name for name, error in units.check().items() if not error <= units.FLOAT32_TOLERANCE}
+    if not units.optimizer_is_portable():
+        beyond.add(known.OPTIMIZER_IN_A_FILE)
+    expected = {row.unit for row in known.KNOWN if row.backend == keras.backend.backend()}
+    assert beyond == expected, "a new difference needs a row in known.py; one that is gone, none"
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_layer_type_of_a_model_has_a_row(name: str) -> None:
+    model = network.build(find(name), find(name).least_image_size, seed=0)
+    types = {type(layer).__name__ for layer in trunk.layers(model)}
+    covered = {unit.name.split()[0] for unit in units.UNITS}
+    assert types - covered <= {"InputLayer", "Preprocess", "Dropout"}
+
+
+def test_only_sound_float64_gives_a_reference(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bcdl.parity", "reference", "--models", "cnn", "--image-size", "32"]
+    done = subprocess.run(
+        [*command, "--draws", "1", "--results", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    plan = Plan("cnn", 32, 4, 0, "float32", "cpu", 1)
+    sound = dump_of(tmp_path, plan, REFERENCE).exists
+    assert sound == ("no reference from" not in done.stdout)
+    assert sound == (keras.backend.backend() not in known.UNSOUND_FLOAT64)
+    if sound:
+        assert dump_of(tmp_path, plan, REFERENCE).facts["gradient_check"] < 1e-6
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def clean(results: Path, adapter: backends.Backend) -> dict[str, Any]:
+    """The facts of a dump of the CNN as it is; it also stands in for the reference, with rounding of 1e-6."""
+    found = dump_of(results, PLAN, "jax")
+    dump.dump(PLAN, DATA, adapter, found, perturbed=False)
+    facts, reference = found.facts, dump_of(results, PLAN, REFERENCE)
+    parts = {name: _parts(found, name) for name in facts["segments"]}
+    rounding = {
+        "loss": 1e-6,
+        "whole": dict.fromkeys(parts, 1e-6),
+        "parts": {name: [1e-6] * len(named) for name, named in parts.items()},
+    }
+    stands_in = {"backend": "jax", "worst_unit": 0.0, "gradient_check": 0.0, "loss": facts["losses"][0]}
+    reference.write(parts, {**facts, **stands_in, "rounding": rounding})
+    for name in ("jax", "torch"):
+        units_of(results, PLAN.precision, name).write_text("{}")
+    return facts
+
+
+def _parts(found: Any, name: str) -> list[tuple[str, np.ndarray]]:
+    names, sizes = zip(*found.facts["segments"][name], strict=True)
+    return list(zip(names, np.split(found.vector(name), np.cumsum(sizes)[:-1]), strict=True))
+
+
+def test_every_backend_is_fed_the_same_bytes(clean: dict[str, Any]) -> None:
+    assert clean["food"] == FOOD
+
+
+def test_a_model_agrees_with_itself(results: Path, clean: dict[str, Any], adapter: backends.Backend) -> None:
+    dump.dump(PLAN, DATA, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
+    found = join.join(results, PLAN, "run")
+    assert found.pairs["jax-torch"]["verdict"] in ("identical", "within float32 rounding")
+    assert found.suspects == {}
+
+
+def test_settled_outputs_depend_on_the_image(results: Path, clean: dict[str, Any]) -> None:
+    outputs = dump_of(results, PLAN, "jax").vector("outputs").reshape(-1, 2)
+    assert np.ptp(outputs, axis=0).min() > 1e-3
+
+
+def _wrong_side(layer: Any) -> None:
+    """Pads on the other side of the map: every window is a pixel off."""
+    right = layer.call
+    layer.call = lambda maps: keras.ops.roll(right(maps), 1, axis=1)
+
+
+def _transposed(layer: Any) -> None:
+    layer.call = lambda maps: keras.ops.relu(
+        keras.ops.conv(maps, keras.ops.transpose(layer.kernel, (1, 0, 2, 3)), padding=layer.padding) + layer.bias
+    )
+
+
+def _wrong_momentum(layer: Any) -> None:
+    layer.momentum = 0.9
+
+
+def _wrong_epsilon(layer: Any) -> None:
+    layer.epsilon = 1e-2
+
+
+@pytest.mark.parametrize(
+    ("layer", "plant"),
+    [
+        ("head_pool32", _wrong_side),
+        ("head_conv32", _transposed),
+        ("head_norm", _wrong_momentum),
+        ("head_norm", _wrong_epsilon),
+    ],
+)
+def test_a_planted_fault_is_named_by_its_layer(
+    results: Path,
+    clean: dict[str, Any],
+    adapter: backends.Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    layer: str,
+    plant: Callable[[Any], None],
+) -> None:
+    sound = network.build
+
+    def faulty(*arguments: Any) -> Any:
+        model = sound(*arguments)
+        plant(model.get_layer(layer))
+        return model
+
+    monkeypatch.setattr(network, "build", faulty)
+    dump.dump(PLAN, DATA, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
+    found = join.join(results, PLAN, "run")
+    assert found.suspects["torch"]["layer"] == layer
+    assert found.pairs["jax-torch"]["verdict"].startswith(f"differs: {layer} (")
+
+
+def test_a_checkpoint_comes_back_with_its_optimizer(results: Path, clean: dict[str, Any]) -> None:
+    split = datasets.load(datasets.Request(DATA, PLAN.image_size)).train
+    opened = trunk.build(PLAN, TrainFeed(split, PLAN.batch_size, PLAN.seed, augmented=True))
+    files = {"a": dump_of(results, PLAN, "jax").checkpoint, "b": dump_of(results, PLAN, "jax").checkpoint}
+    loaded = checkpoints.load_all(files, checkpoints.next_batch(opened))
+    for found in loaded.values():
+        assert found["state"] == clean["resumed"]["state"]
+        assert np.allclose(found["outputs"], clean["resumed"]["outputs"], atol=1e-6)
+        assert np.isclose(found["resumed_loss"], clean["resumed"]["resumed_loss"], atol=1e-5)

@@ -1,0 +1,220 @@
+"""From dumps to verdicts, and what the report makes of them: made-up dumps, no framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bcdl import report, store
+from bcdl.errors import UsageError
+from bcdl.parity import comparison, finding, join
+from bcdl.parity.finding import Finding
+from bcdl.parity.plan import REFERENCE, STEPS, Plan, dump_of, relative, units_of
+from tests.factory import record
+
+PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=1)
+LAYERS = ("first", "second", "third")
+ROUNDING = 1e-7
+ENVIRONMENT = {"versions": {"keras": "3.15.1"}}
+
+
+def vectors(layers: dict[str, float], gradient: float = 0.0) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """Vectors of ones, the layers named in `layers` (and the gradient) off by a share."""
+    walk = [(name, np.full(4, 1 + layers.get(name, 0.0))) for name in LAYERS]
+    off = layers.get(LAYERS[-1], 0.0)
+    found = {
+        "pixels": [("preprocess", np.ones(4))],
+        "outputs": [("scores", np.full(2, 1 + off))],
+        "inference_layers": walk,
+        "training_layers": walk,
+        "training_outputs": walk[-1:],
+        "gradient": [(f"net/{name}/kernel", np.full(2, 1 + gradient)) for name in LAYERS],
+        "statistics": [("net/second/moving_mean", np.ones(2))],
+    }
+    return found | {f"weights_{step}": [("weights", np.full(3, 1.0 + step))] for step in (0, *STEPS)}
+
+
+def write(results: Path, backend: str, layers: dict[str, float] | None = None, **changes: Any) -> None:
+    resumed = {"state": "s", "outputs": [[0.5, 0.5]], "resumed_loss": 0.7, "resumed_outputs": [[0.4, 0.6]]}
+    facts = {
+        "start": "a",
+        "food": ["b"],
+        "settled": "c",
+        "losses": [0.7] * max(STEPS),
+        "repeats_itself": True,
+        "steps_s": 1.0,
+        "chaos": [],
+        "resumed": resumed,
+        "layers": dict.fromkeys(LAYERS, "Conv2D"),
+        "plan": PLAN.to_dict(),
+        "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
+        "started": "t0",
+        "ended": "t1",
+        "environment": ENVIRONMENT,
+    }
+    dump = dump_of(results, PLAN, backend)
+    dump.write(vectors(layers or {}, changes.pop("gradient", 0.0)), facts | changes)
+    dump.write_loaded({backend: {**resumed, "loads_as_it_is": True}})
+    units_of(results, PLAN.precision, backend).write_text('{"Conv2D": 1e-8}')
+
+
+def write_reference(results: Path) -> None:
+    parts = vectors({})
+    rounding = {
+        "loss": ROUNDING,
+        "whole": dict.fromkeys(parts, ROUNDING),
+        "parts": {name: [ROUNDING] * len(named) for name, named in parts.items()},
+    }
+    facts = {
+        "backend": "tensorflow",
+        "worst_unit": 1e-15,
+        "gradient_check": 1e-8,
+        "settled": "c",
+        "loss": 0.7,
+        "rounding": rounding,
+        "plan": PLAN.to_dict(),
+        "environment": ENVIRONMENT,
+    }
+    dump_of(results, PLAN, REFERENCE).write(parts, facts)
+
+
+def joined(results: Path) -> Finding:
+    return join.join(results, PLAN, "20260101T000000Z-0000")
+
+
+def verdict(results: Path) -> str:
+    return str(joined(results).pairs["jax-torch"]["verdict"])
+
+
+def test_the_same_bits_are_identical(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch")
+    assert verdict(tmp_path) == "identical"
+
+
+def test_a_small_difference_is_rounding(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": join.SAFETY * ROUNDING * 0.9})
+    write_reference(tmp_path)
+    assert verdict(tmp_path) == "within float32 rounding"
+
+
+def test_a_larger_one_differs_and_is_named_by_its_first_layer(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"second": 1e-3, "third": 1e-3})
+    write_reference(tmp_path)
+    found = joined(tmp_path)
+    assert found.suspects["torch"]["layer"] == "second"
+    assert found.pairs["jax-torch"]["verdict"].startswith("differs: second (Conv2D, torch), 1.0e-03 relative")
+
+
+def test_of_wrong_gradients_the_layer_nearest_the_outputs_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", gradient=1e-2)
+    write_reference(tmp_path)
+    assert joined(tmp_path).suspects["torch"]["layer"] == "third"
+
+
+def test_nan_is_no_rounding(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": float("nan")})
+    write_reference(tmp_path)
+    assert verdict(tmp_path).startswith("differs: third")
+
+
+def test_without_a_reference_nothing_is_judged(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": 1e-8})
+    assert verdict(tmp_path) == "not judged: no float64 reference"
+
+
+@pytest.mark.parametrize(
+    ("key", "what"), [("start", "initial weights"), ("food", "batches"), ("settled", "settled batch norms")]
+)
+def test_another_start_or_food_differs(tmp_path: Path, key: str, what: str) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", **{key: "other"})
+    assert verdict(tmp_path) == f"differs: {what}"
+
+
+def test_one_dump_is_not_enough(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    with pytest.raises(UsageError, match="needs the dumps of two backends; there are jax"):
+        joined(tmp_path)
+
+
+def test_dumps_of_other_settings_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", plan={**PLAN.to_dict(), "seed": 1})
+    with pytest.raises(UsageError, match="another plan"):
+        joined(tmp_path)
+
+
+def test_a_finding_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": 1e-8})
+    write_reference(tmp_path)
+    found = joined(tmp_path)
+    finding.append(tmp_path, "a-machine", found)
+    assert finding.read_all(tmp_path) == [("a-machine", found)]
+
+
+def test_a_torn_finding_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / finding.PARITY / "a-machine"
+    folder.mkdir(parents=True)
+    (folder / "run.jsonl").write_text('{"schema": 1, "run"')
+    with pytest.raises(UsageError, match=r"run\.jsonl, line 1"):
+        finding.read_all(tmp_path)
+
+
+def test_relative_differences() -> None:
+    assert relative(np.array([3.0, 4.0]), np.array([0.0, 10.0])) == 0.5
+    assert relative(np.zeros(2), np.zeros(2)) == 0
+    assert relative(np.ones(2), np.zeros(2)) == float("inf")
+
+
+def page(results: Path, *backends: str) -> str:
+    """The results page of a record on each backend, with the finding there is."""
+    for backend in backends:
+        store.append(results, "a-machine", record(backend=backend))
+    report.build(results)
+    return (results / "README.md").read_text()
+
+
+def test_a_rate_without_parity_is_marked(tmp_path: Path) -> None:
+    assert "| CNN | random | 100.0† | 100.0† | not measured |" in page(tmp_path, "jax", "torch")
+
+
+def test_a_rate_whose_parity_failed_is_marked_with_the_layer(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"second": 1e-3, "third": 1e-3})
+    write_reference(tmp_path)
+    finding.append(tmp_path, "a-machine", joined(tmp_path))
+    assert "| CNN | random | 100.0‡ | 100.0‡ | differs: second (Conv2D, torch)" in page(tmp_path, "jax", "torch")
+
+
+def test_a_rate_with_parity_is_not_marked_and_the_section_is_drawn(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": 1e-8})
+    write_reference(tmp_path)
+    finding.append(tmp_path, "a-machine", joined(tmp_path))
+    text = page(tmp_path, "jax", "torch")
+    assert "| CNN | random | 100.0 | 100.0 | within float32 rounding |" in text
+    assert "## Parity: float32, 32x32, batch 4" in text
+    assert {file.stem for file in tmp_path.glob("plots/parity-*/*.png")} == {"parity_reference", "parity_steps"}
+    assert len(list(tmp_path.glob("tables/parity-*.csv"))) == 6
+
+
+def test_parity_of_other_versions_or_another_machine_does_not_count(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch")
+    verdicts = comparison.Verdicts([("a-machine", joined(tmp_path))])
+    one, other = record(backend="jax"), record(backend="torch")
+    assert verdicts.of("a-machine", one, other) == "identical"
+    assert verdicts.of("another", one, other) == comparison.NEVER_MEASURED
+    newer = record(backend="torch")
+    newer.environment["versions"] = {"keras": "3.16.0"}
+    assert verdicts.of("a-machine", one, newer) == comparison.NEVER_MEASURED
