@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bcdl import report, store
+from bcdl import report, tables
 from bcdl.errors import UsageError
 from bcdl.parity import comparison, finding, join
 from bcdl.parity.finding import Finding
@@ -31,6 +31,7 @@ def vectors(layers: dict[str, float], gradient: float = 0.0) -> dict[str, list[t
         "inference_layers": walk,
         "training_layers": walk,
         "training_outputs": walk[-1:],
+        "frozen_gradient": [(f"net/{name}/kernel", np.ones(2)) for name in LAYERS],
         "gradient": [(f"net/{name}/kernel", np.full(2, 1 + gradient)) for name in LAYERS],
         "statistics": [("net/second/moving_mean", np.ones(2))],
     }
@@ -118,6 +119,18 @@ def test_of_wrong_gradients_the_layer_nearest_the_outputs_is_named(tmp_path: Pat
     assert joined(tmp_path).suspects["torch"]["layer"] == "third"
 
 
+def test_runs_that_drift_apart_faster_than_chaos_differ(tmp_path: Path) -> None:
+    draws = [{"weights": {str(step): 1e-3 for step in STEPS}, "loss": {str(step): 0.0 for step in STEPS}}]
+    write(tmp_path, "jax", chaos=draws)
+    write(tmp_path, "torch", {"third": 1e-8})
+    write_reference(tmp_path)
+    assert verdict(tmp_path) == "within float32 rounding"
+    far = vectors({"third": 1e-8}) | {"weights_5": [("weights", np.full(3, 6.1))]}
+    dump = dump_of(tmp_path, PLAN, "torch")
+    dump.write(far, {key: value for key, value in dump.facts.items() if key != "segments"})
+    assert verdict(tmp_path).startswith("differs: weights after 5 steps")
+
+
 def test_nan_is_no_rounding(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch", {"third": float("nan")})
@@ -176,34 +189,35 @@ def test_relative_differences() -> None:
     assert relative(np.ones(2), np.zeros(2)) == float("inf")
 
 
-def page(results: Path, *backends: str) -> str:
-    """The results page of a record on each backend, with the finding there is."""
-    for backend in backends:
-        store.append(results, "a-machine", record(backend=backend))
-    report.build(results)
-    return (results / "README.md").read_text()
+def fit_rates(*findings: Finding) -> tuple[str, ...]:
+    """The row of fit rates of a record on each of two backends, beside these findings."""
+    (group,) = tables.groups([("a-machine", record(backend=backend)) for backend in ("jax", "torch")])
+    (fit,) = (metric for metric in tables.METRICS if metric.name == "fit_images_per_s")
+    verdicts = comparison.Verdicts([("a-machine", one) for one in findings])
+    return tables.metric_table(group, fit, verdicts).rows[0]
 
 
-def test_a_rate_without_parity_is_marked(tmp_path: Path) -> None:
-    assert "| CNN | random | 100.0† | 100.0† | not measured |" in page(tmp_path, "jax", "torch")
+def test_a_rate_without_parity_is_marked() -> None:
+    assert fit_rates()[2:] == ("100.0†", "100.0†", "not measured")
 
 
 def test_a_rate_whose_parity_failed_is_marked_with_the_layer(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch", {"second": 1e-3, "third": 1e-3})
     write_reference(tmp_path)
-    finding.append(tmp_path, "a-machine", joined(tmp_path))
-    assert "| CNN | random | 100.0‡ | 100.0‡ | differs: second (Conv2D, torch)" in page(tmp_path, "jax", "torch")
+    *rates, parity = fit_rates(joined(tmp_path))
+    assert rates[2:] == ["100.0‡", "100.0‡"]
+    assert parity.startswith("differs: second (Conv2D, torch)")
 
 
 def test_a_rate_with_parity_is_not_marked_and_the_section_is_drawn(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch", {"third": 1e-8})
     write_reference(tmp_path)
+    assert fit_rates(joined(tmp_path))[2:] == ("100.0", "100.0", "within float32 rounding")
     finding.append(tmp_path, "a-machine", joined(tmp_path))
-    text = page(tmp_path, "jax", "torch")
-    assert "| CNN | random | 100.0 | 100.0 | within float32 rounding |" in text
-    assert "## Parity: float32, 32x32, batch 4" in text
+    report.build(tmp_path)
+    assert "## Parity: float32, 32x32, batch 4" in (tmp_path / "README.md").read_text()
     assert {file.stem for file in tmp_path.glob("plots/parity-*/*.png")} == {"parity_reference", "parity_steps"}
     assert len(list(tmp_path.glob("tables/parity-*.csv"))) == 6
 

@@ -38,6 +38,7 @@ def dump(plan: Plan, data: str, adapter: Backend, into: Dump, perturbed: bool) -
         "pixels": [("preprocess", pixels)],
         "outputs": [("scores", trunk.outputs(model, adapter, pixels))],
         "inference_layers": trunk.walk(model, pixels, training=False),
+        "frozen_gradient": trunk.frozen_gradient(opened),
         "training_layers": training_walk,
         "training_outputs": training_walk[-1:],
     }

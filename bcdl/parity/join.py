@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,16 @@ from bcdl.parity.plan import (
 SAFETY = 32.0
 
 # What is compared: a vector of the dumps each, in the order in which a fault shows first.
-QUANTITIES = ("outputs", "training_outputs", "statistics", "gradient")
+QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
 # Parts smaller than this share of their vector are zero but for rounding: a bias before a batch norm has no gradient.
 _NEGLIGIBLE = 1e-6
-_WALKS = ("inference_layers", "training_layers", "statistics", "gradient")
+_WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
+# Those that do not begin with settled batch norms.
+_WALKS_FROM_THE_START = ("training_layers", "statistics", "gradient")
+# Runs of a few steps may lie this many times farther apart than the farthest of the perturbed ones: those had their
+# pixels rounded once, not every operation. At a late step, where chaos has taken all, this can't fail; at the first
+# ones it can.
+_STEPS_SAFETY = 4.0
 
 
 def join(results: Path, plan: Plan, run: str) -> Finding:
@@ -53,7 +60,9 @@ def join(results: Path, plan: Plan, run: str) -> Finding:
         pair_name(a, b): _pair(dumps[a], dumps[b], facts[a], facts[b]) for a, b in itertools.combinations(dumps, 2)
     }
     suspects = judged.get("suspects", {})
+    chaos = _chaos(facts)
     for name, pair in pairs.items():
+        pair["drifted"] = _drifted(pair["steps"], chaos)
         pair["verdict"] = _verdict(pair, [suspects.get(b) for b in name.split("-")], bool(judged), plan.precision)
     return Finding(
         run=run,
@@ -66,7 +75,7 @@ def join(results: Path, plan: Plan, run: str) -> Finding:
         errors=judged.get("errors", {}),
         suspects=suspects,
         pairs=pairs,
-        chaos=_chaos(facts),
+        chaos=chaos,
         checkpoints=_checkpoints(dumps, facts),
         units={name: json.loads(units_of(results, plan.precision, name).read_text("utf-8")) for name in dumps},
     )
@@ -93,7 +102,7 @@ def _against(reference: Dump, dumps: dict[str, Dump], facts: dict[str, Any], pla
         beyond = [quantity for quantity, error in errors[name].items() if not error <= tolerance[quantity]]
         if beyond:
             # Batch norms settled otherwise, because of a fault before them, say nothing of inference.
-            walks = _WALKS if facts[name]["settled"] == exact["settled"] else _WALKS[1:]
+            walks = _WALKS if facts[name]["settled"] == exact["settled"] else _WALKS_FROM_THE_START
             suspects[name] = _suspect(dump, reference, walks, facts[name]["layers"], roundoff, name, beyond[0])
     return {
         "reference": {key: exact[key] for key in ("backend", "worst_unit", "gradient_check", "environment")},
@@ -124,7 +133,8 @@ def _suspect(
         given, expected = dump.vector(walk), reference.vector(walk)
         least = _NEGLIGIBLE * float(np.linalg.norm(expected))
         edges = np.cumsum([0, *sizes])
-        order = range(len(names)) if walk != "gradient" else reversed(range(len(names)))
+        # A wrong backward pass spoils what lies before it, so that the fault is nearest the outputs.
+        order = reversed(range(len(names))) if walk.endswith("gradient") else range(len(names))
         for place in order:
             part = slice(edges[place], edges[place + 1])
             if np.linalg.norm(expected[part]) <= least:
@@ -173,6 +183,8 @@ def _verdict(pair: dict[str, Any], suspects: list[dict[str, Any] | None], judged
         return "; ".join(f"{DIFFERS}: {_named(suspect)}" for suspect in suspects if suspect)
     if not pair["settled"]:
         return f"{DIFFERS}: settled batch norms"
+    if judged and pair["drifted"]:
+        return f"{DIFFERS}: {pair['drifted']}; {known.UNKNOWN}"
     return WITHIN_ROUNDING.format(precision) if judged else f"{NOT_JUDGED}: no float64 reference"
 
 
@@ -191,6 +203,16 @@ def _chaos(facts: dict[str, Any]) -> dict[str, Any]:
         return {}
     name, draws = next(iter(made.items()))
     return {"backend": name, "draws": draws}
+
+
+def _drifted(steps: dict[str, dict[str, float]], chaos: dict[str, Any]) -> str:
+    """The first step after which weights lie farther apart than chaos explains, in words; empty where none."""
+    for step, distance in steps.items():
+        largest = max((draw["weights"][step] for draw in chaos.get("draws", [])), default=math.inf)
+        if not distance["weights"] <= _STEPS_SAFETY * largest:
+            size = f"{distance['weights']:.1e} of the way apart, perturbed runs {largest:.1e}"
+            return f"weights after {step} steps, {size}"
+    return ""
 
 
 def _checkpoints(dumps: dict[str, Dump], facts: dict[str, Any]) -> dict[str, dict[str, Any]]:

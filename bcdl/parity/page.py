@@ -18,6 +18,7 @@ _TITLES = {
     "outputs": "inference outputs",
     "training_outputs": "training-mode outputs",
     "statistics": "batch norms' averages",
+    "frozen_gradient": "gradient, batch norms frozen",
     "gradient": "gradient",
     "loss": "training loss",
 }

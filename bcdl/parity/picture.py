@@ -20,6 +20,7 @@ _PANELS = {
     "outputs": "inference outputs",
     "training_outputs": "training-mode outputs",
     "statistics": "batch norms' averages",
+    "frozen_gradient": "gradient, batch norms frozen",
     "gradient": "gradient",
 }
 _BAND, _DRAW = "#CFCFCF", "#B5B5B5"

@@ -8,6 +8,7 @@ change over the draws is the size that rounding has in this model, figure by fig
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ from bcdl import datasets, machine, quality, store
 from bcdl.feed import Batch, TrainFeed
 from bcdl.parity import rounding, trunk
 from bcdl.parity.plan import UNIT_ROUNDOFF, Dump, Plan, relative
-from bcdl.parity.trunk import Parts
+from bcdl.parity.trunk import Parts, Trunk
 from bcdl.regimes import Snapshot, weights_checksum
 
 # Of the central difference; its error is of the order of the square of this, plus 1e-16 over it.
@@ -41,13 +42,13 @@ def dump(plan: Plan, data: str, adapter: Backend, into: Dump, worst_unit: float)
     trunk.settle(model, training_walk, plan.seed)
     settled = Snapshot(model)
     settled_checksum = weights_checksum(model)
-    vectors, loss = _vectors(model, adapter, batch, start, settled)
+    vectors, loss = _vectors(opened, adapter, start, settled)
     facts = {
         "backend": adapter.name,
         "worst_unit": worst_unit,
         "loss": loss,
         "settled": settled_checksum,
-        "rounding": _rounding(plan, model, adapter, batch, start, settled, vectors, loss),
+        "rounding": _rounding(opened, adapter, start, settled, vectors, loss),
         "gradient_check": _gradient_check(model, batch, start, vectors["gradient"]),
         "plan": plan.to_dict(),
         "dataset": {"name": dataset.name, "checksum": dataset.checksum},
@@ -58,28 +59,25 @@ def dump(plan: Plan, data: str, adapter: Backend, into: Dump, worst_unit: float)
     into.write(vectors, facts)
 
 
-def _vectors(
-    model: keras.Model, adapter: Backend, batch: Batch, start: Snapshot, settled: Snapshot
-) -> tuple[dict[str, Parts], float]:
-    """What a dump holds, computed from these two states; and the training loss."""
-    pixels, _ = batch
+def _vectors(opened: Trunk, adapter: Backend, start: Snapshot, settled: Snapshot) -> tuple[dict[str, Parts], float]:
+    """What a dump holds, computed from these two states and the first batch; and the training loss."""
+    model, pixels = opened.model, opened.batches[0][0]
     settled.restore()
     vectors = {
         "outputs": [("scores", trunk.outputs(model, adapter, pixels))],
         "inference_layers": trunk.walk(model, pixels, training=False),
+        "frozen_gradient": trunk.frozen_gradient(opened),
     }
     start.restore()
     vectors["training_layers"] = trunk.walk(model, pixels, training=True)
     vectors["training_outputs"] = vectors["training_layers"][-1:]
-    steps = trunk.train(model, [batch], start)
+    steps = trunk.train(model, opened.batches[:1], start)
     return {**vectors, "gradient": steps.gradient, "statistics": steps.statistics}, steps.losses[0]
 
 
 def _rounding(
-    plan: Plan,
-    model: keras.Model,
+    opened: Trunk,
     adapter: Backend,
-    batch: Batch,
     start: Snapshot,
     settled: Snapshot,
     vectors: dict[str, Parts],
@@ -89,12 +87,13 @@ def _rounding(
     found: dict[str, Any] = {"loss": 0.0, "whole": dict.fromkeys(vectors, 0.0), "parts": {}}
     for name, parts in vectors.items():
         found["parts"][name] = [0.0] * len(parts)
-    for draw in range(plan.draws):
-        generator = rounding.stream(plan, draw)
-        roundoff = UNIT_ROUNDOFF[plan.precision]
-        pixels = rounding.rounded(batch[0], roundoff, generator)
-        moved = [_moved(state, len(model.variables), roundoff, generator) for state in (start, settled)]
-        perturbed, moved_loss = _vectors(model, adapter, (pixels, batch[1]), *moved)
+    for draw in range(opened.plan.draws):
+        generator = rounding.stream(opened.plan, draw)
+        roundoff = UNIT_ROUNDOFF[opened.plan.precision]
+        pixels, labels = opened.batches[0]
+        nudged = dataclasses.replace(opened, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
+        moved = [_moved(state, len(opened.model.variables), roundoff, generator) for state in (start, settled)]
+        perturbed, moved_loss = _vectors(nudged, adapter, *moved)
         found["loss"] = max(found["loss"], abs(moved_loss - loss) / abs(loss))
         for name, parts in vectors.items():
             changes = [new - old for (_, new), (_, old) in zip(perturbed[name], parts, strict=True)]

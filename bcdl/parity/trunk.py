@@ -29,11 +29,13 @@ class Trunk:
     Attributes:
         plan: what it was built for.
         model: float32 pixels [B, S, S, 3] in, outputs [B, 2] out; shares its layers with the whole model.
+        frozen: the same layers, to be trained with every batch norm in inference mode.
         batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
     """
 
     plan: Plan
     model: keras.Model
+    frozen: keras.Model
     batches: list[Batch]
 
 
@@ -46,9 +48,12 @@ def build(plan: Plan, feed: TrainFeed) -> Trunk:
     for layer in layers(model):
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
-    model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
+    frozen = keras.Model(model.input, model.output)
+    for each in (model, frozen):
+        each.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
     batches = [feed.batch(*divmod(step, feed.steps_per_epoch)) for step in range(max(STEPS))]
-    return Trunk(plan, model, [(to_numpy(preprocess(images)).astype(np.float32), labels) for images, labels in batches])
+    pixels = [to_numpy(preprocess(images)).astype(np.float32) for images, _ in batches]
+    return Trunk(plan, model, frozen, list(zip(pixels, (labels for _, labels in batches), strict=True)))
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -131,13 +136,36 @@ def train(model: keras.Model, batches: list[Batch], start: Snapshot) -> Steps:
     for step, batch in enumerate(batches, start=1):
         losses.append(advance(model, batch))
         if step == 1:
-            slots = zip(model.trainable_variables, model.optimizer.momentums, strict=True)
-            gradient = [(variable.path, to_numpy(slot) / -LEARNING_RATE) for variable, slot in slots]
+            gradient = _last_gradient(model)
             statistics = [(v.path, to_numpy(v)) for v in model.non_trainable_variables if _is_statistic(v)]
         if step in STEPS:
             weights[step] = trainable_weights(model)
     start.restore()
     return Steps(losses, gradient, statistics, weights)
+
+
+def frozen_gradient(opened: Trunk) -> Parts:
+    """The first batch's gradient from the weights as they are, which stay, every batch norm in inference mode.
+
+    Batch statistics of a few images amplify rounding so much that a wrong gradient could hide behind it;
+    without them the gradient is as steady as the outputs.
+    """
+    norms = [layer for layer in layers(opened.model) if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.trainable = False
+    before = Snapshot(opened.frozen)
+    advance(opened.frozen, opened.batches[0])
+    gradient = _last_gradient(opened.frozen)
+    before.restore()
+    for layer in norms:
+        layer.trainable = True
+    return gradient
+
+
+def _last_gradient(model: keras.Model) -> Parts:
+    """The gradient of a first step, a part a trainable variable, read from the optimizer's momentum."""
+    slots = zip(model.trainable_variables, model.optimizer.momentums, strict=True)
+    return [(variable.path, to_numpy(slot) / -LEARNING_RATE) for variable, slot in slots]
 
 
 def advance(model: keras.Model, batch: Batch) -> float:

@@ -172,7 +172,7 @@ def footer(figure: Figure, title: str, *notes: str) -> None:
     """The title above, and the notes, each wrapped to the figure's width, below."""
     width = int(figure.get_figwidth() * 15)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    lines = [line for note in notes for line in textwrap.wrap(note, width)]
+    lines = [line for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
 
 
