@@ -14,7 +14,6 @@ import pytest
 import backends
 from bcdl import datasets
 from bcdl.feed import TrainFeed
-from bcdl.models import MODELS, find
 from bcdl.parity import join, known
 from bcdl.parity.plan import DATA, REFERENCE, Plan, dump_of, units_of
 
@@ -54,14 +53,6 @@ def test_layer_types_agree_with_numpy_save_where_a_difference_is_known() -> None
         beyond.add(known.OPTIMIZER_IN_A_FILE)
     expected = {row.unit for row in known.KNOWN if row.backend == keras.backend.backend()}
     assert beyond == expected, "a new difference needs a row in known.py; one that is gone, none"
-
-
-@pytest.mark.parametrize("name", list(MODELS))
-def test_every_layer_type_of_a_model_has_a_row(name: str) -> None:
-    model = network.build(find(name), find(name).least_image_size, seed=0)
-    types = {type(layer).__name__ for layer in trunk.layers(model)}
-    covered = {unit.name.split()[0] for unit in units.UNITS}
-    assert types - covered <= {"InputLayer", "Preprocess", "Dropout"}
 
 
 def test_only_sound_float64_gives_a_reference(tmp_path: Path) -> None:
