@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import rich.table
 
 from bcdl.models import MODELS
-from bcdl.parity.comparison import Verdicts
+from bcdl.parity.comparison import MISMATCH, UNMEASURED, Verdicts
 from bcdl.record import Record
 
 # Columns of words, which are set to the left.
@@ -261,11 +261,16 @@ def _reason_row(record: Record) -> list[str]:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """Tables as one CSV, the table's title in the first column, under the longest of their heads."""
+    """Tables as one CSV under the longest of their heads, the table's title in the first column.
+
+    Parity has a column of its own there, so that figures carry no mark and programs can read them.
+    """
+    head = max((table.head for table in tables), key=len)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = max((table.head for table in tables), key=len)
     writer.writerow(["metric", *head])
     for table in tables:
-        writer.writerows([table.title, *row, *[""] * (len(head) - len(row))] for row in table.rows)
+        for row in table.rows:
+            plain = [value.rstrip(MISMATCH + UNMEASURED) for value in row]
+            writer.writerow([table.title, *plain, *[""] * (len(head) - len(row))])
     return text.getvalue()

@@ -199,6 +199,8 @@ def fit_rates(*findings: Finding) -> tuple[str, ...]:
 
 def test_a_rate_without_parity_is_marked() -> None:
     assert fit_rates()[2:] == ("100.0†", "100.0†", "not measured")
+    table = tables.Table("Fit rate", ("model", "start", "jax", "torch", "parity"), (fit_rates(),))
+    assert tables.to_csv([table]).splitlines()[1] == "Fit rate,CNN,random,100.0,100.0,not measured"
 
 
 def test_a_rate_whose_parity_failed_is_marked_with_the_layer(tmp_path: Path) -> None:

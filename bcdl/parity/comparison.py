@@ -12,6 +12,8 @@ from bcdl.parity.finding import DIFFERS, NOT_JUDGED, Finding, pair_name
 from bcdl.record import Record
 
 NEVER_MEASURED = "not measured"
+# Signs of a rate whose backend differs from another, or was never compared with it.
+MISMATCH, UNMEASURED = "‡", "†"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +90,8 @@ class Verdicts:
         rivals = [(a, b) for a in records for b in others if a.ok and a.cell.backend != b.cell.backend]
         verdicts = [self.of(machine, a, b) for a, b in rivals]
         if any(verdict.startswith(DIFFERS) for verdict in verdicts):
-            return "‡"
-        return "†" if any(map(_bad, verdicts)) else ""
+            return MISMATCH
+        return UNMEASURED if any(map(_bad, verdicts)) else ""
 
     def among(self, machine: str, records: Sequence[Record]) -> str:
         """One verdict for all backends of one model: the worst there is among their pairs."""
