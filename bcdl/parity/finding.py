@@ -26,7 +26,7 @@ class Finding:
         dataset: name and checksum.
         backends: by name: environment, start, food, repeats_itself, steps_s, losses.
         reference: backend, gradient_check, worst_unit (relative error in float64) and environment, or None.
-        rounding: by quantity, the relative change that rounding makes in the reference.
+        rounding: by quantity, the largest relative change of the reference, moved by `plan.SAFETY` ulps.
         tolerance: by quantity, the relative difference from the reference that is still rounding.
         errors: by backend and quantity, the relative difference from the reference.
         suspects: by backend beyond its tolerance, the first layer that is, how far, and the known cause.

@@ -16,6 +16,7 @@ from bcdl.parity import known
 from bcdl.parity.finding import DIFFERS, IDENTICAL, NOT_JUDGED, WITHIN_ROUNDING, Finding, pair_name
 from bcdl.parity.plan import (
     REFERENCE,
+    SAFETY,
     STEPS,
     UNIT_ROUNDOFF,
     Dump,
@@ -24,11 +25,6 @@ from bcdl.parity.plan import (
     relative,
     units_of,
 )
-
-# A draw of the reference rounds every weight and pixel once; a layer's own sums round many times more. On a sum of
-# K terms the error grows like the square root of K (Higham 2002, section 4.2), and the longest sums here have some
-# thousand terms, of which float32 kernels add up blocks of 8 to 32 at a time.
-SAFETY = 32.0
 
 # What is compared: a vector of the dumps each, in the order in which a fault shows first.
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
@@ -94,7 +90,7 @@ def _against(reference: Dump, dumps: dict[str, Dump], facts: dict[str, Any], pla
         raise UsageError(f"the reference of {plan.model} was made with other settings: make it anew")
     roundoff = UNIT_ROUNDOFF[plan.precision]
     rounding = {name: exact["rounding"]["whole"][name] for name in QUANTITIES} | {"loss": exact["rounding"]["loss"]}
-    tolerance = {name: SAFETY * max(size, roundoff) for name, size in rounding.items()}
+    tolerance = {name: max(size, SAFETY * roundoff) for name, size in rounding.items()}
     errors, suspects = {}, {}
     for name, dump in dumps.items():
         errors[name] = {q: _relative(dump, reference, q) for q in QUANTITIES}
@@ -140,7 +136,7 @@ def _suspect(
             if np.linalg.norm(expected[part]) <= least:
                 continue
             error = relative(given[part] - expected[part], expected[part])
-            allowed = SAFETY * max(reference.facts["rounding"]["parts"][walk][place], roundoff)
+            allowed = max(reference.facts["rounding"]["parts"][walk][place], SAFETY * roundoff)
             if not error <= allowed:
                 layer = names[place].split("/")[-2] if "/" in names[place] else names[place]
                 kind = types.get(layer, "layer")

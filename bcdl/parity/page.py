@@ -10,8 +10,8 @@ from bcdl.models import MODELS
 from bcdl.parity import known
 from bcdl.parity.comparison import NEVER_MEASURED, Comparison, title_of
 from bcdl.parity.finding import Finding
-from bcdl.parity.join import QUANTITIES, SAFETY
-from bcdl.parity.plan import STEPS, UNIT_ROUNDOFF
+from bcdl.parity.join import QUANTITIES
+from bcdl.parity.plan import SAFETY, STEPS, UNIT_ROUNDOFF
 from bcdl.tables import Table, escape
 
 _TITLES = {
@@ -26,10 +26,10 @@ _TITLES = {
 _INTRODUCTION = """\
 Whether the backends compute the same model. Each starts from the same weights (NumPy draws) and is fed the same bytes;
 dropout is off. The reference is the same model in float64 on a backend whose float64 agrees with NumPy, layer type by
-layer type. What rounding alone does is measured on the reference: every weight and pixel is moved by one unit in the
-last place, at random, and the largest change of several draws is kept. A backend within {safety:g} times that (or that
-many unit roundoffs, where it is larger) is within rounding; one beyond it differs, and the first layer beyond its own
-tolerance is named. Differences are Euclidean norms, as a share of the reference's.
+layer type. What rounding may do is measured on the reference: every weight and pixel is moved by {safety} units in the
+last place, up or down at random, and the largest change of several draws (or that many unit roundoffs, where it is
+larger) is the tolerance. A backend within it is within rounding; one beyond it differs, and the first layer beyond its
+own tolerance is named. Differences are Euclidean norms, as a share of the reference's.
 """
 
 _STEPS_TEXT = """\
@@ -119,10 +119,10 @@ def _errors(comparison: Comparison) -> Table:
     rows = []
     for finding in comparison.findings:
         for quantity in (*QUANTITIES, "loss"):
-            sizes = (finding.rounding.get(quantity), finding.tolerance.get(quantity))
+            tolerance = finding.tolerance.get(quantity)
             errors = (finding.errors.get(backend, {}).get(quantity) for backend in comparison.backends)
-            rows.append((title_of(finding), _TITLES[quantity], *map(_small, (*sizes, *errors))))
-    head = ("model", "quantity", "rounding does", "tolerance", *comparison.backends)
+            rows.append((title_of(finding), _TITLES[quantity], *map(_small, (tolerance, *errors))))
+    head = ("model", "quantity", "tolerance", *comparison.backends)
     return Table("Difference from the float64 reference", head, tuple(rows))
 
 

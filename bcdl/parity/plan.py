@@ -23,6 +23,10 @@ MOMENTUM = 0.9
 DATA = "synthetic-72"
 # Half the distance from 1 to the next larger number: the most that rounding once can do, relatively.
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "tf32": 2.0**-11, "mixed_bfloat16": 2.0**-8}
+# Units in the last place by which the reference's weights and pixels are moved. A layer's own sums round many times:
+# over K terms the error grows like the square root of K (Higham 2002, section 4.2), and the longest sums here have some
+# thousand terms. Moved by one unit and scaled up, the change would miss the jumps at kinks (ReLU, ties in pooling).
+SAFETY = 32
 REFERENCE = "reference"
 _FACTS = "facts.json"
 _LOADED = "loaded.json"

@@ -2,8 +2,8 @@
 
 Rounding in lower precision acts like small changes of the weights and the input (backward error: Higham,
 Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, section 1.5). So each draw moves every weight
-and pixel by one unit in the last place, up or down, and computes again in float64: the largest relative
-change over the draws is the size that rounding has in this model, figure by figure and layer by layer.
+and pixel by `plan.SAFETY` units in the last place, up or down, and computes again in float64: the largest
+relative change over the draws is what rounding may do in this model, figure by figure and layer by layer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from backends import Backend
 from bcdl import datasets, machine, quality, store
 from bcdl.feed import Batch, TrainFeed
 from bcdl.parity import rounding, trunk
-from bcdl.parity.plan import UNIT_ROUNDOFF, Dump, Plan, relative
+from bcdl.parity.plan import SAFETY, UNIT_ROUNDOFF, Dump, Plan, relative
 from bcdl.parity.trunk import Parts, Trunk
 from bcdl.regimes import Snapshot, weights_checksum
 
@@ -89,7 +89,7 @@ def _rounding(
         found["parts"][name] = [0.0] * len(parts)
     for draw in range(opened.plan.draws):
         generator = rounding.stream(opened.plan, draw)
-        roundoff = UNIT_ROUNDOFF[opened.plan.precision]
+        roundoff = SAFETY * UNIT_ROUNDOFF[opened.plan.precision]
         pixels, labels = opened.batches[0]
         nudged = dataclasses.replace(opened, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
         moved = [_moved(state, len(opened.model.variables), roundoff, generator) for state in (start, settled)]
