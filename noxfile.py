@@ -97,8 +97,9 @@ def parity_join(session: nox.Session) -> None:
     for backend in BACKENDS:
         programs = Path(session.virtualenv.bin)
         python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
-        environment = {"KERAS_BACKEND": backend}
-        session.run(str(python), "-m", "bcdl.parity", "exchange", *session.posargs, env=environment, external=True)
+        for step in ("exchange", "determinism"):
+            command = (str(python), "-m", "bcdl.parity", step, *session.posargs)
+            session.run(*command, env={"KERAS_BACKEND": backend}, external=True)
     session.run("python", "-m", "bcdl.parity", "join", *session.posargs)
 
 

@@ -45,6 +45,9 @@ class Backend(Protocol):
         or `gpu`) can't be had, UnsupportedError where the hardware lacks `precision`.
         """
 
+    def make_deterministic(self) -> None:
+        """Have the framework give the same bits each time, at whatever cost; called before `configure`, for good."""
+
     def describe(self) -> dict[str, Any]:
         """The device in use, the precision flags in force and the compilation cache, as JSON values."""
 

@@ -66,6 +66,20 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(lines.splitlines()) if lines else ()
 
 
+def lacks(device: str, precision: str) -> str:
+    """Why this machine has no arithmetic of its own for `precision`; empty where it has."""
+    if precision == "float32":
+        return ""
+    if device == "gpu":
+        capability = _output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader") or "0"
+        old = float(capability.splitlines()[0]) < 8
+        return "NVIDIA GPUs have it from compute capability 8.0 on" if old else ""
+    if precision == "tf32":
+        return "TF32 is arithmetic of NVIDIA GPUs"
+    bfloat16 = {"avx512_bf16", "amx_bf16"} & set(cpuinfo.get_cpu_info().get("flags", []))
+    return "" if bfloat16 else "this processor lacks bfloat16 arithmetic (avx512_bf16 or amx_bf16)"
+
+
 def describe(device: str) -> dict[str, Any]:
     """Hardware, operating system, driver and versions, as JSON values."""
     driver = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if device == "gpu" else None

@@ -42,17 +42,22 @@ def check_writable(results: Path) -> None:
 def append(results: Path, machine: str, record: Record) -> Path:
     """Add the record to its run's file, on the disk when this returns; the file's path."""
     file = results / RECORDS / machine / f"{record.run}.jsonl"
+    append_line(file, record.to_json())
+    return file
+
+
+def append_line(file: Path, line: str) -> None:
+    """Add the line to the file, on the disk when this returns; makes the folder. UsageError where it can't."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as lines:
-            lines.write(record.to_json() + "\n")
+            lines.write(line + "\n")
             lines.flush()
             os.fsync(lines.fileno())
     except OSError as error:
         raise UsageError(
             f"the record could not be written to {file} ({error.strerror}); free the disk or use --results"
         ) from error
-    return file
 
 
 def read_all(results: Path) -> tuple[list[tuple[str, Record]], list[str]]:

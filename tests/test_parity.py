@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 import backends
-from bcdl import datasets
-from bcdl.feed import TrainFeed
+from bcdl.errors import UsageError
 from bcdl.parity import join, known
-from bcdl.parity.plan import DATA, REFERENCE, Plan, dump_of, units_of
+from bcdl.parity.plan import REFERENCE, Plan, dump_of, units_of
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
@@ -23,6 +22,7 @@ network = pytest.importorskip("bcdl.network")
 dump = pytest.importorskip("bcdl.parity.dump")
 trunk = pytest.importorskip("bcdl.parity.trunk")
 units = pytest.importorskip("bcdl.parity.units")
+determinism = pytest.importorskip("bcdl.parity.determinism")
 checkpoints = pytest.importorskip("bcdl.parity.checkpoints")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +78,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean(results: Path, adapter: backends.Backend) -> dict[str, Any]:
     """The facts of a dump of the CNN as it is; it also stands in for the reference, with rounding of 1e-6."""
     found = dump_of(results, PLAN, "jax")
-    dump.dump(PLAN, DATA, adapter, found, perturbed=False)
+    dump.dump(PLAN, adapter, found, perturbed=False)
     facts, reference = found.facts, dump_of(results, PLAN, REFERENCE)
     parts = {name: _parts(found, name) for name in facts["segments"]}
     rounding = {
@@ -103,7 +103,7 @@ def test_every_backend_is_fed_the_same_bytes(clean: dict[str, Any]) -> None:
 
 
 def test_a_model_agrees_with_itself(results: Path, clean: dict[str, Any], adapter: backends.Backend) -> None:
-    dump.dump(PLAN, DATA, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
+    dump.dump(PLAN, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
     found = join.join(results, PLAN, "run")
     assert found.pairs["jax-torch"]["verdict"] in ("identical", "within float32 rounding")
     assert found.suspects == {}
@@ -112,6 +112,7 @@ def test_a_model_agrees_with_itself(results: Path, clean: dict[str, Any], adapte
 def test_settled_outputs_depend_on_the_image(results: Path, clean: dict[str, Any]) -> None:
     outputs = dump_of(results, PLAN, "jax").vector("outputs").reshape(-1, 2)
     assert np.ptp(outputs, axis=0).min() > 1e-3
+    assert 0.01 < outputs.min() < outputs.max() < 0.99, "nearly 0 or 1, scores hide differences"
 
 
 def _wrong_side(layer: Any) -> None:
@@ -159,18 +160,35 @@ def test_a_planted_fault_is_named_by_its_layer(
         return model
 
     monkeypatch.setattr(network, "build", faulty)
-    dump.dump(PLAN, DATA, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
+    dump.dump(PLAN, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
     found = join.join(results, PLAN, "run")
     assert found.suspects["torch"]["layer"] == layer
     assert found.pairs["jax-torch"]["verdict"].startswith(f"differs: {layer} (")
 
 
 def test_a_checkpoint_comes_back_with_its_optimizer(results: Path, clean: dict[str, Any]) -> None:
-    split = datasets.load(datasets.Request(DATA, PLAN.image_size)).train
-    opened = trunk.build(PLAN, TrainFeed(split, PLAN.batch_size, PLAN.seed, augmented=True))
+    opened = trunk.build(PLAN)
     files = {"a": dump_of(results, PLAN, "jax").checkpoint, "b": dump_of(results, PLAN, "jax").checkpoint}
     loaded = checkpoints.load_all(files, checkpoints.next_batch(opened))
     for found in loaded.values():
         assert found["state"] == clean["resumed"]["state"]
         assert np.allclose(found["outputs"], clean["resumed"]["outputs"], atol=1e-6)
         assert np.isclose(found["resumed_loss"], clean["resumed"]["resumed_loss"], atol=1e-5)
+
+
+def test_a_backend_made_deterministic_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinism, "ROUNDS", 1)
+    found = determinism.cost(PLAN)
+    assert found["repeats"]
+    assert found["ratio"] > 0
+    assert [len(times) for times in found["steps_s"].values()] == [1, 1]
+
+
+def test_repeatability_needs_exchanged_checkpoints(results: Path, clean: dict[str, Any]) -> None:
+    exchanged = dump_of(results, PLAN, "jax")
+    with pytest.raises(UsageError, match="run step exchange first"):
+        determinism.is_repeatable(exchanged, "tensorflow")
+    exchanged.write_loaded({"jax": clean["resumed"]})
+    assert determinism.is_repeatable(exchanged, "jax") == clean["repeats_itself"]
+    exchanged.write_loaded({"jax": {**clean["resumed"], "resumed_loss": -1.0}})
+    assert not determinism.is_repeatable(exchanged, "jax")

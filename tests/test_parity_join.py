@@ -62,12 +62,12 @@ def write(results: Path, backend: str, layers: dict[str, float] | None = None, *
     units_of(results, PLAN.precision, backend).write_text('{"Conv2D": 1e-8}')
 
 
-def write_reference(results: Path) -> None:
+def write_reference(results: Path, rounding: float = ROUNDING) -> None:
     parts = vectors({})
-    rounding = {
-        "loss": ROUNDING,
-        "whole": dict.fromkeys(parts, ROUNDING),
-        "parts": {name: [ROUNDING] * len(named) for name, named in parts.items()},
+    moved = {
+        "loss": rounding,
+        "whole": dict.fromkeys(parts, rounding),
+        "parts": {name: [rounding] * len(named) for name, named in parts.items()},
     }
     facts = {
         "backend": "tensorflow",
@@ -75,7 +75,7 @@ def write_reference(results: Path) -> None:
         "gradient_check": 1e-8,
         "settled": "c",
         "loss": 0.7,
-        "rounding": rounding,
+        "rounding": moved,
         "plan": PLAN.to_dict(),
         "environment": ENVIRONMENT,
     }
@@ -144,13 +144,32 @@ def test_without_a_reference_nothing_is_judged(tmp_path: Path) -> None:
     assert verdict(tmp_path) == "not judged: no float64 reference"
 
 
-@pytest.mark.parametrize(
-    ("key", "what"), [("start", "initial weights"), ("food", "batches"), ("settled", "settled batch norms")]
-)
+@pytest.mark.parametrize(("key", "what"), [("start", "initial weights"), ("food", "batches")])
 def test_another_start_or_food_differs(tmp_path: Path, key: str, what: str) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch", **{key: "other"})
     assert verdict(tmp_path) == f"differs: {what}"
+
+
+def test_batch_norms_settled_otherwise_are_not_judged(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": 1e-8}, settled="other")
+    write_reference(tmp_path)
+    assert verdict(tmp_path) == "not judged: rounding settled the batch norms on other powers of two"
+
+
+def test_a_fault_before_them_is_named_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"second": 1e-3, "third": 1e-3}, settled="other")
+    write_reference(tmp_path)
+    assert verdict(tmp_path).startswith("differs: second (Conv2D, torch)")
+
+
+def test_a_tolerance_that_could_hide_a_fault_is_no_proof(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": 1e-8})
+    write_reference(tmp_path, rounding=0.6)
+    assert verdict(tmp_path).startswith("not judged: rounding alone moves outputs and training outputs")
 
 
 def test_one_dump_is_not_enough(tmp_path: Path) -> None:
@@ -219,7 +238,9 @@ def test_a_rate_with_parity_is_not_marked_and_the_section_is_drawn(tmp_path: Pat
     assert fit_rates(joined(tmp_path))[2:] == ("100.0", "100.0", "within float32 rounding")
     finding.append(tmp_path, "a-machine", joined(tmp_path))
     report.build(tmp_path)
-    assert "## Parity: float32, 32x32, batch 4" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "README.md").read_text()
+    assert "- tf32: not run on this machine: TF32 is arithmetic of NVIDIA GPUs" in page
+    assert "## Parity: float32, 32x32, batch 4" in page
     assert {file.stem for file in tmp_path.glob("plots/parity-*/*.png")} == {"parity_reference", "parity_steps"}
     assert len(list(tmp_path.glob("tables/parity-*.csv"))) == 6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,6 +28,10 @@ class Adapter:
             jax.devices()
         except RuntimeError as error:
             raise DeviceError(f"JAX finds no {device}: {error}") from error
+
+    def make_deterministic(self) -> None:
+        # Read when the first device is looked for; on CPUs XLA has nothing to switch.
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
     def describe(self) -> dict[str, Any]:
         device = jax.devices()[0]

@@ -32,6 +32,11 @@ class Adapter:
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
+    def make_deterministic(self) -> None:
+        # Without a seed TensorFlow refuses to draw; nothing that is measured draws from it.
+        tf.random.set_seed(0)
+        tf.config.experimental.enable_op_determinism()
+
     def describe(self) -> dict[str, Any]:
         gpu = self._gpu()
         name = tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) if gpu else "cpu"

@@ -26,6 +26,12 @@ class Adapter:
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
+    def make_deterministic(self) -> None:
+        # cuBLAS reads its own word when it starts: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+
     def describe(self) -> dict[str, Any]:
         gpu = os.environ.get("KERAS_TORCH_DEVICE") == "cuda"
         return {

@@ -1,8 +1,9 @@
 """python -m bcdl.parity: do the backends compute the same model? `nox -s parity` runs all of it.
 
 `dump` writes what the backend of this environment computes, `reference` the same in float64 where this
-backend's float64 is sound, `exchange` loads every backend's checkpoints, and `join`, which needs no Keras,
-turns the dumps into findings, tables and a picture.
+backend's float64 is sound, `exchange` loads every backend's checkpoints, `determinism` times a backend that does not
+repeat itself against the same made deterministic (`pace` is one such process), and `join`, which needs no
+Keras, turns the dumps into findings, tables and a picture.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from types import ModuleType
 from typing import Any
 
 import backends
-from bcdl import datasets, machine, models, report, store
+from bcdl import machine, models, report, store
 from bcdl.errors import UsageError, run_command
-from bcdl.feed import TrainFeed
 from bcdl.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
 from bcdl.parity import finding, join
-from bcdl.parity.plan import DATA, REFERENCE, UNIT_ROUNDOFF, Plan, dump_of, units_of
+from bcdl.parity.plan import REFERENCE, UNIT_ROUNDOFF, Plan, dump_of, units_of
 
 
 def main() -> int:
@@ -31,12 +31,14 @@ def main() -> int:
     results = Path(arguments.results)
     store.check_writable(results)
     plans = _plans(arguments)
+    if arguments.step == "pace":
+        return _pace(plans[0], arguments.deterministic)
     return _STEPS[arguments.step](plans, results)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bcdl.parity", description=__doc__)
-    parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(_STEPS)}; default dump")
+    parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(STEP_NAMES)}; default dump")
     parser.add_argument("--models", default=",".join(models.MODELS), help="model names separated by commas")
     parser.add_argument("--image-size", default="96", help="height and width of the images, pixels; default 96")
     parser.add_argument("--batch-size", default="4", help="images a batch; default 4")
@@ -44,9 +46,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
     parser.add_argument("--device", default=machine.default_device(), help="cpu or gpu")
     parser.add_argument("--draws", default="8", help="perturbed runs that tell the size of rounding; default 8")
+    parser.add_argument("--deterministic", action="store_true", help="of step pace: make the backend repeat itself")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")
     arguments = parser.parse_args()
-    one_of("step", arguments.step, tuple(_STEPS))
+    one_of("step", arguments.step, STEP_NAMES)
     return arguments
 
 
@@ -54,12 +57,16 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     rows = [models.find(name.strip()) for name in arguments.models.split(",")]
     size = whole("--image-size", arguments.image_size)
     models.check_sizes(rows, size)
+    precision = one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF))
+    device = one_of("--device", arguments.device, DEVICES)
+    if reason := machine.lacks(device, precision):
+        raise UsageError(f"--precision {precision} is not run on this {device}: {reason}")
     shared: dict[str, Any] = {
         "image_size": size,
         "batch_size": whole("--batch-size", arguments.batch_size),
         "seed": whole("--seed", arguments.seed, least=0),
-        "precision": one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF)),
-        "device": one_of("--device", arguments.device, DEVICES),
+        "precision": precision,
+        "device": device,
         "draws": whole("--draws", arguments.draws, least=0),
     }
     return [Plan(model=row.name, **shared) for row in rows]
@@ -73,7 +80,7 @@ def _dump(plans: list[Plan], results: Path) -> int:
     def one(plan: Plan) -> None:
         # One backend is enough for the size of chaos: the one that gives the reference, so that one shows both.
         perturbed = _gave_reference(results, plan, adapter.name)
-        step(plan, DATA, adapter, dump_of(results, plan, adapter.name), perturbed)
+        step(plan, adapter, dump_of(results, plan, adapter.name), perturbed)
 
     return _each(plans, adapter.name, "dump", one)
 
@@ -94,7 +101,7 @@ def _reference(plans: list[Plan], results: Path) -> int:
         plans,
         adapter.name,
         "float64 reference",
-        lambda plan: step(plan, DATA, adapter, dump_of(results, plan, REFERENCE), errors[worst]),
+        lambda plan: step(plan, adapter, dump_of(results, plan, REFERENCE), errors[worst]),
     )
 
 
@@ -107,12 +114,34 @@ def _exchange(plans: list[Plan], results: Path) -> int:
         files = {name: dump.checkpoint for name, dump in dumps.items() if dump.exists}
         if adapter.name not in files:
             raise UsageError(f"no dump of {plan.model} by {adapter.name} in {results}: run python -m bcdl.parity first")
-        dataset = datasets.load(datasets.Request(DATA, plan.image_size))
-        feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
-        batch = checkpoints.next_batch(trunk.build(plan, feed))
+        batch = checkpoints.next_batch(trunk.build(plan))
         dumps[adapter.name].write_loaded(checkpoints.load_all(files, batch))
 
     return _each(plans, adapter.name, "checkpoints", one)
+
+
+def _determinism(plans: list[Plan], results: Path) -> int:
+    adapter = _backend(plans[0], plans[0].precision)
+    determinism = _keras_module("determinism")
+    for plan in plans:
+        dump = dump_of(results, plan, adapter.name)
+        if determinism.is_repeatable(dump, adapter.name):
+            print(f"{plan.model} on {adapter.name}: repeats itself to the bit, at no cost")
+            continue
+        found = determinism.cost(plan)
+        dump.write_determinism(found)
+        print(f"{plan.model} on {adapter.name}: made deterministic, a step takes {found['ratio']:.2f} times as long")
+    return 0
+
+
+def _pace(plan: Plan, deterministic: bool) -> int:
+    name = configured_backend()
+    check_backend(name)
+    if deterministic:
+        backends.load(name).make_deterministic()
+    adapter = _backend(plan, plan.precision)
+    print(json.dumps(_keras_module("determinism").pace(plan, adapter)))
+    return 0
 
 
 def _join(plans: list[Plan], results: Path) -> int:
@@ -131,8 +160,10 @@ _STEPS: dict[str, Callable[[list[Plan], Path], int]] = {
     "dump": _dump,
     "reference": _reference,
     "exchange": _exchange,
+    "determinism": _determinism,
     "join": _join,
 }
+STEP_NAMES = (*_STEPS, "pace")
 
 
 def _backend(plan: Plan, precision: str) -> backends.Backend:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend
-from bcdl import datasets, machine, store
+from bcdl import store
 from bcdl.feed import TrainFeed
 from bcdl.parity import checkpoints, rounding, trunk
 from bcdl.parity.plan import REPEATED_STEPS, STEPS, Dump, Plan, relative
@@ -20,19 +20,17 @@ from bcdl.regimes import Snapshot, weights_checksum
 _FOOD_EPOCHS = 2
 
 
-def dump(plan: Plan, data: str, adapter: Backend, into: Dump, perturbed: bool) -> None:
+def dump(plan: Plan, adapter: Backend, into: Dump, perturbed: bool) -> None:
     """Write the plan's dump on this backend; `perturbed`: also the runs that tell the size of chaos."""
     started = store.now()
-    dataset = datasets.load(datasets.Request(data, plan.image_size))
-    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
-    opened = trunk.build(plan, feed)
+    opened = trunk.build(plan)
     model, (pixels, _) = opened.model, opened.batches[0]
     start = Snapshot(model)
-    facts: dict[str, Any] = {"start": weights_checksum(model), "food": _food(adapter, feed)}
+    facts: dict[str, Any] = {"start": weights_checksum(model), "food": _food(adapter, opened.feed)}
 
     training_walk = trunk.walk(model, pixels, training=True)
     start.restore()
-    trunk.settle(model, training_walk, plan.seed)
+    trunk.settle(opened, training_walk)
     facts["settled"] = weights_checksum(model)
     vectors = {
         "pixels": [("preprocess", pixels)],
@@ -46,20 +44,13 @@ def dump(plan: Plan, data: str, adapter: Backend, into: Dump, perturbed: bool) -
     steps = trunk.train(model, opened.batches, start)
     facts["steps_s"] = time.perf_counter() - begin
     facts["losses"] = steps.losses
-    facts["repeats_itself"] = _repeats_itself(opened, start, steps)
+    facts["repeats_itself"] = repeats_itself(opened, start, steps)
     facts["chaos"] = [_chaos(opened, start, steps, draw) for draw in range(plan.draws)] if perturbed else []
     vectors |= {"gradient": steps.gradient, "statistics": steps.statistics}
     vectors |= {f"weights_{step}": [("weights", weights)] for step, weights in steps.weights.items()}
     facts["layers"] = {layer.name: type(layer).__name__ for layer in trunk.layers(model)}
     facts["resumed"] = checkpoints.save(opened, start, into.checkpoint)
-    facts |= {
-        "plan": plan.to_dict(),
-        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
-        "started": started,
-        "ended": store.now(),
-        "environment": {**adapter.describe(), **machine.describe(plan.device), **machine.commit()},
-    }
-    into.write(vectors, facts)
+    into.write(vectors, facts | trunk.provenance(opened, adapter, started))
 
 
 def _food(adapter: Backend, feed: TrainFeed) -> list[str]:
@@ -76,7 +67,7 @@ def _checksum(batches: Any) -> str:
     return digest.hexdigest()
 
 
-def _repeats_itself(opened: Trunk, start: Snapshot, steps: Steps) -> bool:
+def repeats_itself(opened: Trunk, start: Snapshot, steps: Steps) -> bool:
     """Whether the first steps, run again in this process, give the same bits."""
     again = trunk.train(opened.model, opened.batches[:REPEATED_STEPS], start)
     same_weights = np.array_equal(again.weights[REPEATED_STEPS], steps.weights[REPEATED_STEPS])

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bcdl import store
 from bcdl.errors import UsageError
 
 # 1: the first schema.
@@ -24,9 +25,9 @@ class Finding:
         run: id of the join that made it.
         plan: as in `bcdl.parity.plan.Plan`.
         dataset: name and checksum.
-        backends: by name: environment, start, food, repeats_itself, steps_s, losses.
+        backends: by name: environment, start, food, losses, steps_s, repeats_itself, and `determinism`: empty, or what
+            it costs to make the backend repeat itself.
         reference: backend, gradient_check, worst_unit (relative error in float64) and environment, or None.
-        rounding: by quantity, the largest relative change of the reference, moved by `plan.SAFETY` ulps.
         tolerance: by quantity, the relative difference from the reference that is still rounding.
         errors: by backend and quantity, the relative difference from the reference.
         suspects: by backend beyond its tolerance, the first layer that is, how far, and the known cause.
@@ -34,6 +35,7 @@ class Finding:
         chaos: the runs perturbed by one ulp: `backend`, and by draw the distance of weights and loss by step.
         checkpoints: by saver and loader: state equal, largest difference of outputs, gap of the resumed loss.
         units: by backend, the relative error of each row of `bcdl.parity.units` in float32.
+        lacking: precisions that this machine has no arithmetic for, each with the reason.
     """
 
     run: str
@@ -41,7 +43,6 @@ class Finding:
     dataset: dict[str, Any]
     backends: dict[str, dict[str, Any]]
     reference: dict[str, Any] | None
-    rounding: dict[str, float]
     tolerance: dict[str, float]
     errors: dict[str, dict[str, float]]
     suspects: dict[str, dict[str, Any]]
@@ -49,6 +50,7 @@ class Finding:
     chaos: dict[str, Any]
     checkpoints: dict[str, dict[str, Any]]
     units: dict[str, dict[str, float]]
+    lacking: dict[str, str]
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
@@ -62,12 +64,7 @@ def pair_name(first: str, second: str) -> str:
 def append(results: Path, machine: str, finding: Finding) -> Path:
     """Add the finding to its run's file."""
     file = results / PARITY / machine / f"{finding.run}.jsonl"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(finding.to_json() + "\n")
-    except OSError as error:
-        raise UsageError(f"the finding could not be written to {file} ({error.strerror}); use --results") from error
+    store.append_line(file, finding.to_json())
     return file
 
 

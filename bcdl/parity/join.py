@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 import backends
+from bcdl import machine
 from bcdl.errors import UsageError
 from bcdl.parity import known
 from bcdl.parity.finding import DIFFERS, IDENTICAL, NOT_JUDGED, WITHIN_ROUNDING, Finding, pair_name
 from bcdl.parity.plan import (
     REFERENCE,
-    SAFETY,
     STEPS,
     UNIT_ROUNDOFF,
     Dump,
@@ -31,12 +31,17 @@ QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "g
 # Parts smaller than this share of their vector are zero but for rounding: a bias before a batch norm has no gradient.
 _NEGLIGIBLE = 1e-6
 _WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
-# Those that do not begin with settled batch norms.
-_WALKS_FROM_THE_START = ("training_layers", "statistics", "gradient")
+# Those that begin with settled batch norms, and say nothing where these were settled otherwise.
+_SETTLED = ("outputs", "inference_layers", "frozen_gradient")
+# Without these nothing is proven: forward in both modes, what training writes, and backward.
+_DECISIVE = ("outputs", "training_outputs", "statistics", "frozen_gradient")
+# A quantity that rounding moves by more than this share can't tell a fault from rounding.
+WIDEST = 0.5
 # Runs of a few steps may lie this many times farther apart than the farthest of the perturbed ones: those had their
 # pixels rounded once, not every operation. At a late step, where chaos has taken all, this can't fail; at the first
 # ones it can.
 _STEPS_SAFETY = 4.0
+_NO_LAYER: dict[str, Any] = {"layer": "no single layer", "type": "", "error": None, "tolerance": None}
 
 
 def join(results: Path, plan: Plan, run: str) -> Finding:
@@ -59,14 +64,14 @@ def join(results: Path, plan: Plan, run: str) -> Finding:
     chaos = _chaos(facts)
     for name, pair in pairs.items():
         pair["drifted"] = _drifted(pair["steps"], chaos)
-        pair["verdict"] = _verdict(pair, [suspects.get(b) for b in name.split("-")], bool(judged), plan.precision)
+        of_pair = [suspects[backend] for backend in name.split("-") if backend in suspects]
+        pair["verdict"] = _verdict(pair, of_pair, judged.get("tolerance", {}), plan.precision)
     return Finding(
         run=run,
         plan=plan.to_dict(),
         dataset=next(iter(facts.values()))["dataset"],
-        backends={name: _kept(fact) for name, fact in facts.items()},
+        backends={name: _kept(dumps[name], fact) for name, fact in facts.items()},
         reference=judged.get("reference"),
-        rounding=judged.get("rounding", {}),
         tolerance=judged.get("tolerance", {}),
         errors=judged.get("errors", {}),
         suspects=suspects,
@@ -74,6 +79,7 @@ def join(results: Path, plan: Plan, run: str) -> Finding:
         chaos=chaos,
         checkpoints=_checkpoints(dumps, facts),
         units={name: json.loads(units_of(results, plan.precision, name).read_text("utf-8")) for name in dumps},
+        lacking={precision: why for precision in UNIT_ROUNDOFF if (why := machine.lacks(plan.device, precision))},
     )
 
 
@@ -88,21 +94,21 @@ def _against(reference: Dump, dumps: dict[str, Dump], facts: dict[str, Any], pla
     exact = reference.facts
     if exact["plan"] != plan.to_dict():
         raise UsageError(f"the reference of {plan.model} was made with other settings: make it anew")
-    roundoff = UNIT_ROUNDOFF[plan.precision]
     rounding = {name: exact["rounding"]["whole"][name] for name in QUANTITIES} | {"loss": exact["rounding"]["loss"]}
-    tolerance = {name: max(size, SAFETY * roundoff) for name, size in rounding.items()}
+    tolerance = {name: max(size, plan.least_tolerance) for name, size in rounding.items()}
     errors, suspects = {}, {}
     for name, dump in dumps.items():
-        errors[name] = {q: _relative(dump, reference, q) for q in QUANTITIES}
+        skipped = () if facts[name]["settled"] == exact["settled"] else _SETTLED
+        errors[name] = {q: _relative(dump, reference, q) for q in QUANTITIES if q not in skipped}
         errors[name]["loss"] = abs(facts[name]["losses"][0] - exact["loss"]) / abs(exact["loss"])
         beyond = [quantity for quantity, error in errors[name].items() if not error <= tolerance[quantity]]
         if beyond:
-            # Batch norms settled otherwise, because of a fault before them, say nothing of inference.
-            walks = _WALKS if facts[name]["settled"] == exact["settled"] else _WALKS_FROM_THE_START
-            suspects[name] = _suspect(dump, reference, walks, facts[name]["layers"], roundoff, name, beyond[0])
+            walks = tuple(walk for walk in _WALKS if walk not in skipped)
+            suspect = _suspect(dump, reference, exact, walks, facts[name]["layers"], plan.least_tolerance)
+            suspect = suspect or {**_NO_LAYER, "seen_in": beyond[0]}
+            suspects[name] = {**suspect, "backend": name, "cause": known.cause_of(suspect["type"], name)}
     return {
         "reference": {key: exact[key] for key in ("backend", "worst_unit", "gradient_check", "environment")},
-        "rounding": rounding,
         "tolerance": tolerance,
         "errors": errors,
         "suspects": suspects,
@@ -117,33 +123,33 @@ def _relative(dump: Dump, reference: Dump, quantity: str) -> float:
 def _suspect(
     dump: Dump,
     reference: Dump,
+    exact: dict[str, Any],
     walks: tuple[str, ...],
     types: dict[str, str],
-    roundoff: float,
-    backend: str,
-    quantity: str,
-) -> dict[str, Any]:
-    """The first layer beyond the tolerance of its own, in the first of the walks that shows one."""
+    least: float,
+) -> dict[str, Any] | None:
+    """The first layer beyond the tolerance of its own, in the first of the walks that shows one.
+
+    `exact` holds the reference's facts; `least` is the tolerance of a layer that rounding hardly moves.
+    """
     for walk in walks:
-        names, sizes = zip(*reference.facts["segments"][walk], strict=True)
+        names, sizes = zip(*exact["segments"][walk], strict=True)
         given, expected = dump.vector(walk), reference.vector(walk)
-        least = _NEGLIGIBLE * float(np.linalg.norm(expected))
+        negligible = _NEGLIGIBLE * float(np.linalg.norm(expected))
         edges = np.cumsum([0, *sizes])
         # A wrong backward pass spoils what lies before it, so that the fault is nearest the outputs.
         order = reversed(range(len(names))) if walk.endswith("gradient") else range(len(names))
         for place in order:
             part = slice(edges[place], edges[place + 1])
-            if np.linalg.norm(expected[part]) <= least:
+            if np.linalg.norm(expected[part]) <= negligible:
                 continue
             error = relative(given[part] - expected[part], expected[part])
-            allowed = max(reference.facts["rounding"]["parts"][walk][place], SAFETY * roundoff)
+            allowed = max(exact["rounding"]["parts"][walk][place], least)
             if not error <= allowed:
                 layer = names[place].split("/")[-2] if "/" in names[place] else names[place]
                 kind = types.get(layer, "layer")
-                where = {"backend": backend, "cause": known.cause_of(kind, backend)}
-                return {"layer": layer, "type": kind, "seen_in": walk, "error": error, "tolerance": allowed, **where}
-    unknown = {"layer": "no single layer", "type": "", "error": None, "tolerance": None}
-    return {**unknown, "seen_in": quantity, "backend": backend, "cause": known.UNKNOWN}
+                return {"layer": layer, "type": kind, "seen_in": walk, "error": error, "tolerance": allowed}
+    return None
 
 
 def _pair(a: Dump, b: Dump, facts_a: dict[str, Any], facts_b: dict[str, Any]) -> dict[str, Any]:
@@ -169,19 +175,24 @@ def _distance(a: Dump, b: Dump, losses: tuple[list[float], list[float]], step: i
     return {"weights": relative(first - second, travelled), "loss": abs(losses[0][step - 1] - losses[1][step - 1])}
 
 
-def _verdict(pair: dict[str, Any], suspects: list[dict[str, Any] | None], judged: bool, precision: str) -> str:
+def _verdict(pair: dict[str, Any], suspects: list[dict[str, Any]], tolerance: dict[str, float], precision: str) -> str:
     for key, what in (("start", "initial weights"), ("food", "batches")):
         if not pair[key]:
             return f"{DIFFERS}: {what}"
     if pair["bits"] and pair["settled"]:
         return IDENTICAL
-    if any(suspects):
-        return "; ".join(f"{DIFFERS}: {_named(suspect)}" for suspect in suspects if suspect)
-    if not pair["settled"]:
-        return f"{DIFFERS}: settled batch norms"
-    if judged and pair["drifted"]:
+    if suspects:
+        return "; ".join(f"{DIFFERS}: {_named(suspect)}" for suspect in suspects)
+    if not tolerance:
+        return f"{NOT_JUDGED}: no float64 reference"
+    if pair["drifted"]:
         return f"{DIFFERS}: {pair['drifted']}; {known.UNKNOWN}"
-    return WITHIN_ROUNDING.format(precision) if judged else f"{NOT_JUDGED}: no float64 reference"
+    if not pair["settled"]:
+        return f"{NOT_JUDGED}: rounding settled the batch norms on other powers of two"
+    hidden = [quantity.replace("_", " ") for quantity in _DECISIVE if not tolerance[quantity] <= WIDEST]
+    if hidden:
+        return f"{NOT_JUDGED}: rounding alone moves {' and '.join(hidden)} by more than {WIDEST:.0%}"
+    return WITHIN_ROUNDING.format(precision)
 
 
 def _named(suspect: dict[str, Any]) -> str:
@@ -237,6 +248,6 @@ def _gap(first: list[list[float]], second: list[list[float]]) -> float:
     return float(np.abs(np.array(first) - np.array(second)).max())
 
 
-def _kept(fact: dict[str, Any]) -> dict[str, Any]:
+def _kept(dump: Dump, fact: dict[str, Any]) -> dict[str, Any]:
     keys = ("start", "food", "losses", "repeats_itself", "steps_s", "started", "ended", "environment")
-    return {key: fact[key] for key in keys}
+    return {**{key: fact[key] for key in keys}, "determinism": dump.determinism}

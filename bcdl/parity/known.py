@@ -14,12 +14,12 @@ class Known:
     """A difference from the definition.
 
     Attributes:
-        unit: the row of `bcdl.parity.units.UNITS` that shows it, or `OPTIMIZER_IN_A_FILE`.
+        unit: the row of `bcdl.parity.units.check` that shows it, or `OPTIMIZER_IN_A_FILE`.
         backend: where.
         cause: what happens, in a sentence.
         upstream: issue or pull request.
         seen_in: the Keras version it was seen in.
-        matters: whether one of the seven models runs into it.
+        meets: which of the seven models runs into it, a sentence.
     """
 
     unit: str
@@ -27,10 +27,23 @@ class Known:
     cause: str
     upstream: str
     seen_in: str
-    matters: bool
+    meets: str
 
 
 OPTIMIZER_IN_A_FILE = "optimizer in a .keras file"
+
+
+def _clipped(backend: str) -> Known:
+    return Known(
+        unit="binary cross-entropy, gradient at a saturated score",
+        backend=backend,
+        cause="scores are clipped to 1e-7 .. 1 - 1e-7 before the logarithm, so that the gradient of a logit beyond 16 "
+        "is 0; TensorFlow in graph mode finds the logits behind the sigmoid and does not clip",
+        upstream="tensorflow/tensorflow #118313, of the same in tf.keras; no report on Keras 3 is known",
+        seen_in="3.15.1",
+        meets="A model meets it only once a score has come within 1e-7 of 0 or 1; none does in this comparison.",
+    )
+
 
 # The models have this pooling on odd maps only, where padding is symmetric: test_network.py sees to it.
 KNOWN = (
@@ -40,7 +53,7 @@ KNOWN = (
         cause="average pooling with asymmetric `same` padding repeats the edge pixels before it averages",
         upstream="keras-team/keras #23177, fixed after 3.15.1 by #23233",
         seen_in="3.15.1",
-        matters=False,
+        meets="None of the seven models has this pooling on an even map.",
     ),
     Known(
         unit=OPTIMIZER_IN_A_FILE,
@@ -49,8 +62,10 @@ KNOWN = (
         "with custom_objects={NAME: keras.optimizers.NAME}, or with compile=False",
         upstream="not reported upstream as far as is known",
         seen_in="3.15.1",
-        matters=True,
+        meets="All models meet it when their file is loaded elsewhere.",
     ),
+    _clipped("jax"),
+    _clipped("torch"),
 )
 
 # Backends on which Keras does operations of two float64 values in float32, so that float64 gives no reference there

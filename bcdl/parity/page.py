@@ -10,8 +10,8 @@ from bcdl.models import MODELS
 from bcdl.parity import known
 from bcdl.parity.comparison import NEVER_MEASURED, Comparison, title_of
 from bcdl.parity.finding import Finding
-from bcdl.parity.join import QUANTITIES
-from bcdl.parity.plan import SAFETY, STEPS, UNIT_ROUNDOFF
+from bcdl.parity.join import QUANTITIES, WIDEST
+from bcdl.parity.plan import MOVED_ULPS, STEPS, UNIT_ROUNDOFF
 from bcdl.tables import Table, escape
 
 _TITLES = {
@@ -29,7 +29,8 @@ dropout is off. The reference is the same model in float64 on a backend whose fl
 layer type. What rounding may do is measured on the reference: every weight and pixel is moved by {safety} units in the
 last place, up or down at random, and the largest change of several draws (or that many unit roundoffs, where it is
 larger) is the tolerance. A backend within it is within rounding; one beyond it differs, and the first layer beyond its
-own tolerance is named. Differences are Euclidean norms, as a share of the reference's.
+own tolerance is named. Differences are Euclidean norms, as a share of the reference's. A tolerance above {widest:.0%}
+(marked *) could hide a fault; it proves nothing, and the gradient with batch norms frozen stands in for it.
 """
 
 _STEPS_TEXT = """\
@@ -62,7 +63,7 @@ def section(comparison: Comparison, figures: list[str]) -> str:
     shown = {name: table.to_markdown() for name, table in tables(comparison).items()}
     parts = [
         f"## Parity: {escape(comparison.title)}",
-        _INTRODUCTION.format(safety=SAFETY).strip(),
+        _INTRODUCTION.format(safety=MOVED_ULPS[comparison.first.plan["precision"]], widest=WIDEST).strip(),
         _facts(comparison),
         shown["verdicts"],
         *(f"![{escape(figure.rpartition('/')[2])}]({figure})" for figure in figures),
@@ -97,8 +98,14 @@ def _facts(comparison: Comparison) -> str:
     lines += [f"{name}: {_versions(first, name)}" for name in comparison.backends if name in first.backends]
     missing = [name for name in MODELS if name not in {finding.plan["model"] for finding in comparison.findings}]
     lines += [f"Not measured: {', '.join(missing)}"] if missing else []
-    others = [name for name in UNIT_ROUNDOFF if name != first.plan["precision"]]
-    lines.append(f"Other precisions ({', '.join(others)}) have sections of their own where they were run")
+    for name in UNIT_ROUNDOFF:
+        if name != first.plan["precision"]:
+            where = (
+                f"not run on this machine: {first.lacking[name]}"
+                if name in first.lacking
+                else "where it was run, in a section of its own"
+            )
+            lines.append(f"{name}: {where}")
     return "\n".join(f"- {escape(line)}" for line in lines)
 
 
@@ -121,7 +128,8 @@ def _errors(comparison: Comparison) -> Table:
         for quantity in (*QUANTITIES, "loss"):
             tolerance = finding.tolerance.get(quantity)
             errors = (finding.errors.get(backend, {}).get(quantity) for backend in comparison.backends)
-            rows.append((title_of(finding), _TITLES[quantity], *map(_small, (tolerance, *errors))))
+            wide = "*" if tolerance is not None and tolerance > WIDEST else ""
+            rows.append((title_of(finding), _TITLES[quantity], _small(tolerance) + wide, *map(_small, errors)))
     head = ("model", "quantity", "tolerance", *comparison.backends)
     return Table("Difference from the float64 reference", head, tuple(rows))
 
@@ -173,7 +181,10 @@ def _repeats(finding: Finding, backend: str) -> str:
     other = NEVER_MEASURED
     if again and "error" not in again:
         other = _bits(again["resumed_loss"] == again["resumed_outputs_max_abs"] == again["outputs_max_abs"] == 0)
-    return f"{_bits(finding.backends[backend]['repeats_itself'])}; {other}"
+    cost = finding.backends[backend]["determinism"]
+    made = "repeats itself" if cost.get("repeats") else "still does not repeat itself"
+    price = f"; made deterministic {made}, in {cost['ratio']:.2f} times the time" if cost else ""
+    return f"{_bits(finding.backends[backend]['repeats_itself'])}; {other}{price}"
 
 
 def _bits(same: bool) -> str:
@@ -198,8 +209,7 @@ def _known(comparison: Comparison) -> str:
 def _known_lines(comparison: Comparison) -> Iterator[str]:
     for row in known.KNOWN:
         if row.backend in comparison.backends:
-            models = "One of the seven models runs into it" if row.matters else "None of the seven models runs into it"
-            yield f"{row.backend}, {row.unit}: {row.cause}; {row.upstream}; seen in Keras {row.seen_in}. {models}."
+            yield f"{row.backend}, {row.unit}: {row.cause}; {row.upstream}; seen in Keras {row.seen_in}. {row.meets}"
 
 
 def _small(value: float | None) -> str:

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from bcdl.parity.comparison import Comparison, title_of
 from bcdl.parity.finding import Finding
-from bcdl.parity.plan import SAFETY, STEPS
+from bcdl.parity.plan import MOVED_ULPS, STEPS
 from bcdl.plots.style import colour, footer
 
 _PANELS = {
@@ -43,13 +43,14 @@ def draw(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
 def _reference(comparison: Comparison) -> Figure:
     """Where each backend lies, beside its tolerance."""
     findings = [finding for finding in comparison.findings if finding.reference]
+    ulps = MOVED_ULPS[comparison.first.plan["precision"]]
     figure, axes = plt.subplots(
         1, len(_PANELS), figsize=(12, 1.7 + 0.42 * len(findings)), sharey=True, layout="constrained"
     )
     for axis, (quantity, title) in zip(axes, _PANELS.items(), strict=True):
         for row, finding in enumerate(findings):
             high = finding.tolerance[quantity]
-            low = high / SAFETY
+            low = high / ulps
             axis.barh(row, high - low, left=max(low, _LEAST), height=0.6, color=_BAND)
             for place, backend in enumerate(sorted(finding.errors)):
                 y = row + (place - (len(finding.errors) - 1) / 2) * 0.2
@@ -60,7 +61,7 @@ def _reference(comparison: Comparison) -> Figure:
         axis.set_xlabel("relative difference from float64")
     axes[0].set_yticks(range(len(findings)), [title_of(finding) for finding in findings])
     axes[0].set_ylim(len(findings) - 0.5, -0.5)
-    band = Patch(color=_BAND, label=f"tolerance, and 1/{SAFETY} of it")
+    band = Patch(color=_BAND, label=f"tolerance, and 1/{ulps} of it")
     dots = [Line2D([], [], marker="o", linestyle="", color=colour(name), label=name) for name in comparison.backends]
     axes[-1].legend(handles=[*dots, band], loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
     footer(figure, "Each backend against the float64 reference", f"{comparison.title}. Machine: {comparison.machine}.")

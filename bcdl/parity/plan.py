@@ -23,13 +23,15 @@ MOMENTUM = 0.9
 DATA = "synthetic-72"
 # Half the distance from 1 to the next larger number: the most that rounding once can do, relatively.
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "tf32": 2.0**-11, "mixed_bfloat16": 2.0**-8}
-# Units in the last place by which the reference's weights and pixels are moved. A layer's own sums round many times:
-# over K terms the error grows like the square root of K (Higham 2002, section 4.2), and the longest sums here have some
-# thousand terms. Moved by one unit and scaled up, the change would miss the jumps at kinks (ReLU, ties in pooling).
-SAFETY = 32
+# Units in the last place by which the reference's weights and pixels are moved. In float32 a layer's own sums round
+# many times: over K terms the error grows like the square root of K (Higham 2002, section 4.2), and the longest sums
+# here have some thousand terms. Where only the factors are rounded and sums are kept in float32, a few units do.
+# Moved by one unit and scaled up, the change would miss the jumps at kinks (ReLU, ties in pooling).
+MOVED_ULPS = {"float32": 32, "tf32": 4, "mixed_bfloat16": 4}
 REFERENCE = "reference"
 _FACTS = "facts.json"
 _LOADED = "loaded.json"
+_DETERMINISM = "determinism.json"
 _CHECKPOINT = "checkpoint.keras"
 
 
@@ -59,9 +61,9 @@ class Plan:
         return dataclasses.asdict(self)
 
     @property
-    def compared(self) -> tuple[Any, ...]:
-        """What two dumps must share to be compared."""
-        return (self.model, self.image_size, self.batch_size, self.seed, self.precision, self.draws)
+    def least_tolerance(self) -> float:
+        """The relative difference that is rounding in any quantity: as many roundoffs as the reference is moved by."""
+        return MOVED_ULPS[self.precision] * UNIT_ROUNDOFF[self.precision]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Dump:
     def write(self, vectors: Mapping[str, Sequence[tuple[str, np.ndarray]]], facts: dict[str, Any]) -> None:
         """Write the vectors, each given by its named parts, then the facts."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in (_FACTS, _LOADED):
+        for stale in (_FACTS, _LOADED, _DETERMINISM):
             (self.folder / stale).unlink(missing_ok=True)
         segments = {}
         for name, named in vectors.items():
@@ -110,12 +112,27 @@ class Dump:
 
     def write_loaded(self, found: dict[str, Any]) -> None:
         """Keep what came of loading each backend's checkpoint on this dump's backend."""
-        (self.folder / _LOADED).write_text(json.dumps(found), encoding="utf-8")
+        self._write_later(_LOADED, found)
 
     @property
     def loaded(self) -> dict[str, Any]:
         """What `write_loaded` kept, by saver; empty where checkpoints were not exchanged since the dump."""
-        file = self.folder / _LOADED
+        return self._read_later(_LOADED)
+
+    def write_determinism(self, found: dict[str, Any]) -> None:
+        """Keep whether this dump's backend repeats itself, and what it costs to make it."""
+        self._write_later(_DETERMINISM, found)
+
+    @property
+    def determinism(self) -> dict[str, Any]:
+        """What `write_determinism` kept; empty where it was not asked since the dump."""
+        return self._read_later(_DETERMINISM)
+
+    def _write_later(self, name: str, found: dict[str, Any]) -> None:
+        (self.folder / name).write_text(json.dumps(found), encoding="utf-8")
+
+    def _read_later(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 

@@ -2,7 +2,7 @@
 
 Rounding in lower precision acts like small changes of the weights and the input (backward error: Higham,
 Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, section 1.5). So each draw moves every weight
-and pixel by `plan.SAFETY` units in the last place, up or down, and computes again in float64: the largest
+and pixel by `plan.MOVED_ULPS` units in the last place, up or down, and computes again in float64: the largest
 relative change over the draws is what rounding may do in this model, figure by figure and layer by layer.
 """
 
@@ -15,10 +15,10 @@ import keras
 import numpy as np
 
 from backends import Backend
-from bcdl import datasets, machine, quality, store
-from bcdl.feed import Batch, TrainFeed
+from bcdl import quality, store
+from bcdl.feed import Batch
 from bcdl.parity import rounding, trunk
-from bcdl.parity.plan import SAFETY, UNIT_ROUNDOFF, Dump, Plan, relative
+from bcdl.parity.plan import Dump, Plan, relative
 from bcdl.parity.trunk import Parts, Trunk
 from bcdl.regimes import Snapshot, weights_checksum
 
@@ -26,20 +26,18 @@ from bcdl.regimes import Snapshot, weights_checksum
 _DIFFERENCE_STEP = 1e-6
 
 
-def dump(plan: Plan, data: str, adapter: Backend, into: Dump, worst_unit: float) -> None:
+def dump(plan: Plan, adapter: Backend, into: Dump, worst_unit: float) -> None:
     """Write the plan's reference: the vectors of a dump in float64, and `rounding` among the facts.
 
     `worst_unit` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
     """
     started = store.now()
-    dataset = datasets.load(datasets.Request(data, plan.image_size))
-    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
-    opened = trunk.build(plan, feed)
+    opened = trunk.build(plan)
     model, batch = opened.model, opened.batches[0]
     start = Snapshot(model)
     training_walk = trunk.walk(model, batch[0], training=True)
     start.restore()
-    trunk.settle(model, training_walk, plan.seed)
+    trunk.settle(opened, training_walk)
     settled = Snapshot(model)
     settled_checksum = weights_checksum(model)
     vectors, loss = _vectors(opened, adapter, start, settled)
@@ -50,13 +48,8 @@ def dump(plan: Plan, data: str, adapter: Backend, into: Dump, worst_unit: float)
         "settled": settled_checksum,
         "rounding": _rounding(opened, adapter, start, settled, vectors, loss),
         "gradient_check": _gradient_check(model, batch, start, vectors["gradient"]),
-        "plan": plan.to_dict(),
-        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
-        "started": started,
-        "ended": store.now(),
-        "environment": {**adapter.describe(), **machine.describe(plan.device), **machine.commit()},
     }
-    into.write(vectors, facts)
+    into.write(vectors, facts | trunk.provenance(opened, adapter, started))
 
 
 def _vectors(opened: Trunk, adapter: Backend, start: Snapshot, settled: Snapshot) -> tuple[dict[str, Parts], float]:
@@ -89,7 +82,7 @@ def _rounding(
         found["parts"][name] = [0.0] * len(parts)
     for draw in range(opened.plan.draws):
         generator = rounding.stream(opened.plan, draw)
-        roundoff = SAFETY * UNIT_ROUNDOFF[opened.plan.precision]
+        roundoff = opened.plan.least_tolerance
         pixels, labels = opened.batches[0]
         nudged = dataclasses.replace(opened, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
         moved = [_moved(state, len(opened.model.variables), roundoff, generator) for state in (start, settled)]

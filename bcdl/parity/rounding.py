@@ -21,5 +21,5 @@ def one_ulp(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def rounded(values: np.ndarray, roundoff: float, generator: np.random.Generator) -> np.ndarray:
-    """Each value, float64, moved by twice the unit roundoff, up or down at random."""
+    """Each value, as float64, moved by twice `roundoff` of itself, up or down at random."""
     return values.astype(np.float64) * (1 + 2 * roundoff * (generator.integers(0, 2, values.shape) * 2 - 1))

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from backends import Backend
-from bcdl import network
+from bcdl import datasets, machine, network, store
 from bcdl.feed import Batch, TrainFeed
 from bcdl.initial import draw_initial_weights
 from bcdl.models import find
-from bcdl.parity.plan import LEARNING_RATE, MOMENTUM, STEPS, Plan
+from bcdl.parity.plan import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
 from bcdl.regimes import Snapshot
 
 Parts = list[tuple[str, np.ndarray]]
@@ -30,17 +30,23 @@ class Trunk:
         plan: what it was built for.
         model: float32 pixels [B, S, S, 3] in, outputs [B, 2] out; shares its layers with the whole model.
         frozen: the same layers, to be trained with every batch norm in inference mode.
+        feed: gives the images before preprocessing.
         batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
+        dataset: name and checksum of the images.
     """
 
     plan: Plan
     model: keras.Model
     frozen: keras.Model
+    feed: TrainFeed
     batches: list[Batch]
+    dataset: dict[str, str]
 
 
-def build(plan: Plan, feed: TrainFeed) -> Trunk:
+def build(plan: Plan) -> Trunk:
     """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
+    dataset = datasets.load(datasets.Request(DATA, plan.image_size))
+    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
     whole = network.build(find(plan.model), plan.image_size, plan.seed)
     draw_initial_weights(whole, plan.seed)
     preprocess = whole.get_layer("preprocess")
@@ -53,7 +59,26 @@ def build(plan: Plan, feed: TrainFeed) -> Trunk:
         each.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
     batches = [feed.batch(*divmod(step, feed.steps_per_epoch)) for step in range(max(STEPS))]
     pixels = [to_numpy(preprocess(images)).astype(np.float32) for images, _ in batches]
-    return Trunk(plan, model, frozen, list(zip(pixels, (labels for _, labels in batches), strict=True)))
+    return Trunk(
+        plan,
+        model,
+        frozen,
+        feed,
+        list(zip(pixels, (labels for _, labels in batches), strict=True)),
+        {"name": dataset.name, "checksum": dataset.checksum},
+    )
+
+
+def provenance(opened: Trunk, adapter: Backend, started: str) -> dict[str, Any]:
+    """Where the figures of a dump come from, as JSON values."""
+    device = opened.plan.device
+    return {
+        "plan": opened.plan.to_dict(),
+        "dataset": opened.dataset,
+        "started": started,
+        "ended": store.now(),
+        "environment": {**adapter.describe(), **machine.describe(device), **machine.commit()},
+    }
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -85,25 +110,35 @@ def walk(model: keras.Model, pixels: np.ndarray, training: bool) -> Parts:
     return found
 
 
-def settle(model: keras.Model, training_walk: Parts, seed: int) -> None:
-    """Give every batch norm moving averages, scale and shift of the size that its input has.
+def settle(opened: Trunk, training_walk: Parts) -> None:
+    """Give every batch norm moving averages, scale and shift of the size that its input has, and logits a size of 1.
 
     At the start they are 0 and 1, with which a deep net's inference output hardly depends on the image, so
-    that equal outputs would prove nothing. The variance of each batch norm's input, as seen in training
-    mode, is rounded to a power of two, so that backends which differ by rounding get the same bits.
+    that equal outputs would prove nothing; and scores of nearly 0 or 1 would hide differences in the logits. Sizes
+    are rounded to powers of two, so that backends which differ by rounding get the same bits.
     """
     given = dict(training_walk)
-    for place, layer in enumerate(layers(model)):
+    for place, layer in enumerate(layers(opened.model)):
         if isinstance(layer, keras.layers.BatchNormalization):
             source = layer.input._keras_history.operation.name
-            size = 2.0 ** round(np.log2(max(float(np.var(given[source], dtype=np.float64)), 1e-12)))
-            generator = np.random.default_rng([seed, _SETTLING, place])
+            size = _power_of_two(np.var(given[source], dtype=np.float64))
+            generator = np.random.default_rng([opened.plan.seed, _SETTLING, place])
             shape = tuple(layer.moving_mean.shape)
             _assign(layer.moving_variance, size * generator.uniform(0.5, 1.5, shape))
             _assign(layer.moving_mean, np.sqrt(size) * generator.normal(0, 0.1, shape))
             _assign(layer.beta, generator.normal(0, 0.1, shape))
             if layer.scale:
                 _assign(layer.gamma, generator.uniform(0.5, 1.5, shape))
+    scores = opened.model.layers[-1]
+    sigmoid, scores.activation = scores.activation, keras.activations.linear
+    logits = to_numpy(opened.model(opened.batches[0][0], training=False)).astype(np.float64)
+    scores.activation = sigmoid
+    _assign(scores.kernel, to_numpy(scores.kernel) / _power_of_two(np.sqrt(np.mean(logits**2))))
+
+
+def _power_of_two(size: Any) -> float:
+    """The power of two nearest to `size`, on a logarithmic scale."""
+    return float(2.0 ** round(np.log2(max(float(size), 1e-12))))
 
 
 def _assign(variable: Any, values: np.ndarray) -> None:

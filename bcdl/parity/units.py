@@ -173,6 +173,8 @@ def check() -> dict[str, float]:
     found = {unit.name: _layer_error(unit) for unit in UNITS}
     found["BatchNormalization moving averages"] = _moving_averages_error()
     found["binary cross-entropy"] = _loss_error()
+    found["binary cross-entropy, gradient"] = _loss_gradient_error(0.5)
+    found["binary cross-entropy, gradient at a saturated score"] = _loss_gradient_error(20.0)
     sgd = keras.optimizers.SGD(_RATE, momentum=_MOMENTUM)
     adam = keras.optimizers.Adam(_RATE, beta_1=_MOMENTUM, beta_2=_SECOND_MOMENTUM, epsilon=_EPSILON)
     found["SGD, momentum, 5 steps"] = _optimizer_error(sgd, _sgd)
@@ -236,6 +238,16 @@ def _loss_error() -> float:
     p, y = outputs.astype(np.float64), wanted.astype(np.float64)
     expected = np.array(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
     return relative(given - expected, expected)
+
+
+def _loss_gradient_error(logit: float) -> float:
+    """Of the gradient for a logit behind a sigmoid, its label 0: the score itself."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid", use_bias=False)])
+    model.layers[-1].kernel.assign([[logit]])
+    model.compile(optimizer=keras.optimizers.SGD(_RATE, momentum=_MOMENTUM), loss="binary_crossentropy")
+    model.train_on_batch(np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    expected = exact.sigmoid(np.array([[logit]]))
+    return relative(_to_float64(model.optimizer.momentums[0]) / -_RATE - expected, expected)
 
 
 def _optimizer_error(optimizer: Any, expected: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
