@@ -8,7 +8,7 @@ sigmoid outputs, benign first.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,12 @@ def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None 
     pixels = Preprocess(row.preprocessing, name="preprocess")(images)
     features = _stem(pixels) if row.backbone is None else _backbone(row, image_size, weights)(pixels)
     return keras.Model(images, _head(features, seed), name=row.name)
+
+
+def every_layer(model: keras.Model) -> Iterator[Any]:
+    """Every layer in topological order, those of a nested model in its place."""
+    for layer in model.layers:
+        yield from every_layer(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def head_padding(model: keras.Model) -> str:

@@ -46,9 +46,9 @@ class Record:
         history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
         predictions: of the test split: outputs [N, 2], scores, labels, groups and names, each a list.
         dataset: name, checksum, synthetic, images and groups by split, notices.
-        model: parameters, trainable_parameters, head_padding.
+        model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
-        environment: versions, machine, device, precision flags, jit, compilation cache, commit.
+        environment: versions, machine, device, precision flags, arithmetic probed, jit, compilation cache, commit.
         started, ended: UTC, ISO 8601.
         log_tail: the last lines of the worker's log, paths taken out, where the cell failed.
     """

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from backends import Backend
-from bcdl import measure, network, quality
+from bcdl import cost, measure, network, peak, probe, quality
 from bcdl.cell import Cell
 from bcdl.datasets import Split
 from bcdl.feed import TrainFeed, one_hot, padded
@@ -60,13 +60,24 @@ def build(cell: Cell, weights_file: str | None) -> keras.Model:
 
 
 def describe_model(model: keras.Model) -> dict[str, Any]:
-    """Parameter counts and what the sizes decided."""
+    """Parameter counts, what the sizes decided, and what the model costs."""
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return {
         "parameters": model.count_params(),
         "trainable_parameters": trainable,
         "head_padding": network.head_padding(model),
+        "cost": cost.describe(model),
     }
+
+
+def check_precision(precision: str) -> dict[str, str]:
+    """The arithmetic of a matrix product and a convolution here; probe.PrecisionError where it is not `precision`."""
+    return probe.check(precision)
+
+
+def device_peak(adapter: Backend, precision: str) -> dict[str, float]:
+    """What the device gives at most, as metrics."""
+    return peak.measure(adapter, precision)
 
 
 def weights_checksum(model: keras.Model) -> str:

@@ -90,6 +90,8 @@ def _measure(
     cell = job.cell
     metrics, samples = findings["metrics"], findings["samples"]
     findings["environment"].update(adapter.describe())
+    report("probing precision")
+    findings["environment"]["arithmetic"] = regimes.check_precision(cell.precision)
     report("loading data")
     dataset = datasets.load(job.request)
     findings["dataset"] = describe_dataset(dataset)
@@ -122,6 +124,8 @@ def _measure(
     samples["predict_s"] = regimes.predict_windows(model, adapter, feed, cell)
     metrics.update(_rates(samples, feed.steps_per_epoch, cell.window_steps, cell.batch_size))
     metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or measure.peak_rss_bytes()) / measure.MIB
+    report("measuring the device")
+    metrics.update(regimes.device_peak(adapter, cell.precision))
     return model
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from backends import Backend
-from bcdl import store
+from bcdl import network, store
 from bcdl.feed import TrainFeed
 from bcdl.parity import checkpoints, rounding, trunk
 from bcdl.parity.plan import REPEATED_STEPS, STEPS, Dump, Plan, relative
@@ -48,7 +48,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump, perturbed: bool) -> None:
     facts["chaos"] = [_chaos(opened, start, steps, draw) for draw in range(plan.draws)] if perturbed else []
     vectors |= {"gradient": steps.gradient, "statistics": steps.statistics}
     vectors |= {f"weights_{step}": [("weights", weights)] for step, weights in steps.weights.items()}
-    facts["layers"] = {layer.name: type(layer).__name__ for layer in trunk.layers(model)}
+    facts["layers"] = {layer.name: type(layer).__name__ for layer in network.every_layer(model)}
     facts["resumed"] = checkpoints.save(opened, start, into.checkpoint)
     into.write(vectors, facts | trunk.provenance(opened, adapter, started))
 

@@ -75,6 +75,11 @@ UNSOUND_FLOAT64 = ("jax", "torch")
 UNKNOWN = "cause unknown"
 
 
+def is_known(unit: str, backend: str) -> bool:
+    """Whether that row of `units` is known to differ on that backend."""
+    return any((row.unit, row.backend) == (unit, backend) for row in KNOWN)
+
+
 def cause_of(layer_type: str, backend: str) -> str:
     """The known cause of a difference in a layer of that type on that backend, or that it is unknown."""
     rows = [row for row in KNOWN if row.backend == backend and row.unit.split()[0] == layer_type]

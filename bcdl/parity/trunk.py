@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -51,7 +50,7 @@ def build(plan: Plan) -> Trunk:
     draw_initial_weights(whole, plan.seed)
     preprocess = whole.get_layer("preprocess")
     model = keras.Model(preprocess.output, whole.output, name=f"{plan.model}_trunk")
-    for layer in layers(model):
+    for layer in network.every_layer(model):
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     frozen = keras.Model(model.input, model.output)
@@ -118,7 +117,7 @@ def settle(opened: Trunk, training_walk: Parts) -> None:
     are rounded to powers of two, so that backends which differ by rounding get the same bits.
     """
     given = dict(training_walk)
-    for place, layer in enumerate(layers(opened.model)):
+    for place, layer in enumerate(network.every_layer(opened.model)):
         if isinstance(layer, keras.layers.BatchNormalization):
             source = layer.input._keras_history.operation.name
             size = _power_of_two(np.var(given[source], dtype=np.float64))
@@ -185,7 +184,7 @@ def frozen_gradient(opened: Trunk) -> Parts:
     Batch statistics of a few images amplify rounding so much that a wrong gradient could hide behind it;
     without them the gradient is as steady as the outputs.
     """
-    norms = [layer for layer in layers(opened.model) if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in network.every_layer(opened.model) if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
         layer.trainable = False
     before = Snapshot(opened.frozen)
@@ -216,9 +215,3 @@ def trainable_weights(model: keras.Model) -> np.ndarray:
 
 def _is_statistic(variable: Any) -> bool:
     return str(variable.name).startswith("moving_")
-
-
-def layers(model: keras.Model) -> Iterator[Any]:
-    """Every layer, those of a nested model in its place."""
-    for layer in model.layers:
-        yield from layers(layer) if isinstance(layer, keras.Model) else (layer,)
