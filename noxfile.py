@@ -6,6 +6,7 @@ is an NVIDIA driver; `-- --device cpu|gpu` overrides. `UV_TORCH_BACKEND=cpu` spa
 libraries.
 """
 
+import argparse
 import os
 import shutil
 from pathlib import Path
@@ -80,6 +81,28 @@ def bench(session: nox.Session) -> None:
     """Run the main job on every backend, one after another."""
     for backend in BACKENDS:
         session.notify(f"bench-{backend}", session.posargs)
+
+
+@nox.session(name="bench-ab")
+def bench_ab(session: nox.Session) -> None:
+    """Measure two sides in turn: `-- --a jax --b torch`, or `-- --a jax --b jax --b-with keras==3.14.0`."""
+    session.install("uv", "-e", ".")
+    parser = argparse.ArgumentParser(prog="nox -s bench-ab --")
+    for side in ("a", "b"):
+        parser.add_argument(f"--{side}", required=True, choices=BACKENDS, help="backend")
+        parser.add_argument(f"--{side}-with", nargs="*", default=[], help="requirements that replace pinned ones")
+    chosen, arguments = parser.parse_known_args(session.posargs)
+    for side in ("a", "b"):
+        backend, replaced = getattr(chosen, side), getattr(chosen, f"{side}_with")
+        folder = Path(session.create_tmp()) / f"side-{side}"
+        session.run("uv", "venv", "--quiet", "--clear", "--python", session.virtualenv.interpreter, str(folder))
+        python = str(folder / Path(session.virtualenv.bin).name / "python")
+        install_ = ("uv", "pip", "install", "--quiet", "--python", python)
+        session.run(*install_, "-r", f"backends/{backend}/requirements-{device(session)}.txt")
+        if replaced:
+            session.run(*install_, *replaced)
+        arguments += [f"--{side}", f"{backend}={python}"]
+    session.run("python", "-m", "bcdl.ab", *arguments)
 
 
 @nox.session(venv_backend="none")

@@ -71,19 +71,20 @@ def add_cell_options(add: Callable[..., Any]) -> None:
     add("--results", default=DEFAULT_RESULTS, help="folder of records, tables and plots")
 
 
-def resolve(options: Mapping[str, Any], backend: str, names: str | None) -> list[Job]:
+def resolve(options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True) -> list[Job]:
     """The jobs that `options` (by destination name) ask for on `backend`, models in order, seeds inside.
 
     Args:
         options: values of the options of `add_cell_options`, as text or None.
         backend: name of a backend.
         names: model names separated by commas; None for the profile's.
+        installed_here: whether the backend must be installed in this Python.
 
     Raises:
         UsageError: an unknown name, a number out of its range, a path that is not there, a backend that is
             not installed.
     """
-    check_backend(backend)
+    check_backend(backend, installed_here)
     profile = profiles.find(options["profile"])
     rows = [models.find(name.strip()) for name in (names.split(",") if names else profile.models)]
     chosen = {key: value for key, value in options.items() if value is not None}
@@ -115,12 +116,12 @@ def resolve(options: Mapping[str, Any], backend: str, names: str | None) -> list
     return jobs
 
 
-def check_backend(name: str) -> None:
-    """UsageError where `name` is no backend, or its framework or Keras is not installed here."""
+def check_backend(name: str, installed_here: bool = True) -> None:
+    """UsageError where `name` is no backend, or, if it must be, is not installed here with its framework and Keras."""
     if name not in backends.NAMES:
         raise UsageError(f"unknown backend {name!r}; the backends are {', '.join(backends.NAMES)}")
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
-    if missing:
+    if installed_here and missing:
         raise UsageError(
             f"{' and '.join(missing)} not installed in this Python; use nox -s bench-{name}, or install "
             f"backends/{name}/requirements-cpu.txt (or -gpu.txt) first"

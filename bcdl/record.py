@@ -14,7 +14,8 @@ from typing import Any
 from bcdl.cell import Cell
 
 # 1: the first schema.
-SCHEMA = 1
+# 2: `block`; empty in what schema 1 recorded.
+SCHEMA = 2
 
 OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "ok",
@@ -50,6 +51,7 @@ class Record:
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
         environment: versions, machine, device, precision flags, arithmetic probed, jit, compilation cache, commit.
         started, ended: UTC, ISO 8601.
+        block: of a run that measured two sides in turn, the round; empty elsewhere.
         log_tail: the last lines of the worker's log, paths taken out, where the cell failed.
     """
 
@@ -67,6 +69,7 @@ class Record:
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     weights: dict[str, Any] = dataclasses.field(default_factory=dict)
     environment: dict[str, Any] = dataclasses.field(default_factory=dict)
+    block: str = ""
     log_tail: list[str] = dataclasses.field(default_factory=list)
 
     @property

@@ -58,9 +58,11 @@ def main() -> int:
 def build(results: Path) -> list[str]:
     """Write README.md, tables/ and plots/ under `results`; lines that say what was written."""
     records, problems = store.read_all(results)
+    # Runs of two sides in turn are for `compare`: their rounds would stand for the cell here.
+    shown = [(machine, record) for machine, record in records if not record.block]
     findings = finding.read_all(results)
     verdicts = comparison.Verdicts(findings)
-    sections = [_group_section(results, group, verdicts) for group in tables.groups(records)]
+    sections = [_group_section(results, group, verdicts) for group in tables.groups(shown)]
     sections += [_parity_section(results, found) for found in comparison.comparisons(findings)]
     _write(results / "README.md", _page([section.text for section in sections], problems))
     tabled = [table for section in sections for table in section.tables]

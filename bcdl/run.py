@@ -51,6 +51,11 @@ class Run:
         store.append(self.results, self._machine, record)
         self.records[job] = record
 
+    @property
+    def file(self) -> Path:
+        """The file that holds the run's records."""
+        return store.file_of(self.results, self._machine, self.id)
+
     def log(self, job: Job) -> Path:
         """The file that takes the output of the job's worker."""
         return self.results / LOGS / self.id / f"{job.cell.model}-{job.cell.backend}-seed{job.cell.seed}.log"

@@ -41,9 +41,14 @@ def check_writable(results: Path) -> None:
 
 def append(results: Path, machine: str, record: Record) -> Path:
     """Add the record to its run's file, on the disk when this returns; the file's path."""
-    file = results / RECORDS / machine / f"{record.run}.jsonl"
+    file = file_of(results, machine, record.run)
     append_line(file, record.to_json())
     return file
+
+
+def file_of(results: Path, machine: str, run: str) -> Path:
+    """The file of a run's records."""
+    return results / RECORDS / machine / f"{run}.jsonl"
 
 
 def append_line(file: Path, line: str) -> None:

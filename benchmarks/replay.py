@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bcdl.compare import circumstances
 from bcdl.record import Record
 
 
@@ -37,5 +38,8 @@ def replay(benchmark: Any, record: Record, sample: str) -> None:
     benchmark.group = f"{regime}, {record.cell.data}, {record.cell.precision}"
     benchmark.extra_info["cell"] = record.cell.id
     benchmark.extra_info["run"] = record.run
+    benchmark.extra_info["block"] = record.block
+    benchmark.extra_info["regime"] = regime
+    benchmark.extra_info["axes"], benchmark.extra_info["rest"] = circumstances(record)
     benchmark.extra_info["images_per_s"] = record.metrics[f"{regime}_images_per_s"]
     benchmark.pedantic(CLOCK.advance, setup=lambda: ((next(samples),), {}), rounds=len(record.samples[sample]))

@@ -1,0 +1,92 @@
+"""python -m bcdl.ab: two sides measured in turn, a process each, round after round; then compared. Never imports Keras.
+
+A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: both sides of
+a round meet the same weather. `nox -s bench-ab` makes the environments and calls this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+import sys
+from pathlib import Path
+
+from bcdl import compare, launch, store
+from bcdl.errors import BcdlError, UsageError, run_command
+from bcdl.options import Job, add_cell_options, resolve, whole
+from bcdl.progress import CellProgress, console
+from bcdl.run import Run
+
+DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see significance.paired
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One side: its name (`a` or `b`), the Python that runs its workers, and its run."""
+
+    name: str
+    interpreter: str
+    run: Run
+
+
+def main() -> int:
+    arguments = _parse()
+    rounds = whole("--rounds", arguments.rounds)
+    run_id = store.new_run_id()
+    sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
+    for line in sides[0].run.check():
+        print(line)
+    files = measure(sides, rounds, run_id)
+    first, second = map(compare.read, files)
+    found = compare.compare(first, second)
+    console().print(compare.table(found).to_rich())
+    print(f"records: {' '.join(map(str, files))}; judge them with python -m bcdl.compare")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bcdl.ab", description=__doc__)
+    for side in ("a", "b"):
+        parser.add_argument(f"--{side}", required=True, metavar="BACKEND[=PYTHON]", help=f"side {side}")
+    parser.add_argument("--models", help="model names separated by commas; where not given, the profile's")
+    parser.add_argument("--rounds", default=str(DEFAULT_ROUNDS), help=f"processes a side; default {DEFAULT_ROUNDS}")
+    add_cell_options(parser.add_argument)
+    return parser.parse_args()
+
+
+def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> Side:
+    backend, _, python = text.partition("=")
+    interpreter = python or sys.executable
+    if not Path(interpreter).is_file():
+        raise UsageError(f"--{name} {text!r}: there is no Python at {interpreter!r}")
+    jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not python)
+    return Side(name, interpreter, Run(jobs, Path(arguments.results), f"{run_id}-{name}"))
+
+
+def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
+    """Every cell of both sides once a round, the sides in random order; the record file of each side.
+
+    Raises BcdlError at the first cell that fails: a comparison with holes would not be in turn.
+    """
+    order = random.Random(run_id)
+    count, total = 0, rounds * sum(len(side.run.jobs) for side in sides)
+    for number in range(rounds):
+        for jobs in zip(*(side.run.jobs for side in sides), strict=True):
+            for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
+                count += 1
+                _measure_one(side, job, f"{run_id}/{number}", count, total)
+    return [side.run.file for side in sides]
+
+
+def _measure_one(side: Side, job: Job, block: str, number: int, total: int) -> None:
+    with CellProgress(console(), job.cell, number, total) as progress:
+        record = launch.run(job, side.run.id, side.run.log(job), progress.phase, side.interpreter)
+        progress.finish(f"side {side.name}: {record.status}")
+    side.run.keep(job, dataclasses.replace(record, block=block))
+    if not record.ok:
+        raise BcdlError(f"side {side.name}, {job.cell.model} on {job.cell.backend}: {record.status}: {record.reason}")
+
+
+if __name__ == "__main__":
+    run_command(main)

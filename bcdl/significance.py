@@ -1,0 +1,120 @@
+"""Whether one side is slower than another, and by how much: from processes, never from steps. Never imports Keras.
+
+Steps of one process share its memory layout, its clock and its neighbours, so that they say nothing of another process.
+The sample is the process: one rate each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+# Sign flips or permutations beyond which the p-value is estimated from as many random ones.
+_MOST_RESAMPLES = 20_000
+_BOOTSTRAP_RESAMPLES = 9_999
+_CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """How side B stands to side A.
+
+    Attributes:
+        ratio: geometric mean rate of B as a share of A's.
+        low, high: bootstrap interval of the ratio, 95 percent; NaN with fewer than 3 processes a side.
+        p: two-sided permutation p-value of a ratio of 1; NaN with fewer than 2 processes a side.
+        delta: Cliff's delta: the chance that a process of B is faster than one of A, less the chance that it is slower.
+        processes: of each side.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    p: float
+    delta: float
+    processes: tuple[int, int]
+
+
+def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
+    """The effect of rates measured in turn: a[i] and b[i] in the same round.
+
+    Under no effect the two of a round could as well have come the other way round (Edgington and Onghena,
+    Randomization Tests, 4th ed., 2007, chapter 6): n rounds give no p under 2 / 2^n.
+    """
+    logs = np.log(b) - np.log(a)
+    few = len(logs) < 2
+    p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "samples", 2 ** len(logs), seed)
+    return _effect(a, b, (logs,), lambda axis_logs, axis=-1: np.mean(axis_logs, axis=axis), p, seed)
+
+
+def independent(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
+    """The effect of rates measured apart: any drift of the machine between the sides counts as an effect."""
+    few = min(len(a), len(b)) < 2
+    p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "independent", _splits(len(a), len(b)), seed)
+    return _effect(a, b, (np.log(a), np.log(b)), _difference, p, seed)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number (Holm 1979, Scandinavian Journal of Statistics 6, 65-70); NaN stay."""
+    corrected = [float("nan")] * len(p_values)
+    known = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
+    largest = 0.0
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        corrected[place] = largest
+    return corrected
+
+
+def cliffs_delta(a: Sequence[float], b: Sequence[float]) -> float:
+    """Cliff 1993, Psychological Bulletin 114, 494-509: of all pairs, the share where b is larger less the other."""
+    return float(np.mean(np.sign(np.subtract.outer(np.asarray(b), np.asarray(a)))))
+
+
+def _difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(np.mean(second, axis=axis) - np.mean(first, axis=axis))
+
+
+def _permutation_p(sides: tuple[np.ndarray, np.ndarray], kind: str, all_of_them: int, seed: int) -> float:
+    if all(np.array_equal(side, sides[0]) for side in sides):
+        return 1.0
+    found = stats.permutation_test(
+        sides,
+        _difference,
+        permutation_type=kind,
+        vectorized=True,
+        n_resamples=max(_MOST_RESAMPLES, 1) if all_of_them > _MOST_RESAMPLES else np.inf,
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
+
+
+def _splits(first: int, second: int) -> int:
+    """In how many ways that many processes can be dealt to two sides."""
+    ways = 1
+    for place in range(second):
+        ways = ways * (first + second - place) // (place + 1)
+    return ways
+
+
+def _effect(
+    a: Sequence[float], b: Sequence[float], data: tuple[np.ndarray, ...], statistic: object, p: float, seed: int
+) -> Effect:
+    ratio = float(np.exp(np.mean(np.log(b)) - np.mean(np.log(a))))
+    low, high = np.nan, np.nan
+    if min(map(len, data)) >= 3:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all rates the same: the interval is a point
+            found = stats.bootstrap(
+                data,
+                statistic,
+                n_resamples=_BOOTSTRAP_RESAMPLES,
+                confidence_level=_CONFIDENCE,
+                method="percentile",
+                rng=np.random.default_rng(seed),
+            )
+        low, high = map(float, np.exp(found.confidence_interval))
+    return Effect(ratio, low, high, p, cliffs_delta(a, b), (len(a), len(b)))

@@ -1,0 +1,152 @@
+"""From two sides' rates to ratios, p-values and an exit code; the statistics on rates whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcdl import compare, significance, store
+from bcdl.errors import UsageError
+from bcdl.record import Record
+from tests.factory import record
+
+RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
+
+
+def write(results: Path, name: str, rates: list[float], in_turn: bool = True, **changes: object) -> Path:
+    """A record file of one side: a process a rate, the same in all regimes."""
+    for number, rate in enumerate(rates):
+        one = record(run=name, **changes)
+        metrics = {**one.metrics, **{f"{regime}_images_per_s": rate for regime in compare.RATES}}
+        store.append(results, "m", dataclasses.replace(one, metrics=metrics, block=f"r/{number}" if in_turn else ""))
+    return results / "records" / "m" / f"{name}.jsonl"
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bcdl.compare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_slow_down_fails_and_is_named(tmp_path: Path) -> None:
+    done = run(write(tmp_path, "a", RATES), write(tmp_path, "b", [rate * 0.9 for rate in RATES]))
+    assert done.returncode == 1, done.stderr
+    assert "slower by more than 3.0%, beyond chance: CNN, synthetic-48, 32x32, batch 4, step: 0.900 of A" in done.stdout
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.0, 0.98])
+def test_what_is_faster_the_same_or_hardly_slower_passes(tmp_path: Path, factor: float) -> None:
+    done = run(write(tmp_path, "a", RATES), write(tmp_path, "b", [rate * factor for rate in RATES]))
+    assert done.returncode == 0, done.stdout
+    assert "no regression of more than 3.0%" in done.stdout
+
+
+def test_sides_measured_apart_fail_only_when_allowed(tmp_path: Path) -> None:
+    a = write(tmp_path, "a", RATES, in_turn=False)
+    b = write(tmp_path, "b", [rate * 0.8 for rate in RATES], in_turn=False)
+    apart = run(a, b)
+    assert apart.returncode == 0
+    assert "3 of 3 were not measured in turn" in apart.stdout
+    assert run(a, b, "--allow-separate").returncode == 1
+
+
+def test_noise_of_equal_sides_raises_the_bar(tmp_path: Path) -> None:
+    a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", [rate * 0.9 for rate in RATES])
+    generator = np.random.default_rng(0)
+    noisy = [write(tmp_path, name, list(100 * generator.lognormal(0, 0.2, 10))) for name in ("n1", "n2")]
+    assert run(a, b, "--noise", *noisy).returncode == 0
+
+
+def test_backends_bring_their_versions(tmp_path: Path) -> None:
+    a, b = write(tmp_path, "a", RATES, backend="jax"), write(tmp_path, "b", RATES, backend="torch")
+    (one, *_) = compare.compare(compare.read(a), compare.read(b))
+    assert one.effect.ratio == pytest.approx(1)
+    with pytest.raises(UsageError, match="share no cell: backend is jax in A and torch in B"):
+        compare.compare(compare.read(a), compare.read(b), across="versions")
+
+
+def test_two_axes_at_once_are_refused(tmp_path: Path) -> None:
+    a = write(tmp_path, "a", RATES, backend="jax")
+    b = write(tmp_path, "b", RATES, backend="torch", precision="mixed_bfloat16")
+    with pytest.raises(UsageError, match="differ in backend and precision"):
+        compare.compare(compare.read(a), compare.read(b))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no json"])
+def test_what_holds_no_records_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text(text)
+    done = run(file, file)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_json_of_pytest_benchmark_is_read_like_records(tmp_path: Path) -> None:
+    file = write(tmp_path, "a", RATES[:3])
+    benchmarks = []
+    for line in file.read_text().splitlines():
+        one = Record.from_json(line)
+        axes, rest = compare.circumstances(one)
+        info = {"cell": one.cell.id, "regime": "fit", "images_per_s": one.value("fit_images_per_s"), "block": one.block}
+        benchmarks.append({"extra_info": {**info, "axes": axes, "rest": rest}})
+    other = tmp_path / "a.json"
+    other.write_text(json.dumps({"benchmarks": benchmarks}))
+    assert compare.read(other) == [sample for sample in compare.read(file) if sample.regime == "fit"]
+
+
+def test_ten_rounds_that_agree_give_the_least_p_there_is() -> None:
+    effect = significance.paired(RATES, [rate * 0.9 for rate in RATES])
+    assert effect.p == pytest.approx(2 / 2**10)
+    assert effect.ratio == pytest.approx(0.9)
+    assert (effect.low, effect.high) == pytest.approx((0.9, 0.9))
+    assert effect.delta == -1
+
+
+def test_seven_processes_apart_give_p_under_a_five_hundredth() -> None:
+    effect = significance.independent(RATES[:7], [rate * 0.9 for rate in RATES[:7]])
+    assert effect.p == pytest.approx(2 / 3432)
+
+
+def test_drift_shared_by_a_round_does_not_hide_an_effect() -> None:
+    drift = np.linspace(1, 3, 10)
+    a, b = list(100 * drift), list(95 * drift)
+    assert significance.paired(a, b).p < 0.01
+    assert significance.independent(a, b).p > 0.5
+
+
+def test_equal_sides_raise_few_false_alarms() -> None:
+    generator = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(200):
+        a, b = generator.lognormal(0, 0.1, (2, 8))
+        alarms += significance.paired(list(a), list(b)).p < 0.05
+    # Binomial(200, 0.05) lies above 20 once in 500 times.
+    assert alarms <= 20
+
+
+@given(st.lists(st.floats(1, 1000), min_size=2, max_size=8))
+def test_a_side_against_itself_has_no_effect(rates: list[float]) -> None:
+    effect = significance.paired(rates, rates)
+    assert effect.ratio == pytest.approx(1)
+    assert effect.p == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_keeps_the_order_and_never_lowers_a_p(p_values: list[float]) -> None:
+    corrected = significance.holm(p_values)
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+    order = np.argsort(p_values, kind="stable")
+    assert list(np.array(corrected)[order]) == sorted(corrected)
+    assert min(corrected) == pytest.approx(min(1, min(p_values) * len(p_values)))
+
+
+def test_holms_own_steps() -> None:
+    assert significance.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
