@@ -11,7 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from bcdl import plots, store, tables
+from bcdl import plots, store, tables, utilisation
 from bcdl.errors import UsageError, run_command
 from bcdl.options import DEFAULT_RESULTS
 from bcdl.parity import comparison, finding, page, picture
@@ -39,6 +39,12 @@ The same training images, not augmented, scored twice after the last epoch: in t
 own statistics, dropout active) and in inference mode (normalised by moving averages). Where the second lies far below
 the first, the moving averages have not settled in so few steps, and the test figures above are those of stale
 statistics rather than of the weights. The source study's curves show the same fault.
+"""
+
+_UTILISATION_TEXT = """\
+The model's own operations (convolutions and dense layers, counted from its graph: two for each multiplication and
+addition) in a second, as a share of what this machine gave in a large matrix product. Workers of this section measured
+at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read and written.
 """
 
 
@@ -95,12 +101,17 @@ class _Section:
 def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -> _Section:
     metrics = [tables.metric_table(group, metric, verdicts) for metric in tables.METRICS]
     staleness = [tables.metric_table(group, metric, verdicts) for metric in tables.STALENESS]
+    limit = utilisation.peaks(group)
+    utilised = utilisation.utilisation_tables(group, limit) if limit else []
+    costs = [utilisation.cost_table(group)] if limit else []
     drawn = (pair for module in plots.modules().values() for pair in module.draw(group))
     figures = _save(drawn, results / "plots" / group.slug)
     parts = [
         f"## {tables.escape(group.title)}",
         _facts(group),
         *(table.to_markdown() for table in metrics),
+        *(["### How far from the device's limit?", _utilisation_text(limit)] if limit else []),
+        *(table.to_markdown() for table in (*utilised, *costs)),
         "### Have the batch norms settled?",
         _STALENESS_TEXT.strip(),
         *(table.to_markdown() for table in staleness),
@@ -109,7 +120,9 @@ def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -
         *(f"![{file.stem}]({_link(results, file)})" for file in figures),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    return _Section(text, [_write_table(results, group.slug, *metrics, *staleness)], figures)
+    written = [_write_table(results, group.slug, *metrics, *utilised, *staleness)]
+    written += [_write_table(results, f"{group.slug}-cost", table) for table in costs]
+    return _Section(text, written, figures)
 
 
 def _parity_section(results: Path, found: comparison.Comparison) -> _Section:
@@ -154,6 +167,10 @@ def _versions(group: Group, backend: str) -> str:
             found.update(record.environment["versions"], python=record.environment["python"])
             found["jit_compile"] = str(record.environment["jit_compile"])
     return ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing ran"
+
+
+def _utilisation_text(limit: utilisation.Peaks) -> str:
+    return _UTILISATION_TEXT.format(gflops=limit.flops_per_s / 1e9, gbytes=limit.bytes_per_s / 1e9).strip()
 
 
 def _failures(group: Group) -> str:

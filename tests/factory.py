@@ -71,6 +71,8 @@ def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: An
             "predict_images_per_s": 480.0,
             "first_step_s": 1.5,
             "peak_memory_mib": 512.0,
+            "peak_flops_per_s": 1e11,
+            "peak_bytes_per_s": 1e10,
             "train_mode_accuracy": 0.9,
             "inference_mode_accuracy": 0.5,
         },
@@ -84,6 +86,14 @@ def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: An
             "malignant": {"train": 16, "val": 8, "test": 8},
             "groups": {"train": 6, "val": 3, "test": 3},
             "notices": [],
+        },
+        model={
+            "cost": {
+                "forward_flops": {"Conv2D": 80_000_000, "Dense": 1_000_000},
+                "training_flops": {"Conv2D": 230_000_000, "Dense": 3_000_000},
+                "weight_bytes": 400_000,
+                "activation_bytes": 2_000_000,
+            }
         },
         environment={
             "versions": {"keras": "3.15.1"},
