@@ -89,11 +89,15 @@ def _rounding(
         perturbed, moved_loss = _vectors(nudged, adapter, *moved)
         found["loss"] = max(found["loss"], abs(moved_loss - loss) / abs(loss))
         for name, parts in vectors.items():
-            changes = [new - old for (_, new), (_, old) in zip(perturbed[name], parts, strict=True)]
-            whole = relative(_flat(changes), _flat([old for _, old in parts]))
-            found["whole"][name] = max(found["whole"][name], whole)
-            each = [relative(change, old) for change, (_, old) in zip(changes, parts, strict=True)]
-            found["parts"][name] = list(map(max, found["parts"][name], each))
+            # Norms part by part: the gradient of the largest model, copied whole, would be gigabytes.
+            norms = [
+                (np.linalg.norm(new - old), np.linalg.norm(old))
+                for (_, new), (_, old) in zip(perturbed.pop(name), parts, strict=True)
+            ]
+            found["whole"][name] = max(found["whole"][name], _share(*map(np.linalg.norm, zip(*norms, strict=True))))
+            found["parts"][name] = [
+                max(old, _share(*new)) for old, new in zip(found["parts"][name], norms, strict=True)
+            ]
     return found
 
 
@@ -106,8 +110,8 @@ def _moved(state: Snapshot, weights: int, roundoff: float, generator: np.random.
     return state.replaced(values)
 
 
-def _flat(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([array.ravel() for array in arrays])
+def _share(change: float, of: float) -> float:
+    return relative(np.array(change), np.array(of))
 
 
 def _gradient_check(model: keras.Model, batch: Batch, start: Snapshot, gradient: Parts) -> float:
@@ -116,7 +120,7 @@ def _gradient_check(model: keras.Model, batch: Batch, start: Snapshot, gradient:
     Along the gradient g the derivative of the loss is its norm |g|.
     """
     flat = [part for _, part in gradient]
-    norm = float(np.linalg.norm(_flat(flat)))
+    norm = float(np.linalg.norm([np.linalg.norm(part) for part in flat]))
     losses = []
     for sign in (1, -1):
         start.restore()
