@@ -94,10 +94,9 @@ def _rounding(
                 (np.linalg.norm(new - old), np.linalg.norm(old))
                 for (_, new), (_, old) in zip(perturbed.pop(name), parts, strict=True)
             ]
-            found["whole"][name] = max(found["whole"][name], _share(*map(np.linalg.norm, zip(*norms, strict=True))))
-            found["parts"][name] = [
-                max(old, _share(*new)) for old, new in zip(found["parts"][name], norms, strict=True)
-            ]
+            changes, sizes = np.array(norms).T
+            found["whole"][name] = max(found["whole"][name], relative(changes, sizes))
+            found["parts"][name] = list(map(max, found["parts"][name], map(relative, changes, sizes)))
     return found
 
 
@@ -108,10 +107,6 @@ def _moved(state: Snapshot, weights: int, roundoff: float, generator: np.random.
         for place, value in enumerate(state.values)
     ]
     return state.replaced(values)
-
-
-def _share(change: float, of: float) -> float:
-    return relative(np.array(change), np.array(of))
 
 
 def _gradient_check(model: keras.Model, batch: Batch, start: Snapshot, gradient: Parts) -> float:
