@@ -245,6 +245,15 @@ def test_a_rate_with_parity_is_not_marked_and_the_section_is_drawn(tmp_path: Pat
     assert len(list(tmp_path.glob("tables/parity-*.csv"))) == 6
 
 
+def test_a_verdict_of_another_size_says_so(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch")
+    verdicts = comparison.Verdicts([("a-machine", joined(tmp_path))])
+    larger = [record(backend=backend, image_size=96) for backend in ("jax", "torch")]
+    assert verdicts.of("a-machine", *larger) == "identical at 32x32"
+    assert verdicts.mark("a-machine", larger[:1], larger) == ""
+
+
 def test_parity_of_other_versions_or_another_machine_does_not_count(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch")

@@ -77,13 +77,24 @@ class Verdicts:
         self._findings = list(reversed(findings))
 
     def of(self, machine: str, record: Record, other: Record) -> str:
-        """The verdict on the backends of two records of one model, or that it was never measured."""
+        """The verdict on the backends of two records of one model, or that it was never measured.
+
+        Measured at the records' own image size where there is such a finding; at another, the verdict says at which.
+        """
         name = pair_name(record.cell.backend, other.cell.backend)
-        for place, finding in self._findings:
-            matching = place == machine and all(_same_program(finding, each) for each in (record, other))
-            if matching and name in finding.pairs:
+        found = [
+            finding
+            for place, finding in self._findings
+            if place == machine and name in finding.pairs and all(_same_program(finding, r) for r in (record, other))
+        ]
+        size = record.cell.image_size
+        for finding in found:
+            if finding.plan["image_size"] == size:
                 return str(finding.pairs[name]["verdict"])
-        return NEVER_MEASURED
+        if not found:
+            return NEVER_MEASURED
+        elsewhere = found[0].plan["image_size"]
+        return f"{found[0].pairs[name]['verdict']} at {elsewhere}x{elsewhere}"
 
     def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
         """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
