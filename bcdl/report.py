@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from bcdl import plots, store, tables, utilisation
+from bcdl import experiment, plots, store, tables, utilisation
 from bcdl.errors import UsageError, run_command
 from bcdl.options import DEFAULT_RESULTS
 from bcdl.parity import comparison, finding, page, picture
@@ -47,6 +48,11 @@ addition) in a second, as a share of what this machine gave in a large matrix pr
 at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read and written.
 """
 
+_EXPERIMENTS_TEXT = """\
+One thing measured two ways in turn, round after round, in one process: what the rules of measurement rest on. Ratios
+are geometric means with bootstrap intervals; p is that of a permutation within rounds.
+"""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdl.report", description=__doc__)
@@ -70,6 +76,7 @@ def build(results: Path) -> list[str]:
     verdicts = comparison.Verdicts(findings)
     sections = [_group_section(results, group, verdicts) for group in tables.groups(shown)]
     sections += [_parity_section(results, found) for found in comparison.comparisons(findings)]
+    sections += _experiments_section(results)
     _write(results / "README.md", _page([section.text for section in sections], problems))
     tabled = [table for section in sections for table in section.tables]
     figures = [figure for section in sections for figure in section.figures]
@@ -130,6 +137,23 @@ def _parity_section(results: Path, found: comparison.Comparison) -> _Section:
     text = page.section(found, [_link(results, file) for file in figures])
     written = [_write_table(results, f"{found.slug}-{name}", table) for name, table in page.tables(found).items()]
     return _Section(text, written, figures)
+
+
+def _experiments_section(results: Path) -> list[_Section]:
+    """The experiments behind the methodology, where there are any."""
+    found = experiment.newest(experiment.read_all(results))
+    if not found:
+        return []
+    parts, written = ["## Experiments", _EXPERIMENTS_TEXT.strip()], []
+    for (machine, name), experiments in found.items():
+        table = experiment.table(name, experiments)
+        parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
+        written.append(_write_table(results, f"experiment-{machine}-{_slug(name)}", table))
+    return [_Section("\n\n".join(parts) + "\n", written, [])]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _page(sections: list[str], problems: list[str]) -> str:

@@ -22,7 +22,7 @@ from bcdl.parity.comparison import MISMATCH, UNMEASURED, Verdicts
 from bcdl.record import Record
 
 # Columns of words, which are set to the left.
-_WORDS = ("model", "start", "parity", "quantity", "saved by", "unit")
+_WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b")
 _NO_FINDINGS = Verdicts(())
 # What may differ between the records of one group.
 _FREE = ("model", "weights", "backend", "seed")

@@ -1,0 +1,99 @@
+"""An experiment: one thing measured two ways in turn, kept as a line of JSON, so that its table can be rebuilt.
+
+What a methodology claims is shown by experiments: `benchmarks/experiment_*.py` run them, the report draws their tables.
+Standard library and `significance` only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bcdl import significance, store
+from bcdl.errors import UsageError
+from bcdl.tables import Table
+
+# 1: the first schema.
+SCHEMA = 1
+EXPERIMENTS = "experiments"
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Rates of two ways, a pair a round.
+
+    Attributes:
+        run: id of the run that made it.
+        name: of the experiment.
+        subject: what it was done on: model, backend, sizes, in words.
+        ways: the names of the two ways.
+        a, b: rates of each way, by round; in `unit`.
+        unit: of the rates.
+        environment: versions, machine, commit.
+    """
+
+    run: str
+    name: str
+    subject: str
+    ways: tuple[str, str]
+    a: list[float]
+    b: list[float]
+    unit: str
+    environment: dict[str, Any]
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
+
+    @property
+    def effect(self) -> significance.Effect:
+        """How the second way stands to the first."""
+        return significance.paired(self.a, self.b)
+
+
+def append(results: Path, machine: str, experiment: Experiment) -> Path:
+    """Add the experiment to its run's file."""
+    file = results / EXPERIMENTS / machine / f"{experiment.run}.jsonl"
+    store.append_line(file, experiment.to_json())
+    return file
+
+
+def read_all(results: Path) -> list[tuple[str, Experiment]]:
+    """Every experiment with its machine, oldest run first; UsageError, naming the line, where one can't be read."""
+    found = []
+    for file in sorted((results / EXPERIMENTS).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                values = json.loads(line)
+                if values.pop("schema") > SCHEMA:
+                    raise ValueError("its schema is newer than this bcdl reads; update bcdl")
+                values["ways"] = tuple(values["ways"])
+                found.append((file.parent.name, Experiment(**values)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise UsageError(f"{file.name}, line {number} is no experiment: {error}") from error
+    return found
+
+
+def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str], list[Experiment]]:
+    """By machine and name, the newest experiment on each subject and pair of ways, in order of subject."""
+    found: dict[tuple[str, str], dict[tuple[str, tuple[str, str]], Experiment]] = {}
+    for machine, one in experiments:
+        found.setdefault((machine, one.name), {})[one.subject, one.ways] = one
+    return {key: [by[subject] for subject in sorted(by)] for key, by in sorted(found.items())}
+
+
+def table(name: str, experiments: Sequence[Experiment]) -> Table:
+    """One line an experiment: medians of both ways, their ratio with its interval, and the p-value."""
+    rows = []
+    for one in experiments:
+        effect = one.effect
+        medians = (f"{statistics.median(rates):.1f}" for rates in (one.a, one.b))
+        interval = f"{effect.low:.3f} to {effect.high:.3f}"
+        ratio = f"{effect.ratio:.3f}"
+        rows.append((one.subject, *one.ways, *medians, ratio, interval, f"{effect.p:.2g}", str(len(one.a))))
+    head = ("subject", "a", "b", "a, median", "b, median", "b / a", "95% interval", "p", "rounds")
+    unit = experiments[0].unit if experiments else ""
+    return Table(f"{name} ({unit})", head, tuple(rows))

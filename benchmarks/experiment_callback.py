@@ -1,0 +1,54 @@
+"""What a batch callback does to the figure it measures: `python -m benchmarks.experiment_callback --backend jax`.
+
+Peers time training by a Keras callback with `on_train_batch_begin` and `on_train_batch_end`. Keras hands such a
+callback each batch's logs, and must wait for the device to have them. So the same `fit` is run in turn without any
+callback and with such a one, by the same compiled function in one process, and two rates are compared with that of
+the plain epoch: of the epoch with the callback, and that which the callback itself tells.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import Any
+
+from bcdl.errors import run_command
+from benchmarks import experimenting
+from benchmarks.experimenting import Prepared
+
+NAME = "A batch callback changes what it measures"
+
+
+def main() -> int:
+    ways = {"no callback": _plain, "with callback": _with_callback}
+    return experimenting.main(__doc__ or "", "experiment_callback", NAME, ways)
+
+
+def _plain(prepared: Prepared) -> dict[str, float]:
+    return {"no callback": prepared.images / prepared.epoch_s([])}
+
+
+def _with_callback(prepared: Prepared) -> dict[str, float]:
+    timer = _naive_timer()
+    seconds = prepared.epoch_s([timer])
+    return {"with callback": prepared.images / seconds, "told by callback": prepared.images / timer.seconds}
+
+
+def _naive_timer() -> Any:
+    """A batch timer as peers write it: adds up the seconds between a batch's begin and its end."""
+    keras = importlib.import_module("keras")
+
+    class Timer(keras.callbacks.Callback):  # type: ignore[name-defined]
+        seconds = 0.0
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self._start = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seconds += time.perf_counter() - self._start
+
+    return Timer()
+
+
+if __name__ == "__main__":
+    run_command(main)

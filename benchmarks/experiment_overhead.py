@@ -1,0 +1,40 @@
+"""What the harness costs an epoch: `python -m benchmarks.experiment_overhead --backend jax`.
+
+The same `fit` of one epoch is timed in turn bare, by a clock around it, and as the harness times it, by the
+callback of epochs with which it also validates outside the epoch's time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from bcdl.errors import run_command
+from benchmarks import experimenting
+from benchmarks.experimenting import Prepared
+
+NAME = "What the harness costs an epoch"
+
+
+def main() -> int:
+    ways = {"bare fit": _bare, "under the harness": _under_the_harness}
+    return experimenting.main(__doc__ or "", "experiment_overhead", NAME, ways)
+
+
+def _bare(prepared: Prepared) -> dict[str, float]:
+    return {"bare fit": prepared.images / prepared.epoch_s([])}
+
+
+def _under_the_harness(prepared: Prepared) -> dict[str, float]:
+    one_epoch = dataclasses.replace(prepared.cell, epochs=1)
+    fit = prepared.regimes.fit(
+        prepared.model, prepared.adapter, prepared.feed, prepared.dataset.val, one_epoch, _silent, verbose=0
+    )
+    return {"under the harness": prepared.images / fit.seconds[0]}
+
+
+def _silent(phase: str) -> None:
+    """Report nothing."""
+
+
+if __name__ == "__main__":
+    run_command(main)
