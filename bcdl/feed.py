@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from bcdl.augment import augment
 from bcdl.datasets import LABELS, Split
 from bcdl.errors import UsageError
 
@@ -49,6 +48,8 @@ class TrainFeed:
         chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
         images = self._split.images[chosen]
         if self._augmented:
+            from bcdl.augment import augment  # here, so that a worker that does not augment needs no OpenCV
+
             streams = (np.random.default_rng([self._seed, _AUGMENT, epoch, int(index)]) for index in chosen)
             images = np.stack([augment(image, stream) for image, stream in zip(images, streams, strict=True)])
         return images, one_hot(self._split.labels[chosen])

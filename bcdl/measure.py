@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import statistics
 import time
@@ -13,6 +14,26 @@ from typing import Any
 import psutil
 
 MIB = 2**20
+# A regime is timed for this long at least, or for so many windows: a single short window is all noise.
+LEAST_S = 2.0
+MOST_WINDOWS = 200
+# Samples are steady where the medians of their first and second half differ by this share at most.
+STEADY = 0.05
+_FEWEST = 4  # samples of which halves say anything
+# Windows run, in units of those kept, before a regime is given up as one that never settles.
+_PATIENCE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """Windows of one regime, seconds each: those of the warm-up, and those kept."""
+
+    warm_up: list[float]
+    kept: list[float]
+
+    @property
+    def count(self) -> int:
+        return len(self.warm_up) + len(self.kept)
 
 
 @contextlib.contextmanager
@@ -23,12 +44,44 @@ def timed(into: dict[str, float], name: str) -> Iterator[None]:
     into[name] = time.perf_counter() - start
 
 
-def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> list[float]:
-    """Seconds of each of `count` windows of `steps` calls of `step`; the device is idle at both edges of each.
+def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> Timed:
+    """Time windows of `steps` calls of `step` until they are steady; the device is idle at both edges of each.
 
-    `step` starts its work and returns what `sync` is to wait for. One window runs first, untimed.
+    `step` starts its work and returns what `sync` is to wait for. The windows kept are the last ones: `count` or
+    more, of `LEAST_S` together or `MOST_WINDOWS`. Whatever ran before them is warm-up, the first window always.
+    Windows are added until those kept are steady, or until `_PATIENCE` times as many have run: then they are kept
+    as they are, and `is_steady` says so of them.
     """
-    return [_window(steps, step, sync) for _ in range(count + 1)][1:]
+    seconds = [_window(steps, step, sync)]
+    while True:
+        seconds.append(_window(steps, step, sync))
+        kept = _last(seconds[1:], count)
+        if kept and (is_steady(kept) is not False or len(seconds) > _PATIENCE * len(kept)):
+            return Timed(seconds[: -len(kept)], kept)
+
+
+def is_steady(seconds: list[float]) -> bool | None:
+    """Whether the samples show no trend; None where they are too few to tell."""
+    if len(seconds) < _FEWEST:
+        return None
+    before, after = halves(seconds)
+    return abs(after - before) <= STEADY * min(before, after)
+
+
+def halves(seconds: list[float]) -> tuple[float, float]:
+    """The medians of the first and the second half of the samples."""
+    half = len(seconds) // 2
+    return statistics.median(seconds[:half]), statistics.median(seconds[-half:])
+
+
+def _last(seconds: list[float], count: int) -> list[float]:
+    """As few of the last samples as are enough; none where all are too few."""
+    total = 0.0
+    for number, one in enumerate(reversed(seconds), start=1):
+        total += one
+        if number >= count and (total >= LEAST_S or number >= MOST_WINDOWS):
+            return seconds[-number:]
+    return []
 
 
 def _window(steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> float:

@@ -43,13 +43,15 @@ class Record:
         reason: why it is not ok, in a sentence; empty where it is.
         cell: the cell, fully resolved.
         metrics: numbers by name; a name ends in its unit (`_s`, `_images_per_s`, `_mib`) unless it is a share.
-        samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`.
+        samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, one
+            request for `request_s`; of the last three also the windows before they were steady, `<regime>_warm_up_s`.
         history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
         predictions: of the test split: outputs [N, 2], scores, labels, groups and names, each a list.
         dataset: name, checksum, synthetic, images and groups by split, notices.
         model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
-        environment: versions, machine, device, precision flags, arithmetic probed, jit, compilation cache, commit.
+        environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
+            jit, compilation cache, commit; on a GPU `gpu_state` by regime: clocks, temperature, throttling.
         started, ended: UTC, ISO 8601.
         block: of a run that measured two sides in turn, the round; empty elsewhere.
         log_tail: the last lines of the worker's log, paths taken out, where the cell failed.

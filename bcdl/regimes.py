@@ -149,18 +149,32 @@ def batch_norm_probe(model: keras.Model, adapter: Backend, split: Split, cell: C
     }
 
 
-def step_windows(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> list[float]:
-    """Seconds of each window of training steps on one batch that is on the device already."""
+def time_steps(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> measure.Timed:
+    """Windows of training steps on one batch that is on the device already."""
     images, labels = adapter.put(*feed.batch(epoch=0, step=0))
     with adapter.training(model, images, labels) as step:
         return measure.windows(cell.windows, cell.window_steps, step, adapter.sync)
 
 
-def predict_windows(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> list[float]:
-    """Seconds of each window of inference steps on one batch that is on the device already."""
+def time_predictions(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> measure.Timed:
+    """Windows of inference steps on one batch that is on the device already."""
     images, _ = adapter.put(*feed.batch(epoch=0, step=0))
     with adapter.predicting(model) as forward:
         return measure.windows(cell.windows, cell.window_steps, lambda: forward(images), adapter.sync)
+
+
+def time_requests(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: Cell) -> measure.Timed:
+    """Requests of one image each, from its bytes on the host to its outputs on the host.
+
+    The first one compiles the forward function for a batch of one; it is part of the warm-up.
+    """
+    image = feed.batch(epoch=0, step=0)[0][:1]
+    with adapter.predicting(model) as forward:
+
+        def request() -> np.ndarray:
+            return keras.ops.convert_to_numpy(forward(adapter.put(image)[0]))
+
+        return measure.windows(cell.windows, 1, request, lambda outputs: None)
 
 
 def sha256(file: str | Path) -> str:

@@ -29,10 +29,13 @@ How to read it. Each section holds what may be compared: one machine, one data s
 Models go down, backends across. Rates are medians of the samples in the records. **Fit** is what a user of `model.fit`
 gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
 on the device; the **first step** includes tracing and compilation, from a cold cache. Peak memory is the framework's
-allocator peak on a GPU and the worker's peak resident memory on a CPU. `*` marks a figure from a tree with uncommitted
-changes; `†` a rate on a backend whose parity with another was never measured, `‡` one whose parity failed (see the
-parity sections). The runs of a section were made one after another, not interleaved, so small ratios between backends
-on a shared machine are noise.
+allocator peak on a GPU and the worker's peak resident memory on a CPU. The rules are in
+[the methodology](../docs/methodology.md), each with the experiment behind it.
+
+**unstable** stands where samples never settled, with what their first and second half would give; `*` marks a figure
+from a tree with uncommitted changes; `†` a rate on a backend whose parity with another was never measured, `‡` one
+whose parity failed (see the parity sections). The runs of a section were made one after another, not interleaved, so
+small ratios between backends on a shared machine are noise.
 """
 
 _STALENESS_TEXT = """\
@@ -107,7 +110,10 @@ class _Section:
 
 def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -> _Section:
     metrics = [tables.metric_table(group, metric, verdicts) for metric in tables.METRICS]
-    staleness = [tables.metric_table(group, metric, verdicts) for metric in tables.STALENESS]
+    startup, staleness, energy = (
+        [tables.metric_table(group, metric) for metric in metrics_]
+        for metrics_ in (tables.STARTUP, tables.STALENESS, tables.ENERGY if _has_energy(group) else ())
+    )
     limit = utilisation.peaks(group)
     utilised = utilisation.utilisation_tables(group, limit) if limit else []
     costs = [utilisation.cost_table(group)] if limit else []
@@ -116,7 +122,9 @@ def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -
     parts = [
         f"## {tables.escape(group.title)}",
         _facts(group),
-        *(table.to_markdown() for table in metrics),
+        *(table.to_markdown() for table in (*metrics, *energy)),
+        "### Before the steady state",
+        *(table.to_markdown() for table in startup),
         *(["### How far from the device's limit?", _utilisation_text(limit)] if limit else []),
         *(table.to_markdown() for table in (*utilised, *costs)),
         "### Have the batch norms settled?",
@@ -127,7 +135,7 @@ def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -
         *(f"![{file.stem}]({_link(results, file)})" for file in figures),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    written = [_write_table(results, group.slug, *metrics, *utilised, *staleness)]
+    written = [_write_table(results, group.slug, *metrics, *energy, *startup, *utilised, *staleness)]
     written += [_write_table(results, f"{group.slug}-cost", table) for table in costs]
     return _Section(text, written, figures)
 
@@ -179,9 +187,29 @@ def _facts(group: Group) -> str:
     if ran:
         lines.append(f"Majority class on the test split: {ran[0].value('test_majority_accuracy'):.3f}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
+    lines += _circumstances(ran)
     commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")
     return "\n".join(f"- {tables.escape(line)}" for line in lines)
+
+
+def _has_energy(group: Group) -> bool:
+    return any(metric.name in record.metrics for record in group.records for metric in tables.ENERGY)
+
+
+def _circumstances(ran: list[Record]) -> list[str]:
+    """The arithmetic found by the probe, what the hardware lacks, and what the GPU says of itself, a line each."""
+    probed = {kind for record in ran for kind in record.environment.get("arithmetic", {}).values()}
+    lines = [f"Arithmetic, by the probe: {', '.join(sorted(probed))}"] if probed else []
+    lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
+    states = [(record, state) for record in ran for state in record.environment.get("gpu_state", {}).items()]
+    for record, (regime, state) in states:
+        if state["throttled"] or state["held_back_s"]:
+            causes = ", ".join([*state["throttled"], *(f"{c} {s:.1f} s" for c, s in state["held_back_s"].items())])
+            lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
+    if ran and not states:
+        lines.append("Energy, clocks and temperature: not measured, no NVML answered")
+    return lines
 
 
 def _versions(group: Group, backend: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import rich.table
 
+from bcdl import measure
 from bcdl.models import MODELS
 from bcdl.parity.comparison import MISMATCH, UNMEASURED, Verdicts
 from bcdl.record import Record
@@ -30,26 +31,50 @@ _FREE = ("model", "weights", "backend", "seed")
 
 @dataclasses.dataclass(frozen=True)
 class MetricRow:
-    """One table of the report: a metric's name in records, its title with unit, its decimals, and whether it is a rate.
+    """One table of the report.
 
-    A rate says little where the backends do not compute the same model, so it stands beside the parity verdict.
+    Attributes:
+        name: the metric's name in records.
+        title: with unit.
+        digits: decimals shown.
+        rate: whether it is a figure of speed. That says little where the backends do not compute the same model, so
+            it stands beside the parity verdict.
+        sample: name of the samples, seconds, whose median the metric is; it counts only where they are steady.
     """
 
     name: str
     title: str
     digits: int
     rate: bool = False
+    sample: str = ""
+
+    def at(self, record: Record, seconds: float) -> float:
+        """What the metric would be if the samples' median were `seconds`."""
+        stretch = seconds / statistics.median(record.samples[self.sample])
+        return record.value(self.name) * (1 / stretch if self.name.endswith("_per_s") else stretch)
 
 
 METRICS = (
     MetricRow("test_accuracy", "Test accuracy", 3),
     MetricRow("test_auroc", "Test AUROC", 3),
     MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3),
-    MetricRow("fit_images_per_s", "Fit rate (images/s)", 1, rate=True),
-    MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True),
-    MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True),
+    MetricRow("fit_images_per_s", "Fit rate (images/s)", 1, rate=True, sample="fit_s"),
+    MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True, sample="step_s"),
+    MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
+    MetricRow("latency_ms", "Latency of one image, host to host (ms)", 1, rate=True, sample="request_s"),
     MetricRow("first_step_s", "First step, compilation included (s)", 1),
     MetricRow("peak_memory_mib", "Peak memory (MiB)", 0),
+)
+STARTUP = (
+    MetricRow("import_s", "Import of the framework and Keras (s)", 1),
+    MetricRow("build_s", "Building the model (s)", 1),
+    MetricRow("step_warm_up_s", "Training steps after the first until they are steady (s)", 1),
+    MetricRow("request_warm_up_s", "Single requests until they are steady, compilation included (s)", 1),
+)
+ENERGY = (
+    MetricRow("step_energy_j_per_image", "Energy of training (J/image)", 3),
+    MetricRow("predict_energy_j_per_image", "Energy of inference (J/image)", 3),
+    MetricRow("step_power_w", "Mean power in training (W)", 0),
 )
 STALENESS = (
     MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3),
@@ -216,13 +241,17 @@ def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = _NO_FINDI
 def show(records: Sequence[Record], metric: MetricRow) -> str:
     """One seed's value, or the median and range over seeds; a status where a record is not ok.
 
-    `*` marks a figure from a tree with uncommitted changes.
+    Where samples never settled, what their first and second half would give. `*` marks a figure from a tree with
+    uncommitted changes.
     """
     if not records:
         return "not run"
     failed = [record for record in records if not record.ok]
     if failed:
         return failed[0].status.replace("_", " ") + (f" ({len(failed)} of {len(records)})" if len(records) > 1 else "")
+    unsteady = [record for record in records if _never_settled(record, metric)]
+    if unsteady:
+        return _unstable(unsteady[0], metric)
     values = [value for record in records if (value := record.metrics.get(metric.name)) is not None]
     if not values:
         return "not measured"
@@ -230,6 +259,15 @@ def show(records: Sequence[Record], metric: MetricRow) -> str:
     if len(values) > 1:
         text += f" ({min(values):.{metric.digits}f} to {max(values):.{metric.digits}f})"
     return text + ("*" if any(record.environment.get("dirty") for record in records) else "")
+
+
+def _never_settled(record: Record, metric: MetricRow) -> bool:
+    return bool(metric.sample) and measure.is_steady(record.samples.get(metric.sample, [])) is False
+
+
+def _unstable(record: Record, metric: MetricRow) -> str:
+    first, second = (metric.at(record, seconds) for seconds in measure.halves(record.samples[metric.sample]))
+    return f"unstable ({first:.{metric.digits}f}, then {second:.{metric.digits}f})"
 
 
 def run_table(records: Iterable[Record]) -> Table:
@@ -249,7 +287,7 @@ def run_table(records: Iterable[Record]) -> Table:
 
 _SHORT = tuple(
     zip(
-        (metric for metric in METRICS if metric.name != "predict_images_per_s"),
+        (metric for metric in METRICS if metric.name not in ("predict_images_per_s", "latency_ms")),
         ("accuracy", "AUROC", "loss", "fit images/s", "step images/s", "first step s", "peak MiB"),
         strict=True,
     )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import backends
-from bcdl import datasets, machine, measure, quality, record, store
+from bcdl import datasets, machine, measure, power, quality, record, store
 from bcdl.cell import Cell
 from bcdl.datasets import Dataset
 from bcdl.errors import BcdlError
@@ -92,6 +92,7 @@ def _measure(
     findings["environment"].update(adapter.describe())
     report("probing precision")
     findings["environment"]["arithmetic"] = regimes.check_precision(cell.precision)
+    findings["environment"]["lacking"] = machine.lacks(cell.device, cell.precision)
     report("loading data")
     dataset = datasets.load(job.request)
     findings["dataset"] = describe_dataset(dataset)
@@ -116,17 +117,34 @@ def _measure(
     metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
     metrics.update(regimes.batch_norm_probe(model, adapter, dataset.train, cell))
 
-    report("timing steps")
+    metrics["fit_images_per_s"] = measure.rate(feed.steps_per_epoch * cell.batch_size, samples["fit_s"])
     trained = regimes.Snapshot(model)
-    samples["step_s"] = regimes.step_windows(model, adapter, feed, cell)
+    window_images = cell.window_steps * cell.batch_size
+    report("timing steps")
+    _time(findings, cell, "step", window_images, lambda: regimes.time_steps(model, adapter, feed, cell))
     trained.restore()
     report("timing predictions")
-    samples["predict_s"] = regimes.predict_windows(model, adapter, feed, cell)
-    metrics.update(_rates(samples, feed.steps_per_epoch, cell.window_steps, cell.batch_size))
+    _time(findings, cell, "predict", window_images, lambda: regimes.time_predictions(model, adapter, feed, cell))
     metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or measure.peak_rss_bytes()) / measure.MIB
+    report("timing single requests")
+    _time(findings, cell, "request", 1, lambda: regimes.time_requests(model, adapter, feed, cell))
+    metrics["latency_ms"] = 1e3 / metrics["request_images_per_s"]
     report("measuring the device")
     metrics.update(regimes.device_peak(adapter, cell.precision))
     return model
+
+
+def _time(findings: dict[str, Any], cell: Cell, regime: str, images: int, timing: Callable[[], measure.Timed]) -> None:
+    """Time a regime, `images` images a window, and put down its samples, its rate and what the GPU drew."""
+    with power.watched(cell.device) as watch:
+        timed = timing()
+    findings["samples"] |= {f"{regime}_s": timed.kept, f"{regime}_warm_up_s": timed.warm_up}
+    metrics = findings["metrics"]
+    metrics[f"{regime}_images_per_s"] = measure.rate(images, timed.kept)
+    metrics[f"{regime}_warm_up_s"] = sum(timed.warm_up)
+    if watch:
+        metrics.update(watch.metrics(regime, images * timed.count))
+        findings["environment"].setdefault("gpu_state", {})[regime] = watch.state()
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
@@ -155,11 +173,6 @@ def _describe_predictions(outputs: np.ndarray, split: datasets.Split) -> dict[st
         "groups": split.groups.tolist(),
         "names": split.names.tolist(),
     }
-
-
-def _rates(samples: dict[str, list[float]], steps: int, window_steps: int, batch_size: int) -> dict[str, float]:
-    images = {"fit": steps * batch_size, "step": window_steps * batch_size, "predict": window_steps * batch_size}
-    return {f"{name}_images_per_s": measure.rate(count, samples[f"{name}_s"]) for name, count in images.items()}
 
 
 if __name__ == "__main__":

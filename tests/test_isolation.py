@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import backends
+from bcdl.record import Record
+from tests.factory import jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("keras", *backends.NAMES)
@@ -43,6 +48,23 @@ def test_nothing_but_the_measuring_modules_imports_keras(package: str, using_ker
 def test_records_and_cells_need_the_standard_library_alone() -> None:
     loaded = modules_after("import bcdl.cell, bcdl.record, bcdl.store, bcdl.models, bcdl.profiles")
     assert not loaded & {"numpy", "matplotlib", "rich", *FRAMEWORKS}
+
+
+@pytest.mark.keras
+def test_a_cell_without_augmentation_needs_no_opencv_scipy_or_scikit_learn(tmp_path: Path) -> None:
+    """A worker where they can't be imported; JAX itself needs SciPy, so that one is left where JAX is."""
+    backend = os.environ["KERAS_BACKEND"]
+    absent = [*("cv2", "sklearn"), *(["scipy"] if not importlib.util.find_spec("jax") else [])]
+    (job,) = jobs(backend, "cnn", image_size="32", epochs="1", augment=False)
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"job": job.to_dict(), "run": "a-run"}), encoding="utf-8")
+    arguments = [str(file), str(tmp_path / "result.json"), str(tmp_path / "events")]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from bcdl import worker; worker.main(*{arguments})"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    record = Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (record.status, record.reason) == ("ok", "")
 
 
 def test_the_door_to_the_backends_imports_none() -> None:

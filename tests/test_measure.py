@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from bcdl import measure
 
 
 class Device:
-    """Notes every call, and moves the clock on when it is synchronised."""
+    """Notes every call, and moves the clock on when it is synchronised: by each of `seconds`, then by the last."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
         self.calls: list[str] = []
         self.now = 0.0
+        self._seconds = iter([*seconds, *itertools.repeat(seconds[-1], 1000)])
         monkeypatch.setattr(measure.time, "perf_counter", lambda: self.now)
 
     def step(self) -> str:
@@ -24,17 +28,52 @@ class Device:
     def sync(self, value: Any) -> None:
         assert value == "result"
         self.calls.append("sync")
-        self.now += 2.0
+        self.now += next(self._seconds)
+
+
+def _calls(device: Device) -> tuple[Any, Any]:
+    return device.step, device.sync
 
 
 def test_a_window_is_its_steps_and_one_synchronisation(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = Device(monkeypatch)
-    assert measure.windows(2, 3, device.step, device.sync) == [2.0, 2.0]
-    assert device.calls == ["step", "step", "step", "sync"] * 3  # the first window is a warm-up, untimed
+    device = Device(monkeypatch, [2.0])
+    assert measure.windows(2, 3, device.step, device.sync) == measure.Timed(warm_up=[2.0], kept=[2.0, 2.0])
+    assert device.calls == ["step", "step", "step", "sync"] * 3
+
+
+def test_warm_up_ends_where_the_samples_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [9.0, 5.0, 4.0, 3.0, 2.0, 1.0])
+    timed = measure.windows(4, 1, device.step, device.sync)
+    assert timed == measure.Timed(warm_up=[9.0, 5.0, 4.0, 3.0, 2.0], kept=[1.0] * 4)
+
+
+def test_short_windows_are_added_until_they_are_long_enough_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = measure.windows(3, 1, *_calls(Device(monkeypatch, [0.25]))).kept
+    assert kept == [0.25] * 8
+    assert len(measure.windows(3, 1, *_calls(Device(monkeypatch, [1e-6]))).kept) == measure.MOST_WINDOWS
+
+
+def test_what_never_settles_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [1.1**number for number in range(1000)])
+    timed = measure.windows(4, 1, device.step, device.sync)
+    assert timed.count < 40
+    assert measure.is_steady(timed.kept) is False
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=50), st.floats(1e-3, 1e3))
+def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[float], unit: float) -> None:
+    before, after = measure.halves(seconds)
+    assume(abs(abs(after - before) / min(before, after) - measure.STEADY) > 1e-6)
+    assert measure.is_steady([unit * one for one in seconds]) == measure.is_steady(seconds)
+    assert measure.is_steady(seconds[::-1]) == measure.is_steady(seconds)
+
+
+def test_too_few_samples_tell_nothing() -> None:
+    assert measure.is_steady([1.0, 2.0, 3.0]) is None
 
 
 def test_timed_puts_seconds_under_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = Device(monkeypatch)
+    device = Device(monkeypatch, [0.0])
     seconds: dict[str, float] = {}
     with measure.timed(seconds, "build_s"):
         device.now += 5.0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sk
 
 from bcdl import quality
 
@@ -25,6 +26,17 @@ def test_accuracy_counts_a_tie_as_benign() -> None:
 def test_auroc_by_counting_pairs() -> None:
     # malignant 0.6, 0.5 against benign 0.1, 0.6: won, half, won, lost
     assert quality.auroc(OUTPUTS, LABELS) == pytest.approx(2.5 / 4)
+
+
+@given(
+    arrays(np.float32, (12, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])),
+    arrays(np.int64, 12, elements=st.integers(0, 1)),
+)
+def test_auroc_and_accuracy_are_those_of_scikit_learn(outputs: np.ndarray, labels: np.ndarray) -> None:
+    scores = quality.malignant_scores(outputs)
+    assert quality.accuracy(outputs, labels) == pytest.approx(sk.accuracy_score(labels, scores > 0.5))
+    if len(np.unique(labels)) == 2:
+        assert quality.auroc(outputs, labels) == pytest.approx(sk.roc_auc_score(labels, scores))
 
 
 def test_auroc_of_one_class_is_undefined() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import backends
-from bcdl import datasets, worker
+from bcdl import datasets, measure, worker
 from bcdl.feed import TrainFeed, one_hot
 from tests.factory import jobs
 
@@ -41,7 +41,12 @@ def test_a_cell_gives_an_ok_record(model: str) -> None:
     assert all(value is not None and math.isfinite(value) for value in record.metrics.values())
     assert {len(values) for values in record.history.values()} == {job.cell.epochs}
     assert len(record.samples["fit_s"]) == job.cell.epochs
-    assert len(record.samples["step_s"]) == len(record.samples["predict_s"]) == job.cell.windows
+    for regime in ("step", "predict", "request"):
+        kept = record.samples[f"{regime}_s"]
+        assert len(kept) >= job.cell.windows
+        assert sum(kept) >= measure.LEAST_S or len(kept) == measure.MOST_WINDOWS
+        assert record.metrics[f"{regime}_warm_up_s"] == pytest.approx(sum(record.samples[f"{regime}_warm_up_s"]))
+    assert record.metrics["latency_ms"] == pytest.approx(1e3 * np.median(record.samples["request_s"]))
     assert len(record.predictions["scores"]) == record.dataset["images"]["test"]
     assert record.environment["versions"]["keras"] == keras.__version__
     assert record.environment["precision_flags"]
@@ -68,11 +73,11 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     fit = regimes.fit(model, adapter, feed, dataset.val, cell, silent, verbose=0)
     regimes.outputs(model, adapter, dataset.test.images, cell.batch_size)
     regimes.batch_norm_probe(model, adapter, dataset.train, cell)
-    regimes.step_windows(model, adapter, feed, cell)
-    regimes.predict_windows(model, adapter, feed, cell)
+    timed = regimes.time_steps(model, adapter, feed, cell)
+    regimes.time_predictions(model, adapter, feed, cell)
     assert len(fit.seconds) == cell.epochs
     # Python runs a step's code once a trace where the framework compiles, and once a step where it does not.
-    steps = cell.epochs * feed.steps_per_epoch + regimes.PROBE_BATCHES + (cell.windows + 1) * cell.window_steps
+    steps = cell.epochs * feed.steps_per_epoch + regimes.PROBE_BATCHES + timed.count * cell.window_steps
     assert len(traced) - first in (0, steps)
     compiled = len(traced) == first
     assert not compiled or len(predicted) == first_predicted
@@ -101,7 +106,7 @@ def test_trial_steps_leave_no_trace(adapter: backends.Backend) -> None:
     assert regimes.weights_checksum(model) == before
     assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
     assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(job.cell.learning_rate)
-    regimes.step_windows(model, adapter, feed, job.cell)
+    regimes.time_steps(model, adapter, feed, job.cell)
     assert regimes.weights_checksum(model) != before
 
 

@@ -59,6 +59,32 @@ def test_seeds_give_a_median_with_its_range() -> None:
     assert tables.metric_table(group, ACCURACY).rows[0][2] == "0.600 (0.500 to 0.700)"
 
 
+def test_samples_that_never_settled_give_no_median() -> None:
+    drifting = record()
+    drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]
+    drifting.metrics["step_images_per_s"] = 4 / 0.03
+    drifting.samples["request_s"] = [0.01, 0.01, 0.02, 0.02]
+    drifting.metrics["latency_ms"] = 15.0
+    shown = {metric.name: tables.show([drifting], metric) for metric in tables.METRICS}
+    assert shown["step_images_per_s"] == "unstable (200.0, then 100.0)"
+    assert shown["latency_ms"] == "unstable (10.0, then 20.0)"
+    assert shown["predict_images_per_s"] == "480.0"  # too few to tell
+
+
+def test_energy_is_shown_where_there_is_any_and_throttling_is_told(tmp_path: Path) -> None:
+    measured = record(device="gpu")
+    state = {"throttled": ["software power cap"], "held_back_s": {"power": 1.5}}
+    measured.metrics["step_energy_j_per_image"] = 0.25
+    measured.environment["gpu_state"] = {"step": state, "predict": {"throttled": [], "held_back_s": {}}}
+    for number, one in enumerate((record(), measured)):
+        store.append(tmp_path, f"machine-{number}", one)
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert page.count("Energy of training (J/image)") == 1
+    assert "THROTTLED: cnn on torch, step: software power cap, power 1.5 s" in page
+    assert page.count("not measured, no NVML answered") == 1
+
+
 def test_a_dirty_tree_is_marked() -> None:
     one = record()
     dirty = dataclasses.replace(one, environment={**one.environment, "dirty": True})
@@ -138,7 +164,7 @@ def test_csv_holds_what_the_page_shows(built: Path) -> None:
     cost, file = sorted((built / "tables").glob("*.csv"), key=lambda path: "-cost" not in path.name)
     assert cost.read_text().startswith('metric,model,start,"forward, GFLOP"')
     rows = list(csv.DictReader(file.open()))
-    shown = {metric.title for metric in (*tables.METRICS, *tables.STALENESS)}
+    shown = {metric.title for metric in (*tables.METRICS, *tables.STARTUP, *tables.STALENESS)}
     assert {row["metric"] for row in rows} == shown | {f"Model FLOPs utilisation, {r} (%)" for r in ("step", "predict")}
     assert {row["torch"] for row in rows if row["model"] == "MobileNet"} == {"failed"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
@@ -70,6 +69,9 @@ def _carve(pool: Pool, chosen: np.ndarray, folds: int, seed: int) -> tuple[np.nd
             f"data set {pool.name} has too few groups to split: only {fewest} with images of one class left, where "
             "train, val and test need one each (a group is a patient, or an image where no patients are known)"
         )
+    # Here, so that data which comes split needs no scikit-learn.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=seed)
     for rest, fold in splitter.split(chosen, labels, groups):
         if all(len(np.unique(labels[part])) == len(LABELS) for part in (rest, fold)):

@@ -26,6 +26,8 @@ _LEAST_COUNT = 36  # three benign patients, one a split
 # A third of the source study's images are benign (547 of 1,693), and a patient has several images.
 _BENIGN_SHARE = 1 / 3
 _IMAGES_PER_PATIENT = 4
+# Of each class's patients; one at least.
+_VAL_SHARE, _TEST_SHARE = 0.1, 0.2
 _DATA_SEED = 20_240_229  # of the drawings; not an option, so that a name always means the same images
 
 _EOSIN = np.array([226, 158, 190], dtype=np.float64)
@@ -54,7 +56,20 @@ def read(request: Request) -> Pool:
         _draw(request.image_size, int(y), int(p), i) for i, (y, p) in enumerate(zip(labels, patients, strict=True))
     ]
     names = np.array([f"{group}-{i:05d}" for i, group in enumerate(groups)])
-    return Pool(name_of(request.data), True, np.stack(images), labels.astype(np.int64), groups, names)
+    given = _assign(labels, patients, request.split_seed)
+    return Pool(name_of(request.data), True, np.stack(images), labels.astype(np.int64), groups, names, given)
+
+
+def _assign(labels: np.ndarray, patients: np.ndarray, seed: int) -> np.ndarray:
+    """The split of each image [N] str: in each class, every patient drawn into one."""
+    given = np.empty(len(labels), dtype="<U5")
+    for label in LABELS.values():
+        count = patients[labels == label].max() + 1
+        val, test = (max(1, round(share * count)) for share in (_VAL_SHARE, _TEST_SHARE))
+        names = np.repeat(["val", "test", "train"], [val, test, count - val - test])
+        drawn = np.random.default_rng([_DATA_SEED, seed, label]).permutation(names)
+        given[labels == label] = drawn[patients[labels == label]]
+    return given
 
 
 def _count(data: str) -> int:

@@ -1,0 +1,132 @@
+"""What a GPU draws, and at which clocks: read from NVML before and after a regime, never while it runs.
+
+Where there is no NVML there are no figures: absent, not zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+# Clock event reasons that hold a GPU below what it could do, by the name of their bit in NVML.
+_THROTTLING = {
+    "software power cap": "nvmlClocksEventReasonSwPowerCap",
+    "hardware slowdown": "nvmlClocksEventReasonHwSlowdown",
+    "software thermal slowdown": "nvmlClocksEventReasonSwThermalSlowdown",
+    "hardware thermal slowdown": "nvmlClocksThrottleReasonHwThermalSlowdown",
+    "hardware power brake": "nvmlClocksThrottleReasonHwPowerBrakeSlowdown",
+}
+# Time held back, counted by the GPU itself: what happens between two readings is in it.
+_HELD_BACK = {"power": "NVML_PERF_POLICY_POWER", "temperature": "NVML_PERF_POLICY_THERMAL"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """The GPU at one moment; None where it does not tell.
+
+    Attributes:
+        time_s: the process's clock.
+        energy_j: drawn since the driver was loaded.
+        sm_clock_mhz, memory_clock_mhz, temperature_c: as they are.
+        throttled: reasons in force.
+        held_back_s: seconds below the clocks wanted since the driver was loaded, by cause.
+    """
+
+    time_s: float
+    energy_j: float | None
+    sm_clock_mhz: float | None
+    memory_clock_mhz: float | None
+    temperature_c: float | None
+    throttled: tuple[str, ...]
+    held_back_s: dict[str, float]
+
+
+class Watch:
+    """Two readings, and what lies between them."""
+
+    def __init__(self, nvml: ModuleType, device: Any) -> None:
+        self._nvml, self._device = nvml, device
+        self._before = self._after = _read(nvml, device)
+
+    def stop(self) -> None:
+        self._after = _read(self._nvml, self._device)
+
+    def metrics(self, regime: str, images: int) -> dict[str, float]:
+        """`<regime>_energy_j_per_image` and `<regime>_power_w`, the mean over the regime with its warm-up."""
+        if self._before.energy_j is None or self._after.energy_j is None:
+            return {}
+        energy = self._after.energy_j - self._before.energy_j
+        seconds = self._after.time_s - self._before.time_s
+        return {f"{regime}_energy_j_per_image": energy / images, f"{regime}_power_w": energy / seconds}
+
+    def state(self) -> dict[str, Any]:
+        """Clocks and temperature at both ends, and whether and why the GPU was held back, as JSON values."""
+        both = (self._before, self._after)
+        held = {
+            cause: seconds - self._before.held_back_s[cause]
+            for cause, seconds in self._after.held_back_s.items()
+            if cause in self._before.held_back_s
+        }
+        return {
+            **{name: [getattr(one, name) for one in both] for name in _SHOWN},
+            "throttled": sorted({reason for one in both for reason in one.throttled}),
+            "held_back_s": {cause: seconds for cause, seconds in held.items() if seconds > 0},
+        }
+
+
+_SHOWN = ("sm_clock_mhz", "memory_clock_mhz", "temperature_c")
+
+
+@contextlib.contextmanager
+def watched(device: str) -> Iterator[Watch | None]:
+    """A watch on the GPU in use, stopped at the end; None on a CPU, and where NVML can't be had."""
+    with contextlib.ExitStack() as stack:
+        watch = _start(stack) if device == "gpu" else None
+        yield watch
+        if watch:
+            watch.stop()
+
+
+def _start(stack: contextlib.ExitStack) -> Watch | None:
+    try:
+        import pynvml  # only where there is a GPU
+    except ModuleNotFoundError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        stack.callback(pynvml.nvmlShutdown)
+        return Watch(pynvml, _device(pynvml))
+    except pynvml.NVMLError:
+        return None
+
+
+def _device(nvml: ModuleType) -> Any:
+    """The first GPU that the frameworks see; NVML itself pays no heed to CUDA_VISIBLE_DEVICES."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+    return nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
+
+
+def _read(nvml: ModuleType, device: Any) -> Reading:
+    def ask(function: str, *arguments: Any) -> Any:
+        try:
+            return getattr(nvml, function)(device, *arguments)
+        except nvml.NVMLError:
+            return None
+
+    energy = ask("nvmlDeviceGetTotalEnergyConsumption")  # millijoules
+    reasons = ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
+    held = {cause: ask("nvmlDeviceGetViolationStatus", getattr(nvml, policy)) for cause, policy in _HELD_BACK.items()}
+    return Reading(
+        time_s=time.perf_counter(),
+        energy_j=None if energy is None else energy / 1e3,
+        sm_clock_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+        memory_clock_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+        temperature_c=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+        throttled=tuple(name for name, bit in _THROTTLING.items() if reasons & getattr(nvml, bit)),
+        held_back_s={cause: status.violationTime / 1e9 for cause, status in held.items() if status is not None},
+    )
