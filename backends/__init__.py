@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,26 @@ def check_precision(device: str, precision: str) -> None:
     """Raise UnsupportedError where no framework could give `precision` on `device`."""
     if precision == "tf32" and device == "cpu":
         raise UnsupportedError("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
+
+
+class Twin(Protocol):
+    """A model written in the framework itself, equal to a Keras model; trains by SGD with momentum.
+
+    Images are [B, S, S, 3] uint8 and labels [B, 2] float32, both on the device.
+    """
+
+    @property
+    def parameters(self) -> int:
+        """All of them, moving averages included, as Keras counts."""
+
+    def outputs(self, images: Any) -> np.ndarray:
+        """Inference outputs [B, 2] float32, sigmoids."""
+
+    def gradient(self, images: Any, labels: Any) -> dict[str, np.ndarray]:
+        """The gradient of the loss in inference mode, by the names and in the layout of Keras's weights."""
+
+    def step(self, images: Any, labels: Any) -> Any:
+        """Run one training step, not synchronised; returns something `sync` can wait for."""
 
 
 class Backend(Protocol):
@@ -69,6 +89,14 @@ class Backend(Protocol):
 
     def predicting(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
         """A function from a device batch to the outputs [B, 2] of inference, compiled once; not synchronised."""
+
+    def twins(
+        self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
+    ) -> Mapping[str, Twin]:
+        """Hand-written equals of the model of that name, by the way they run; empty where there are none.
+
+        `weights` are the Keras model's, by `<layer>/<variable>`. `precision` is that of a cell.
+        """
 
     def sync(self, value: Any) -> None:
         """Return once `value`, and so every step before it, is computed."""

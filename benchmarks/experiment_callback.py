@@ -14,14 +14,17 @@ from typing import Any
 
 from bcdl.errors import run_command
 from benchmarks import experimenting
-from benchmarks.experimenting import Prepared
+from benchmarks.experimenting import Prepared, Way
 
 NAME = "A batch callback changes what it measures"
 
 
 def main() -> int:
-    ways = {"no callback": _plain, "with callback": _with_callback}
-    return experimenting.main(__doc__ or "", "experiment_callback", NAME, ways)
+    return experimenting.main(__doc__ or "", "experiment_callback", NAME, _ways)
+
+
+def _ways(prepared: Prepared) -> dict[str, Way]:
+    return {"no callback": lambda: _plain(prepared), "with callback": lambda: _with_callback(prepared)}
 
 
 def _plain(prepared: Prepared) -> dict[str, float]:

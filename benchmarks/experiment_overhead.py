@@ -10,14 +10,17 @@ import dataclasses
 
 from bcdl.errors import run_command
 from benchmarks import experimenting
-from benchmarks.experimenting import Prepared
+from benchmarks.experimenting import Prepared, Way
 
 NAME = "What the harness costs an epoch"
 
 
 def main() -> int:
-    ways = {"bare fit": _bare, "under the harness": _under_the_harness}
-    return experimenting.main(__doc__ or "", "experiment_overhead", NAME, ways)
+    return experimenting.main(__doc__ or "", "experiment_overhead", NAME, _ways)
+
+
+def _ways(prepared: Prepared) -> dict[str, Way]:
+    return {"bare fit": lambda: _bare(prepared), "under the harness": lambda: _under_the_harness(prepared)}
 
 
 def _bare(prepared: Prepared) -> dict[str, float]:

@@ -61,16 +61,27 @@ class Prepared:
         self.adapter.sync([variable.value for variable in self.model.trainable_variables])
         return time.perf_counter() - start
 
+    def rate(self, step: Callable[[], Any], least_s: float) -> float:
+        """Images/s of training steps, `least_s` seconds of them or more; the device is idle at both edges."""
+        start, count = time.perf_counter(), 0
+        while time.perf_counter() < start + least_s:
+            last = step()
+            count += 1
+        self.adapter.sync(last)
+        return count * self.cell.batch_size / (time.perf_counter() - start)
 
-# From a prepared cell: each way's rates in one round, by the way's name.
-Ways = Mapping[str, Callable[[Prepared], dict[str, float]]]
+
+# One round of a way: its rates by name, most often just one of the way's own name.
+Way = Callable[[], dict[str, float]]
+# What an experiment compares on a prepared cell, the way that the others are held against first.
+Ways = Callable[[Prepared], Mapping[str, Way]]
 
 
-def main(doc: str, program: str, name: str, ways: Ways) -> int:
+def main(doc: str, program: str, name: str, ways: Ways, models: str = "cnn,mobilenet") -> int:
     """Run the ways in random order, round after round, on each model; keep and show each against the first rate."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{program}", description=doc)
     parser.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
-    parser.add_argument("--models", default="cnn,mobilenet", help="model names separated by commas")
+    parser.add_argument("--models", default=models, help="model names separated by commas")
     parser.add_argument("--rounds", default="12", help="rounds; default 12")
     add_cell_options(parser.add_argument)
     arguments = parser.parse_args()
@@ -100,17 +111,17 @@ def _prepare(job: Job) -> Prepared:
 
 
 def _measure(prepared: Prepared, rounds: int, run: str, name: str, ways: Ways) -> list[Experiment]:
-    order = random.Random(prepared.cell.seed)
+    order, compared = random.Random(prepared.cell.seed), ways(prepared)
     rates: dict[str, list[float]] = {}
     for number in range(rounds + _SKIPPED_ROUNDS):
-        for way in order.sample(list(ways), k=len(ways)):
-            for told, rate in ways[way](prepared).items():
+        for way in order.sample(list(compared), k=len(compared)):
+            for told, rate in compared[way]().items():
                 if number >= _SKIPPED_ROUNDS:
                     rates.setdefault(told, []).append(rate)
     cell = prepared.cell
     subject = f"{cell.model} on {cell.backend}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
     environment = {**prepared.adapter.describe(), **machine.describe(cell.device), **machine.commit()}
-    first = next(iter(ways))
+    first = next(iter(compared))
     return [
         Experiment(run, name, subject, (first, way), rates[first], found, "images/s", environment)
         for way, found in sorted(rates.items())

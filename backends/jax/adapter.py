@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from backends import DeviceError, check_precision
+from backends import DeviceError, Twin, check_precision
+from backends.jax import twins
 
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
 
@@ -73,6 +74,9 @@ class Adapter:
                 return outputs
 
             yield forward
+
+    def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
+        return twins.twins(model, weights, **settings)
 
     def sync(self, value: Any) -> None:
         jax.block_until_ready(value)

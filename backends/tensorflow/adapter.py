@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from backends import DeviceError, check_precision
+from backends import DeviceError, Twin, check_precision
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf
@@ -74,6 +74,9 @@ class Adapter:
     def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
         model.make_predict_function()
         yield lambda images: model.predict_function([(images,)])
+
+    def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
+        return {}  # Keras's home: its models are what a TensorFlow user writes
 
     def sync(self, value: Any) -> None:
         tf.test.experimental.sync_devices()

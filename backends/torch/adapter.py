@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from backends import DeviceError, check_precision
+from backends import DeviceError, Twin, check_precision
+from backends.torch import twins
 
 
 class Adapter:
@@ -63,6 +64,9 @@ class Adapter:
         model.make_predict_function()
         model.eval()
         yield lambda images: model.predict_function([(images,)])
+
+    def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
+        return twins.twins(model, weights, device=os.environ["KERAS_TORCH_DEVICE"], **settings)
 
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.
