@@ -68,6 +68,12 @@ class Backend(Protocol):
     def make_deterministic(self) -> None:
         """Have the framework give the same bits each time, at whatever cost; called before `configure`, for good."""
 
+    def cache_compilations(self, folder: Path) -> None:
+        """Forget what this process has compiled, and keep on disk, under `folder`, what it compiles from now on.
+
+        Raises UnsupportedError where the framework has no such cache.
+        """
+
     def describe(self) -> dict[str, Any]:
         """The device in use, the precision flags in force and the compilation cache, as JSON values."""
 

@@ -32,8 +32,9 @@ class Experiment:
         subject: what it was done on: model, backend, sizes, in words.
         ways: the names of the two ways.
         a, b: rates of each way, by round; in `unit`.
-        unit: of the rates.
+        unit: of the rates, or `s` where they are times.
         environment: versions, machine, commit.
+        searches: whether the ways are settings that a user may choose among, the first of them the default.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Experiment:
     b: list[float]
     unit: str
     environment: dict[str, Any]
+    searches: bool = False
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
@@ -83,6 +85,22 @@ def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str
     for machine, one in experiments:
         found.setdefault((machine, one.name), {})[one.subject, one.ways] = one
     return {key: [by[subject] for subject in sorted(by)] for key, by in sorted(found.items())}
+
+
+def best_table(experiments: Sequence[Experiment]) -> Table:
+    """For each subject, the setting that was the fastest, where it beats the default beyond chance."""
+    by_subject: dict[tuple[str, str], list[Experiment]] = {}
+    for one in experiments:
+        by_subject.setdefault((one.subject, one.name), []).append(one)
+    rows = []
+    for (subject, name), tried in by_subject.items():
+        best = max(tried, key=lambda one: one.effect.ratio)
+        effect, default = best.effect, best.ways[0]
+        better = effect.low > 1
+        shown = (best.ways[1], f"{effect.ratio:.3f}", f"{effect.low:.3f} to {effect.high:.3f}")
+        rows.append((subject, name, default, *(shown if better else ("the default", "1", ""))))
+    head = ("subject", "setting", "default", "best", "best / default", "95% interval")
+    return Table("Best settings", head, tuple(rows))
 
 
 def table(name: str, experiments: Sequence[Experiment]) -> Table:

@@ -157,6 +157,12 @@ def _experiments_section(results: Path) -> list[_Section]:
         table = experiment.table(name, experiments)
         parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
         written.append(_write_table(results, f"experiment-{machine}-{_slug(name)}", table))
+    for machine in dict.fromkeys(machine for machine, _ in found):
+        tried = [one for (where, _), some in found.items() if where == machine for one in some if one.searches]
+        if tried:
+            table = experiment.best_table(tried)
+            parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
+            written.append(_write_table(results, f"experiment-{machine}-best-settings", table))
     return [_Section("\n\n".join(parts) + "\n", written, [])]
 
 

@@ -23,7 +23,7 @@ from bcdl.parity.comparison import MISMATCH, UNMEASURED, Verdicts
 from bcdl.record import Record
 
 # Columns of words, which are set to the left.
-_WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b")
+_WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b", "setting", "default", "best")
 _NO_FINDINGS = Verdicts(())
 # What may differ between the records of one group.
 _FREE = ("model", "weights", "backend", "seed")

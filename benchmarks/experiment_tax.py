@@ -42,10 +42,10 @@ def _ways(prepared: Prepared) -> dict[str, Way]:
 
     def keras_way() -> dict[str, float]:
         with adapter.training(model, images, labels) as step:
-            return {"Keras": prepared.rate(step, _WINDOW_S)}
+            return {"Keras": prepared.rate(step, _WINDOW_S, cell.batch_size)}
 
     def native_way(name: str, twin: Any) -> Way:
-        return lambda: {name: prepared.rate(lambda: twin.step(images, labels), _WINDOW_S)}
+        return lambda: {name: prepared.rate(lambda: twin.step(images, labels), _WINDOW_S, cell.batch_size)}
 
     return {"Keras": keras_way, **{name: native_way(name, twin) for name, twin in twins.items()}}
 

@@ -16,6 +16,7 @@ from typing import Any
 import backends
 from bcdl import datasets, experiment, machine, store
 from bcdl.cell import Cell
+from bcdl.errors import UsageError
 from bcdl.experiment import Experiment
 from bcdl.options import Job, add_cell_options, resolve, whole
 from bcdl.progress import console
@@ -28,19 +29,23 @@ class Prepared:
     """A cell in this process: its model is built, compiled and has run a step.
 
     Attributes:
-        cell: what it was built for.
+        job: what it was built for.
         adapter: of its backend.
         regimes: `bcdl.regimes`, which imports Keras.
         model, feed: what `regimes.fit` takes.
         dataset: the splits.
     """
 
-    cell: Cell
+    job: Job
     adapter: backends.Backend
     regimes: ModuleType
     model: Any
     feed: Any
     dataset: datasets.Dataset
+
+    @property
+    def cell(self) -> Cell:
+        return self.job.cell
 
     @property
     def images(self) -> int:
@@ -61,42 +66,88 @@ class Prepared:
         self.adapter.sync([variable.value for variable in self.model.trainable_variables])
         return time.perf_counter() - start
 
-    def rate(self, step: Callable[[], Any], least_s: float) -> float:
+    def rate(self, step: Callable[[], Any], least_s: float, batch_size: int) -> float:
         """Images/s of training steps, `least_s` seconds of them or more; the device is idle at both edges."""
         start, count = time.perf_counter(), 0
         while time.perf_counter() < start + least_s:
             last = step()
             count += 1
         self.adapter.sync(last)
-        return count * self.cell.batch_size / (time.perf_counter() - start)
+        return count * batch_size / (time.perf_counter() - start)
 
 
-# One round of a way: its rates by name, most often just one of the way's own name.
+# One round of a way: its figures by name, most often just one of the way's own name.
 Way = Callable[[], dict[str, float]]
-# What an experiment compares on a prepared cell, the way that the others are held against first.
-Ways = Callable[[Prepared], Mapping[str, Way]]
 
 
-def main(doc: str, program: str, name: str, ways: Ways, models: str = "cnn,mobilenet") -> int:
-    """Run the ways in random order, round after round, on each model; keep and show each against the first rate."""
+def main(
+    doc: str,
+    program: str,
+    name: str,
+    ways: Callable[[Prepared], Mapping[str, Way]],
+    models: str = "cnn,mobilenet",
+    unit: str = "images/s",
+    searches: bool = False,
+) -> int:
+    """Run the ways in random order, round after round, on each model of this process; keep and show them.
+
+    Args:
+        doc: the program's docstring.
+        program: its name in this package.
+        name: of the experiment.
+        ways: what is compared on a prepared cell; all others are held against the first.
+        models: where none are asked for.
+        unit: of the figures; more is better unless it is a time.
+        searches: whether the ways are settings that a user may choose among.
+    """
+
+    def prepare_ways(job: Job) -> tuple[Mapping[str, Way], dict[str, Any]]:
+        prepared = prepare(job)
+        return ways(prepared), prepared.adapter.describe()
+
+    return _run(doc, program, models, _SKIPPED_ROUNDS, prepare_ways, {"name": name, "unit": unit, "searches": searches})
+
+
+def main_of_workers(
+    doc: str, program: str, name: str, ways: Callable[[Job], Mapping[str, Way]], searches: bool = False
+) -> int:
+    """As `main`, of ways that start a worker each, so that nothing is prepared here and no round is skipped."""
+    shared = {"name": name, "unit": "images/s", "searches": searches}
+    return _run(doc, program, "cnn,mobilenet", 0, lambda job: (ways(job), {}), shared)
+
+
+def _run(
+    doc: str,
+    program: str,
+    models: str,
+    skipped: int,
+    prepare: Callable[[Job], tuple[Mapping[str, Way], dict[str, Any]]],
+    shared: dict[str, Any],
+) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{program}", description=doc)
     parser.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
-    parser.add_argument("--models", default=models, help="model names separated by commas")
+    parser.add_argument("--models", default=models, help=f"model names separated by commas; default {models}")
     parser.add_argument("--rounds", default="12", help="rounds; default 12")
     add_cell_options(parser.add_argument)
     arguments = parser.parse_args()
-    results, rounds, run = Path(arguments.results), whole("--rounds", arguments.rounds), store.new_run_id()
+    results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
     jobs = resolve(vars(arguments), arguments.backend, arguments.models)
     store.check_writable(results)
+    shared["run"] = store.new_run_id()
     for job in jobs:
-        found = _measure(_prepare(job), rounds, run, name, ways)
+        try:
+            ways, described = prepare(job)
+            figures = _measure(ways, rounds, skipped, job.cell.seed)
+        except backends.UnsupportedError as error:
+            raise UsageError(str(error)) from error
+        found = _experiments(job.cell, figures, described, shared)
         for one in found:
             experiment.append(results, machine.machine_name(job.cell.device), one)
-        console().print(experiment.table(name, found).to_rich())
+        console().print(experiment.table(shared["name"], found).to_rich())
     return 0
 
 
-def _prepare(job: Job) -> Prepared:
+def prepare(job: Job) -> Prepared:
     cell = job.cell
     os.environ["KERAS_BACKEND"] = cell.backend
     adapter = backends.load(cell.backend)
@@ -107,23 +158,32 @@ def _prepare(job: Job) -> Prepared:
     model = regimes.build(cell, job.weights_file)
     feed = regimes.TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
     regimes.first_step(model, adapter, feed)
-    return Prepared(cell, adapter, regimes, model, feed, dataset)
+    return Prepared(job, adapter, regimes, model, feed, dataset)
 
 
-def _measure(prepared: Prepared, rounds: int, run: str, name: str, ways: Ways) -> list[Experiment]:
-    order, compared = random.Random(prepared.cell.seed), ways(prepared)
-    rates: dict[str, list[float]] = {}
-    for number in range(rounds + _SKIPPED_ROUNDS):
-        for way in order.sample(list(compared), k=len(compared)):
-            for told, rate in compared[way]().items():
-                if number >= _SKIPPED_ROUNDS:
-                    rates.setdefault(told, []).append(rate)
-    cell = prepared.cell
+def _measure(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> dict[str, list[float]]:
+    """Figures by name, one a round kept, those of the first way first."""
+    order = random.Random(seed)
+    figures: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + skipped):
+        for way in order.sample(list(ways), k=len(ways)):
+            for told, figure in ways[way]().items():
+                if number >= skipped:
+                    figures.setdefault(told, []).append(figure)
+    return figures
+
+
+def _experiments(
+    cell: Cell, figures: dict[str, list[float]], described: dict[str, Any], shared: dict[str, Any]
+) -> list[Experiment]:
     subject = f"{cell.model} on {cell.backend}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
-    environment = {**prepared.adapter.describe(), **machine.describe(cell.device), **machine.commit()}
-    first = next(iter(compared))
+    if cell.precision != "float32":
+        subject += f", {cell.precision}"
+    environment = {**described, **machine.describe(cell.device), **machine.commit()}
+    first, *others = figures
     return [
-        Experiment(run, name, subject, (first, way), rates[first], found, "images/s", environment)
-        for way, found in sorted(rates.items())
-        if way != first
+        Experiment(
+            subject=subject, ways=(first, way), a=figures[first], b=figures[way], environment=environment, **shared
+        )
+        for way in others
     ]

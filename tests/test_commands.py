@@ -132,7 +132,7 @@ def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproc
 def test_benchmarks_end_with_a_table_and_a_report(benchmarked: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = benchmarked
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
     assert "[1/1] cnn on" in done.stdout
     assert "fit images/s" in done.stdout
     assert (folder / "README.md").is_file()
@@ -156,7 +156,7 @@ def test_collect_only_measures_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert f"bench_train.py::bench_fit[nasnetlarge-{BACKEND}]" in done.stdout
-    assert "21 tests collected" in done.stdout
+    assert "28 tests collected" in done.stdout
     assert not (tmp_path / "none").exists()
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 
-from bcdl import experiment, report
-from bcdl.errors import UsageError
+from bcdl import experiment, launch, report
+from bcdl.errors import BcdlError, UsageError
 from bcdl.experiment import Experiment
+from bcdl.record import Record
+from benchmarks import experiment_batch, experiment_threads, experimenting
+from tests.factory import job, jobs, record
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = os.environ.get("KERAS_BACKEND", "")
@@ -43,20 +50,83 @@ def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
     assert table.read_text().splitlines()[1].endswith("0.25,3")
 
 
+def test_the_best_setting_stands_beside_the_default(tmp_path: Path) -> None:
+    tried = {"batch 1": [5.0, 5.1, 5.2], "batch 8": [20.0, 21.0, 22.0], "batch 16": [12.0, 13.0, 12.5]}
+    for way, rates in tried.items():
+        one = {**vars(ONE), "name": "Batch size", "ways": ("batch 4", way), "b": rates, "searches": True}
+        experiment.append(tmp_path, "m", Experiment(**one))
+    slower = {**vars(ONE), "name": "Settings", "searches": True}
+    experiment.append(tmp_path, "m", Experiment(**slower))
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.909 to 2.095 |" in page
+    assert "| cnn on torch | Settings | plain | the default | 1 |  |" in page
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="only Linux holds a process to some cores")
+def test_workers_are_held_to_the_cores_of_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = psutil.Process().cpu_affinity()
+
+    def rate_by_cores(*arguments: object) -> Record:
+        made = record()
+        made.metrics["step_images_per_s"] = 100.0 * len(psutil.Process().cpu_affinity())
+        return made
+
+    monkeypatch.setattr(launch, "run", rate_by_cores)
+    ways = experiment_threads._ways(job())
+    assert next(iter(ways)) == experiment_threads._name(len(cores))
+    assert ways["1 core"]() == {"1 core": 100.0}
+    assert psutil.Process().cpu_affinity() == cores
+
+
+def test_a_worker_that_fails_ends_the_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "run", lambda *arguments: record(status="error"))
+    with pytest.raises(BcdlError, match="cnn on 1 core: error: it was made to fail"):
+        experiment_threads._ways(job())["1 core"]()
+
+
+def run(name: str, results: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"benchmarks.experiment_{name}", "--backend", BACKEND, "--models", "cnn"]
+    settings = ["--profile", "smoke", "--image-size", "32", "--rounds", "2", "--results", str(results)]
+    return subprocess.run([*command, *settings, *more], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.keras
 @pytest.mark.parametrize(
-    ("name", "ways"),
+    ("name", "way"),
     [
-        ("callback", {("no callback", "told by callback"), ("no callback", "with callback")}),
-        ("overhead", {("bare fit", "under the harness")}),
+        ("callback", "told by callback"),
+        ("overhead", "under the harness"),
+        ("settings", r"jit_compile=(True|False)"),
+        ("cache", "warm"),
     ],
 )
-def test_an_experiment_runs(tmp_path: Path, name: str, ways: set[tuple[str, str]]) -> None:
+def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     pytest.importorskip("keras")
-    command = [sys.executable, "-m", f"benchmarks.experiment_{name}", "--backend", BACKEND, "--models", "cnn"]
-    settings = ["--profile", "smoke", "--image-size", "32", "--rounds", "2", "--results", str(tmp_path)]
-    done = subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run(name, tmp_path)
+    if "so there is no cache to measure" in done.stderr:
+        pytest.skip("this backend keeps no compiled functions")
     assert done.returncode == 0, done.stderr
     found = [one for _, one in experiment.read_all(tmp_path)]
-    assert {one.ways for one in found} == ways
+    assert any(re.fullmatch(way, one.ways[1]) for one in found)
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
+
+
+@pytest.mark.keras
+def test_batches_grow_until_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("keras")
+    (job,) = jobs(BACKEND, "cnn", image_size="32")
+    prepared = experimenting.prepare(job)
+    put = prepared.adapter.put
+
+    def with_room_for_four(images: np.ndarray, labels: np.ndarray) -> Any:
+        if len(images) > 4:
+            raise MemoryError("as a framework would")
+        return put(images, labels)
+
+    monkeypatch.setattr(prepared.adapter, "put", with_room_for_four)
+    monkeypatch.setattr(prepared.adapter, "is_out_of_memory", lambda error: isinstance(error, MemoryError))
+    monkeypatch.setattr(experiment_batch, "_WINDOW_S", 0.05)
+    ways = experiment_batch._ways(prepared)
+    assert list(ways) == ["batch 4", "batch 1", "batch 2"]
+    assert all(way()[name] > 0 for name, way in ways.items())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from backends import DeviceError, Twin, check_precision
 from backends.jax import twins
@@ -33,6 +35,14 @@ class Adapter:
     def make_deterministic(self) -> None:
         # Read when the first device is looked for; on CPUs XLA has nothing to switch.
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+
+    def cache_compilations(self, folder: Path) -> None:
+        jax.config.update("jax_enable_compilation_cache", True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        compilation_cache.reset_cache()  # else the folder of before stays in use
+        jax.clear_caches()
 
     def describe(self) -> dict[str, Any]:
         device = jax.devices()[0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from backends import DeviceError, Twin, check_precision
+from backends import DeviceError, Twin, UnsupportedError, check_precision
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf
@@ -36,6 +37,11 @@ class Adapter:
         # Without a seed TensorFlow refuses to draw; nothing that is measured draws from it.
         tf.random.set_seed(0)
         tf.config.experimental.enable_op_determinism()
+
+    def cache_compilations(self, folder: Path) -> None:
+        raise UnsupportedError(
+            "TensorFlow keeps no compiled functions from one process to the next, so there is no cache to measure"
+        )
 
     def describe(self) -> dict[str, Any]:
         gpu = self._gpu()

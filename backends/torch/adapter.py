@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from backends import DeviceError, Twin, check_precision
+from backends import DeviceError, Twin, UnsupportedError, check_precision
 from backends.torch import twins
 
 
@@ -32,6 +33,9 @@ class Adapter:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+
+    def cache_compilations(self, folder: Path) -> None:
+        raise UnsupportedError("eager torch compiles nothing, so there is no cache to measure")
 
     def describe(self) -> dict[str, Any]:
         gpu = os.environ.get("KERAS_TORCH_DEVICE") == "cuda"
