@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ trunk = pytest.importorskip("bcdl.parity.trunk")
 units = pytest.importorskip("bcdl.parity.units")
 determinism = pytest.importorskip("bcdl.parity.determinism")
 checkpoints = pytest.importorskip("bcdl.parity.checkpoints")
+regimes = pytest.importorskip("bcdl.regimes")
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=0)
@@ -174,6 +176,18 @@ def test_a_checkpoint_comes_back_with_its_optimizer(results: Path, clean: dict[s
         assert found["state"] == clean["resumed"]["state"]
         assert np.allclose(found["outputs"], clean["resumed"]["outputs"], atol=1e-6)
         assert np.isclose(found["resumed_loss"], clean["resumed"]["resumed_loss"], atol=1e-5)
+
+
+def test_a_model_is_the_same_by_whatever_names_keras_counted_on(results: Path, clean: dict[str, Any]) -> None:
+    trunk.build(PLAN)  # uses up names
+    again, other = results / "again.keras", results / "other.keras"
+    for plan, file in ((PLAN, again), (dataclasses.replace(PLAN, image_size=40), other)):
+        opened = trunk.build(plan)
+        checkpoints.save(opened, regimes.Snapshot(opened.model), file)
+    files = {"first": dump_of(results, PLAN, "jax").checkpoint, "again": again, "other": other}
+    loaded = checkpoints.load_all(files, checkpoints.next_batch(trunk.build(PLAN)))
+    assert loaded["again"]["state"] == loaded["first"]["state"]
+    assert loaded["other"] == {"error": "another model definition"}
 
 
 def test_a_backend_made_deterministic_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from bcdl.feed import Batch
 from bcdl.parity import trunk
@@ -69,7 +70,7 @@ def next_batch(opened: Trunk) -> Batch:
 
 def _go_on(model: keras.Model, batch: Batch) -> dict[str, Any]:
     """The state as it is, what it predicts, and where one more step leads."""
-    digest = hashlib.sha256(b"".join(trunk.to_numpy(variable).tobytes() for variable in _state(model)))
+    digest = hashlib.sha256(b"".join(_bits(variable) for variable in _state(model)))
     before = trunk.to_numpy(model(batch[0], training=False)).tolist()
     loss = trunk.advance(model, batch)
     after = trunk.to_numpy(model(batch[0], training=False)).tolist()
@@ -81,5 +82,33 @@ def _state(model: keras.Model) -> list[Any]:
     return [*model.weights, *model.optimizer.variables]
 
 
+def _bits(variable: Any) -> bytes:
+    """A variable's bits; whole numbers as int64, since a step counter is int64 on one backend and int32 on another."""
+    value = trunk.to_numpy(variable)
+    return (value.astype(np.int64) if np.issubdtype(value.dtype, np.integer) else value).tobytes()
+
+
 def _definition(model: keras.Model) -> str:
-    return json.dumps(model.get_config(), sort_keys=True, default=str)
+    """The model's configuration, its names by order of appearance: Keras counts `input_layer_2` on in a process."""
+    config = json.loads(json.dumps(model.get_config(), default=str))
+    names: dict[str, str] = {}
+    _collect_names(config, names)
+    return json.dumps(_renamed(config, names), sort_keys=True)
+
+
+def _collect_names(config: Any, names: dict[str, str]) -> None:
+    if isinstance(config, dict):
+        name = config.get("name")
+        if isinstance(name, str):
+            names.setdefault(name, f"#{len(names)}")
+    parts = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for part in parts:
+        _collect_names(part, names)
+
+
+def _renamed(config: Any, names: dict[str, str]) -> Any:
+    if isinstance(config, dict):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_renamed(value, names) for value in config]
+    return names.get(config, config) if isinstance(config, str) else config

@@ -20,7 +20,7 @@ _PANELS = {
     "outputs": "inference outputs",
     "training_outputs": "training-mode outputs",
     "statistics": "batch norms' averages",
-    "frozen_gradient": "gradient, batch norms frozen",
+    "frozen_gradient": "gradient,\nbatch norms frozen",
     "gradient": "gradient",
 }
 _BAND, _DRAW = "#CFCFCF", "#B5B5B5"
@@ -58,9 +58,9 @@ def _reference(comparison: Comparison) -> Figure:
                 axis.plot([error], [y], "o", color=colour(backend), markersize=5)
         axis.set_xscale("log")
         axis.set_title(title, loc="left", fontsize=9)
-        axis.set_xlabel("relative difference from float64")
     axes[0].set_yticks(range(len(findings)), [title_of(finding) for finding in findings])
     axes[0].set_ylim(len(findings) - 0.5, -0.5)
+    axes[len(_PANELS) // 2].set_xlabel("relative difference from float64")
     band = Patch(color=_BAND, label=f"tolerance, and 1/{ulps} of it")
     dots = [Line2D([], [], marker="o", linestyle="", color=colour(name), label=name) for name in comparison.backends]
     axes[-1].legend(handles=[*dots, band], loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
