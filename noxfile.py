@@ -52,7 +52,9 @@ def declare(backend: str) -> None:
     def bench(session: nox.Session) -> None:
         install(session, backend)
         arguments = ["--backend", backend, "--benchmark-quiet", *session.posargs]
-        session.run("pytest", "benchmarks", *arguments, env={"KERAS_BACKEND": backend})
+        # After Ctrl-C the run still ends its worker, says what is done, and draws its report.
+        patience = {"interrupt_timeout": 300, "terminate_timeout": 30}
+        session.run("pytest", "benchmarks", *arguments, env={"KERAS_BACKEND": backend}, **patience)
 
     @nox.session(name=f"tests-{backend}")
     def tests(session: nox.Session) -> None:

@@ -12,11 +12,12 @@ import random
 import sys
 from pathlib import Path
 
-from bcdl import compare, launch, store
+from bcdl import compare, store
 from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.options import Job, add_cell_options, resolve, whole
-from bcdl.progress import CellProgress, console
-from bcdl.run import Run
+from bcdl.options import add_cell_options, add_limit_options, resolve, resolve_limits, whole
+from bcdl.process import Limits
+from bcdl.progress import RunProgress, console
+from bcdl.run import STATUS_FILE, Run
 
 DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see significance.paired
 
@@ -51,6 +52,7 @@ def _parse() -> argparse.Namespace:
         parser.add_argument(f"--{side}", required=True, metavar="BACKEND[=PYTHON]", help=f"side {side}")
     parser.add_argument("--models", help="model names separated by commas; where not given, the profile's")
     parser.add_argument("--rounds", default=str(DEFAULT_ROUNDS), help=f"processes a side; default {DEFAULT_ROUNDS}")
+    add_limit_options(parser.add_argument)
     add_cell_options(parser.add_argument)
     return parser.parse_args()
 
@@ -61,7 +63,8 @@ def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> S
     if not Path(interpreter).is_file():
         raise UsageError(f"--{name} {text!r}: there is no Python at {interpreter!r}")
     jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not python)
-    return Side(name, interpreter, Run(jobs, Path(arguments.results), f"{run_id}-{name}"))
+    limits: Limits = resolve_limits(vars(arguments))
+    return Side(name, interpreter, Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits))
 
 
 def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
@@ -70,22 +73,16 @@ def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
     Raises BcdlError at the first cell that fails: a comparison with holes would not be in turn.
     """
     order = random.Random(run_id)
-    count, total = 0, rounds * sum(len(side.run.jobs) for side in sides)
+    cells = [job.cell for side in sides for job in side.run.jobs] * rounds
+    progress = RunProgress(console(), cells, sides[0].run.folder / STATUS_FILE)
     for number in range(rounds):
         for jobs in zip(*(side.run.jobs for side in sides), strict=True):
             for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
-                count += 1
-                _measure_one(side, job, f"{run_id}/{number}", count, total)
+                record = side.run.measure(job, progress, side.interpreter, block=f"{run_id}/{number}")
+                if not record.ok:
+                    where = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
+                    raise BcdlError(f"{where}: {record.status}: {record.reason}")
     return [side.run.file for side in sides]
-
-
-def _measure_one(side: Side, job: Job, block: str, number: int, total: int) -> None:
-    with CellProgress(console(), job.cell, number, total) as progress:
-        record = launch.run(job, side.run.id, side.run.log(job), progress.phase, side.interpreter)
-        progress.finish(f"side {side.name}: {record.status}")
-    side.run.keep(job, dataclasses.replace(record, block=block))
-    if not record.ok:
-        raise BcdlError(f"side {side.name}, {job.cell.model} on {job.cell.backend}: {record.status}: {record.reason}")
 
 
 if __name__ == "__main__":

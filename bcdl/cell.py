@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from typing import Any, get_type_hints
 from urllib.parse import quote, unquote
 
@@ -54,6 +56,11 @@ class Cell:
     windows: int
     window_steps: int
 
+    def __post_init__(self) -> None:
+        for name in ("image_size", "batch_size", "epochs", "windows", "window_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, less than 1")
+
     @property
     def id(self) -> str:
         """The cell as one line of `key=value` pairs, the same on every machine; `Cell.parse` reads it back."""
@@ -65,7 +72,7 @@ class Cell:
         try:
             pairs = dict(pair.split("=", 1) for pair in cell_id.split(","))
             return cls.from_dict({key: unquote(value) for key, value in pairs.items()})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UsageError(f"{cell_id!r} is not a cell's id ({error}); an id is made by Cell.id") from error
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,14 +81,26 @@ class Cell:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Cell:
         """The cell with these values, each read as its field's type (JSON numbers and strings alike)."""
-        types = get_type_hints(cls)
+        types = _types()
         unknown = values.keys() - types.keys()
         if unknown:
             raise KeyError(f"unknown keys: {', '.join(sorted(unknown))}")
         return cls(**{key: _read(types[key], values[key]) for key in types})
 
 
+@functools.cache
+def _types() -> dict[str, type]:
+    return get_type_hints(Cell)
+
+
 def _read(kind: type, value: Any) -> Any:
+    """`value` as a `kind`, where it is one or the text of one; ValueError where not."""
     if kind is bool and isinstance(value, str):
         return {"True": True, "False": False}[value]
-    return kind(value)
+    wanted = (int, float, str) if kind is float else (kind, str)
+    if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
+        raise ValueError(f"{str(value)[:40]!r} is no {kind.__name__}")
+    read = kind(value)
+    if kind is float and not math.isfinite(read):
+        raise ValueError(f"{value!r} is not finite")
+    return read

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcdl import machine, record, store
+from bcdl import machine, process, record, store
+from bcdl.measure import MIB
 from bcdl.options import Job
+from bcdl.process import Ending, Limits
 from bcdl.record import Record, RecordError, scrub
 
-_POLL_S = 0.2
 _TAIL_LINES = 20
+# A record is a few MiB at most: per-image scores of some thousand test images.
+_MOST_RESULT_BYTES = 64 * MIB
 # Keras settings that would silently change what is measured.
 _UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+WORKER = ("-m", "bcdl.worker")
 
 
-def run(job: Job, run_id: str, log: Path, on_phase: Callable[[str], None], interpreter: str = sys.executable) -> Record:
+def run(
+    job: Job,
+    run_id: str,
+    log: Path,
+    on_phase: Callable[[str], None],
+    interpreter: str = sys.executable,
+    limits: Limits | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Record:
     """Run the job in a worker process of `interpreter`; its record, whatever became of the worker.
 
     Args:
@@ -33,69 +43,85 @@ def run(job: Job, run_id: str, log: Path, on_phase: Callable[[str], None], inter
         log: file that takes the worker's stdout and stderr.
         on_phase: called with each phase as the worker begins it.
         interpreter: the Python that has the cell's backend.
+        limits: past which the worker is ended; none where not given.
+        worker: the interpreter's arguments that start a worker.
     """
     started = store.now()
+    limits = limits or Limits()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bcdl-") as name, log.open("wb") as output:
+    with tempfile.TemporaryDirectory(prefix="bcdl-") as name:
         folder = Path(name)
         (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
         files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
-        code = _run_process([interpreter, "-m", "bcdl.worker", *files], output, folder / "events.txt", on_phase)
-        outcome = _read(folder / "result.json")
+        teller = _PhaseTeller(folder / "events.txt", on_phase)
+        ending = process.run([interpreter, *worker, *files], _environment_variables(), log, limits, teller)
+        outcome = _read(folder / "result.json", job, run_id)
     if outcome is None:
-        status, reason = _death(code)
-        outcome = Record(run_id, status, reason, job.cell, started, store.now(), environment=_environment(job))
+        status, reason = _death(ending, limits)
+        metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
+        environment = _environment(job)
+        outcome = Record(run_id, status, reason, job.cell, started, store.now(), metrics, environment=environment)
     return outcome if outcome.ok else _with_log(outcome, log)
 
 
-def _run_process(command: list[str], output: Any, events: Path, on_phase: Callable[[str], None]) -> int:
+class _PhaseTeller:
+    """Tells of each line that the worker adds to its file of events, once."""
+
+    def __init__(self, events: Path, on_phase: Callable[[str], None]) -> None:
+        self._events, self._on_phase, self._told = events, on_phase, 0
+
+    def __call__(self) -> None:
+        if not self._events.is_file():
+            return
+        phases = self._events.read_text(encoding="utf-8", errors="replace").splitlines()
+        for phase in phases[self._told :]:
+            self._on_phase(phase)
+        self._told = len(phases)
+
+
+def _environment_variables() -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
     environment["PYTHONPATH"] = os.pathsep.join([str(machine.ROOT), *filter(None, [environment.get("PYTHONPATH")])])
     environment["PYTHONUNBUFFERED"] = "1"
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,  # Ctrl-C reaches the driver alone, which ends the whole group below
-    )
-    seen = 0
+    return environment
+
+
+def _read(result: Path, job: Job, run_id: str) -> Record | None:
+    """The record in the file, where it is one of this job."""
     try:
-        while process.poll() is None:
-            time.sleep(_POLL_S)
-            phases = events.read_text(encoding="utf-8").splitlines() if events.is_file() else []
-            for phase in phases[seen:]:
-                on_phase(phase)
-            seen = len(phases)
-    finally:
-        _end_group(process)
-    return process.returncode
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
-            os.killpg(process.pid, signal.SIGKILL)
-    elif process.poll() is None:
-        process.kill()
-    process.wait()
-
-
-def _read(result: Path) -> Record | None:
-    try:
-        return Record.from_json(result.read_text(encoding="utf-8"))
+        if result.stat().st_size > _MOST_RESULT_BYTES:
+            return None
+        found = Record.from_json(result.read_text(encoding="utf-8"))
     except (OSError, RecordError, UnicodeDecodeError):
         return None
+    return found if (found.cell, found.run) == (job.cell, run_id) else None
 
 
-def _death(code: int) -> tuple[str, str]:
+def _death(ending: Ending, limits: Limits) -> tuple[str, str]:
     """Status and reason of a worker that ended without a record."""
-    if code >= 0:
-        return record.CRASHED, f"the worker ended with exit code {code} and left no record; see its log"
-    name = signal.Signals(-code).name
-    hint = "; the system does this when memory runs out, so try a smaller --batch-size" if name == "SIGKILL" else ""
-    return record.CRASHED, f"the worker was ended by {name}{hint}"
+    if ending.over == "time":
+        return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
+    if ending.over == "memory":
+        used, most = ending.peak_bytes // MIB, (limits.memory_bytes or 0) // MIB
+        return (
+            record.OUT_OF_MEMORY,
+            f"it used {used} MiB of memory, more than --memory-limit, {most} MiB; use a smaller --batch-size or "
+            "--image-size, or raise the limit",
+        )
+    if ending.code >= 0:
+        return record.CRASHED, f"the worker ended with exit code {ending.code} and left no record; see its log"
+    name = _signal_name(-ending.code)
+    if name == "SIGKILL" and ending.system_killed:
+        return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
+    hint = ", and not for want of memory, as far as the system tells" if name == "SIGKILL" else ""
+    return record.CRASHED, f"the worker was ended by {name}{hint}; see its log"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no name
+        return f"signal {number}"
 
 
 def _environment(job: Job) -> dict[str, Any]:
@@ -103,5 +129,7 @@ def _environment(job: Job) -> dict[str, Any]:
 
 
 def _with_log(outcome: Record, log: Path) -> Record:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
-    return Record(**{**vars(outcome), "log_tail": [scrub(line) for line in lines]})
+    with log.open("rb") as lines:
+        lines.seek(max(0, lines.seek(0, os.SEEK_END) - process.LOG_TAIL_BYTES))
+        text = lines.read().decode("utf-8", errors="replace")
+    return dataclasses.replace(outcome, log_tail=[scrub(line) for line in text.splitlines()[-_TAIL_LINES:]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import platform
 import re
@@ -105,6 +106,21 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return installed
+
+
+def sha256(file: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def memory_bytes() -> int:
+    """The memory that this process and its children may use: the machine's, or less where a container is given less."""
+    total = psutil.virtual_memory().total
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no such control group, or it says `max`
+        return total
 
 
 def commit() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import backends
 from bcdl import datasets, machine, models, profiles
 from bcdl.cell import Cell
 from bcdl.errors import UsageError
+from bcdl.process import Limits
 
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 DEVICES = ("cpu", "gpu")
 MAGNIFICATIONS = (40, 100, 200, 400)
 DEFAULT_RESULTS = "results"
+_MEMORY_SHARE = 0.9  # of the machine's: a worker ended by its limit is explained, one ended by the system may not be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,29 @@ def add_cell_options(add: Callable[..., Any]) -> None:
     add("--skip-unreadable", action="store_true", help="leave unreadable images out, counted, instead of failing")
     add("--device", help="cpu or gpu; where not given, gpu if there is an NVIDIA driver")
     add("--results", default=DEFAULT_RESULTS, help="folder of records, tables and plots")
+
+
+def add_limit_options(add: Callable[..., Any]) -> None:
+    """Declare the options that hold each cell's worker to its limits."""
+    add("--cell-timeout", default="4h", help="how long a cell may take, as 90s, 30m or 4h; default 4h")
+    add("--memory-limit", help="resident memory a cell's worker may use, as 6000MiB or 12GiB; default 90%% of all")
+
+
+def resolve_limits(options: Mapping[str, Any]) -> Limits:
+    """The limits that the options of `add_limit_options` ask for; UsageError where they can't be read."""
+    seconds = _quantity("--cell-timeout", options["cell_timeout"], {"s": 1, "m": 60, "h": 3600}, "90s, 30m or 4h")
+    if options["memory_limit"] is None:
+        return Limits(seconds, int(_MEMORY_SHARE * machine.memory_bytes()))
+    units = {"MiB": 2**20, "GiB": 2**30}
+    return Limits(seconds, int(_quantity("--memory-limit", options["memory_limit"], units, "6000MiB or 12GiB")))
+
+
+def _quantity(option: str, text: str, units: Mapping[str, int], examples: str) -> float:
+    """A number above 0 with its unit, in the least unit there is."""
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(units)})", text.strip())
+    if not match or not float(match[1]):
+        raise UsageError(f"{option} {text!r} is no amount above 0 with its unit; write it as {examples}")
+    return float(match[1]) * units[match[2]]
 
 
 def resolve(options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True) -> list[Job]:

@@ -1,15 +1,27 @@
-"""What a person watching a run sees: which cell, how far, and what is left; piped output stays plain."""
+"""What a person watching a run sees: which cell, how far, how many are left and for how long.
+
+The same is kept in a file, for `python -m bcdl.status` at another terminal.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
 
 from bcdl.cell import Cell
+from bcdl.record import Record
 
 _PIPED_WIDTH = 140
 
@@ -19,19 +31,129 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
 
 
-class CellProgress:
-    """Shows one cell while it runs: a live line on a terminal, one plain line a phase elsewhere."""
+class RunProgress:
+    """Tells of one cell after the other: a live line on a terminal, one plain line a phase elsewhere.
 
-    def __init__(self, console: Console, cell: Cell, number: int, total: int) -> None:
-        self._console = console
-        self._title = f"[{number}/{total}] {cell.model} on {cell.backend}, seed {cell.seed}"
-        self._start = time.monotonic()
+    Args:
+        console: where to.
+        cells: those that are to run, in order.
+        file: that holds the same as JSON, replaced at each phase; None for none.
+        earlier: seconds that cells took in earlier runs, by `same_work`.
+    """
+
+    def __init__(
+        self, console: Console, cells: Sequence[Cell], file: Path | None, earlier: Mapping[str, float] | None = None
+    ) -> None:
+        self._console, self._file = console, file
+        self._left = list(cells)
+        self._total = len(cells)
+        self._seconds: dict[str, list[float]] = {work: [seconds] for work, seconds in (earlier or {}).items()}
+        self._outcomes: list[str] = []
+
+    def cell(self, cell: Cell) -> CellProgress:
+        """Begin the next cell; a context manager."""
+        return CellProgress(self, cell)
+
+    @property
+    def failed(self) -> int:
+        return sum(status != "ok" for status in self._outcomes)
+
+    @property
+    def about_left_s(self) -> float | None:
+        """An estimate for the cells not begun yet, from those that ended; None where nothing is known of one."""
+        guesses = [self._guess(cell) for cell in self._left]
+        return None if None in guesses else sum(guess for guess in guesses if guess is not None)
+
+    def _guess(self, cell: Cell) -> float | None:
+        return statistics.median(known) if (known := self._seconds.get(same_work(cell))) else self._typical()
+
+    def _typical(self) -> float | None:
+        known = [seconds for each in self._seconds.values() for seconds in each]
+        return statistics.median(known) if known and self._outcomes else None
+
+    def begin(self, cell: Cell) -> str:
+        """What names the cell: its number, model, backend and seed."""
+        self._left.remove(cell)
+        number = self._total - len(self._left)
+        return f"[{number}/{self._total}] {cell.model} on {cell.backend}, seed {cell.seed}"
+
+    def end(self, cell: Cell, status: str, seconds: float) -> str:
+        """Count the cell; what is done and left, in words."""
+        self._outcomes.append(status)
+        self._seconds.setdefault(same_work(cell), []).append(seconds)
+        parts = [f"{len(self._outcomes)} done"]
+        parts += [f"{self.failed} of them not ok"] if self.failed else []
+        about = self.about_left_s
+        left = f"{len(self._left)} left" + (f", about {duration(about)}" if self._left and about is not None else "")
+        return "; ".join([*parts, left])
+
+    def keep(self, cell: Cell, phase: str, cell_started: float) -> None:
+        """Put where the run is into its file."""
+        if self._file is None:
+            return
+        values = State(
+            pid=os.getpid(),
+            cell=cell.id,
+            phase=phase,
+            cell_started=cell_started,
+            phase_started=time.time(),
+            done=len(self._outcomes),
+            failed=self.failed,
+            left=len(self._left),
+            about_left_s=self.about_left_s,
+        )
+        with contextlib.suppress(OSError):  # to be watched matters less than to go on
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part = self._file.with_suffix(".part")
+            part.write_text(json.dumps(dataclasses.asdict(values)), encoding="utf-8")
+            part.replace(self._file)
+
+    def print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def live(self, text: str) -> Status | None:
+        """A live line, where there is a terminal for it."""
+        return self._console.status(text) if self._console.is_terminal else None
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Where a run is: its cell, its phase, when they began (s since 1970), cells done, failed among them, and left."""
+
+    pid: int
+    cell: str
+    phase: str
+    cell_started: float
+    phase_started: float
+    done: int
+    failed: int
+    left: int
+    about_left_s: float | None
+
+    @classmethod
+    def read(cls, file: Path) -> State | None:
+        """What the file says; None where there is none or it says something else."""
+        try:
+            values: Any = json.loads(file.read_text(encoding="utf-8"))
+            return cls(**values)
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+class CellProgress:
+    """One cell while it runs."""
+
+    def __init__(self, run: RunProgress, cell: Cell) -> None:
+        self._run, self._cell = run, cell
+        self._title = run.begin(cell)
+        self._start, self._began = time.monotonic(), time.time()
         self._status: Status | None = None
 
     def __enter__(self) -> CellProgress:
-        if self._console.is_terminal:
-            self._status = self._console.status(self._escaped("starting"))
+        self._status = self._run.live(self._escaped("starting"))
+        if self._status:
             self._status.start()
+        self._run.keep(self._cell, "starting", self._began)
         return self
 
     def phase(self, name: str) -> None:
@@ -39,11 +161,15 @@ class CellProgress:
             self._status.update(self._escaped(name))
         else:
             self._line(name)
+        self._run.keep(self._cell, name, self._began)
 
-    def finish(self, outcome: str) -> None:
-        """Leave a line that says how the cell ended."""
+    def finish(self, record: Record) -> None:
+        """Leave a line that says how the cell ended, and what is left."""
         self._stop()
-        self._line(outcome)
+        self._line(record.status + (f": {record.reason}" if record.reason else ""))
+        tally = self._run.end(self._cell, record.status, time.monotonic() - self._start)
+        self._run.print(tally)
+        self._run.keep(self._cell, "ended", self._began)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -57,7 +183,21 @@ class CellProgress:
 
     def _line(self, text: str) -> None:
         seconds = time.monotonic() - self._start
-        self._console.print(f"{self._title}: {text} ({seconds:.0f} s)", markup=False, highlight=False, soft_wrap=True)
+        self._run.print(f"{self._title}: {text} ({seconds:.0f} s)")
 
     def _escaped(self, text: str) -> str:
         return f"{self._title}: {text}".replace("[", r"\[")
+
+
+def same_work(cell: Cell) -> str:
+    """A name for all cells that take about as long: those that differ in seeds alone."""
+    return dataclasses.replace(cell, seed=0, split_seed=0).id
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, as coarse as an estimate deserves."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -6,16 +6,21 @@ Standard library only.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import re
-from typing import Any
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 from bcdl.cell import Cell
 
 # 1: the first schema.
 # 2: `block`; empty in what schema 1 recorded.
-SCHEMA = 2
+# 3: `environment.code`, which source the worker ran; None in what schemas 1 and 2 recorded.
+SCHEMA = 3
 
 OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "ok",
@@ -27,6 +32,57 @@ OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
 )
 
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
+
+
+class DatasetFacts(TypedDict):
+    """What a record says of its data; never a path. Counts are by split."""
+
+    name: str
+    checksum: str
+    synthetic: bool
+    images: dict[str, int]
+    malignant: dict[str, int]
+    groups: dict[str, int]
+    notices: list[str]
+
+
+class Cost(TypedDict):
+    """Operations an image by layer type, and bytes."""
+
+    forward_flops: dict[str, int]
+    training_flops: dict[str, int]
+    weight_bytes: int
+    activation_bytes: int
+
+
+class ModelFacts(TypedDict, total=False):
+    """What a record says of its model."""
+
+    parameters: int
+    trainable_parameters: int
+    head_padding: str
+    initial_weights: str
+    cost: Cost
+
+
+class GpuState(TypedDict, total=False):
+    """What a GPU said of itself during a regime; other readings stand beside these."""
+
+    throttled: list[str]
+    held_back_s: dict[str, float]
+
+
+class Environment(TypedDict, total=False):
+    """What a record says of where it was made; other facts stand beside these."""
+
+    versions: dict[str, str]
+    python: str
+    commit: str | None
+    dirty: bool | None
+    code: str | None
+    arithmetic: dict[str, str]
+    lacking: str
+    gpu_state: dict[str, GpuState]
 
 
 class RecordError(ValueError):
@@ -51,7 +107,8 @@ class Record:
         model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
         environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
-            jit, compilation cache, commit; on a GPU `gpu_state` by regime: clocks, temperature, throttling.
+            jit, compilation cache, commit, digest of the worker's source (`code`); on a GPU `gpu_state` by regime:
+            clocks, temperature, throttling.
         started, ended: UTC, ISO 8601.
         block: of a run that measured two sides in turn, the round; empty elsewhere.
         log_tail: the last lines of the worker's log, paths taken out, where the cell failed.
@@ -92,18 +149,83 @@ class Record:
         """The record on `line`, upgraded from an older schema; RecordError where it is none."""
         try:
             values = json.loads(line)
-        except ValueError as error:
+            if "\\u" in line:
+                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"not a line of JSON ({error}); it was torn or edited") from error
         schema = values.pop("schema", None) if isinstance(values, dict) else None
-        if not isinstance(schema, int):
+        if not isinstance(schema, int) or isinstance(schema, bool):
             raise RecordError("a line without a schema number; it is not a record of bcdl")
         if schema > SCHEMA:
             raise RecordError(f"schema {schema} is newer than this bcdl reads ({SCHEMA}); update bcdl")
         try:
-            cell = Cell.from_dict(values.pop("cell"))
-            return cls(cell=cell, **values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            for older in range(schema, SCHEMA):
+                _UPGRADES[older](values)
+            found = cls(cell=Cell.from_dict(values.pop("cell")), **values)
+            _check(found)
+            return found
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
+
+
+def _to_2(values: dict[str, Any]) -> None:
+    values["block"] = ""
+
+
+def _to_3(values: dict[str, Any]) -> None:
+    values["environment"] = {**values.get("environment", {}), "code": None}
+
+
+# By the schema they lift a record from, to the next.
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3}
+_WORDS = ("run", "status", "reason", "started", "ended", "block")
+_SHAPES: dict[str, Any] = {
+    **dict.fromkeys(_WORDS, str),
+    "metrics": dict[str, float | None],
+    "samples": dict[str, list[float]],
+    "history": dict[str, list[float | None]],
+    "predictions": dict[str, list[Any]],
+    "dataset": DatasetFacts,
+    "model": ModelFacts,
+    "weights": dict[str, Any],
+    "environment": Environment,
+    "log_tail": list[str],
+}
+
+
+def _check(record: Record) -> None:
+    """ValueError where a field has not the shape that readers rely on; a part that was never reached may be empty."""
+    for name, shape in _SHAPES.items():
+        value = getattr(record, name)
+        if value != {} and not _fits(value, shape):
+            raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
+    if any(seconds <= 0 for samples in record.samples.values() for seconds in samples):
+        raise ValueError("samples hold a time that is not above 0 s")
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether a JSON value is of the type `shape`, through lists, dictionaries and unions."""
+    if shape is Any:
+        return True
+    if shape is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if typing.is_typeddict(shape):
+        hints = _hints(shape)
+        whole = isinstance(value, dict) and shape.__required_keys__ <= value.keys()
+        return whole and all(_fits(part, hints[key]) for key, part in value.items() if key in hints)
+    arguments = typing.get_args(shape)
+    if isinstance(shape, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if typing.get_origin(shape) is list:
+        return isinstance(value, list) and all(_fits(part, arguments[0]) for part in value)
+    if typing.get_origin(shape) is dict:
+        return isinstance(value, dict) and all(_fits(part, arguments[1]) for part in value.values())
+    return isinstance(value, shape) and isinstance(value, bool) is (shape is bool)
+
+
+@functools.cache
+def _hints(shape: Any) -> dict[str, Any]:
+    return typing.get_type_hints(shape)
 
 
 def scrub(text: str) -> str:

@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -175,12 +174,6 @@ def time_requests(model: keras.Model, adapter: Backend, feed: TrainFeed, cell: C
             return keras.ops.convert_to_numpy(forward(adapter.put(image)[0]))
 
         return measure.windows(cell.windows, 1, request, lambda outputs: None)
-
-
-def sha256(file: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class _EpochClock(keras.callbacks.Callback):

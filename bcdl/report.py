@@ -72,6 +72,11 @@ def main() -> int:
 
 def build(results: Path) -> list[str]:
     """Write README.md, tables/ and plots/ under `results`; lines that say what was written."""
+    with store.one_at_a_time(results, "report"):
+        return _build(results)
+
+
+def _build(results: Path) -> list[str]:
     records, problems = store.read_all(results)
     # Runs of two sides in turn are for `compare`: their rounds would stand for the cell here.
     shown = [(machine, record) for machine, record in records if not record.block]
@@ -184,8 +189,9 @@ def _facts(group: Group) -> str:
     dataset = group.first.dataset
     lines = [f"Machine: {group.machine}"]
     if dataset:
+        malignant, groups = dataset["malignant"], dataset["groups"]
         images = ", ".join(
-            f"{count} {name} ({dataset['malignant'][name]} malignant, {dataset['groups'][name]} groups)"
+            f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} groups)"
             for name, count in dataset["images"].items()
         )
         lines.append(f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`")
@@ -210,8 +216,9 @@ def _circumstances(ran: list[Record]) -> list[str]:
     lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
     states = [(record, state) for record in ran for state in record.environment.get("gpu_state", {}).items()]
     for record, (regime, state) in states:
-        if state["throttled"] or state["held_back_s"]:
-            causes = ", ".join([*state["throttled"], *(f"{c} {s:.1f} s" for c, s in state["held_back_s"].items())])
+        held_back = state.get("held_back_s", {})
+        causes = ", ".join([*state.get("throttled", ()), *(f"{cause} {s:.1f} s" for cause, s in held_back.items())])
+        if causes:
             lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
     if ran and not states:
         lines.append("Energy, clocks and temperature: not measured, no NVML answered")
@@ -222,8 +229,9 @@ def _versions(group: Group, backend: str) -> str:
     found: dict[str, str] = {}
     for record in group.records:
         if record.cell.backend == backend and record.ok:
-            found.update(record.environment["versions"], python=record.environment["python"])
-            found["jit_compile"] = str(record.environment["jit_compile"])
+            environment = record.environment
+            found.update(environment.get("versions", {}), python=environment.get("python", "unknown"))
+            found["jit_compile"] = str(environment.get("jit_compile"))
     return ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing ran"
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from bcdl import datasets, machine, store
+from bcdl import datasets, launch, machine, record, source, store
 from bcdl.errors import UsageError
 from bcdl.options import Job
 from bcdl.plots import image_grid
+from bcdl.process import Limits
+from bcdl.progress import RunProgress, same_work
 from bcdl.record import Record
 
-LOGS = Path("local") / "logs"  # under the results folder, outside what is committed
+# A cell that ended so is not run again by --resume: it would end so again.
+SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)
+_HARDWARE = ("cpu", "cpu_cores", "gpus", "driver", "python", "versions")
+STATUS_FILE = "status.json"
 
 
 @dataclasses.dataclass
@@ -23,12 +32,16 @@ class Run:
         jobs: in the order in which they run; all on one backend, device and data set.
         results: the results folder.
         id: of this run.
-        records: of the jobs that have ended.
+        limits: of each cell's worker.
+        resume: whether jobs that have a record already, made by the same code in the same place, are left out.
+        records: of the jobs that have ended, or that had a record.
     """
 
     jobs: list[Job]
     results: Path
     id: str = dataclasses.field(default_factory=store.new_run_id)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    resume: bool = False
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
 
     def check(self) -> list[str]:
@@ -37,6 +50,8 @@ class Run:
         Raises UsageError where the results can't be written or the data can't be used.
         """
         store.check_writable(self.results)
+        self._alive = store.claim(self.results, self.id)  # held as long as this process lives
+        notes = store.set_aside_torn(self.results)
         dataset = datasets.load(self.jobs[0].request)
         batch_size = self.jobs[0].cell.batch_size
         if batch_size > len(dataset.train):
@@ -44,22 +59,88 @@ class Run:
         if not dataset.synthetic:
             image_grid.draw_local(dataset, self.results)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
-        return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
+        notes += [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
+        if self.resume:
+            self.records.update(self._settled(dataset.checksum))
+            notes.append(f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already")
+        return notes
 
-    def keep(self, job: Job, record: Record) -> None:
+    def measure(self, job: Job, progress: RunProgress, interpreter: str = sys.executable, block: str = "") -> Record:
+        """Run the job in a worker and store its record, which is on the disk when this returns."""
+        with progress.cell(job.cell) as shown:
+            found = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits)
+            found = dataclasses.replace(found, block=block)
+            self.keep(job, found)
+            shown.finish(found)
+        return found
+
+    def keep(self, job: Job, found: Record) -> None:
         """Store the job's record; it is on the disk when this returns."""
-        store.append(self.results, self._machine, record)
-        self.records[job] = record
+        store.append(self.results, self._machine, found)
+        self.records[job] = found
+
+    @property
+    def left(self) -> list[Job]:
+        """The jobs that have no record yet."""
+        return [job for job in self.jobs if job not in self.records]
 
     @property
     def file(self) -> Path:
         """The file that holds the run's records."""
         return store.file_of(self.results, self._machine, self.id)
 
+    @property
+    def folder(self) -> Path:
+        """Where the run's logs and status lie."""
+        return self.results / store.RUNS / self.id
+
     def log(self, job: Job) -> Path:
         """The file that takes the output of the job's worker."""
-        return self.results / LOGS / self.id / f"{job.cell.model}-{job.cell.backend}-seed{job.cell.seed}.log"
+        return self.folder / f"{job.cell.model}-{job.cell.backend}-seed{job.cell.seed}.log"
+
+    def seconds_of_earlier(self) -> dict[str, float]:
+        """How long cells took when they were last run on this machine, by `same_work`."""
+        return {same_work(one.cell): _seconds(one) for one in self._earlier() if one.ok}
+
+    def _settled(self, checksum: str) -> Iterator[tuple[Job, Record]]:
+        """The jobs that need not run, each with its newest record that stands for it."""
+        by_cell = {one.cell: one for one in self._earlier() if one.status in SETTLED and not one.block}
+        for job in self.jobs:
+            found = by_cell.get(job.cell)
+            if found and _circumstances(found) == self._circumstances_of(job, found, checksum):
+                yield job, found
+
+    def _circumstances_of(self, job: Job, found: Record, checksum: str) -> dict[str, Any]:
+        """What a record of the job made now would say of data, weights, code and machine."""
+        described = machine.describe(job.cell.device)
+        return {
+            **{key: described[key] for key in _HARDWARE},
+            "code": source.digest(job.cell.backend),
+            "weights": machine.sha256(job.weights_file) if job.weights_file else None,
+            # A cell that failed before it had loaded its data knows none.
+            "checksum": checksum if found.dataset else None,
+        }
+
+    def _earlier(self) -> Iterator[Record]:
+        """The records of this machine so far, oldest run first."""
+        records, _ = store.read_all(self.results)
+        return (one for name, one in records if name == self._machine)
 
     @functools.cached_property
     def _machine(self) -> str:
         return machine.machine_name(self.jobs[0].cell.device)
+
+
+def _circumstances(found: Record) -> dict[str, Any]:
+    return {
+        **{key: found.environment.get(key) for key in (*_HARDWARE, "code")},
+        "weights": found.weights.get("sha256"),
+        "checksum": found.dataset.get("checksum"),
+    }
+
+
+def _seconds(found: Record) -> float:
+    try:
+        return (datetime.fromisoformat(found.ended) - datetime.fromisoformat(found.started)).total_seconds()
+    except ValueError:
+        return 0.0

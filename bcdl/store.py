@@ -1,19 +1,27 @@
 """Records on disk: `records/<machine>/<run>.jsonl` under a results folder, one JSON object a line.
 
-Append-only, and one new file a run, so that two runs never conflict in git.
+Append-only, and one new file a run, so that two runs never conflict, on a disk or in git. What belongs to a run while
+it lasts, its logs, its status and its lock, lies under `local/runs/<run>/`, outside what is committed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+import filelock
 
 from bcdl.errors import UsageError
 from bcdl.record import Record, RecordError
 
 RECORDS = "records"
+RUNS = Path("local") / "runs"
+# What a run that died left of a line goes beside its records, under a name that no reader takes for records.
+TORN = ".torn"
 
 
 def new_run_id() -> str:
@@ -39,6 +47,34 @@ def check_writable(results: Path) -> None:
         ) from error
 
 
+def claim(results: Path, run: str) -> filelock.BaseFileLock:
+    """A lock that says that the run is alive; the system drops it when this process ends, however it ends."""
+    lock = _lock(results, run)
+    lock.acquire(timeout=0)
+    return lock
+
+
+def is_live(results: Path, run: str) -> bool:
+    """Whether a process holds the run's lock."""
+    if not (results / RUNS / run).is_dir():
+        return False
+    lock = _lock(results, run)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+
+
+@contextlib.contextmanager
+def one_at_a_time(results: Path, what: str) -> Iterator[None]:
+    """Wait until no other process is in this block for the same `what` and results folder."""
+    folder = results / RUNS.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / f"{what}.lock"):
+        yield
+
+
 def append(results: Path, machine: str, record: Record) -> Path:
     """Add the record to its run's file, on the disk when this returns; the file's path."""
     file = file_of(results, machine, record.run)
@@ -52,27 +88,90 @@ def file_of(results: Path, machine: str, run: str) -> Path:
 
 
 def append_line(file: Path, line: str) -> None:
-    """Add the line to the file, on the disk when this returns; makes the folder. UsageError where it can't."""
+    """Add the line to the file, whole or not at all, on the disk when this returns; makes the folder.
+
+    UsageError where it can't; the file is then as it was.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a", encoding="utf-8") as lines:
-            lines.write(line + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
+        is_new = not file.exists()
+        with file.open("ab", buffering=0) as lines:
+            _append_whole(lines.fileno(), line.encode() + b"\n")
+        if is_new:
+            _flush_folder(file.parent)
     except OSError as error:
         raise UsageError(
             f"the record could not be written to {file} ({error.strerror}); free the disk or use --results"
         ) from error
 
 
+def _append_whole(file: int, line: bytes) -> None:
+    """Write and flush the line; where that fails midway, take back what was written of it."""
+    before = os.fstat(file).st_size
+    try:
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        os.fsync(file)
+    except OSError:
+        os.ftruncate(file, before)
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the new file's name on the disk, too; Windows does so itself and can't open folders."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def set_aside_torn(results: Path) -> list[str]:
+    """Move the torn last line of each file whose run is over into a file beside it; a line of text for each."""
+    told = []
+    for file in _files(results):
+        torn = _torn_bytes(file)
+        if torn and not is_live(results, file.stem):
+            with file.with_suffix(TORN).open("ab") as aside:
+                aside.write(torn + b"\n")
+                os.fsync(aside.fileno())
+            os.truncate(file, file.stat().st_size - len(torn))
+            told.append(f"{file.name}: a torn last line of {len(torn)} bytes was set aside in {file.stem}{TORN}")
+    return told
+
+
+def _torn_bytes(file: Path) -> bytes:
+    """What follows the last line's end: something only where a writer died midway."""
+    return file.read_bytes().rpartition(b"\n")[2]
+
+
 def read_all(results: Path) -> tuple[list[tuple[str, Record]], list[str]]:
     """Every record with its machine, oldest run first, and a line for each thing that is not a record."""
     records: list[tuple[str, Record]] = []
     problems: list[str] = []
-    for file in sorted((results / RECORDS).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for file in _files(results):
+        *lines, torn = file.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
             try:
-                records.append((file.parent.name, Record.from_json(line)))
+                records.append((file.parent.name, Record.from_json(line.decode("utf-8", errors="replace"))))
             except RecordError as error:
                 problems.append(f"{file.parent.name}/{file.name}, line {number}: {error}")
+        if torn:
+            problems.append(
+                f"{file.parent.name}/{file.name}, line {len(lines) + 1}: a torn last line of {len(torn)} bytes: its "
+                "writer was ended midway, or is at it; the next run sets it aside"
+            )
     return records, problems
+
+
+def _files(results: Path) -> list[Path]:
+    """Every run's file, oldest run first."""
+    return sorted((results / RECORDS).glob("*/*.jsonl"), key=lambda path: (path.stem, path))
+
+
+def _lock(results: Path, run: str) -> filelock.BaseFileLock:
+    folder = results / RUNS / run
+    folder.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(folder / "lock")

@@ -24,6 +24,7 @@ from bcdl.record import Record
 
 # Columns of words, which are set to the left.
 _WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b", "setting", "default", "best")
+_LONGEST_NAME = 60  # in a file's name
 _NO_FINDINGS = Verdicts(())
 # What may differ between the records of one group.
 _FREE = ("model", "weights", "backend", "seed")
@@ -121,8 +122,8 @@ class Group:
         """A file name for the group: readable, and made unique by a digest of the whole key."""
         cell = self.first.cell
         digest = hashlib.sha256(repr(_key(self.machine, self.checksum, self.first)).encode()).hexdigest()[:6]
-        name = f"{cell.data}-{cell.profile}-{cell.image_size}px-b{cell.batch_size}-{cell.precision}-{digest}"
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+        name = f"{cell.profile[:_LONGEST_NAME]}-{cell.image_size}px-b{cell.batch_size}-{cell.precision}-{digest}"
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{cell.data[:_LONGEST_NAME]}-{name}")
 
     @property
     def title(self) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import backends
-from bcdl import datasets, machine, measure, power, quality, record, store
+from bcdl import datasets, lifeline, machine, measure, power, quality, record, source, store
 from bcdl.cell import Cell
 from bcdl.datasets import Dataset
 from bcdl.errors import BcdlError
@@ -31,13 +31,19 @@ Report = Callable[[str], None]
 
 
 def main(job_file: str, result_file: str, events_file: str) -> int:
+    return serve(job_file, result_file, events_file, lambda *asked: run(*asked)[0])
+
+
+def serve(job_file: str, result_file: str, events_file: str, measure_cell: Callable[[Job, str, Report], Record]) -> int:
+    """Read the job, have it measured, and leave its record, whole or not at all."""
+    lifeline.end_with_driver()
     values = json.loads(Path(job_file).read_text(encoding="utf-8"))
 
     def report(phase: str) -> None:
         with Path(events_file).open("a", encoding="utf-8") as events:
             events.write(phase + "\n")
 
-    outcome, _ = run(Job.from_dict(values["job"]), values["run"], report)
+    outcome = measure_cell(Job.from_dict(values["job"]), values["run"], report)
     part = Path(f"{result_file}.part")
     part.write_text(outcome.to_json(), encoding="utf-8")
     part.replace(result_file)
@@ -52,16 +58,17 @@ def run(job: Job, run_id: str, report: Report, verbose: int = 0) -> tuple[Record
     try:
         report("importing")
         with measure.timed(findings["metrics"], "import_s"):
-            adapter, regimes = _import(job.cell)
+            adapter, regimes = start_backend(job.cell)
         model = _measure(job, adapter, regimes, findings, report, verbose)
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     findings["environment"].update(machine.describe(job.cell.device), **machine.commit())
+    findings["environment"]["code"] = source.digest(job.cell.backend)
     return Record(run_id, status, record.scrub(reason), job.cell, started, store.now(), **findings), model
 
 
-def _import(cell: Cell) -> tuple[backends.Backend, ModuleType]:
+def start_backend(cell: Cell) -> tuple[backends.Backend, ModuleType]:
     """The adapter, configured, and the module that imports Keras, in this order."""
     os.environ["KERAS_BACKEND"] = cell.backend
     adapter = backends.load(cell.backend)
@@ -101,7 +108,7 @@ def _measure(
     with measure.timed(metrics, "build_s"):
         model = regimes.build(cell, job.weights_file)
     findings["model"] = {**regimes.describe_model(model), "initial_weights": regimes.weights_checksum(model)}
-    findings["weights"] = _describe_weights(job, regimes)
+    findings["weights"] = _describe_weights(job)
     findings["environment"]["jit_compile"] = bool(model.jit_compile)
 
     report("first step")
@@ -160,9 +167,9 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _describe_weights(job: Job, regimes: ModuleType) -> dict[str, Any]:
+def _describe_weights(job: Job) -> dict[str, Any]:
     kind = "file" if job.weights_file else job.cell.weights
-    return {"kind": kind, "sha256": regimes.sha256(job.weights_file) if job.weights_file else None}
+    return {"kind": kind, "sha256": machine.sha256(job.weights_file) if job.weights_file else None}
 
 
 def _describe_predictions(outputs: np.ndarray, split: datasets.Split) -> dict[str, list[Any]]:

@@ -6,26 +6,32 @@ Nothing here imports Keras. The options are those of every bcdl command, and `--
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import backends
-from bcdl import launch, report
+from bcdl import report
 from bcdl.errors import BcdlError, UsageError
-from bcdl.options import Job, add_cell_options, resolve
-from bcdl.progress import CellProgress, console
+from bcdl.options import Job, add_cell_options, add_limit_options, resolve, resolve_limits
+from bcdl.progress import RunProgress, console
 from bcdl.record import Record
-from bcdl.run import Run
+from bcdl.run import STATUS_FILE, Run
 
 RUN = pytest.StashKey[Run]()
+PROGRESS = pytest.StashKey[RunProgress]()
+INTERRUPTED = 130
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bcdl", "bcdl: which cells to run")
     group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; where not given, the only one installed")
     group.addoption("--models", help="model names separated by commas; where not given, the profile's")
+    group.addoption("--resume", action="store_true", help="run only the cells that have no valid record yet")
+    add_limit_options(group.addoption)
     add_cell_options(group.addoption)
 
 
@@ -33,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     with _as_pytest_exit():
         backend = config.getoption("--backend") or _only_backend()
         jobs = resolve(vars(config.option), backend, config.getoption("--models"))
-    config.stash[RUN] = Run(jobs, Path(config.getoption("--results")))
+        limits = resolve_limits(vars(config.option))
+    results, resume = Path(config.getoption("--results")), config.getoption("--resume")
+    config.stash[RUN] = Run(jobs, results, limits=limits, resume=resume)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,8 +55,14 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if session.config.option.collectonly or not session.items:
         return
     with _as_pytest_exit():
-        for line in session.config.stash[RUN].check():
+        run = session.config.stash[RUN]
+        for line in run.check():
             _terminal(session.config).write_line(line)
+        wanted = {item.callspec.params.get("job") for item in session.items if isinstance(item, pytest.Function)}
+        cells = [job.cell for job in run.left if job in wanted]
+        session.config.stash[PROGRESS] = RunProgress(
+            console(), cells, run.folder / STATUS_FILE, run.seconds_of_earlier()
+        )
 
 
 @pytest.fixture
@@ -58,20 +72,26 @@ def record(job: Job, request: pytest.FixtureRequest) -> Record:
     if job not in run.records:
         capture = request.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled(), _as_pytest_exit():
-            run.keep(job, _measure(job, run))
+            run.measure(job, request.config.stash[PROGRESS])
     return run.records[job]
 
 
-def _measure(job: Job, run: Run) -> Record:
-    with CellProgress(console(), job.cell, len(run.records) + 1, len(run.jobs)) as progress:
-        record = launch.run(job, run.id, run.log(job), progress.phase)
-        progress.finish(record.status + (f": {record.reason}" if record.reason else ""))
-        return record
+def pytest_keyboard_interrupt(excinfo: object) -> None:
+    """A second Ctrl-C, while what is there is reported, stops at once; every record is on the disk already."""
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     run = config.stash.get(RUN, None)
-    if run is None or not run.records:
+    if run is None or config.option.collectonly:
+        return
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        done = len(run.jobs) - len(run.left)
+        terminalreporter.write_line(
+            f"interrupted: {done} of {len(run.jobs)} cells are done and recorded; the same command with --resume "
+            "runs the rest"
+        )
+    if not run.records:
         return
     terminalreporter.section("results")
     report.print_run(list(run.records.values()), console())

@@ -11,7 +11,7 @@ from bcdl.errors import UsageError
 from tests.factory import cell
 
 text = st.text(min_size=1, max_size=20)
-number = st.integers(0, 10**6)
+number, size = st.integers(0, 10**6), st.integers(1, 10**6)
 cells = st.builds(
     Cell,
     model=text,
@@ -20,17 +20,17 @@ cells = st.builds(
     profile=text,
     data=text,
     magnification=number,
-    image_size=number,
-    batch_size=number,
-    epochs=number,
+    image_size=size,
+    batch_size=size,
+    epochs=size,
     learning_rate=st.floats(1e-9, 1e3),
     weights=text,
     precision=text,
     augment=st.booleans(),
     seed=number,
     split_seed=number,
-    windows=number,
-    window_steps=number,
+    windows=size,
+    window_steps=size,
 )
 
 
@@ -55,3 +55,13 @@ def test_every_field_is_in_the_id() -> None:
 def test_what_is_no_id_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a cell's id"):
         Cell.parse(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"batch_size": 0}, {"batch_size": "many"}, {"batch_size": 1.5}, {"augment": 1}, {"seed": True}, {"model": 3}]
+    + [{"learning_rate": value} for value in ("nan", float("inf"), True)],
+)
+def test_values_of_another_kind_are_no_cell(changes: dict[str, object]) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        Cell.from_dict({**cell().to_dict(), **changes})

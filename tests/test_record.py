@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,39 @@ def test_nan_becomes_null() -> None:
 def test_what_is_no_record_is_refused_with_advice(line: str, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         Record.from_json(line)
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parent / "schemas").glob("*.json")), ids=lambda file: file.stem)
+def test_every_schema_there_was_is_read(file: Path) -> None:
+    """The stored examples are lines that a worker of that schema's time wrote."""
+    line = file.read_text(encoding="utf-8")
+    assert json.loads(line)["schema"] == int(file.stem)
+    found = Record.from_json(line)
+    assert found.ok
+    assert json.loads(found.to_json())["schema"] == SCHEMA
+    assert Record.from_json(found.to_json()) == found
+    assert "code" in found.environment
+
+
+def test_there_is_an_example_of_every_schema() -> None:
+    stems = {int(file.stem) for file in (Path(__file__).parent / "schemas").glob("*.json")}
+    assert stems == set(range(1, SCHEMA + 1))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"test_accuracy": "high"}},
+        {"metrics": []},
+        {"samples": {"fit_s": [0.0]}},
+        {"samples": {"fit_s": 1.0}},
+        {"dataset": {"name": "of a sort"}},
+        {"environment": {"versions": ["keras"]}},
+        {"status": None},
+        {"log_tail": "text"},
+        {"reason": "half of a pair: \ud800"},
+    ],
+)
+def test_fields_of_another_shape_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(RecordError):
+        Record.from_json(json.dumps({**json.loads(record().to_json()), **changes}))

@@ -1,11 +1,14 @@
 """Records are appended, all of them read back, and a folder that can't be written is found out early."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bcdl import store
 from bcdl.errors import UsageError
+from tests.conftest import ROOT
 from tests.factory import record
 
 
@@ -25,14 +28,49 @@ def test_a_run_is_one_file_of_lines(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 2
 
 
-def test_a_torn_line_is_reported_and_the_others_kept(tmp_path: Path) -> None:
-    file = store.append(tmp_path, "a-machine", record())
+def torn(folder: Path) -> Path:
+    """A file of one record and half of another."""
+    file = store.append(folder, "a-machine", record())
     with file.open("a") as lines:
         lines.write(record().to_json()[:50])
+    return file
+
+
+def test_a_torn_last_line_is_reported_and_the_others_kept(tmp_path: Path) -> None:
+    torn(tmp_path)
     records, problems = store.read_all(tmp_path)
     assert len(records) == 1
-    assert len(problems) == 1
-    assert "line 2" in problems[0]
+    assert problems == [
+        f"a-machine/{record().run}.jsonl, line 2: a torn last line of 50 bytes: its writer was ended midway, or is at "
+        "it; the next run sets it aside"
+    ]
+
+
+def test_a_torn_last_line_is_set_aside_and_lost_to_nobody(tmp_path: Path) -> None:
+    file = torn(tmp_path)
+    (told,) = store.set_aside_torn(tmp_path)
+    assert "50 bytes was set aside" in told
+    assert file.with_suffix(".torn").read_text() == record().to_json()[:50] + "\n"
+    assert store.read_all(tmp_path) == ([("a-machine", record())], [])
+    assert store.set_aside_torn(tmp_path) == []
+
+
+def test_the_line_of_a_run_under_way_is_left_alone(tmp_path: Path) -> None:
+    torn(tmp_path)
+    with store.claim(tmp_path, record().run):
+        # From another process: a lock's own holder may always take it.
+        code = f"from bcdl import store; from pathlib import Path; print(store.set_aside_torn(Path({str(tmp_path)!r})))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_bad_line_in_the_middle_costs_no_other(tmp_path: Path) -> None:
+    file = store.append(tmp_path, "a-machine", record())
+    with file.open("ab") as lines:
+        lines.write(b"\xff\x00{\n\n" + record().to_json().encode() + b"\n")
+    records, problems = store.read_all(tmp_path)
+    assert len(records) == 2
+    assert len(problems) == 2
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

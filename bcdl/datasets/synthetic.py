@@ -72,9 +72,14 @@ def _assign(labels: np.ndarray, patients: np.ndarray, seed: int) -> np.ndarray:
     return given
 
 
-def _count(data: str) -> int:
+def count_of(data: str) -> int | None:
+    """How many drawings the name asks for; None where it is no name of drawings."""
     match = _NAME.fullmatch(data)
-    count = int(match[1]) if match and match[1] else _DEFAULT_COUNT
+    return match and int(match[1] or _DEFAULT_COUNT)
+
+
+def _count(data: str) -> int:
+    count = count_of(data) or 0
     if count < _LEAST_COUNT:
         raise UsageError(f"{data!r} asks for {count} images; synthetic needs {_LEAST_COUNT} or more to be split")
     return count

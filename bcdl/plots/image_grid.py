@@ -14,23 +14,33 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset
+from bcdl.cell import Cell
+from bcdl.datasets import LABELS, Dataset, synthetic
 from bcdl.plots import style
 from bcdl.tables import Group
 
 COLUMNS, ROWS = 5, 4
 LOCAL = "local"
+_MOST_PIXELS = 200_000_000
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     if not group.synthetic:
         return
     cell = group.first.cell
+    if not _may_be_drawn(cell):
+        return
     dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
     if dataset.checksum != group.checksum:
         return  # an earlier version's drawings, which this one can't make: no picture rather than another one's
     for kind in LABELS:
         yield f"images_{kind}", grid(dataset, kind)
+
+
+def _may_be_drawn(cell: Cell) -> bool:
+    """Whether the name is of drawings, not of a path, and they are few enough: records may come from anywhere."""
+    count = synthetic.count_of(cell.data)
+    return count is not None and count * cell.image_size**2 <= _MOST_PIXELS
 
 
 def draw_local(dataset: Dataset, results: Path) -> None:

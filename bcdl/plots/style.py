@@ -29,6 +29,7 @@ _DPI = 120
 plt.rcParams.update(
     {
         "font.size": 9,
+        "text.parse_math": False,  # names come from users
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,

@@ -35,6 +35,8 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 def _panel(axis: Axes, group: Group, regime: str) -> None:
     middle = (len(group.backends) - 1) / 2
     for line, backend, record in group.ran():
+        if not record.samples.get(f"{regime}_s"):
+            continue
         y = group.lines.index(line) + (group.backends.index(backend) - middle) * _SPREAD
         axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
         axis.plot([record.value(f"{regime}_images_per_s")], [y], linestyle="", **signs(group, line, backend))
@@ -46,5 +48,7 @@ def _range(record: Record, regime: str) -> tuple[float, float]:
     samples = record.samples[f"{regime}_s"]
     cell = record.cell
     window = cell.window_steps * cell.batch_size
-    images = window if regime == "step" else record.dataset["images"]["train"] // cell.batch_size * cell.batch_size
+    images = (
+        window if regime == "step" else record.dataset["images"].get("train", 0) // cell.batch_size * cell.batch_size
+    )
     return images / max(samples), images / min(samples)

@@ -1,0 +1,96 @@
+"""Whatever a worker does, its cell gets a record that says so, and nothing it started is left."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bcdl import launch, process
+from bcdl.process import Limits
+from bcdl.record import Record
+from tests.factory import job
+from tests.faults.bad_worker import FAULTS
+
+MIB = 2**20
+LIMITS = Limits(seconds=60, memory_bytes=500 * MIB)
+HASTY = Limits(seconds=1.5, memory_bytes=500 * MIB)
+
+# How each fault ends: the status, and words of the reason.
+ENDINGS = {
+    "segfault": ("crashed", "ended by SIGSEGV"),
+    "end_at_once": ("crashed", "exit code 3"),
+    "end_as_if_well": ("crashed", "exit code 0 and left no record"),
+    "be_killed": ("crashed", "ended by SIGKILL, and not for want of memory"),
+    "raise_an_exception": ("crashed", "exit code 1"),
+    "hang": ("timed_out", "longer than --cell-timeout, 1.5 s"),
+    "hang_holding_the_interpreter": ("timed_out", "longer than --cell-timeout, 1.5 s"),
+    "allocate": ("out_of_memory", "more than --memory-limit, 500 MiB"),
+    "allocate_in_a_child": ("out_of_memory", "more than --memory-limit, 500 MiB"),
+    "leave_children": ("crashed", "exit code 1"),
+    "leave_a_daemon": ("crashed", "exit code 1"),
+    "keep_forking": ("crashed", "exit code 1"),
+    "print_gigabytes": ("crashed", "exit code 1"),
+    "print_no_text": ("crashed", "exit code 1"),
+    "leave_half_a_result": ("crashed", "left no record"),
+    "leave_no_text_as_result": ("crashed", "left no record"),
+    "leave_a_huge_result": ("crashed", "left no record"),
+    "leave_nested_brackets": ("crashed", "left no record"),
+    "leave_another_cells_result": ("crashed", "left no record"),
+}
+
+
+def run(tmp_path: Path, fault: str) -> Record:
+    limits = HASTY if fault.startswith("hang") else LIMITS
+    worker = ("-m", "tests.faults.bad_worker", fault)
+    return launch.run(job(), "a-run", tmp_path / "worker.log", lambda phase: None, limits=limits, worker=worker)
+
+
+def processes() -> set[int]:
+    """All that runs below this process, wherever it has moved."""
+    return {child.pid for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_becomes_a_record_and_leaves_no_process(tmp_path: Path, fault: str) -> None:
+    before = processes()
+    status, reason = ENDINGS[fault]
+    record = run(tmp_path, fault)
+    assert (record.status, reason in record.reason) == (status, True), record.reason
+    assert record.cell == job().cell
+    assert Record.from_json(record.to_json()) == record
+    time.sleep(0.2)
+    assert not processes() - before
+
+
+def test_of_gigabytes_printed_the_beginning_and_the_end_are_kept(tmp_path: Path) -> None:
+    record = run(tmp_path, "print_gigabytes")
+    size = (tmp_path / "worker.log").stat().st_size
+    assert size < process.MOST_LOG_BYTES + 2 * process.LOG_TAIL_BYTES
+    assert record.log_tail[-1] == "the last word"
+
+
+def test_a_record_says_how_much_memory_was_used(tmp_path: Path) -> None:
+    assert run(tmp_path, "allocate").value("peak_memory_mib") > 500
+
+
+def test_a_worker_ends_with_its_driver(tmp_path: Path) -> None:
+    """A driver that is killed reaps nobody: the system ends the worker's whole group, stuck or not."""
+    script = (
+        "import sys; from bcdl import launch; from tests.factory import job; from pathlib import Path\n"
+        "worker = ('-m', 'tests.faults.bad_worker', sys.argv[1])\n"
+        "launch.run(job(), 'a-run', Path(sys.argv[2]), lambda phase: print(phase, flush=True), worker=worker)\n"
+    )
+    for fault in ("hang", "hang_holding_the_interpreter"):
+        command = [launch.sys.executable, "-c", script, fault, str(tmp_path / "log")]
+        driver = psutil.Popen(command, stdout=-1, env={**os.environ, "PYTHONPATH": str(launch.machine.ROOT)})
+        driver.stdout.readline()  # it is at work
+        workers = driver.children(recursive=True)
+        assert workers
+        driver.kill()
+        driver.wait()
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
