@@ -85,8 +85,10 @@ def leave_a_daemon(job: Path, result: Path) -> None:
 
 
 def keep_forking(job: Path, result: Path) -> None:
-    """Every child starts a child and dies, as fast as it can, each in a session of its own."""
-    code = "import os, time\nwhile True:\n    if os.fork():\n        time.sleep(0.02); os._exit(0)\n    os.setsid()\n"
+    """A process that starts a child and dies, twenty times a second, each child in a session of its own."""
+    code = (
+        "import os, time\nwhile True:\n    time.sleep(0.05)\n    if os.fork():\n        os._exit(0)\n    os.setsid()\n"
+    )
     subprocess.Popen([sys.executable, "-S", "-c", code])
     time.sleep(0.5)
     os._exit(1)
