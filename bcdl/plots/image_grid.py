@@ -63,5 +63,5 @@ def grid(dataset: Dataset, kind: str) -> Figure:
     for axis, image in zip(axes.flat, images, strict=False):
         axis.imshow(image)
     origin = "synthetic drawings, no medical images" if dataset.synthetic else "images of all splits"
-    figure.suptitle(f"{dataset.name}: {kind} ({origin})", fontsize=11)
+    figure.suptitle(style.plain(f"{dataset.name}: {kind} ({origin})"), fontsize=11)
     return figure

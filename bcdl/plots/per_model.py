@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcdl.plots.style import caption, colour, history, model_sign, signs, whole_epochs
+from bcdl.plots.style import caption, colour, history, model_sign, plain, signs, whole_epochs
 from bcdl.tables import Group
 
 _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
@@ -38,7 +38,7 @@ def _panel(axis: Axes, group: Group, model: str, name: str) -> None:
 
 
 def _legend(axis: Axes, group: Group, model: str) -> None:
-    handles = [Line2D([], [], linewidth=4, color=colour(name), label=name) for name in group.backends]
+    handles = [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in group.backends]
     handles += [Line2D([], [], color="black", linestyle="-", label="training")]
     handles += [Line2D([], [], color="black", linestyle="--", label="validation")]
     lines = [line for line in group.lines if line.model == model]

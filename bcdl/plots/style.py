@@ -29,7 +29,6 @@ _DPI = 120
 plt.rcParams.update(
     {
         "font.size": 9,
-        "text.parse_math": False,  # names come from users
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
@@ -101,7 +100,7 @@ def epoch_panels(group: Group, name: str, title: str, ylabel: str) -> Figure | N
     for backend, axis in axes.items():
         ends = [(group.label(one.line), one.values[-1]) for one in series if one.backend == backend]
         label_ends(axis, max((len(one.values) for one in series), default=1), ends)
-        axis.set_title(backend, color=colour(backend), fontweight="bold", loc="left")
+        axis.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left")
         axis.set_xlabel("epoch")
         whole_epochs(axis)
     axes[group.backends[0]].set_ylabel(ylabel)
@@ -137,7 +136,7 @@ def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
     overshoot = max(0.0, heights[-1] - high) if heights else 0.0
     for (name, y), height in zip(ends, (h - overshoot for h in heights), strict=True):
         axis.annotate(
-            name,
+            plain(name),
             (x, y),
             xytext=(1.06, (height - low) / (high - low)),
             textcoords="axes fraction",
@@ -152,13 +151,13 @@ def model_sign(group: Group, line: Line, label: str) -> Line2D:
     """A legend's entry for a model: its marker, in black."""
     sign = signs(group, line, "")
     face = "white" if sign["markerfacecolor"] == "white" else "black"
-    return Line2D([], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=label)
+    return Line2D([], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(label))
 
 
 def legend(axis: Axes, group: Group) -> None:
     """Markers name models, colours name backends; outside the plot, at its right."""
     handles = [model_sign(group, line, group.label(line)) for line in group.lines]
-    handles += [Line2D([], [], linewidth=4, color=colour(name), label=name) for name in group.backends]
+    handles += [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in group.backends]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
 
 
@@ -172,9 +171,14 @@ def caption(figure: Figure, group: Group, title: str) -> None:
 def footer(figure: Figure, title: str, *notes: str) -> None:
     """The title above, and the notes, each wrapped to the figure's width, below."""
     width = int(figure.get_figwidth() * 15)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(plain(title), x=0.01, ha="left", fontweight="bold")
     lines = [line for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
+    figure.supxlabel(plain("\n".join(lines)), x=0.01, ha="left", fontsize=7, color="#555555")
+
+
+def plain(text: str) -> str:
+    """`text` as matplotlib shows it letter by letter: names come from users, and dollar signs would be formulas."""
+    return text.replace("$", r"\$")
 
 
 def save(figure: Figure, file: Path) -> None:

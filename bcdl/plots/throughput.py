@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcdl.plots.style import caption, colour, log_rate, signs
+from bcdl.plots.style import caption, colour, log_rate, plain, signs
 from bcdl.record import Record
 from bcdl.tables import Group
 
@@ -24,9 +24,9 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     for axis, (regime, title) in zip(axes, _REGIMES.items(), strict=True):
         _panel(axis, group, regime)
         axis.set_title(title, loc="left", fontsize=9)
-    axes[0].set_yticks(range(len(group.lines)), [group.label(line) for line in group.lines])
+    axes[0].set_yticks(range(len(group.lines)), [plain(group.label(line)) for line in group.lines])
     axes[0].set_ylim(len(group.lines) - 0.5, -0.5)
-    handles = [Line2D([], [], marker="o", color=colour(name), label=name) for name in group.backends]
+    handles = [Line2D([], [], marker="o", color=colour(name), label=plain(name)) for name in group.backends]
     axes[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     caption(figure, group, "Images per second by model and backend (median; line: slowest to fastest sample)")
     yield "throughput", figure
