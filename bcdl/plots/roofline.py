@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl.plots.style import caption, legend, signs
+from bcdl.plots.style import caption, legend, plain_ticks, signs
 from bcdl.tables import Group
 from bcdl.utilisation import REGIMES, Peaks, peaks, points
 
@@ -38,4 +38,6 @@ def _panel(axis: Axes, group: Group, regime: str, limit: Peaks) -> None:
         axis.plot([point.intensity], [point.flops_per_s / 1e9], linestyle="", **signs(group, point.line, point.backend))
     axis.set_xscale("log")
     axis.set_yscale("log")
+    for one in (axis.xaxis, axis.yaxis):
+        plain_ticks(one)
     axis.set_xlabel("FLOP a byte (log scale)")
