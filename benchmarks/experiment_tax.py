@@ -38,6 +38,7 @@ def _ways(prepared: Prepared) -> dict[str, Way]:
     for way, twin in twins.items():
         _check(way, wanted, twin.outputs(images), _TOLERANCE[cell.precision])
     model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
+    model.optimizer.build(model.trainable_variables)  # fit would; a stateless optimizer can't
     model.make_train_function()
 
     def keras_way() -> dict[str, float]:
