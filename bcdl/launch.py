@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bcdl import machine, process, record, store
+from bcdl.errors import UsageError
 from bcdl.measure import MIB
 from bcdl.options import Job
 from bcdl.process import Ending, Limits
@@ -48,9 +50,7 @@ def run(
     """
     started = store.now()
     limits = limits or Limits()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bcdl-") as name:
-        folder = Path(name)
+    with _folder(log) as folder:
         (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
         files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
         teller = _PhaseTeller(folder / "events.txt", on_phase)
@@ -62,6 +62,20 @@ def run(
         environment = _environment(job)
         outcome = Record(run_id, status, reason, job.cell, started, store.now(), metrics, environment=environment)
     return outcome if outcome.ok else _with_log(outcome, log)
+
+
+@contextlib.contextmanager
+def _folder(log: Path) -> Iterator[Path]:
+    """A folder for what passes between a worker and its driver; the log's is made. UsageError where they can't be."""
+    with store.writing(log.parent):
+        log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+    except OSError as error:
+        raise UsageError(
+            f"no worker could be started in {tempfile.gettempdir()} ({error}); make room there, or set TMPDIR"
+        ) from error
 
 
 class _PhaseTeller:
@@ -129,7 +143,10 @@ def _environment(job: Job) -> dict[str, Any]:
 
 
 def _with_log(outcome: Record, log: Path) -> Record:
-    with log.open("rb") as lines:
-        lines.seek(max(0, lines.seek(0, os.SEEK_END) - process.LOG_TAIL_BYTES))
-        text = lines.read().decode("utf-8", errors="replace")
+    try:
+        with log.open("rb") as lines:
+            lines.seek(max(0, lines.seek(0, os.SEEK_END) - process.LOG_TAIL_BYTES))
+            text = lines.read().decode("utf-8", errors="replace")
+    except OSError:  # the disk had no room for a log
+        return outcome
     return dataclasses.replace(outcome, log_tail=[scrub(line) for line in text.splitlines()[-_TAIL_LINES:]])

@@ -162,7 +162,7 @@ def _descendants(before: set[psutil.Process]) -> set[psutil.Process]:
 def _copy(stream: IO[bytes], log: Path) -> None:
     """Everything the process prints into the file; beyond `MOST_LOG_BYTES`, only its end."""
     room, left_out, tail = MOST_LOG_BYTES, 0, b""
-    with log.open("wb", buffering=0) as output:
+    with _open(log) as output:
         for chunk in _chunks(stream):
             kept, rest = chunk[:room], chunk[room:]
             room -= len(kept)
@@ -173,8 +173,16 @@ def _copy(stream: IO[bytes], log: Path) -> None:
             _try_to_write(output, b"\n[%d bytes left out]\n" % (left_out - len(tail)) + tail)
 
 
+def _open(log: Path) -> IO[bytes]:
+    """The file, or one that forgets: a full disk must not stop the process that prints."""
+    try:
+        return log.open("wb", buffering=0)
+    except OSError:
+        return open(os.devnull, "wb", buffering=0)
+
+
 def _try_to_write(output: IO[bytes], chunk: bytes) -> None:
-    with contextlib.suppress(OSError):  # a full disk must not stop the process that prints
+    with contextlib.suppress(OSError):  # as in `_open`
         output.write(chunk)
 
 

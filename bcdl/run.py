@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Run:
         id: of this run.
         limits: of each cell's worker.
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
+        worker: the interpreter's arguments that start a worker.
         records: of the jobs that have ended, or that had a record.
     """
 
@@ -42,6 +43,7 @@ class Run:
     id: str = dataclasses.field(default_factory=store.new_run_id)
     limits: Limits = dataclasses.field(default_factory=Limits)
     resume: bool = False
+    worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
 
     def check(self) -> list[str]:
@@ -68,7 +70,7 @@ class Run:
     def measure(self, job: Job, progress: RunProgress, interpreter: str = sys.executable, block: str = "") -> Record:
         """Run the job in a worker and store its record, which is on the disk when this returns."""
         with progress.cell(job.cell) as shown:
-            found = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits)
+            found = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits, self.worker)
             found = dataclasses.replace(found, block=block)
             self.keep(job, found)
             shown.finish(found)

@@ -22,6 +22,8 @@ RECORDS = "records"
 RUNS = Path("local") / "runs"
 # What a run that died left of a line goes beside its records, under a name that no reader takes for records.
 TORN = ".torn"
+_LEAST_ROOM_BYTES = 64 * 2**10  # the records of a few small cells
+_PATIENCE_S = 10.0  # for those who look whether a lock is held, and hold it as they look
 
 
 def new_run_id() -> str:
@@ -37,20 +39,31 @@ def now() -> str:
 def check_writable(results: Path) -> None:
     """UsageError where no record could be written under `results`; makes the folder."""
     probe = results / RECORDS / f".probe-{os.getpid()}"
-    try:
+    with writing(results):
         probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        try:
+            with probe.open("wb", buffering=0) as file:
+                _write_whole(file.fileno(), bytes(_LEAST_ROOM_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(what: Path) -> Iterator[None]:
+    """In this block `what`, a file or folder of results, is written; UsageError, naming it, where that fails."""
+    try:
+        yield
     except OSError as error:
         raise UsageError(
-            f"the results folder {results} can't be written ({error.strerror}); choose another with --results"
+            f"{what} can't be written ({error.strerror or error}); make room or choose another folder with --results"
         ) from error
 
 
 def claim(results: Path, run: str) -> filelock.BaseFileLock:
     """A lock that says that the run is alive; the system drops it when this process ends, however it ends."""
-    lock = _lock(results, run)
-    lock.acquire(timeout=0)
+    with writing(results):
+        lock = _lock(results, run)
+        lock.acquire(timeout=_PATIENCE_S)
     return lock
 
 
@@ -58,21 +71,27 @@ def is_live(results: Path, run: str) -> bool:
     """Whether a process holds the run's lock."""
     if not (results / RUNS / run).is_dir():
         return False
-    lock = _lock(results, run)
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
+    with writing(results):
+        lock = _lock(results, run)
+        try:
+            with lock.acquire(timeout=0):
+                return False
+        except filelock.Timeout:
+            return True
 
 
 @contextlib.contextmanager
 def one_at_a_time(results: Path, what: str) -> Iterator[None]:
     """Wait until no other process is in this block for the same `what` and results folder."""
     folder = results / RUNS.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / f"{what}.lock"):
+    lock = filelock.FileLock(folder / f"{what}.lock")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def append(results: Path, machine: str, record: Record) -> Path:
@@ -92,53 +111,54 @@ def append_line(file: Path, line: str) -> None:
 
     UsageError where it can't; the file is then as it was.
     """
-    try:
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         is_new = not file.exists()
         with file.open("ab", buffering=0) as lines:
             _append_whole(lines.fileno(), line.encode() + b"\n")
         if is_new:
-            _flush_folder(file.parent)
-    except OSError as error:
-        raise UsageError(
-            f"the record could not be written to {file} ({error.strerror}); free the disk or use --results"
-        ) from error
+            _flush_names(file)
 
 
 def _append_whole(file: int, line: bytes) -> None:
     """Write and flush the line; where that fails midway, take back what was written of it."""
     before = os.fstat(file).st_size
     try:
-        rest = memoryview(line)
-        while rest:
-            rest = rest[os.write(file, rest) :]
-        os.fsync(file)
+        _write_whole(file, line)
     except OSError:
         os.ftruncate(file, before)
         raise
 
 
-def _flush_folder(folder: Path) -> None:
-    """Have the new file's name on the disk, too; Windows does so itself and can't open folders."""
+def _write_whole(file: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    os.fsync(file)
+
+
+def _flush_names(file: Path) -> None:
+    """Have the name of a new file on the disk, too, and those of its folders; Windows does so itself."""
     if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def set_aside_torn(results: Path) -> list[str]:
     """Move the torn last line of each file whose run is over into a file beside it; a line of text for each."""
     told = []
-    for file in _files(results):
-        torn = _torn_bytes(file)
-        if torn and not is_live(results, file.stem):
-            with file.with_suffix(TORN).open("ab") as aside:
-                aside.write(torn + b"\n")
-                os.fsync(aside.fileno())
-            os.truncate(file, file.stat().st_size - len(torn))
-            told.append(f"{file.name}: a torn last line of {len(torn)} bytes was set aside in {file.stem}{TORN}")
+    with one_at_a_time(results, "torn"), writing(results):
+        for file in _files(results):
+            # In this order: what a dead run left stays as it is.
+            if not is_live(results, file.stem) and (torn := _torn_bytes(file)):
+                with file.with_suffix(TORN).open("ab", buffering=0) as aside:
+                    _append_whole(aside.fileno(), torn + b"\n")
+                os.truncate(file, file.stat().st_size - len(torn))
+                told.append(f"{file.name}: a torn last line of {len(torn)} bytes was set aside in {file.stem}{TORN}")
     return told
 
 

@@ -75,9 +75,9 @@ def test_a_bad_line_in_the_middle_costs_no_other(tmp_path: Path) -> None:
 
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"can't be written .* choose another with --results"):
+    with pytest.raises(UsageError, match=r"can't be written .* choose another folder with --results"):
         store.check_writable(tmp_path / "file")
-    with pytest.raises(UsageError, match="could not be written"):
+    with pytest.raises(UsageError, match="can't be written"):
         store.append(tmp_path / "file", "a-machine", record())
 
 

@@ -1,0 +1,126 @@
+"""Drivers whose workers are stand-ins: one that starts in milliseconds, and the real command.
+
+The first is forked from a process that has imported everything already, so that a test can kill dozens. The second is
+`pytest benchmarks` as people type it, this module its plugin.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+import backends
+from bcdl import machine, process, report, source
+from bcdl.options import Job
+from bcdl.progress import RunProgress
+from bcdl.run import STATUS_FILE, Run
+from tests.factory import job, record
+
+PLAN = "BCDL_TEST_PLAN"
+TOKEN = "BCDL_TEST_TOKEN"
+SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
+# Environment variables that tell a nested pytest of the one around it.
+_OUTER = "PYTEST_"
+
+
+def plan(folder: Path, seconds: float = 0.0) -> Path:
+    """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`."""
+    values = json.loads(record().to_json())
+    values["environment"] |= {**machine.describe("cpu"), "code": source.digest("torch")}
+    file = folder / "plan.json"
+    file.write_text(json.dumps({"record": values, "seconds": seconds}), encoding="utf-8")
+    return file
+
+
+def worker(plan_file: Path) -> tuple[str, ...]:
+    """A run's `worker`."""
+    return ("-m", "tests.faults.good_worker", str(plan_file))
+
+
+def jobs(count: int) -> list[Job]:
+    """Cells that differ in their seeds."""
+    return [job(seed=seed) for seed in range(count)]
+
+
+def start(results: Path, plan_file: Path, said: Path, count: int) -> ForkServerProcess:
+    """A driver that resumes a run of `count` cells, forked and at it; it adds lines `begin ID` and `kept ID` to `said`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    driver = context.Process(target=_drive, args=(results, plan_file, said, count))
+    driver.start()
+    return driver
+
+
+def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
+    os.environ[TOKEN] = str(results)
+    process._POLL_S = 0.02  # a stand-in takes no longer
+    run = Run(jobs(count), results, resume=True, worker=worker(plan_file))
+    run.check()
+    progress = RunProgress(Console(file=io.StringIO()), [one.cell for one in run.left], run.folder / STATUS_FILE)
+    with said.open("ab", buffering=0) as told:
+        for one in run.left:
+            told.write(f"begin {one.cell.id}\n".encode())
+            run.measure(one, progress)
+            told.write(f"kept {one.cell.id}\n".encode())
+
+
+def left_running(results: Path) -> list[psutil.Process]:
+    """Every process that a driver on `results` has started and that lives."""
+    found = []
+    for one in psutil.process_iter():
+        try:
+            if one.environ().get(TOKEN) == str(results) and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
+        except psutil.Error:
+            continue
+    return found
+
+
+def command(
+    results: Path, plan_file: Path, *options: str, cells: int = 4, slow_report: bool = False
+) -> subprocess.Popen[str]:
+    """`pytest benchmarks` with stand-ins for workers, begun; `slow_report`: its report takes a minute, and says so."""
+    seeds = ",".join(map(str, range(cells)))
+    cell = ("--profile", "smoke", "--models", "cnn", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
+    run = ("--backend", "torch", "--seed", seeds, "--results", str(results))
+    values = {key: value for key, value in os.environ.items() if not key.startswith(_OUTER)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
+        cwd=machine.ROOT,
+        env={**values, PLAN: str(plan_file), TOKEN: str(results), SLOW_REPORT: "1" if slow_report else ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the driver, as a terminal sends it to the group it has in front
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """As a plugin of `pytest benchmarks`: put the stand-in in its place."""
+    if PLAN in os.environ:
+        (suite,) = (plugin for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "RUN"))
+        config.stash[suite.RUN].worker = worker(Path(os.environ[PLAN]))
+
+
+def _report_slowly(results: Path) -> list[str]:
+    print("reporting", flush=True)
+    time.sleep(60)
+    return []
+
+
+if PLAN in os.environ:
+    backends.is_installed = lambda name: True  # type: ignore[assignment]
+if os.environ.get(SLOW_REPORT):
+    report.build = _report_slowly

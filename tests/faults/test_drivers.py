@@ -1,0 +1,123 @@
+"""Whatever becomes of a driver, every record it had written is there, and the rest is one command away."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bcdl import store
+from tests.faults import driver
+from tests.faults.conftest import Injected
+
+KILLS = 60
+CELLS_A_MATRIX = 12
+
+
+def contents(results: Path) -> dict[Path, bytes]:
+    """The files of records there are, each up to the end of its last whole line."""
+    files = (results / store.RECORDS).glob("*/*.jsonl")
+    return {file: b"".join(file.read_bytes().rpartition(b"\n")[:2]) for file in files}
+
+
+def told(said: Path) -> tuple[list[str], list[str]]:
+    """The ids of the cells that drivers began, and of those whose record was written, as they themselves said."""
+    pairs = [line.split(" ", 1) for line in said.read_text().splitlines()] if said.exists() else []
+    return [cell for word, cell in pairs if word == "begin"], [cell for word, cell in pairs if word == "kept"]
+
+
+def recorded(results: Path) -> list[str]:
+    """The id of each record's cell; nothing in the folder is anything else, save a line that a kill tore."""
+    records, problems = store.read_all(results)
+    assert all("torn last line" in problem for problem in problems)
+    assert all(one.ok for _, one in records)
+    return [one.cell.id for _, one in records]
+
+
+def test_a_driver_killed_at_any_instant_loses_at_most_the_cell_under_way(tmp_path: Path, injected: Injected) -> None:
+    """Matrix after matrix, each driver resuming what the one before it left, until enough of them have been killed."""
+    instants = random.Random(20240229)
+    plan = driver.plan(tmp_path, seconds=0.02)
+    kills, matrices = 0, 0
+    while kills < KILLS:
+        results, said = tmp_path / f"results-{matrices}", tmp_path / f"said-{matrices}"
+        matrices += 1
+        kills_here = 0
+        for _ in range(10):
+            before = contents(results)
+            one = driver.start(results, plan, said, CELLS_A_MATRIX)
+            one.join(instants.uniform(0, 0.6))
+            if one.exitcode is not None:
+                break
+            with injected("driver_killed") as tally:
+                one.kill()
+                one.join()
+                begun, kept = told(said)
+                there = recorded(results)
+                tally.lost += len(set(kept) - set(there))
+                assert set(kept) <= set(there)
+                kills_here += 1
+                assert len(begun) - len(there) <= kills_here
+                assert all(contents(results)[file].startswith(text) for file, text in before.items())
+                assert not still_running(results)
+        kills += kills_here
+        last = driver.start(results, plan, said, CELLS_A_MATRIX)
+        last.join()
+        assert last.exitcode == 0
+        assert sorted(recorded(results)) == sorted(one.cell.id for one in driver.jobs(CELLS_A_MATRIX))
+
+
+def interrupt_at(one: subprocess.Popen[str], *marks: str) -> str:
+    """Press Ctrl-C at each of the marks in what the driver prints; all that it printed."""
+    said = ""
+    for mark in marks:
+        while mark not in said:
+            line = one.stdout.readline()
+            assert line, f"it ended before {mark!r}:\n{said}"
+            said += line
+        one.send_signal(signal.SIGINT)
+    return said + one.communicate()[0]
+
+
+def still_running(results: Path) -> list[int]:
+    """What a driver on `results` has left after a moment's grace: the system ends it, and takes some milliseconds."""
+    for _ in range(50):
+        left = driver.left_running(results)
+        if not left:
+            return []
+        time.sleep(0.1)
+    return [one.pid for one in left]
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Injected) -> None:
+    plan = driver.plan(tmp_path, seconds=0.1)
+    with injected("ctrl_c") as tally:
+        one = driver.command(tmp_path / "results", plan, cells=6)
+        said = interrupt_at(one, "[3/6]")
+        assert one.returncode == pytest.ExitCode.INTERRUPTED
+        done = len(recorded(tmp_path / "results"))
+        assert 2 <= done < 6
+        assert f"interrupted: {done} of 6 cells are done and recorded; the same command with --resume runs" in said
+        assert "Traceback" not in said
+        assert (tmp_path / "results" / "README.md").is_file()
+        assert not still_running(tmp_path / "results")
+        rest = driver.command(tmp_path / "results", plan, "--resume", cells=6)
+        assert f"resumed: {done} of 6 cells have their record already" in rest.communicate()[0]
+        assert rest.returncode == 0
+        tally.lost += 6 - len(set(recorded(tmp_path / "results")))
+        assert len(recorded(tmp_path / "results")) == 6
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, injected: Injected) -> None:
+    plan = driver.plan(tmp_path, seconds=0.1)
+    with injected("ctrl_c_twice") as tally:
+        one = driver.command(tmp_path / "results", plan, cells=6, slow_report=True)
+        interrupt_at(one, "[3/6]", "reporting")
+        assert one.returncode == 130
+        tally.lost += 2 - min(2, len(recorded(tmp_path / "results")))
+        assert len(recorded(tmp_path / "results")) >= 2
+        assert not still_running(tmp_path / "results")
