@@ -1,9 +1,13 @@
-"""python -m bcdl.report: tables, plots and page, rebuilt from records alone. Never imports Keras."""
+"""python -m bcdl.report: tables, plots and page, rebuilt from records alone, or checked against them.
+
+Never imports Keras.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import re
 import tempfile
 from collections.abc import Iterable
@@ -13,9 +17,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from bcdl import experiment, plots, store, tables, utilisation
-from bcdl.errors import UsageError, run_command
+from bcdl.check import PAGE, differences, generated
+from bcdl.errors import BcdlError, UsageError, run_command
+from bcdl.experiment import Experiment
 from bcdl.options import DEFAULT_RESULTS
 from bcdl.parity import comparison, finding, page, picture
+from bcdl.parity.finding import Finding
 from bcdl.plots import style
 from bcdl.record import Record
 from bcdl.tables import Group
@@ -60,35 +67,61 @@ are geometric means with bootstrap intervals; p is that of a permutation within 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdl.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; end with 1, naming each file, where page, tables or plots do not follow from the records",
+    )
     arguments = parser.parse_args()
     if not (arguments.results / store.RECORDS).is_dir():
         raise UsageError(
             f"{arguments.results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results"
         )
-    for line in build(arguments.results):
+    for line in check(arguments.results) if arguments.check else build(arguments.results):
         print(line)
     return 0
 
 
 def build(results: Path) -> list[str]:
-    """Write README.md, tables/ and plots/ under `results`; lines that say what was written."""
-    with store.one_at_a_time(results, "report"):
-        return _build(results)
+    """Write README.md, tables/ and plots/ under `results`; lines that say what was written.
+
+    UsageError where they can't be written.
+    """
+    with store.one_at_a_time(results, "report"), store.writing(results):
+        return _build(results, results)
 
 
-def _build(results: Path) -> list[str]:
+def check(results: Path) -> list[str]:
+    """A line that says that README.md, tables/ and plots/ follow from the records; writes nothing.
+
+    BcdlError, naming each file, where they do not.
+    """
+    with tempfile.TemporaryDirectory(prefix="bcdl-report-") as folder:
+        _build(results, Path(folder))
+        found = list(differences(results, Path(folder)))
+    if found:
+        lines = "\n".join(f"  {line}" for line in found)
+        raise BcdlError(
+            f"{len(found)} files of {results} do not follow from its records:\n{lines}\n"
+            f"rebuild them with python -m bcdl.report --results {results}"
+        )
+    return [f"README.md, tables and plots of {results} follow from its records"]
+
+
+def _build(results: Path, into: Path) -> list[str]:
+    """Draw everything that the records under `results` give, under `into`; what was written."""
     records, problems = store.read_all(results)
     # Runs of two sides in turn are for `compare`: their rounds would stand for the cell here.
     shown = [(machine, record) for machine, record in records if not record.block]
     findings = finding.read_all(results)
     verdicts = comparison.Verdicts(findings)
-    sections = [_group_section(results, group, verdicts) for group in tables.groups(shown)]
-    sections += [_parity_section(results, found) for found in comparison.comparisons(findings)]
-    sections += _experiments_section(results)
-    _write(results / "README.md", _page([section.text for section in sections], problems))
+    sections = [_group_section(into, group, verdicts) for group in tables.groups(shown)]
+    sections += [_parity_section(into, found) for found in comparison.comparisons(findings)]
+    sections += _experiments_section(into, experiment.newest(experiment.read_all(results)))
+    _write(into / PAGE, _page([section.text for section in sections], problems))
     tabled = [table for section in sections for table in section.tables]
     figures = [figure for section in sections for figure in section.figures]
-    _remove_stale(results, {*tabled, *figures})
+    _remove_stale(into, {*tabled, *figures})
     parity = f" and {len(findings)} parity findings" if findings else ""
     summary = f"{len(records)} records{parity}: {len(tabled)} tables, {len(figures)} plots and README.md in {results}"
     return [summary, *(f"not read: {problem}" for problem in problems)]
@@ -113,7 +146,7 @@ class _Section:
     figures: list[Path]
 
 
-def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -> _Section:
+def _group_section(into: Path, group: Group, verdicts: comparison.Verdicts) -> _Section:
     metrics = [tables.metric_table(group, metric, verdicts) for metric in tables.METRICS]
     startup, staleness, energy = (
         [tables.metric_table(group, metric) for metric in metrics_]
@@ -123,7 +156,7 @@ def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -
     utilised = utilisation.utilisation_tables(group, limit) if limit else []
     costs = [utilisation.cost_table(group)] if limit else []
     drawn = (pair for module in plots.modules().values() for pair in module.draw(group))
-    figures = _save(drawn, results / "plots" / group.slug)
+    figures = _save(drawn, into / "plots" / group.slug, group.records)
     parts = [
         f"## {tables.escape(group.title)}",
         _facts(group),
@@ -137,37 +170,36 @@ def _group_section(results: Path, group: Group, verdicts: comparison.Verdicts) -
         *(table.to_markdown() for table in staleness),
         _failures(group),
         "### Plots",
-        *(f"![{file.stem}]({_link(results, file)})" for file in figures),
+        *(f"![{file.stem}]({_link(into, file)})" for file in figures),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    written = [_write_table(results, group.slug, *metrics, *energy, *startup, *utilised, *staleness)]
-    written += [_write_table(results, f"{group.slug}-cost", table) for table in costs]
+    written = [_write_table(into, group.slug, *metrics, *energy, *startup, *utilised, *staleness)]
+    written += [_write_table(into, f"{group.slug}-cost", table) for table in costs]
     return _Section(text, written, figures)
 
 
-def _parity_section(results: Path, found: comparison.Comparison) -> _Section:
-    figures = _save(picture.draw(found), results / "plots" / found.slug)
-    text = page.section(found, [_link(results, file) for file in figures])
-    written = [_write_table(results, f"{found.slug}-{name}", table) for name, table in page.tables(found).items()]
+def _parity_section(into: Path, found: comparison.Comparison) -> _Section:
+    figures = _save(picture.draw(found), into / "plots" / found.slug, found.findings)
+    text = page.section(found, [_link(into, file) for file in figures])
+    written = [_write_table(into, f"{found.slug}-{name}", table) for name, table in page.tables(found).items()]
     return _Section(text, written, figures)
 
 
-def _experiments_section(results: Path) -> list[_Section]:
+def _experiments_section(into: Path, found: dict[tuple[str, str], list[Experiment]]) -> list[_Section]:
     """The experiments behind the methodology, where there are any."""
-    found = experiment.newest(experiment.read_all(results))
     if not found:
         return []
     parts, written = ["## Experiments", _EXPERIMENTS_TEXT.strip()], []
     for (machine, name), experiments in found.items():
         table = experiment.table(name, experiments)
         parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
-        written.append(_write_table(results, f"experiment-{machine}-{_slug(name)}", table))
+        written.append(_write_table(into, f"experiment-{machine}-{_slug(name)}", table))
     for machine in dict.fromkeys(machine for machine, _ in found):
         tried = [one for (where, _), some in found.items() if where == machine for one in some if one.searches]
         if tried:
             table = experiment.best_table(tried)
             parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
-            written.append(_write_table(results, f"experiment-{machine}-best-settings", table))
+            written.append(_write_table(into, f"experiment-{machine}-best-settings", table))
     return [_Section("\n\n".join(parts) + "\n", written, [])]
 
 
@@ -249,40 +281,40 @@ def _failures(group: Group) -> str:
     return "### Cells that are not ok\n\n" + "\n".join(lines)
 
 
-def _save(drawn: Iterable[tuple[str, Figure]], folder: Path) -> list[Path]:
-    """The files of the figures, each written as it is drawn."""
-    files = []
-    for name, figure in drawn:
-        folder.mkdir(parents=True, exist_ok=True)
-        style.save(figure, folder / f"{name}.png")
-        files.append(folder / f"{name}.png")
-    return files
+def _save(drawn: Iterable[tuple[str, Figure]], folder: Path, sources: Iterable[Record | Finding]) -> list[Path]:
+    """The files of the figures, each written as it is drawn, with a digest of what all of them were drawn from."""
+    digest = hashlib.sha256("\n".join(one.to_json() for one in sources).encode()).hexdigest()
+    return [_replace(folder / f"{name}.png", style.to_png(figure, digest)) for name, figure in drawn]
 
 
-def _link(results: Path, file: Path) -> str:
-    return file.relative_to(results).as_posix()
+def _link(into: Path, file: Path) -> str:
+    return file.relative_to(into).as_posix()
 
 
-def _write_table(results: Path, slug: str, *found: tables.Table) -> Path:
-    return _write(results / "tables" / f"{slug}.csv", tables.to_csv(found))
+def _write_table(into: Path, slug: str, *found: tables.Table) -> Path:
+    return _write(into / "tables" / f"{slug}.csv", tables.to_csv(found))
 
 
 def _write(file: Path, text: str) -> Path:
-    """Replace the file in one step, so that no reader sees half of it."""
+    return _replace(file, text.encode())
+
+
+def _replace(file: Path, content: bytes) -> Path:
+    """Replace the file in one step, so that no reader sees half of it and a full disk leaves it as it was."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-        part.write(text.encode())
-    Path(part.name).chmod(0o644)
-    Path(part.name).replace(file)
-    return file
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_bytes(content)
+        return part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _remove_stale(results: Path, kept: set[Path]) -> None:
+def _remove_stale(into: Path, kept: set[Path]) -> None:
     """Delete generated tables and plots that no record asks for any more."""
-    for file in [*(results / "tables").glob("*.csv"), *(results / "plots").glob("*/*.png")]:
-        if file not in kept:
-            file.unlink()
-    for folder in (results / "plots").glob("*/"):
+    for file in generated(into) - kept - {into / PAGE}:
+        file.unlink()
+    for folder in (into / "plots").glob("*/"):
         if not any(folder.iterdir()):
             folder.rmdir()
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
-from bcdl import plots, report, store, tables
+from bcdl import check, plots, report, store, tables
+from bcdl.errors import BcdlError
+from bcdl.plots import style
 from bcdl.record import Record
 from bcdl.tables import Group
+from tests.conftest import ROOT
 from tests.factory import record
 
 ACCURACY = tables.METRICS[0]
@@ -219,3 +227,137 @@ def test_drawings_of_an_earlier_version_are_not_shown_as_the_records_own() -> No
     earlier = with_dataset(record(), checksum="e" * 64)
     assert list(plots.modules()["image_grid"].draw(groups(earlier)[0])) == []
     assert len(list(plots.modules()["image_grid"].draw(groups(record())[0]))) == 2
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small results folder and its report."""
+    folder = tmp_path_factory.mktemp("committed")
+    for backend in ("jax", "torch"):
+        store.append(folder, "a-machine", record(backend=backend, run=f"20260101T000000Z-{backend}"))
+    report.build(folder)
+    return folder
+
+
+def test_what_follows_from_its_records_passes_the_check_and_nothing_is_written(committed: Path) -> None:
+    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
+    assert report.check(committed) == [f"README.md, tables and plots of {committed} follow from its records"]
+    after = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
+    assert before == after
+
+
+def change_a_digit(folder: Path) -> str:
+    (table,) = (file for file in folder.glob("tables/*.csv") if "-cost" not in file.name)
+    table.write_text(table.read_text().replace("0.750", "0.751", 1))
+    return "differs from what the records give, first in line 2"
+
+
+def change_the_page(folder: Path) -> str:
+    page = folder / "README.md"
+    page.write_text(page.read_text().replace("120.0", "121.0", 1))
+    return "README.md: differs from what the records give, first in line"
+
+
+def repaint(folder: Path, source: str | None = None) -> None:
+    """A marker's worth of other pixels in a plot, its text left or replaced."""
+    (file,) = folder.glob("plots/*/throughput.png")
+    with Image.open(file) as image:
+        said = image.info[style.SOURCE]
+        changed = image.convert("RGB")
+    ImageDraw.Draw(changed).ellipse((400, 100, 407, 107), fill="#0072B2")
+    text = PngInfo()
+    text.add_text(style.SOURCE, source or said)
+    changed.save(file, pnginfo=text)
+
+
+def repaint_a_plot(folder: Path) -> str:
+    repaint(folder)
+    return "throughput.png: shows something else than the records give"
+
+
+def draw_from_other_records(folder: Path) -> str:
+    repaint(folder, source="0" * 64)
+    return "throughput.png: drawn from other records"
+
+
+def resize_a_plot(folder: Path) -> str:
+    (file,) = folder.glob("plots/*/loss.png")
+    text = PngInfo()
+    with Image.open(file) as image:
+        text.add_text(style.SOURCE, image.info[style.SOURCE])
+        image.resize((300, 300)).save(file, pnginfo=text)
+    return "loss.png: 300x300 pixels, where the records give"
+
+
+def remove_a_plot(folder: Path) -> str:
+    next(folder.glob("plots/*/loss.png")).unlink()
+    return "loss.png: missing"
+
+
+def break_a_plot(folder: Path) -> str:
+    next(folder.glob("plots/*/loss.png")).write_bytes(b"no picture")
+    return "loss.png: not a readable PNG"
+
+
+def leave_a_plot(folder: Path) -> str:
+    (folder / "plots" / "old").mkdir()
+    (folder / "plots" / "old" / "loss.png").touch()
+    return "plots/old/loss.png: left over"
+
+
+def leave_a_table(folder: Path) -> str:
+    (folder / "tables" / "old.csv").touch()
+    return "tables/old.csv: left over"
+
+
+def remove_the_page(folder: Path) -> str:
+    (folder / "README.md").unlink()
+    return "README.md: missing"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_a_digit,
+        change_the_page,
+        repaint_a_plot,
+        draw_from_other_records,
+        resize_a_plot,
+        remove_a_plot,
+        break_a_plot,
+        leave_a_plot,
+        leave_a_table,
+        remove_the_page,
+    ],
+)
+def test_a_file_that_does_not_follow_is_named(committed: Path, tmp_path: Path, change: Callable[[Path], str]) -> None:
+    shutil.copytree(committed, tmp_path / "results")
+    wanted = change(tmp_path / "results")
+    (line,) = check.differences(tmp_path / "results", committed)
+    assert wanted in line
+
+
+def test_another_rounding_of_edges_is_let_pass(committed: Path, tmp_path: Path) -> None:
+    """As on another machine: everything a pixel to the right, and greyer by some levels."""
+    shutil.copytree(committed, tmp_path / "results")
+    for file in (tmp_path / "results").glob("plots/*/*.png"):
+        text = PngInfo()
+        with Image.open(file) as image:
+            text.add_text(style.SOURCE, image.info[style.SOURCE])
+            moved = image.convert("RGB").transform(image.size, Image.Transform.AFFINE, (1, 0, -1, 0, 1, 0))
+        moved.paste("white", (0, 0, 1, moved.height))
+        moved.point(lambda level: max(0, level - 20)).save(file, pnginfo=text)
+    assert list(check.differences(tmp_path / "results", committed)) == []
+
+
+def test_a_record_removed_fails_the_check(committed: Path, tmp_path: Path) -> None:
+    shutil.copytree(committed, tmp_path / "results")
+    next((tmp_path / "results" / "records").glob("*/*.jsonl")).unlink()
+    command = [sys.executable, "-m", "bcdl.report", "--check", "--results", str(tmp_path / "results")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "README.md: differs" in done.stderr
+    assert "throughput.png: drawn from other records than those that are here" in done.stderr
+    assert "rebuild them with python -m bcdl.report" in done.stderr
+    with pytest.raises(BcdlError, match="do not follow"):
+        report.check(tmp_path / "results")

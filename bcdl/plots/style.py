@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import statistics
 import textwrap
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from bcdl.tables import Group, Line
 _PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
 _UNKNOWN = "#777777"
 _DPI = 120
+SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest
 plt.rcParams.update(
     {
         "font.size": 9,
@@ -187,7 +189,19 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def save(figure: Figure, file: Path) -> None:
-    """Write the figure as PNG, its bytes depending on the drawing alone, and close it."""
-    figure.savefig(file, dpi=_DPI, metadata={"Software": None})
+def to_png(figure: Figure, source: str = "") -> bytes:
+    """The figure as PNG, its bytes depending on the drawing alone and on `source`, which it names; closes the figure.
+
+    Args:
+        figure: what was drawn.
+        source: digest of what it was drawn from.
+    """
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None, SOURCE: source or None})
     plt.close(figure)
+    return png.getvalue()
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write the figure as PNG and close it."""
+    file.write_bytes(to_png(figure))
