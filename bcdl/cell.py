@@ -27,13 +27,22 @@ class Cell:
         magnification: BreaKHis magnification kept (40, 100, 200 or 400), or 0 for all there are.
         image_size: height and width of the square images, pixels.
         batch_size: images a training, validation and test batch.
-        epochs: passes over the training images.
-        learning_rate: of Adam.
+        epochs: passes over the training images, those of the head alone left out.
+        head_epochs: passes before those, in which the head alone is trained and the backbone is frozen.
+        keep: the epoch whose weights are tested: the `last`, or the `best` by validation loss.
+        patience: epochs without a better validation loss after which training stops, or 0 for never.
+        learning_rate: of Adam; of the head alone, ten times as much.
+        class_weights: whether the loss weighs the classes as if they were equally frequent.
+        batch_norm: which statistics inference normalises by: see `bcdl.batch_norm`.
         weights: what the backbone starts from: `none`, `imagenet`, or the name of a weights file.
         precision: `float32`, `tf32` or `mixed_bfloat16`.
         augment: whether training images are rotated, zoomed and flipped.
         seed: of initial weights, order of images, augmentation and dropout.
         split_seed: of the train, validation and test split, apart from `seed` so that seeds share a test set.
+        split_by: what a split never cuts: a `group` (a patient), or only an `image`, which leaks.
+        folds: of a cross-validation, or 0 for a single split.
+        fold: which of the folds is the test set, from 0.
+        timing: whether rates are measured; where not, the cell is about accuracy alone.
         windows: timed windows of the step and predict regimes.
         window_steps: steps a window.
     """
@@ -47,12 +56,21 @@ class Cell:
     image_size: int
     batch_size: int
     epochs: int
+    head_epochs: int
+    keep: str
+    patience: int
     learning_rate: float
+    class_weights: bool
+    batch_norm: str
     weights: str
     precision: str
     augment: bool
     seed: int
     split_seed: int
+    split_by: str
+    folds: int
+    fold: int
+    timing: bool
     windows: int
     window_steps: int
 
@@ -60,6 +78,8 @@ class Cell:
         for name in ("image_size", "batch_size", "epochs", "windows", "window_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, less than 1")
+        if not 0 <= self.fold < max(1, self.folds):
+            raise ValueError(f"fold is {self.fold}, none of {self.folds} folds")
 
     @property
     def id(self) -> str:

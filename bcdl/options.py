@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -20,6 +21,9 @@ from bcdl.process import Limits
 
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16")
 DEVICES = ("cpu", "gpu")
+SPLIT_BY = ("group", "image")
+KEEP = ("best", "last")
+BATCH_NORM = ("moving", "faster", "reestimated", "frozen")
 MAGNIFICATIONS = (40, 100, 200, 400)
 DEFAULT_RESULTS = "results"
 _MEMORY_SHARE = 0.9  # of the machine's: a worker ended by its limit is explained, one ended by the system may not be
@@ -52,7 +56,16 @@ class Job:
     def request(self) -> datasets.Request:
         """What the cell's data set is loaded by."""
         cell = self.cell
-        return datasets.Request(self.data, cell.image_size, cell.split_seed, cell.magnification, self.skip_unreadable)
+        return datasets.Request(
+            self.data,
+            cell.image_size,
+            cell.split_seed,
+            cell.magnification,
+            self.skip_unreadable,
+            by_group=cell.split_by == "group",
+            folds=cell.folds,
+            fold=cell.fold,
+        )
 
 
 def add_cell_options(add: Callable[..., Any]) -> None:
@@ -62,12 +75,21 @@ def add_cell_options(add: Callable[..., Any]) -> None:
     add("--image-size", help="height and width the images are resized to, pixels")
     add("--batch-size", help="images a batch")
     add("--epochs", help="passes over the training images")
+    add("--head-epochs", help="passes before those in which the head alone is trained, at ten times the learning rate")
+    add("--keep", help="weights that are tested: of the best epoch by validation loss, or of the last; default best")
+    add("--patience", default="0", help="stop after so many epochs without a better validation loss; default 0, never")
     add("--learning-rate", help="learning rate of Adam")
+    add("--class-weights", action=argparse.BooleanOptionalAction, help="weigh the loss as if classes were balanced")
+    add("--batch-norm", help=f"statistics that inference normalises by: {', '.join(BATCH_NORM)}")
     add("--weights", help="what backbones start from: none, imagenet, FILE, or MODEL=FILE[,MODEL=FILE...]")
     add("--precision", help=f"arithmetic: {', '.join(PRECISIONS)}")
     add("--augment", action=argparse.BooleanOptionalAction, help="rotate, zoom and flip training images")
-    add("--seed", help="seed, or seeds separated by commas, of weights, order, augmentation and dropout")
+    add("--seed", "--seeds", help="seeds, separated by commas, of weights, order, augmentation and dropout")
     add("--split-seed", default="0", help="seed of the train, validation and test split")
+    add("--split-by", default="group", help="what a split never cuts: group, or image, which leaks; or group,image")
+    add("--folds", default="0", help="cross-validate over so many folds, each the test set once")
+    add("--fold", help="the one fold to test, from 0; where not given, every fold")
+    add("--timing", action=argparse.BooleanOptionalAction, default=True, help="measure rates, besides accuracy")
     add("--magnification", default="0", help="keep BreaKHis images of this magnification only: 40, 100, 200 or 400")
     add("--skip-unreadable", action="store_true", help="leave unreadable images out, counted, instead of failing")
     add("--device", help="cpu or gpu; where not given, gpu if there is an NVIDIA driver")
@@ -98,7 +120,7 @@ def _quantity(option: str, text: str, units: Mapping[str, int], examples: str) -
 
 
 def resolve(options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True) -> list[Job]:
-    """The jobs that `options` (by destination name) ask for on `backend`, models in order, seeds inside.
+    """The jobs that `options` (by destination name) ask for on `backend`: models in order, then splits, then seeds.
 
     Args:
         options: values of the options of `add_cell_options`, as text or None.
@@ -124,20 +146,29 @@ def resolve(options: Mapping[str, Any], backend: str, names: str | None, install
         "image_size": whole("--image-size", chosen.get("image_size", profile.image_size)),
         "batch_size": whole("--batch-size", chosen.get("batch_size", profile.batch_size)),
         "epochs": whole("--epochs", chosen.get("epochs", profile.epochs)),
+        "keep": one_of("--keep", chosen.get("keep", profile.keep), KEEP),
+        "patience": whole("--patience", chosen["patience"], least=0),
         "learning_rate": _rate(chosen.get("learning_rate", profile.learning_rate)),
+        "class_weights": bool(chosen.get("class_weights", profile.class_weights)),
+        "batch_norm": one_of("--batch-norm", chosen.get("batch_norm", profile.batch_norm), BATCH_NORM),
         "precision": one_of("--precision", chosen.get("precision", profile.precision), PRECISIONS),
         "augment": chosen.get("augment", profile.augment),
         "split_seed": whole("--split-seed", chosen["split_seed"], least=0),
+        "timing": chosen["timing"],
         "windows": profile.windows,
         "window_steps": profile.window_steps,
     }
     models.check_sizes(rows, shared["image_size"])
+    head_epochs = whole("--head-epochs", chosen.get("head_epochs", profile.head_epochs), least=0)
     seeds = _seeds(chosen.get("seed", profile.seeds))
+    splits = _splits(chosen["split_by"], chosen["folds"], chosen.get("fold"))
     weights = _weights(chosen.get("weights", profile.weights), rows)
     jobs = []
     for row in rows:
         name, file = weights[row.name]
-        cells = [Cell(model=row.name, weights=name, seed=seed, **shared) for seed in seeds]
+        chosen_by = itertools.product(splits, seeds)
+        own: dict[str, Any] = {"model": row.name, "weights": name, "head_epochs": head_epochs if row.backbone else 0}
+        cells = [Cell(seed=seed, **own, **split, **shared) for split, seed in chosen_by]
         jobs += [Job(cell, data, file, bool(chosen.get("skip_unreadable"))) for cell in cells]
     return jobs
 
@@ -207,6 +238,18 @@ def _magnification(value: Any) -> int:
     if number and number not in MAGNIFICATIONS:
         raise UsageError(f"--magnification {value!r} is not one of BreaKHis's: {', '.join(map(str, MAGNIFICATIONS))}")
     return number
+
+
+def _splits(split_by: str, folds: str, fold: str | None) -> list[dict[str, Any]]:
+    """The fields of a cell that say how the data is split, for every way that is asked for."""
+    kinds = [one_of("--split-by", kind.strip(), SPLIT_BY) for kind in split_by.split(",")]
+    count = whole("--folds", folds, least=0)
+    if count == 1:
+        raise UsageError("--folds 1 leaves nothing to train on; use 2 or more, or 0 for a single split")
+    if fold is not None and whole("--fold", fold, least=0) >= max(1, count):
+        raise UsageError(f"--fold {fold} is none of the {count} folds; they are counted from 0 to --folds less 1")
+    chosen = range(max(1, count)) if fold is None else [int(fold)]
+    return [{"split_by": kind, "folds": count, "fold": number} for kind in kinds for number in chosen]
 
 
 def _seeds(value: Any) -> tuple[int, ...]:

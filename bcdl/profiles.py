@@ -23,6 +23,10 @@ class Profile:
     windows: int
     window_steps: int
     learning_rate: float = 1e-4
+    head_epochs: int = 0
+    keep: str = "best"
+    class_weights: bool = False
+    batch_norm: str = "reestimated"
     precision: str = "float32"
     augment: bool = True
 

@@ -12,7 +12,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypedDict
 
 from bcdl.cell import Cell
@@ -20,7 +20,10 @@ from bcdl.cell import Cell
 # 1: the first schema.
 # 2: `block`; empty in what schema 1 recorded.
 # 3: `environment.code`, which source the worker ran; None in what schemas 1 and 2 recorded.
-SCHEMA = 3
+# 4: predictions by split, of validation and test; before, only those of the test split. The cell says how training
+#    ends, what inference normalises by and how the data was split; before, none of these could be chosen.
+#    `dataset.images_checksum`, of the images whatever their split, and `dataset.leaks`, what stands on both its sides.
+SCHEMA = 4
 
 OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "ok",
@@ -34,9 +37,7 @@ OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
 
 
-class DatasetFacts(TypedDict):
-    """What a record says of its data; never a path. Counts are by split."""
-
+class _EveryDataset(TypedDict):
     name: str
     checksum: str
     synthetic: bool
@@ -44,6 +45,14 @@ class DatasetFacts(TypedDict):
     malignant: dict[str, int]
     groups: dict[str, int]
     notices: list[str]
+
+
+class DatasetFacts(_EveryDataset, total=False):
+    """What a record says of its data; never a path. Counts are by split. The last three since schema 4."""
+
+    images_checksum: str
+    grouped: bool
+    leaks: dict[str, Any]
 
 
 class Cost(TypedDict):
@@ -102,7 +111,7 @@ class Record:
         samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, one
             request for `request_s`; of the last three also the windows before they were steady, `<regime>_warm_up_s`.
         history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
-        predictions: of the test split: outputs [N, 2], scores, labels, groups and names, each a list.
+        predictions: by split (`val`, `test`): outputs [N, 2], scores, labels, groups and names, each a list.
         dataset: name, checksum, synthetic, images and groups by split, notices.
         model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
@@ -123,7 +132,7 @@ class Record:
     metrics: dict[str, float | None] = dataclasses.field(default_factory=dict)
     samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     history: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
-    predictions: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    predictions: dict[str, dict[str, list[Any]]] = dataclasses.field(default_factory=dict)
     dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     weights: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -176,15 +185,25 @@ def _to_3(values: dict[str, Any]) -> None:
     values["environment"] = {**values.get("environment", {}), "code": None}
 
 
+def _to_4(values: dict[str, Any]) -> None:
+    before = {
+        **{"head_epochs": 0, "keep": "last", "patience": 0, "class_weights": False, "batch_norm": "moving"},
+        **{"split_by": "group", "folds": 0, "fold": 0, "timing": True},
+    }
+    values["cell"] = {**before, **values["cell"]}
+    if values.get("predictions"):
+        values["predictions"] = {"test": values["predictions"]}
+
+
 # By the schema they lift a record from, to the next.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 _WORDS = ("run", "status", "reason", "started", "ended", "block")
 _SHAPES: dict[str, Any] = {
     **dict.fromkeys(_WORDS, str),
     "metrics": dict[str, float | None],
     "samples": dict[str, list[float]],
     "history": dict[str, list[float | None]],
-    "predictions": dict[str, list[Any]],
+    "predictions": dict[str, dict[str, list[Any]]],
     "dataset": DatasetFacts,
     "model": ModelFacts,
     "weights": dict[str, Any],
@@ -197,35 +216,52 @@ def _check(record: Record) -> None:
     """ValueError where a field has not the shape that readers rely on; a part that was never reached may be empty."""
     for name, shape in _SHAPES.items():
         value = getattr(record, name)
-        if value != {} and not _fits(value, shape):
+        if not _fits(shape)(value) and (shape is str or value != {}):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
-    if any(seconds <= 0 for samples in record.samples.values() for seconds in samples):
+    if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
         raise ValueError("samples hold a time that is not above 0 s")
 
 
-def _fits(value: Any, shape: Any) -> bool:
-    """Whether a JSON value is of the type `shape`, through lists, dictionaries and unions."""
-    if shape is Any:
-        return True
-    if shape is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if typing.is_typeddict(shape):
-        hints = _hints(shape)
-        whole = isinstance(value, dict) and shape.__required_keys__ <= value.keys()
-        return whole and all(_fits(part, hints[key]) for key, part in value.items() if key in hints)
-    arguments = typing.get_args(shape)
-    if isinstance(shape, types.UnionType):
-        return any(_fits(value, argument) for argument in arguments)
-    if typing.get_origin(shape) is list:
-        return isinstance(value, list) and all(_fits(part, arguments[0]) for part in value)
-    if typing.get_origin(shape) is dict:
-        return isinstance(value, dict) and all(_fits(part, arguments[1]) for part in value.values())
-    return isinstance(value, shape) and isinstance(value, bool) is (shape is bool)
-
-
 @functools.cache
-def _hints(shape: Any) -> dict[str, Any]:
-    return typing.get_type_hints(shape)
+def _fits(shape: Any) -> Callable[[Any], bool]:
+    """A test of JSON values: whether one is of the type `shape`, through lists, dictionaries and unions."""
+    if shape is Any:
+        return lambda value: True
+    if typing.is_typeddict(shape):
+        required = shape.__required_keys__
+        parts = {key: _fits(hint) for key, hint in typing.get_type_hints(shape).items()}
+        return lambda value: (
+            isinstance(value, dict)
+            and required <= value.keys()
+            and all(fits(value[key]) for key, fits in parts.items() if key in value)
+        )
+    if typing.get_origin(shape) is list:
+        each = _all_fit(typing.get_args(shape)[0])
+        return lambda value: isinstance(value, list) and each(value)
+    if typing.get_origin(shape) is dict:
+        each = _all_fit(typing.get_args(shape)[1])
+        return lambda value: isinstance(value, dict) and each(value.values())
+    each = _all_fit(shape)
+    return lambda value: each((value,))
+
+
+def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
+    """A test whether all of some JSON values are of the type `shape`: of numbers and words without a call for each."""
+    kinds = _scalar_types(shape)
+    if not kinds:
+        fits = _fits(shape)
+        return lambda values: all(map(fits, values))
+    if float in kinds:
+        # None and 0 need no further look.
+        return lambda values: kinds.issuperset(map(type, values)) and all(map(math.isfinite, filter(None, values)))
+    return lambda values: kinds.issuperset(map(type, values))
+
+
+def _scalar_types(shape: Any) -> frozenset[type]:
+    """The types that JSON's numbers and words have where they are a `shape`; none where it is something else."""
+    parts = typing.get_args(shape) if isinstance(shape, types.UnionType) else (shape,)
+    found: set[type] = {int} if float in parts else set()
+    return frozenset(found.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()
 
 
 def scrub(text: str) -> str:

@@ -28,6 +28,8 @@ from bcdl.options import Job
 from bcdl.record import Record
 
 Report = Callable[[str], None]
+# Takes the job, its adapter, `bcdl.regimes`, the findings to add to, `Report` and Keras's verbosity; gives the model.
+MeasureCell = Callable[[Job, backends.Backend, ModuleType, dict[str, Any], Report, int], Any]
 
 
 def main(job_file: str, result_file: str, events_file: str) -> int:
@@ -50,8 +52,13 @@ def serve(job_file: str, result_file: str, events_file: str, measure_cell: Calla
     return 0
 
 
-def run(job: Job, run_id: str, report: Report, verbose: int = 0) -> tuple[Record, Any]:
-    """Run the job's cell in this process; its record, and the trained model or None where it failed."""
+def run(
+    job: Job, run_id: str, report: Report, verbose: int = 0, measure_cell: MeasureCell | None = None
+) -> tuple[Record, Any]:
+    """Run the job's cell in this process; its record, and the trained model or None where it failed.
+
+    `measure_cell` is what is done once the backend is there; where not given, all that a cell is measured for.
+    """
     started = store.now()
     findings: dict[str, Any] = {"metrics": {}, "samples": {}, "environment": {}}
     adapter, model, status, reason = None, None, record.OK, ""
@@ -59,12 +66,14 @@ def run(job: Job, run_id: str, report: Report, verbose: int = 0) -> tuple[Record
         report("importing")
         with measure.timed(findings["metrics"], "import_s"):
             adapter, regimes = start_backend(job.cell)
-        model = _measure(job, adapter, regimes, findings, report, verbose)
+        model = (measure_cell or _measure)(job, adapter, regimes, findings, report, verbose)
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     findings["environment"].update(machine.describe(job.cell.device), **machine.commit())
     findings["environment"]["code"] = source.digest(job.cell.backend)
+    if not job.cell.timing:
+        findings.update(_without_speed(findings))
     return Record(run_id, status, record.scrub(reason), job.cell, started, store.now(), **findings), model
 
 
@@ -94,8 +103,7 @@ def _measure(
     job: Job, adapter: backends.Backend, regimes: ModuleType, findings: dict[str, Any], report: Report, verbose: int
 ) -> Any:
     """Build, train, test and time the cell; what is found goes into `findings` as soon as it is known."""
-    cell = job.cell
-    metrics, samples = findings["metrics"], findings["samples"]
+    cell, metrics = job.cell, findings["metrics"]
     findings["environment"].update(adapter.describe())
     report("probing precision")
     findings["environment"]["arithmetic"] = regimes.check_precision(cell.precision)
@@ -103,29 +111,65 @@ def _measure(
     report("loading data")
     dataset = datasets.load(job.request)
     findings["dataset"] = describe_dataset(dataset)
+    class_weights = regimes.training.class_weights(dataset.train.labels) if cell.class_weights else None
 
     report("building")
     with measure.timed(metrics, "build_s"):
-        model = regimes.build(cell, job.weights_file)
+        model = regimes.build(cell, job.weights_file, class_weights)
     findings["model"] = {**regimes.describe_model(model), "initial_weights": regimes.weights_checksum(model)}
     findings["weights"] = _describe_weights(job)
     findings["environment"]["jit_compile"] = bool(model.jit_compile)
-
-    report("first step")
     feed = regimes.TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
+
+    if cell.head_epochs:
+        report("training the head")
+        head = regimes.training.fit_head(model, adapter, feed, cell, class_weights, verbose)
+        findings["history"] = {f"head_{name}": values for name, values in head.items()}
+    report("first step")
     metrics["first_step_s"] = regimes.first_step(model, adapter, feed)
-    fit = regimes.fit(model, adapter, feed, dataset.val, cell, report, verbose)
-    findings["history"], samples["fit_s"] = fit.history, fit.seconds
+    fit = regimes.training.fit(model, adapter, feed, dataset, cell, report, verbose)
+    findings["history"] = {**findings.get("history", {}), **fit.history}
+    findings["samples"]["fit_s"] = fit.seconds
+    metrics["fit_images_per_s"] = measure.rate(feed.steps_per_epoch * cell.batch_size, fit.seconds)
+    metrics["kept_epoch"] = fit.epoch
 
     report("testing")
-    outputs = regimes.outputs(model, adapter, dataset.test.images, cell.batch_size)
-    findings["predictions"] = _describe_predictions(outputs, dataset.test)
-    metrics.update(quality.measure("test", outputs, dataset.test.labels))
-    metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
-    metrics.update(regimes.batch_norm_probe(model, adapter, dataset.train, cell))
+    _test(regimes, model, adapter, dataset, cell, findings)
+    if cell.timing:
+        _measure_speed(regimes, model, adapter, feed, cell, findings, report)
+    return model
 
-    metrics["fit_images_per_s"] = measure.rate(feed.steps_per_epoch * cell.batch_size, samples["fit_s"])
-    trained = regimes.Snapshot(model)
+
+def _test(
+    regimes: ModuleType, model: Any, adapter: backends.Backend, dataset: Dataset, cell: Cell, findings: dict[str, Any]
+) -> None:
+    """Put down the trained model's outputs on the validation and test images, and what they are worth."""
+
+    def outputs(images: np.ndarray) -> np.ndarray:
+        found: np.ndarray = regimes.training.outputs(model, adapter, images, cell.batch_size)
+        return found
+
+    metrics, test = findings["metrics"], dataset.test
+    found = {"val": outputs(dataset.val.images), "test": outputs(test.images)}
+    findings["predictions"] = {name: _describe_predictions(found[name], dataset.splits[name]) for name in found}
+    metrics.update(quality.measure("test", found["test"], test.labels))
+    metrics["test_majority_accuracy"] = quality.majority_accuracy(test.labels)
+    images, labels = regimes.batch_norm.probed(dataset.train, cell)
+    metrics.update(regimes.batch_norm.probe(model, adapter, outputs(images), images, labels, cell))
+
+
+def _measure_speed(
+    regimes: ModuleType,
+    model: Any,
+    adapter: backends.Backend,
+    feed: Any,
+    cell: Cell,
+    findings: dict[str, Any],
+    report: Report,
+) -> None:
+    """Time the regimes other than `fit`, and measure what the device gives at most."""
+    metrics = findings["metrics"]
+    trained = regimes.state.everything(model)
     window_images = cell.window_steps * cell.batch_size
     report("timing steps")
     _time(findings, cell, "step", window_images, lambda: regimes.time_steps(model, adapter, feed, cell))
@@ -138,7 +182,12 @@ def _measure(
     metrics["latency_ms"] = 1e3 / metrics["request_images_per_s"]
     report("measuring the device")
     metrics.update(regimes.device_peak(adapter, cell.precision))
-    return model
+
+
+def _without_speed(findings: dict[str, Any]) -> dict[str, Any]:
+    """Metrics and samples of a cell that is about accuracy alone: it may have run beside others."""
+    metrics = {name: value for name, value in findings["metrics"].items() if not name.endswith(("_s", "_mib"))}
+    return {"metrics": metrics, "samples": {}}
 
 
 def _time(findings: dict[str, Any], cell: Cell, regime: str, images: int, timing: Callable[[], measure.Timed]) -> None:
@@ -159,6 +208,8 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     return {
         "name": dataset.name,
         "checksum": dataset.checksum,
+        "images_checksum": dataset.images_checksum,
+        "grouped": dataset.grouped,
         "synthetic": dataset.synthetic,
         "images": {name: len(part) for name, part in dataset.splits.items()},
         "malignant": {name: int(part.labels.sum()) for name, part in dataset.splits.items()},

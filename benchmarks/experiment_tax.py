@@ -34,7 +34,7 @@ def _ways(prepared: Prepared) -> dict[str, Way]:
     if not twins:
         raise UsageError(f"there is no native twin of {cell.model} on {cell.backend}")
     images, labels = adapter.put(*prepared.feed.batch(0, 0))
-    wanted = prepared.regimes.outputs(model, adapter, prepared.feed.batch(0, 0)[0], cell.batch_size)
+    wanted = prepared.regimes.training.outputs(model, adapter, prepared.feed.batch(0, 0)[0], cell.batch_size)
     for way, twin in twins.items():
         _check(way, wanted, twin.outputs(images), _TOLERANCE[cell.precision])
     model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")

@@ -32,7 +32,7 @@ class Prepared:
         job: what it was built for.
         adapter: of its backend.
         regimes: `bcdl.regimes`, which imports Keras.
-        model, feed: what `regimes.fit` takes.
+        model, feed: what `bcdl.training.fit` takes.
         dataset: the splits.
     """
 

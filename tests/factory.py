@@ -16,6 +16,10 @@ OPTIONS: dict[str, Any] = {
     "magnification": "0",
     "device": "cpu",
     "skip_unreadable": False,
+    "patience": "0",
+    "split_by": "group",
+    "folds": "0",
+    "timing": True,
 }
 
 
@@ -31,12 +35,21 @@ def cell(**changes: Any) -> Cell:
         "image_size": 32,
         "batch_size": 4,
         "epochs": 2,
+        "head_epochs": 0,
+        "keep": "best",
+        "patience": 0,
         "learning_rate": 1e-4,
+        "class_weights": False,
+        "batch_norm": "reestimated",
         "weights": "none",
         "precision": "float32",
         "augment": True,
         "seed": 0,
         "split_seed": 0,
+        "split_by": "group",
+        "folds": 0,
+        "fold": 0,
+        "timing": True,
         "windows": 3,
         "window_steps": 1,
     }

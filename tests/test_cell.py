@@ -23,6 +23,15 @@ cells = st.builds(
     image_size=size,
     batch_size=size,
     epochs=size,
+    head_epochs=number,
+    keep=text,
+    patience=number,
+    class_weights=st.booleans(),
+    batch_norm=text,
+    split_by=text,
+    folds=number,
+    fold=st.just(0),
+    timing=st.booleans(),
     learning_rate=st.floats(1e-9, 1e3),
     weights=text,
     precision=text,
@@ -59,7 +68,8 @@ def test_what_is_no_id_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"batch_size": 0}, {"batch_size": "many"}, {"batch_size": 1.5}, {"augment": 1}, {"seed": True}, {"model": 3}]
+    [{"batch_size": 0}, {"batch_size": "many"}, {"batch_size": 1.5}, {"folds": 5, "fold": 5}, {"fold": 1}]
+    + [{"augment": 1}, {"seed": True}, {"model": 3}]
     + [{"learning_rate": value} for value in ("nan", float("inf"), True)],
 )
 def test_values_of_another_kind_are_no_cell(changes: dict[str, object]) -> None:

@@ -81,8 +81,9 @@ def test_no_split_cuts_a_group_and_all_are_used(groups: list[tuple[int, int]], s
     labels = np.concatenate([[label] * size for label, size in groups])
     names = np.concatenate([[f"g{i}"] * size for i, (_, size) in enumerate(groups)])
     pool = Pool("made up", True, np.zeros((len(labels), 1, 1, 3), np.uint8), labels, names, names)
-    parts, _ = split.split(pool, seed)
-    again, _ = split.split(pool, seed)
+    request = Request("made up", 1, seed)
+    parts, _ = split.split(pool, request)
+    again, _ = split.split(pool, request)
     assert sorted(np.concatenate(list(parts.values()))) == list(range(len(labels)))
     for name in SPLITS:
         np.testing.assert_array_equal(parts[name], again[name])

@@ -183,7 +183,7 @@ def test_a_model_is_the_same_by_whatever_names_keras_counted_on(results: Path, c
     again, other = results / "again.keras", results / "other.keras"
     for plan, file in ((PLAN, again), (dataclasses.replace(PLAN, image_size=40), other)):
         opened = trunk.build(plan)
-        checkpoints.save(opened, regimes.Snapshot(opened.model), file)
+        checkpoints.save(opened, trunk.Snapshot(opened.model), file)
     files = {"first": dump_of(results, PLAN, "jax").checkpoint, "again": again, "other": other}
     loaded = checkpoints.load_all(files, checkpoints.next_batch(trunk.build(PLAN)))
     assert loaded["again"]["state"] == loaded["first"]["state"]

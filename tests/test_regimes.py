@@ -12,12 +12,15 @@ import pytest
 
 import backends
 from bcdl import datasets, measure, worker
+from bcdl.cell import Cell
 from bcdl.feed import TrainFeed, one_hot
 from tests.factory import jobs
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
 regimes = pytest.importorskip("bcdl.regimes")
+training = pytest.importorskip("bcdl.training")
+batch_norm = pytest.importorskip("bcdl.batch_norm")
 
 BACKEND = os.environ.get("KERAS_BACKEND", "")
 
@@ -31,6 +34,13 @@ def adapter() -> backends.Backend:
 
 def silent(phase: str) -> None:
     """Report nothing."""
+
+
+def probed(model: Any, adapter: backends.Backend, split: datasets.Split, cell: Cell) -> dict[str, float]:
+    """What the batch norms' probe says of the model on training images."""
+    images, labels = batch_norm.probed(split, cell)
+    outputs = training.outputs(model, adapter, images, cell.batch_size)
+    return batch_norm.probe(model, adapter, outputs, images, labels, cell)
 
 
 @pytest.mark.parametrize("model", ["cnn", "mobilenet"])
@@ -47,7 +57,7 @@ def test_a_cell_gives_an_ok_record(model: str) -> None:
         assert sum(kept) >= measure.LEAST_S or len(kept) == measure.MOST_WINDOWS
         assert record.metrics[f"{regime}_warm_up_s"] == pytest.approx(sum(record.samples[f"{regime}_warm_up_s"]))
     assert record.metrics["latency_ms"] == pytest.approx(1e3 * np.median(record.samples["request_s"]))
-    assert len(record.predictions["scores"]) == record.dataset["images"]["test"]
+    assert all(len(record.predictions[name]["scores"]) == record.dataset["images"][name] for name in ("val", "test"))
     assert record.environment["versions"]["keras"] == keras.__version__
     assert record.environment["precision_flags"]
     dataset = datasets.load(job.request)
@@ -68,16 +78,18 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     feed = TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
     regimes.first_step(model, adapter, feed)
     first = len(traced)
-    regimes.outputs(model, adapter, dataset.val.images, cell.batch_size)
+    training.outputs(model, adapter, dataset.val.images, cell.batch_size)
     first_predicted = len(predicted)
-    fit = regimes.fit(model, adapter, feed, dataset.val, cell, silent, verbose=0)
-    regimes.outputs(model, adapter, dataset.test.images, cell.batch_size)
-    regimes.batch_norm_probe(model, adapter, dataset.train, cell)
+    fit = training.fit(model, adapter, feed, dataset, cell, silent, verbose=0)
+    training.outputs(model, adapter, dataset.test.images, cell.batch_size)
+    probed(model, adapter, dataset.train, cell)
     timed = regimes.time_steps(model, adapter, feed, cell)
     regimes.time_predictions(model, adapter, feed, cell)
     assert len(fit.seconds) == cell.epochs
     # Python runs a step's code once a trace where the framework compiles, and once a step where it does not.
-    steps = cell.epochs * feed.steps_per_epoch + regimes.PROBE_BATCHES + timed.count * cell.window_steps
+    settling = min(feed.steps_per_epoch, batch_norm.REESTIMATION_IMAGES // cell.batch_size)
+    steps = cell.epochs * (feed.steps_per_epoch + settling) + batch_norm.PROBE_BATCHES
+    steps += timed.count * cell.window_steps
     assert len(traced) - first in (0, steps)
     compiled = len(traced) == first
     assert not compiled or len(predicted) == first_predicted
@@ -102,7 +114,7 @@ def test_trial_steps_leave_no_trace(adapter: backends.Backend) -> None:
     before = regimes.weights_checksum(model)
     feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=True)
     regimes.first_step(model, adapter, feed)
-    regimes.batch_norm_probe(model, adapter, dataset.train, job.cell)
+    probed(model, adapter, dataset.train, job.cell)
     assert regimes.weights_checksum(model) == before
     assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
     assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(job.cell.learning_rate)
@@ -114,8 +126,8 @@ def test_padding_does_not_reach_the_outputs(adapter: backends.Backend) -> None:
     (job,) = jobs(BACKEND, "cnn", image_size="32")
     model = regimes.build(job.cell, None)
     images = datasets.load(job.request).test.images
-    whole = regimes.outputs(model, adapter, images[:7], batch_size=7)
-    padded = regimes.outputs(model, adapter, images[:7], batch_size=4)
+    whole = training.outputs(model, adapter, images[:7], batch_size=7)
+    padded = training.outputs(model, adapter, images[:7], batch_size=4)
     assert padded.shape == (7, 2)
     np.testing.assert_allclose(padded, whole, atol=1e-6)
 
@@ -126,11 +138,11 @@ def test_the_probe_sees_stale_batch_norms(adapter: backends.Backend) -> None:
     dataset = datasets.load(job.request)
     model = regimes.build(job.cell, None)
     feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=False)
-    regimes.fit(model, adapter, feed, dataset.val, job.cell, silent, verbose=0)
-    probe = regimes.batch_norm_probe(model, adapter, dataset.train, job.cell)
+    training.fit(model, adapter, feed, dataset, job.cell, silent, verbose=0)
+    probe = probed(model, adapter, dataset.train, job.cell)
     for layer in _batch_norms(model):
         layer.moving_mean.assign(layer.moving_mean + 30.0)
-    spoilt = regimes.batch_norm_probe(model, adapter, dataset.train, job.cell)
+    spoilt = probed(model, adapter, dataset.train, job.cell)
     assert spoilt["train_mode_loss"] == pytest.approx(probe["train_mode_loss"], abs=0.3)
     assert spoilt["inference_mode_loss"] != pytest.approx(probe["inference_mode_loss"], abs=1e-3)
 

@@ -39,6 +39,9 @@ class Request:
         split_seed: of the split, where the data is not split already.
         magnification: BreaKHis magnification to keep, or 0 for all.
         skip_unreadable: leave unreadable images out, counted, instead of failing.
+        by_group: whether a split never cuts a group; where not, it is by image, and leaks.
+        folds: of a cross-validation, or 0 for the single split.
+        fold: which fold is the test set, from 0.
     """
 
     data: str
@@ -46,6 +49,9 @@ class Request:
     split_seed: int = 0
     magnification: int = 0
     skip_unreadable: bool = False
+    by_group: bool = True
+    folds: int = 0
+    fold: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +69,10 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A data set ready to train on, with what a person should know of it in `notices`."""
+    """A data set ready to train on, with what a person should know of it in `notices`.
+
+    `grouped` is whether its groups (patients) are known; where not, every image is a group of its own.
+    """
 
     name: str
     synthetic: bool
@@ -71,6 +80,7 @@ class Dataset:
     val: Split
     test: Split
     notices: tuple[str, ...]
+    grouped: bool = True
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -87,16 +97,27 @@ class Dataset:
             digest.update("\n".join([*part.groups, *part.names]).encode())
         return digest.hexdigest()
 
+    @functools.cached_property
+    def images_checksum(self) -> str:
+        """SHA-256 over every image's name, label, group and pixels, whatever the split it stands in."""
+        lines = [
+            f"{name}\0{label}\0{group}\0{hashlib.sha256(image.tobytes()).hexdigest()}"
+            for part in self.splits.values()
+            for image, label, group, name in zip(part.images, part.labels, part.groups, part.names, strict=True)
+        ]
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
 
 def load(request: Request) -> Dataset:
     """The data set that `request.data` names, split; UsageError where it can't be had or used."""
     source = _source(request.data)
     pool = source.read(request)
-    parts, notices = split.split(pool, request.split_seed)
+    parts, notices = split.split(pool, request)
     return Dataset(
         name=pool.name,
         synthetic=pool.synthetic,
         notices=(*pool.notices, *notices),
+        grouped=pool.grouped,
         **{
             name: Split(pool.images[chosen], pool.labels[chosen], pool.groups[chosen], pool.names[chosen])
             for name, chosen in parts.items()

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
+
+if TYPE_CHECKING:
+    from bcdl.datasets import Request
 
 # One fold in five is the test set; of the rest, one in eight validates: about 70, 10 and 20 percent.
 TEST_FOLDS = 5
 VAL_FOLDS = 8
 
 
-def split(pool: Pool, seed: int) -> tuple[dict[str, np.ndarray], list[str]]:
+def split(pool: Pool, request: Request) -> tuple[dict[str, np.ndarray], list[str]]:
     """Indices of each split into the pool, and notices.
 
-    A pool that comes split is used as it stands; a validation split it lacks is carved from train by
-    group. Raises UsageError where a class or a split is missing, or a class has under three groups.
+    A pool that comes split is used as it stands, unless folds or a split by image are asked for; a validation split it
+    lacks is carved from train by group. Raises UsageError where a class or a split is missing, or a class has too few
+    groups.
     """
     _check_classes(pool)
-    if pool.given is not None:
+    if pool.given is not None and request.by_group and not request.folds:
         parts = {name: np.flatnonzero(pool.given == name) for name in SPLITS}
-        return _complete(pool, parts, seed)
-    rest, test = _carve(pool, np.arange(len(pool.labels)), TEST_FOLDS, seed)
-    train, val = _carve(pool, rest, VAL_FOLDS, seed)
-    notices = [] if pool.grouped else ["no patients or groups are known: the split is by image, and may leak"]
-    return {"train": train, "val": val, "test": test}, notices
+        return _complete(pool, parts, request.split_seed)
+    units = pool.groups if request.by_group else np.arange(len(pool.labels)).astype(str)
+    everything = np.arange(len(pool.labels))
+    fold = request.fold if request.folds else None
+    rest, test = _carve(pool, units, everything, request.folds or TEST_FOLDS, request.split_seed, fold)
+    train, val = _carve(pool, units, rest, VAL_FOLDS, request.split_seed)
+    return {"train": train, "val": val, "test": test}, _notices(pool, request)
+
+
+def _notices(pool: Pool, request: Request) -> list[str]:
+    notices = []
+    if pool.given is not None:
+        notices.append("the split that the data set brings is not used: another was asked for")
+    if request.folds:
+        notices.append(f"cross-validated over {request.folds} folds; of the rest, one image in {VAL_FOLDS} validates")
+    if not request.by_group:
+        notices.append("LEAKY: split by image, as was asked for, so that one patient's images stand on both sides")
+    elif not pool.grouped:
+        notices.append("no patients or groups are known: the split is by image, and may leak")
+    return notices
 
 
 def _check_classes(pool: Pool) -> None:
@@ -40,7 +61,7 @@ def _complete(pool: Pool, parts: dict[str, np.ndarray], seed: int) -> tuple[dict
             raise UsageError(f"data set {pool.name} has a split {name} without both classes; give it both")
     notices = []
     if not len(parts["val"]):
-        parts["train"], parts["val"] = _carve(pool, parts["train"], VAL_FOLDS, seed)
+        parts["train"], parts["val"] = _carve(pool, pool.groups, parts["train"], VAL_FOLDS, seed)
         notices.append(f"no validation split: {len(parts['val'])} images carved from train, by group")
     if pool.grouped:
         notices += _leaks(pool, parts)
@@ -60,22 +81,29 @@ def _leaks(pool: Pool, parts: dict[str, np.ndarray]) -> list[str]:
     ]
 
 
-def _carve(pool: Pool, chosen: np.ndarray, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`chosen` in two, about 1 / `folds` of it in the second, both classes in both."""
-    labels, groups = pool.labels[chosen], pool.groups[chosen]
+def _carve(
+    pool: Pool, units: np.ndarray, chosen: np.ndarray, folds: int, seed: int, fold: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`chosen` in two, about 1 / `folds` of it in the second, both classes in both, no unit cut.
+
+    The second is that `fold`, or, where none is named, the first that has both classes; then a class of fewer units
+    than folds makes the folds fewer.
+    """
+    labels, groups = pool.labels[chosen], units[chosen]
     fewest = min(len(np.unique(groups[labels == label])) for label in LABELS.values())
-    if fewest < 2:
+    needed = 2 if fold is None else folds
+    if fewest < needed:
         raise UsageError(
             f"data set {pool.name} has too few groups to split: only {fewest} with images of one class left, where "
-            "train, val and test need one each (a group is a patient, or an image where no patients are known)"
+            f"{needed} are needed (a group is a patient, or an image where no patients are known)"
         )
     # Here, so that data which comes split needs no scikit-learn.
     from sklearn.model_selection import StratifiedGroupKFold
 
     splitter = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=seed)
-    for rest, fold in splitter.split(chosen, labels, groups):
-        if all(len(np.unique(labels[part])) == len(LABELS) for part in (rest, fold)):
-            return chosen[rest], chosen[fold]
+    for number, (rest, part) in enumerate(splitter.split(chosen, labels, groups)):
+        if fold in (None, number) and all(len(np.unique(labels[side])) == len(LABELS) for side in (rest, part)):
+            return chosen[rest], chosen[part]
     raise UsageError(
         f"data set {pool.name} can't be split with both classes on both sides; try another --split-seed, or split it "
         "yourself into train/, val/ and test/ folders"

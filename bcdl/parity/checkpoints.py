@@ -13,7 +13,7 @@ import numpy as np
 from bcdl.feed import Batch
 from bcdl.parity import trunk
 from bcdl.parity.trunk import Trunk
-from bcdl.regimes import Snapshot
+from bcdl.state import Snapshot
 
 # Steps before the checkpoint, so that the optimizer's state is not empty.
 _STEPS_BEFORE = 2

@@ -18,7 +18,7 @@ from bcdl.errors import UsageError
 from bcdl.parity import trunk
 from bcdl.parity.dump import repeats_itself
 from bcdl.parity.plan import STEPS, Dump, Plan
-from bcdl.regimes import Snapshot
+from bcdl.state import Snapshot
 
 # Processes of each kind.
 ROUNDS = 3

@@ -15,7 +15,8 @@ from bcdl.feed import TrainFeed
 from bcdl.parity import checkpoints, rounding, trunk
 from bcdl.parity.plan import REPEATED_STEPS, STEPS, Dump, Plan, relative
 from bcdl.parity.trunk import Steps, Trunk
-from bcdl.regimes import Snapshot, weights_checksum
+from bcdl.regimes import weights_checksum
+from bcdl.state import Snapshot
 
 _FOOD_EPOCHS = 2
 

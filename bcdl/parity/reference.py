@@ -20,7 +20,8 @@ from bcdl.feed import Batch
 from bcdl.parity import rounding, trunk
 from bcdl.parity.plan import Dump, Plan, relative
 from bcdl.parity.trunk import Parts, Trunk
-from bcdl.regimes import Snapshot, weights_checksum
+from bcdl.regimes import weights_checksum
+from bcdl.state import Snapshot
 
 # Of the central difference; its error is of the order of the square of this, plus 1e-16 over it.
 _DIFFERENCE_STEP = 1e-6

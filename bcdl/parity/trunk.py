@@ -14,7 +14,7 @@ from bcdl.feed import Batch, TrainFeed
 from bcdl.initial import draw_initial_weights
 from bcdl.models import find
 from bcdl.parity.plan import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
-from bcdl.regimes import Snapshot
+from bcdl.state import Snapshot
 
 Parts = list[tuple[str, np.ndarray]]
 # Key of the random stream that perturbs batch norms; `initial` uses the places 0, 1, 2, ... with the same seed.

@@ -1,0 +1,86 @@
+"""A worker that times training steps and nothing else: `python -m benchmarks.step_worker SHARE JOB RESULT EVENTS`.
+
+It stands in for `bcdl.worker` where many processes are needed. After each step it waits, busily, for SHARE of the time
+that the step took: 0 for none, 0.1 for a cell that is a tenth slower than it need be. A batch may be larger than the
+training split; its images are repeated then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import backends
+from bcdl import datasets, measure, worker
+from bcdl.datasets import Split
+from bcdl.options import Job
+from bcdl.record import Record
+
+
+def command(share: float = 0.0) -> tuple[str, ...]:
+    """The interpreter's arguments that start this worker, as `bcdl.launch.run` takes them."""
+    return ("-m", "benchmarks.step_worker", str(share))
+
+
+def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
+    def time_steps(job: Job, adapter: backends.Backend, regimes: ModuleType, findings: dict[str, Any], *_: Any) -> None:
+        slowed: Any = Slowed(adapter, float(share))
+        _time_steps(job, slowed, regimes, findings)
+
+    def measure_cell(job: Job, run_id: str, report: worker.Report) -> Record:
+        return worker.run(job, run_id, report, measure_cell=time_steps)[0]
+
+    return worker.serve(job_file, result_file, events_file, measure_cell)
+
+
+class Slowed:
+    """A backend's adapter that waits, busily, after each training step for a share of the time that it took."""
+
+    def __init__(self, adapter: backends.Backend, share: float) -> None:
+        self._adapter, self._share = adapter, share
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    @contextlib.contextmanager
+    def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
+        with self._adapter.training(model, images, labels) as step:
+            yield lambda: self._slowly(step)
+
+    def _slowly(self, step: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = step()
+        self._adapter.sync(result)
+        end = time.perf_counter()
+        while time.perf_counter() < end + self._share * (end - start):
+            pass
+        return result
+
+
+def _time_steps(job: Job, adapter: Any, regimes: ModuleType, findings: dict[str, Any]) -> None:
+    cell, metrics = job.cell, findings["metrics"]
+    findings["environment"].update(adapter.describe())
+    dataset = datasets.load(job.request)
+    findings["dataset"] = worker.describe_dataset(dataset)
+    model = regimes.build(cell, job.weights_file)
+    feed = regimes.TrainFeed(_at_least(dataset.train, cell.batch_size), cell.batch_size, cell.seed, cell.augment)
+    metrics["first_step_s"] = regimes.first_step(model, adapter, feed)
+    timed = regimes.time_steps(model, adapter, feed, cell)
+    findings["samples"] = {"step_s": timed.kept, "step_warm_up_s": timed.warm_up}
+    metrics["step_images_per_s"] = measure.rate(cell.window_steps * cell.batch_size, timed.kept)
+
+
+def _at_least(split: Split, count: int) -> Split:
+    """The split, its images repeated where there are fewer than `count`."""
+    chosen = np.arange(max(count, len(split))) % len(split)
+    return Split(split.images[chosen], split.labels[chosen], split.groups[chosen], split.names[chosen])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
