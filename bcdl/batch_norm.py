@@ -30,7 +30,7 @@ from bcdl.state import SetAside, everything
 FASTER_MOMENTUM = 0.9
 # Images that re-estimation sees. The error of a mean falls with their root; beyond some hundred little is gained (Wu
 # and Johnson 2021, section 3.3).
-REESTIMATION_IMAGES = 256
+REESTIMATION_IMAGES = 128
 # Training images on which training-mode and inference-mode accuracy are compared, in batches.
 PROBE_BATCHES = 4
 

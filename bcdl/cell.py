@@ -86,6 +86,21 @@ class Cell:
         """The cell as one line of `key=value` pairs, the same on every machine; `Cell.parse` reads it back."""
         return ",".join(f"{key}={quote(str(value), safe='')}" for key, value in self.to_dict().items())
 
+    @property
+    def title(self) -> str:
+        """The cell in words, told from the others of a run."""
+        return f"{self.model} on {self.backend}, {', '.join(self._draw())}"
+
+    @property
+    def stem(self) -> str:
+        """A file name for the cell, told from the others of a run."""
+        return "-".join([self.model, self.backend, *self._draw()]).replace(" ", "")
+
+    def _draw(self) -> list[str]:
+        """What chance decides in the cell: its seed, and its part of the data where that is not the plain split."""
+        fold = [f"fold {self.fold}"] if self.folds else []
+        return [f"seed {self.seed}", *fold, *(["by image"] if self.split_by == "image" else [])]
+
     @classmethod
     def parse(cls, cell_id: str) -> Cell:
         """The cell whose id is `cell_id`; UsageError where it is not a cell's id."""

@@ -75,7 +75,7 @@ class RunProgress:
         """What names the cell: its number, model, backend and seed."""
         self._left.remove(cell)
         number = self._total - len(self._left)
-        return f"[{number}/{self._total}] {cell.model} on {cell.backend}, seed {cell.seed}"
+        return f"[{number}/{self._total}] {cell.title}"
 
     def end(self, cell: Cell, status: str, seconds: float) -> str:
         """Count the cell; what is done and left, in words."""
@@ -190,8 +190,8 @@ class CellProgress:
 
 
 def same_work(cell: Cell) -> str:
-    """A name for all cells that take about as long: those that differ in seeds alone."""
-    return dataclasses.replace(cell, seed=0, split_seed=0).id
+    """A name for all cells that take about as long: those that differ in seeds and splits alone."""
+    return dataclasses.replace(cell, seed=0, split_seed=0, split_by="group", fold=0).id
 
 
 def duration(seconds: float) -> str:

@@ -275,7 +275,7 @@ def _failures(group: Group) -> str:
     if not group.failures:
         return ""
     lines = [
-        f"- {tables.escape(f'{r.cell.model} on {r.cell.backend}, seed {r.cell.seed}: {r.status}: {r.reason}')}"
+        f"- {tables.escape(f'{r.cell.title}: {r.status}: {r.reason}')}"
         for r in group.failures
     ]
     return "### Cells that are not ok\n\n" + "\n".join(lines)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bcdl import datasets, launch, machine, record, source, store
+from bcdl.datasets import Dataset
 from bcdl.errors import UsageError
 from bcdl.options import Job
 from bcdl.plots import image_grid
@@ -29,7 +30,7 @@ class Run:
     """The jobs of a command, where their records go, and the records so far.
 
     Attributes:
-        jobs: in the order in which they run; all on one backend, device and data set.
+        jobs: in the order in which they run; all on one backend, device and data set, of which splits may differ.
         results: the results folder.
         id: of this run.
         limits: of each cell's worker.
@@ -54,18 +55,25 @@ class Run:
         store.check_writable(self.results)
         self._alive = store.claim(self.results, self.id)  # held as long as this process lives
         notes = store.set_aside_torn(self.results)
-        dataset = datasets.load(self.jobs[0].request)
+        checksums = {}
+        for request in dict.fromkeys(job.request for job in self.jobs):
+            dataset = datasets.load(request)
+            checksums[request] = dataset.checksum
+            notes += self._check_data(dataset)
+        if self.resume:
+            self.records.update(self._settled(checksums))
+            notes.append(f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already")
+        return list(dict.fromkeys(notes))
+
+    def _check_data(self, dataset: Dataset) -> list[str]:
+        """What a person should know of one split of the data; UsageError where it can't be trained on."""
         batch_size = self.jobs[0].cell.batch_size
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
         if not dataset.synthetic:
             image_grid.draw_local(dataset, self.results)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
-        notes += [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
-        if self.resume:
-            self.records.update(self._settled(dataset.checksum))
-            notes.append(f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already")
-        return notes
+        return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
     def measure(self, job: Job, progress: RunProgress, interpreter: str = sys.executable, block: str = "") -> Record:
         """Run the job in a worker and store its record, which is on the disk when this returns."""
@@ -98,18 +106,18 @@ class Run:
 
     def log(self, job: Job) -> Path:
         """The file that takes the output of the job's worker."""
-        return self.folder / f"{job.cell.model}-{job.cell.backend}-seed{job.cell.seed}.log"
+        return self.folder / f"{job.cell.stem}.log"
 
     def seconds_of_earlier(self) -> dict[str, float]:
         """How long cells took when they were last run on this machine, by `same_work`."""
         return {same_work(one.cell): _seconds(one) for one in self._earlier() if one.ok}
 
-    def _settled(self, checksum: str) -> Iterator[tuple[Job, Record]]:
+    def _settled(self, checksums: Mapping[datasets.Request, str]) -> Iterator[tuple[Job, Record]]:
         """The jobs that need not run, each with its newest record that stands for it."""
         by_cell = {one.cell: one for one in self._earlier() if one.status in SETTLED and not one.block}
         for job in self.jobs:
             found = by_cell.get(job.cell)
-            if found and _circumstances(found) == self._circumstances_of(job, found, checksum):
+            if found and _circumstances(found) == self._circumstances_of(job, found, checksums[job.request]):
                 yield job, found
 
     def _circumstances_of(self, job: Job, found: Record, checksum: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def table(runs: dict[str, State]) -> Table:
         rows.append(
             (
                 run,
-                f"{cell.model} on {cell.backend}, seed {cell.seed}",
+                cell.title,
                 f"{state.phase}, for {duration(now - state.phase_started)}",
                 duration(now - state.cell_started),
                 str(state.done),

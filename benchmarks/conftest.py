@@ -116,8 +116,8 @@ def _only_backend() -> str:
 
 
 def _short_id(job: Job, jobs: list[Job]) -> str:
-    seeds = {other.cell.seed for other in jobs}
-    return f"{job.cell.model}-{job.cell.backend}" + (f"-seed{job.cell.seed}" if len(seeds) > 1 else "")
+    alone = sum(other.cell.model == job.cell.model for other in jobs) == 1
+    return f"{job.cell.model}-{job.cell.backend}" if alone else job.cell.stem
 
 
 def _terminal(config: pytest.Config) -> pytest.TerminalReporter:

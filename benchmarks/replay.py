@@ -29,10 +29,12 @@ CLOCK = ReplayClock()
 def replay(benchmark: Any, record: Record, sample: str) -> None:
     """Hand the record's samples of that name to pytest-benchmark, one a round, with the rates they gave.
 
-    Fails with the record's reason where it is not ok.
+    Fails with the record's reason where it is not ok; skips where the cell is about accuracy alone.
     """
     if not record.ok:
         pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
+    if not record.cell.timing:
+        pytest.skip("measured for accuracy alone (--no-timing): there is no rate to show")
     samples = iter(record.samples[sample])
     regime = sample.removesuffix("_s")
     benchmark.group = f"{regime}, {record.cell.data}, {record.cell.precision}"
