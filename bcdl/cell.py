@@ -136,6 +136,6 @@ def _read(kind: type, value: Any) -> Any:
     if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
         raise ValueError(f"{str(value)[:40]!r} is no {kind.__name__}")
     read = kind(value)
-    if kind is float and not math.isfinite(read):
+    if kind in (int, float) and not math.isfinite(read):
         raise ValueError(f"{value!r} is not finite")
     return read

@@ -251,8 +251,8 @@ def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
     if not kinds:
         fits = _fits(shape)
         return lambda values: all(map(fits, values))
-    if float in kinds:
-        # None and 0 need no further look.
+    if kinds & {int, float}:
+        # None and 0 need no further look; integers too large for a float raise OverflowError.
         return lambda values: kinds.issuperset(map(type, values)) and all(map(math.isfinite, filter(None, values)))
     return lambda values: kinds.issuperset(map(type, values))
 

@@ -25,6 +25,7 @@ from bcdl.record import Record
 # Columns of words, which are set to the left.
 _WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b", "setting", "default", "best")
 _LONGEST_NAME = 60  # in a file's name
+_UNSAFE = r"[^A-Za-z0-9_.-]+"
 _NO_FINDINGS = Verdicts(())
 # What may differ between the records of one group.
 _FREE = ("model", "weights", "backend", "seed")
@@ -122,8 +123,9 @@ class Group:
         """A file name for the group: readable, and made unique by a digest of the whole key."""
         cell = self.first.cell
         digest = hashlib.sha256(repr(_key(self.machine, self.checksum, self.first)).encode()).hexdigest()[:6]
-        name = f"{cell.profile[:_LONGEST_NAME]}-{cell.image_size}px-b{cell.batch_size}-{cell.precision}-{digest}"
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{cell.data[:_LONGEST_NAME]}-{name}")
+        settings = f"{cell.image_size}px-b{cell.batch_size}-{cell.precision}"
+        parts = (cell.data, cell.profile, settings)
+        return re.sub(_UNSAFE, "_", "-".join(part[:_LONGEST_NAME] for part in parts) + f"-{digest}")
 
     @property
     def title(self) -> str:
@@ -189,6 +191,12 @@ class Table:
         for row in self.rows:
             table.add_row(*(cell.replace("[", r"\[") for cell in row))
         return table
+
+
+def safe_name(text: str) -> str:
+    """`text` as a part of a file's name: it leads into no folder, and where it was changed a digest keeps it unique."""
+    safe = re.sub(_UNSAFE, "_", text)[:_LONGEST_NAME]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
 def escape(text: str) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bcdl.plots.style import caption, colour, history, model_sign, plain, signs, whole_epochs
-from bcdl.tables import Group
+from bcdl.tables import Group, safe_name
 
 _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
 
@@ -24,7 +24,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         _legend(axes[-1], group, model)
         title = next(line.title for line in group.lines if line.model == model)
         caption(figure, group, f"{title}: accuracy and loss by epoch")
-        yield f"model_{model}", figure
+        yield f"model_{safe_name(model)}", figure
 
 
 def _panel(axis: Axes, group: Group, model: str, name: str) -> None:

@@ -1,5 +1,6 @@
 """Images per second by model and backend, in the fit and the step regime, with the spread of the samples."""
 
+import statistics
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
@@ -46,9 +47,5 @@ def _panel(axis: Axes, group: Group, regime: str) -> None:
 def _range(record: Record, regime: str) -> tuple[float, float]:
     """Slowest and fastest sample, images/s."""
     samples = record.samples[f"{regime}_s"]
-    cell = record.cell
-    window = cell.window_steps * cell.batch_size
-    images = (
-        window if regime == "step" else record.dataset["images"].get("train", 0) // cell.batch_size * cell.batch_size
-    )
+    images = record.value(f"{regime}_images_per_s") * statistics.median(samples)
     return images / max(samples), images / min(samples)

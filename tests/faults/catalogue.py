@@ -7,6 +7,7 @@ from pathlib import Path
 
 FAULTS = {
     "driver_killed": "SIGKILL of the driver at a random instant, then the run resumed",
+    "mutated_records": "A line of records mutated: flipped bits, other types, huge numbers, nesting, hostile names",
     "ctrl_c": "Ctrl-C in a run: it ends cleanly, and the same command with --resume runs the rest",
     "ctrl_c_twice": "Ctrl-C twice: the run stops at once",
 }

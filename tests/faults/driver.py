@@ -54,7 +54,7 @@ def jobs(count: int) -> list[Job]:
 
 
 def start(results: Path, plan_file: Path, said: Path, count: int) -> ForkServerProcess:
-    """A driver that resumes a run of `count` cells, forked and at it; it adds lines `begin ID` and `kept ID` to `said`."""
+    """A driver that resumes a run of `count` cells, forked and at it; what it does it adds to `said`, line by line."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     driver = context.Process(target=_drive, args=(results, plan_file, said, count))

@@ -1,7 +1,7 @@
 """A worker that measures nothing: `python -m tests.faults.good_worker PLAN JOB RESULT EVENTS`.
 
-It stands in for `bcdl.worker` and starts in milliseconds: standard library, and of the project only the lifeline. PLAN is
-a JSON file: `record`, the fields of the record it leaves, and `seconds`, how long it takes.
+It stands in for `bcdl.worker` and starts in milliseconds: standard library, and of the project only the lifeline. PLAN
+is a JSON file: `record`, the fields of the record it leaves, and `seconds`, how long it takes.
 """
 
 from __future__ import annotations
