@@ -13,7 +13,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-from bcdl import significance
+from bcdl import experiment, significance
 from bcdl.cell import Cell
 from bcdl.errors import UsageError, run_command
 from bcdl.progress import console
@@ -69,22 +69,32 @@ class Comparison:
     interleaved: bool
     p: float
 
-    def regressed(self, threshold: float) -> bool:
-        """Whether B is slower by more than `threshold` (a share), beyond chance."""
-        return self.p < SIGNIFICANT and self.effect.ratio < 1 / (1 + threshold)
+    def regressed(self, beyond: float) -> bool:
+        """Whether B is slower by more than a share of `beyond`, beyond chance."""
+        return is_regression(self.effect.ratio, self.p, beyond)
 
 
 def main() -> int:
     arguments = _parse()
     comparisons = compare(read(Path(arguments.a)), read(Path(arguments.b)), arguments.across)
-    noise = _noise(arguments.noise) if arguments.noise else 0.0
-    threshold = max(LEAST_REGRESSION, NOISE_FACTOR * noise)
+    noise, told = _noise(Path(arguments.a), arguments.noise, min(min(one.effect.processes) for one in comparisons))
+    beyond = threshold(noise)
     console().print(table(comparisons).to_rich())
     judged = [one for one in comparisons if one.interleaved or arguments.allow_separate]
-    regressions = [one for one in judged if one.regressed(threshold)]
-    for line in _conclusion(comparisons, judged, regressions, threshold):
+    regressions = [one for one in judged if one.regressed(beyond)]
+    for line in [told, *_conclusion(comparisons, judged, regressions, beyond)]:
         print(line)
     return 1 if regressions else 0
+
+
+def threshold(noise: float) -> float:
+    """The slow-down, a share, beyond which a significant effect is a regression, at such a noise of equal sides."""
+    return max(LEAST_REGRESSION, NOISE_FACTOR * noise)
+
+
+def is_regression(ratio: float, p: float, beyond: float) -> bool:
+    """Whether the second side, at `ratio` of the first's rate, is slower by more than `beyond`, and not by chance."""
+    return p < SIGNIFICANT and ratio < 1 / (1 + beyond)
 
 
 def _parse() -> argparse.Namespace:
@@ -97,7 +107,11 @@ def _parse() -> argparse.Namespace:
         "--across", choices=AXES, help="the one axis that may differ; where not given, the one that does"
     )
     parser.add_argument(
-        "--noise", nargs=2, metavar=("A", "A2"), help="two sides that are the same: what noise alone does"
+        "--noise",
+        nargs=2,
+        metavar=("A", "A2"),
+        help="two sides that are the same, measured in turn: what noise alone does; where not given, what "
+        "benchmarks.experiment_power found on A's machine",
     )
     parser.add_argument("--allow-separate", action="store_true", help="judge sides that were not measured in turn, too")
     return parser.parse_args()
@@ -108,13 +122,16 @@ def read(source: Path) -> list[Sample]:
     if source.suffix == ".json":
         samples = _from_pytest_benchmark(source)
     else:
-        files = sorted(source.rglob("*.jsonl")) if source.is_dir() else [source]
-        samples = [sample for file in files for sample in _from_records(file)]
+        samples = [sample for file in _record_files(source) for sample in _from_records(file)]
     if not samples:
         raise UsageError(
             f"{source} holds no ok record with rates: give a record file, a folder of them, or a JSON file"
         )
     return samples
+
+
+def _record_files(source: Path) -> list[Path]:
+    return sorted(source.rglob("*.jsonl")) if source.is_dir() else [source]
 
 
 def _from_records(file: Path) -> list[Sample]:
@@ -253,14 +270,30 @@ def _p(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2g}"
 
 
-def _noise(sources: tuple[str, str]) -> float:
-    """The farthest that the interval of a comparison of equal sides reaches from 1."""
-    first, second = (read(Path(source)) for source in sources)
-    effects = [one.effect for one in compare(first, second)]
-    reach = [max(abs(effect.low - 1), abs(effect.high - 1)) for effect in effects if not math.isnan(effect.low)]
-    if not reach:
-        raise UsageError("--noise needs at least 3 processes a side")
-    return max(reach)
+def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
+    """The noise of equal sides in a comparison of so many rounds, 0 where it is not known; and what to say of it."""
+    known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
+    if known is None:
+        return 0.0, (
+            "the noise of equal sides on this machine is not known (python -m benchmarks.experiment_power measures "
+            f"it), so that any significant slow-down over {LEAST_REGRESSION:.0%} counts"
+        )
+    noise, source = known
+    return noise, f"noise of equal sides in {rounds} rounds: {noise:.1%} ({source})"
+
+
+def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
+    first, second = (read(Path(source)) for source in equal)
+    found = [one for one in compare(first, second) if one.interleaved and not math.isnan(one.effect.scatter)]
+    if not found:
+        raise UsageError("--noise needs two sides that were measured in turn, 3 rounds or more")
+    return max((one.effect.scatter / math.sqrt(rounds), f"{one.title}, {one.regime}") for one in found)
+
+
+def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
+    """What experiments found on the machine in whose folder A's records lie, in the same results folder."""
+    file = next(iter(_record_files(a)), a).resolve()
+    return experiment.noise_of_equal_sides(file.parents[2], file.parent.name, rounds) if len(file.parents) > 2 else None
 
 
 def _conclusion(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from bcdl.tables import Table
 # 1: the first schema.
 SCHEMA = 1
 EXPERIMENTS = "experiments"
+# The ways of an experiment on equal sides: what differs between them is noise.
+EQUAL_SIDES = ("as it is", "as it is, again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Experiment:
     ways: tuple[str, str]
     a: list[float]
     b: list[float]
-    unit: str
     environment: dict[str, Any]
+    unit: str = "images/s"
     searches: bool = False
 
     def to_json(self) -> str:
@@ -54,6 +57,11 @@ class Experiment:
     def effect(self) -> significance.Effect:
         """How the second way stands to the first."""
         return significance.paired(self.a, self.b)
+
+    def noise(self, rounds: int) -> float:
+        """Standard error that the ratio of both ways has in a comparison of so many rounds."""
+        logs = [math.log(b / a) for a, b in zip(self.a, self.b, strict=True)]
+        return statistics.stdev(logs) / math.sqrt(rounds)
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:
@@ -85,6 +93,13 @@ def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str
     for machine, one in experiments:
         found.setdefault((machine, one.name), {})[one.subject, one.ways] = one
     return {key: [by[subject] for subject in sorted(by)] for key, by in sorted(found.items())}
+
+
+def noise_of_equal_sides(results: Path, machine: str, rounds: int) -> tuple[float, str] | None:
+    """The largest noise that equal sides have shown on the machine, and on which subject; None where none was tried."""
+    tried = newest([(where, one) for where, one in read_all(results) if where == machine])
+    equal = [one for some in tried.values() for one in some if one.ways == EQUAL_SIDES and len(one.a) > 2]
+    return max(((one.noise(rounds), one.subject) for one in equal), default=None)
 
 
 def best_table(experiments: Sequence[Experiment]) -> Table:

@@ -87,6 +87,7 @@ def describe(device: str) -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "cpu_cores": psutil.cpu_count(),
+        "cpu_cores_allowed": cores_allowed(),
         "memory_mib": psutil.virtual_memory().total // 2**20,
         "gpus": list(gpu_names()) if device == "gpu" else [],
         "driver": driver.splitlines()[0] if driver else None,
@@ -95,6 +96,12 @@ def describe(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(),
     }
+
+
+def cores_allowed() -> int | None:
+    """How many cores this process and its children may use; None where the system does not tell."""
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else None
 
 
 def versions() -> dict[str, str]:

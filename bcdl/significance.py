@@ -7,6 +7,7 @@ The sample is the process: one rate each.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ class Effect:
         p: two-sided permutation p-value of a ratio of 1; NaN with fewer than 2 processes a side.
         delta: Cliff's delta: the chance that a process of B is faster than one of A, less the chance that it is slower.
         processes: of each side.
+        scatter: standard deviation of the rounds' log ratios; NaN of sides that were not measured in turn.
     """
 
     ratio: float
@@ -37,6 +39,7 @@ class Effect:
     p: float
     delta: float
     processes: tuple[int, int]
+    scatter: float = math.nan
 
 
 def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
@@ -48,7 +51,15 @@ def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
     logs = np.log(b) - np.log(a)
     few = len(logs) < 2
     p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "samples", 2 ** len(logs), seed)
-    return _effect(a, b, (logs,), lambda axis_logs, axis=-1: np.mean(axis_logs, axis=axis), p, seed)
+    effect = _effect(a, b, (logs,), lambda axis_logs, axis=-1: np.mean(axis_logs, axis=axis), p, seed)
+    return effect if few else dataclasses.replace(effect, scatter=float(np.std(logs, ddof=1)))
+
+
+def sign_flip_p(logs: np.ndarray) -> float:
+    """The p-value of `paired` from log ratios [n], n at most 14, of which all 2^n signs are tried at once."""
+    signs = 1 - 2 * ((np.arange(2 ** len(logs))[:, None] >> np.arange(len(logs))) & 1)
+    means = np.abs(signs @ logs)
+    return float(np.mean(means >= np.abs(logs.sum()) * (1 - 1e-12)))
 
 
 def independent(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:

@@ -21,6 +21,7 @@ from bcdl.experiment import Experiment
 from bcdl.options import Job, add_cell_options, resolve, whole
 from bcdl.progress import console
 
+MODELS = "cnn,mobilenet"
 _SKIPPED_ROUNDS = 1  # after compilation, until caches are warm
 
 
@@ -85,7 +86,7 @@ def main(
     program: str,
     name: str,
     ways: Callable[[Prepared], Mapping[str, Way]],
-    models: str = "cnn,mobilenet",
+    models: str = MODELS,
     unit: str = "images/s",
     searches: bool = False,
 ) -> int:
@@ -105,45 +106,64 @@ def main(
         prepared = prepare(job)
         return ways(prepared), prepared.adapter.describe()
 
-    return _run(doc, program, models, _SKIPPED_ROUNDS, prepare_ways, {"name": name, "unit": unit, "searches": searches})
+    arguments = parser(doc, program, models).parse_args()
+    return run(arguments, _SKIPPED_ROUNDS, prepare_ways, name, unit=unit, searches=searches)
 
 
 def main_of_workers(
-    doc: str, program: str, name: str, ways: Callable[[Job], Mapping[str, Way]], searches: bool = False
-) -> int:
-    """As `main`, of ways that start a worker each, so that nothing is prepared here and no round is skipped."""
-    shared = {"name": name, "unit": "images/s", "searches": searches}
-    return _run(doc, program, "cnn,mobilenet", 0, lambda job: (ways(job), {}), shared)
-
-
-def _run(
     doc: str,
     program: str,
-    models: str,
+    name: str,
+    ways: Callable[[Job], Mapping[str, Way]],
+    models: str = MODELS,
+    unit: str = "images/s",
+    searches: bool = False,
+) -> int:
+    """As `main`, of ways that start a worker each, so that nothing is prepared here and no round is skipped."""
+    arguments = parser(doc, program, models).parse_args()
+    return run(arguments, 0, lambda job: (ways(job), {}), name, unit=unit, searches=searches)
+
+
+def parser(doc: str, program: str, models: str = MODELS) -> argparse.ArgumentParser:
+    """The options that every experiment has."""
+    made = argparse.ArgumentParser(prog=f"python -m benchmarks.{program}", description=doc)
+    made.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
+    made.add_argument("--models", default=models, help=f"model names separated by commas; default {models}")
+    made.add_argument("--rounds", default="12", help="rounds; default 12")
+    add_cell_options(made.add_argument)
+    return made
+
+
+def run(
+    arguments: argparse.Namespace,
     skipped: int,
     prepare: Callable[[Job], tuple[Mapping[str, Way], dict[str, Any]]],
-    shared: dict[str, Any],
+    name: str,
+    subject: str = "",
+    **shared: Any,
 ) -> int:
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{program}", description=doc)
-    parser.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
-    parser.add_argument("--models", default=models, help=f"model names separated by commas; default {models}")
-    parser.add_argument("--rounds", default="12", help="rounds; default 12")
-    add_cell_options(parser.add_argument)
-    arguments = parser.parse_args()
+    """As `main`, of ways that `prepare` makes of a job, beside what is to be said of the environment.
+
+    `skipped` rounds are not kept; `subject` is the cell in words, made from it where not given; `shared` are further
+    fields of `Experiment`.
+    """
     results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
     jobs = resolve(vars(arguments), arguments.backend, arguments.models)
     store.check_writable(results)
-    shared["run"] = store.new_run_id()
+    run_id = store.new_run_id()
     for job in jobs:
         try:
             ways, described = prepare(job)
             figures = _measure(ways, rounds, skipped, job.cell.seed)
         except backends.UnsupportedError as error:
             raise UsageError(str(error)) from error
-        found = _experiments(job.cell, figures, described, shared)
+        environment = {**described, **machine.describe(job.cell.device), **machine.commit()}
+        fixed: dict[str, Any] = {"run": run_id, "name": name, "subject": subject or in_words(job.cell), "environment": environment}
+        first, *others = figures
+        found = [Experiment(ways=(first, b), a=figures[first], b=figures[b], **fixed, **shared) for b in others]
         for one in found:
             experiment.append(results, machine.machine_name(job.cell.device), one)
-        console().print(experiment.table(shared["name"], found).to_rich())
+        console().print(experiment.table(name, found).to_rich())
     return 0
 
 
@@ -173,17 +193,7 @@ def _measure(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> d
     return figures
 
 
-def _experiments(
-    cell: Cell, figures: dict[str, list[float]], described: dict[str, Any], shared: dict[str, Any]
-) -> list[Experiment]:
-    subject = f"{cell.model} on {cell.backend}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
-    if cell.precision != "float32":
-        subject += f", {cell.precision}"
-    environment = {**described, **machine.describe(cell.device), **machine.commit()}
-    first, *others = figures
-    return [
-        Experiment(
-            subject=subject, ways=(first, way), a=figures[first], b=figures[way], environment=environment, **shared
-        )
-        for way in others
-    ]
+def in_words(cell: Cell) -> str:
+    """The cell in words, as experiments name it."""
+    precision = "" if cell.precision == "float32" else f", {cell.precision}"
+    return f"{cell.model} on {cell.backend}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}{precision}"

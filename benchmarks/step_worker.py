@@ -1,16 +1,13 @@
 """A worker that times training steps and nothing else: `python -m benchmarks.step_worker SHARE JOB RESULT EVENTS`.
 
 It stands in for `bcdl.worker` where many processes are needed. After each step it waits, busily, for SHARE of the time
-that the step took: 0 for none, 0.1 for a cell that is a tenth slower than it need be. A batch may be larger than the
-training split; its images are repeated then.
+that the step took: 0 for none, 0.1 for a step that takes a tenth longer. A batch may be larger than the training
+split; its images are repeated then.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +18,7 @@ from bcdl import datasets, measure, worker
 from bcdl.datasets import Split
 from bcdl.options import Job
 from bcdl.record import Record
+from benchmarks.slowed import Slowed
 
 
 def command(share: float = 0.0) -> tuple[str, ...]:
@@ -30,37 +28,12 @@ def command(share: float = 0.0) -> tuple[str, ...]:
 
 def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
     def time_steps(job: Job, adapter: backends.Backend, regimes: ModuleType, findings: dict[str, Any], *_: Any) -> None:
-        slowed: Any = Slowed(adapter, float(share))
-        _time_steps(job, slowed, regimes, findings)
+        _time_steps(job, Slowed(adapter, float(share)), regimes, findings)
 
     def measure_cell(job: Job, run_id: str, report: worker.Report) -> Record:
         return worker.run(job, run_id, report, measure_cell=time_steps)[0]
 
     return worker.serve(job_file, result_file, events_file, measure_cell)
-
-
-class Slowed:
-    """A backend's adapter that waits, busily, after each training step for a share of the time that it took."""
-
-    def __init__(self, adapter: backends.Backend, share: float) -> None:
-        self._adapter, self._share = adapter, share
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._adapter, name)
-
-    @contextlib.contextmanager
-    def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
-        with self._adapter.training(model, images, labels) as step:
-            yield lambda: self._slowly(step)
-
-    def _slowly(self, step: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
-        result = step()
-        self._adapter.sync(result)
-        end = time.perf_counter()
-        while time.perf_counter() < end + self._share * (end - start):
-            pass
-        return result
 
 
 def _time_steps(job: Job, adapter: Any, regimes: ModuleType, findings: dict[str, Any]) -> None:

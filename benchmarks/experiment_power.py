@@ -1,0 +1,54 @@
+"""What a comparison can find: `python -m benchmarks.experiment_power --backend torch`.
+
+Processes of one cell, in turn, are slowed down by known shares: a busy wait after each training step. Two more are left
+as they are, so that equal sides are compared too. `bcdl.sensitivity` turns the rounds into the power of a comparison,
+its rate of false alarms, and the noise of equal sides on this machine, by which `bcdl.compare` judges. With `--loop`
+the cell's step is a loop of plain Python, whose process starts in a fraction of a second: many more rounds can be had.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bcdl import launch
+from bcdl.errors import BcdlError, run_command
+from bcdl.experiment import EQUAL_SIDES
+from bcdl.options import Job
+from bcdl.sensitivity import NAME, slower_by
+from benchmarks import experimenting, loop_worker, step_worker
+from benchmarks.experimenting import Way
+
+LOOP = "a loop of plain Python"
+SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+def main() -> int:
+    parser = experimenting.parser(__doc__ or "", "experiment_power")
+    parser.add_argument("--loop", action="store_true", help="a loop of plain Python in place of the cell's step")
+    arguments = parser.parse_args()
+    worker, subject = (loop_worker, LOOP) if arguments.loop else (step_worker, "")
+    shared = {"name": NAME, "subject": subject}
+    return experimenting.run(arguments, 0, lambda job: (_ways(job, worker.command), {}), **shared)
+
+
+def _ways(job: Job, command: Callable[[float], tuple[str, ...]]) -> dict[str, Way]:
+    """The cell as it is, twice, and slowed down; `command` makes a worker of the share to slow it down by."""
+    shares = {**dict.fromkeys(EQUAL_SIDES, 0.0), **{slower_by(share): share for share in SHARES}}
+    return {name: _process(job, name, command(share)) for name, share in shares.items()}
+
+
+def _process(job: Job, name: str, worker: tuple[str, ...]) -> Way:
+    def way() -> dict[str, float]:
+        with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
+            record = launch.run(job, "experiment", Path(folder) / "log.txt", lambda phase: None, worker=worker)
+        if not record.ok:
+            raise BcdlError(f"{job.cell.title}, {name}: {record.status}: {record.reason}")
+        return {name: record.value("step_images_per_s")}
+
+    return way
+
+
+if __name__ == "__main__":
+    run_command(main)
