@@ -95,8 +95,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         return
     terminalreporter.section("results")
     report.print_run(list(run.records.values()), console())
-    for line in report.build(run.results):
-        terminalreporter.write_line(line)
+    with _as_pytest_exit():
+        for line in report.build(run.results):
+            terminalreporter.write_line(line)
 
 
 @contextlib.contextmanager

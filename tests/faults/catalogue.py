@@ -8,6 +8,13 @@ from pathlib import Path
 FAULTS = {
     "driver_killed": "SIGKILL of the driver at a random instant, then the run resumed",
     "mutated_records": "A line of records mutated: flipped bits, other types, huge numbers, nesting, hostile names",
+    "drivers_at_once": "Four drivers at once on one results folder, where a dead run has left a torn line",
+    "commands_at_once": "Two commands, `pytest benchmarks`, at once on one results folder",
+    "torn_line": "The last line of a file cut at some byte, as a power failure may leave it",
+    "full_disk": "A file system of 1 MiB as the results folder, full from the start or after some cells",
+    "file_limit": "A limit on the size of files, reached after some cells",
+    "full_device": "A device that takes no byte in place of a file of records",
+    "read_only": "A results folder that can't be written",
     "ctrl_c": "Ctrl-C in a run: it ends cleanly, and the same command with --resume runs the rest",
     "ctrl_c_twice": "Ctrl-C twice: the run stops at once",
 }

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -34,9 +35,10 @@ SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
 _OUTER = "PYTEST_"
 
 
-def plan(folder: Path, seconds: float = 0.0) -> Path:
-    """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`."""
+def plan(folder: Path, seconds: float = 0.0, padding: int = 0) -> Path:
+    """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`, bytes longer."""
     values = json.loads(record().to_json())
+    values["weights"]["padding"] = "x" * padding
     values["environment"] |= {**machine.describe("cpu"), "code": source.digest("torch")}
     file = folder / "plan.json"
     file.write_text(json.dumps({"record": values, "seconds": seconds}), encoding="utf-8")
@@ -88,9 +90,23 @@ def left_running(results: Path) -> list[psutil.Process]:
 
 
 def command(
-    results: Path, plan_file: Path, *options: str, cells: int = 4, slow_report: bool = False
+    results: Path,
+    plan_file: Path,
+    *options: str,
+    cells: int = 4,
+    slow_report: bool = False,
+    before: Callable[[], None] | None = None,
 ) -> subprocess.Popen[str]:
-    """`pytest benchmarks` with stand-ins for workers, begun; `slow_report`: its report takes a minute, and says so."""
+    """`pytest benchmarks` with stand-ins for workers, begun.
+
+    Args:
+        results: its results folder.
+        plan_file: what its workers do.
+        options: more of them.
+        cells: seeds of the CNN.
+        slow_report: its report takes a minute, and says so.
+        before: called in the new process, to limit it.
+    """
     seeds = ",".join(map(str, range(cells)))
     cell = ("--profile", "smoke", "--models", "cnn", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
     run = ("--backend", "torch", "--seed", seeds, "--results", str(results))
@@ -102,6 +118,7 @@ def command(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=before,
         start_new_session=True,  # Ctrl-C is for the driver, as a terminal sends it to the group it has in front
     )
 

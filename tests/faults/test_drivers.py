@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bcdl import store
+from bcdl import report, store
+from tests.factory import record
 from tests.faults import driver
 from tests.faults.conftest import Injected
 
@@ -69,6 +70,39 @@ def test_a_driver_killed_at_any_instant_loses_at_most_the_cell_under_way(tmp_pat
         last.join()
         assert last.exitcode == 0
         assert sorted(recorded(results)) == sorted(one.cell.id for one in driver.jobs(CELLS_A_MATRIX))
+
+
+def test_drivers_at_once_on_one_folder_all_keep_everything(tmp_path: Path, injected: Injected) -> None:
+    """Four at a time, on a folder where a run that died has left a torn line that each would set aside."""
+    plan = driver.plan(tmp_path)
+    for time_ in range(5):
+        results = tmp_path / f"results-{time_}"
+        whole = store.append(results, "another-machine", record())
+        before = whole.read_bytes()
+        whole.write_bytes(before + b'{"schema": 3')
+        said = [tmp_path / f"said-{time_}-{number}" for number in range(4)]
+        with injected("drivers_at_once") as tally:
+            drivers = [driver.start(results, plan, one, 3) for one in said]
+            for one in drivers:
+                one.join()
+            assert [one.exitcode for one in drivers] == [0] * 4
+            kept = [cell for one in said for cell in told(one)[1]]
+            there = recorded(results)
+            tally.lost += max(0, len(kept) + 1 - len(there))
+            assert sorted(there) == sorted([*kept, record().cell.id])
+            assert whole.read_bytes() == before
+            assert whole.with_suffix(store.TORN).read_bytes() == b'{"schema": 3\n'
+
+
+def test_two_commands_at_once_on_one_folder_both_end_well(tmp_path: Path, injected: Injected) -> None:
+    plan = driver.plan(tmp_path)
+    with injected("commands_at_once") as tally:
+        both = [driver.command(tmp_path / "results", plan) for _ in range(2)]
+        said = [one.communicate()[0] for one in both]
+        assert [one.returncode for one in both] == [0, 0], said
+        tally.lost += 8 - len(recorded(tmp_path / "results"))
+        assert len(recorded(tmp_path / "results")) == 8
+        assert report.check(tmp_path / "results")
 
 
 def interrupt_at(one: subprocess.Popen[str], *marks: str) -> str:
