@@ -139,12 +139,16 @@ def _from_records(file: Path) -> list[Sample]:
         records = [Record.from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError, RecordError) as error:
         raise UsageError(f"{file} can't be read as records: {error}") from error
+    return [sample for record in records for sample in samples(record)]
+
+
+def samples(record: Record) -> list[Sample]:
+    """The process's rates, one a regime; none where it is not ok."""
+    found = {regime: record.value(f"{regime}_images_per_s") for regime in RATES if record.ok}
     return [
-        Sample(record.cell, regime, record.value(f"{regime}_images_per_s"), record.block, *circumstances(record))
-        for record in records
-        if record.ok
-        for regime in RATES
-        if record.value(f"{regime}_images_per_s") > 0
+        Sample(record.cell, regime, rate, record.block, *circumstances(record))
+        for regime, rate in found.items()
+        if rate > 0
     ]
 
 

@@ -8,12 +8,9 @@ the cell's step is a loop of plain Python, whose process starts in a fraction of
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
-from bcdl import launch
-from bcdl.errors import BcdlError, run_command
+from bcdl.errors import run_command
 from bcdl.experiment import EQUAL_SIDES
 from bcdl.options import Job
 from bcdl.sensitivity import NAME, slower_by
@@ -40,14 +37,7 @@ def _ways(job: Job, command: Callable[[float], tuple[str, ...]]) -> dict[str, Wa
 
 
 def _process(job: Job, name: str, worker: tuple[str, ...]) -> Way:
-    def way() -> dict[str, float]:
-        with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
-            record = launch.run(job, "experiment", Path(folder) / "log.txt", lambda phase: None, worker=worker)
-        if not record.ok:
-            raise BcdlError(f"{job.cell.title}, {name}: {record.status}: {record.reason}")
-        return {name: record.value("step_images_per_s")}
-
-    return way
+    return lambda: {name: experimenting.step_rate(job, worker, name)}
 
 
 if __name__ == "__main__":

@@ -6,15 +6,11 @@ pools of threads by what it finds. Their step rates are compared. Needs a system
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import psutil
 
-from bcdl import launch
-from bcdl.errors import BcdlError, UsageError, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.options import Job
-from benchmarks import experimenting
+from benchmarks import experimenting, step_worker
 from benchmarks.experimenting import Way
 
 NAME = "CPU cores"
@@ -40,13 +36,9 @@ def _worker(job: Job, cores: list[int], count: int) -> Way:
     def way() -> dict[str, float]:
         psutil.Process().cpu_affinity(cores[:count])  # the worker inherits it
         try:
-            with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
-                record = launch.run(job, "experiment", Path(folder) / "log.txt", lambda phase: None)
+            return {_name(count): experimenting.step_rate(job, step_worker.command(), _name(count))}
         finally:
             psutil.Process().cpu_affinity(cores)
-        if not record.ok:
-            raise BcdlError(f"{job.cell.model} on {_name(count)}: {record.status}: {record.reason}")
-        return {_name(count): record.value("step_images_per_s")}
 
     return way
 

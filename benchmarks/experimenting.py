@@ -7,19 +7,22 @@ import dataclasses
 import importlib
 import os
 import random
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import backends
-from bcdl import datasets, experiment, machine, store
+from bcdl import datasets, experiment, launch, machine, store
 from bcdl.cell import Cell
-from bcdl.errors import UsageError
+from bcdl.errors import BcdlError, UsageError
 from bcdl.experiment import Experiment
 from bcdl.options import Job, add_cell_options, resolve, whole
+from bcdl.process import Limits
 from bcdl.progress import console
+from bcdl.record import Record
 
 MODELS = "cnn,mobilenet"
 _SKIPPED_ROUNDS = 1  # after compilation, until caches are warm
@@ -158,13 +161,33 @@ def run(
         except backends.UnsupportedError as error:
             raise UsageError(str(error)) from error
         environment = {**described, **machine.describe(job.cell.device), **machine.commit()}
-        fixed: dict[str, Any] = {"run": run_id, "name": name, "subject": subject or in_words(job.cell), "environment": environment}
+        fixed: dict[str, Any] = {
+            "run": run_id,
+            "name": name,
+            "subject": subject or in_words(job.cell),
+            "environment": environment,
+        }
         first, *others = figures
         found = [Experiment(ways=(first, b), a=figures[first], b=figures[b], **fixed, **shared) for b in others]
         for one in found:
             experiment.append(results, machine.machine_name(job.cell.device), one)
         console().print(experiment.table(name, found).to_rich())
     return 0
+
+
+def step_rate(job: Job, worker: Sequence[str], what: str, limits: Limits | None = None) -> float:
+    """Images/s of training steps in a worker of its own; BcdlError, naming `what`, where it is not ok."""
+    record = run_worker(job, worker, limits)
+    if not record.ok:
+        raise BcdlError(f"{job.cell.title}, {what}: {record.status}: {record.reason}")
+    return record.value("step_images_per_s")
+
+
+def run_worker(job: Job, worker: Sequence[str], limits: Limits | None = None) -> Record:
+    """The record of the job in a worker of its own, which is kept nowhere."""
+    with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
+        log = Path(folder) / "log.txt"
+        return launch.run(job, "experiment", log, lambda phase: None, limits=limits, worker=worker)
 
 
 def prepare(job: Job) -> Prepared:

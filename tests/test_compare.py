@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcdl import compare, significance, store
+from bcdl import compare, interleaved, significance, store
 from bcdl.errors import UsageError
 from bcdl.record import Record
 from tests.factory import record
@@ -150,3 +150,20 @@ def test_holm_keeps_the_order_and_never_lowers_a_p(p_values: list[float]) -> Non
 
 def test_holms_own_steps() -> None:
     assert significance.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_runs_of_two_sides_in_turn_are_shown(tmp_path: Path) -> None:
+    for side, factor in (("a", 1.0), ("b", 0.8)):
+        write(tmp_path, f"r-{side}", [rate * factor for rate in RATES], backend={"a": "jax", "b": "torch"}[side])
+    (one,) = interleaved.read(store.read_all(tmp_path)[0])
+    assert (one.machine, one.run, one.failures) == ("m", "r", ())
+    assert [side.partition(",")[0] for side in one.sides] == ["jax", "torch"]
+    assert {row[1]: row[2] for row in one.table.rows} == dict.fromkeys(compare.RATES, "0.800")
+
+
+def test_a_run_of_two_sides_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
+    write(tmp_path, "r-a", RATES)
+    write(tmp_path, "r-b", RATES, image_size=64)
+    (one,) = interleaved.read(store.read_all(tmp_path)[0])
+    assert one.table.rows == ()
+    assert "image_size is 32 in A and 64 in B" in one.failures[0]

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bcdl import experiment, launch, report
 from bcdl.errors import BcdlError, UsageError
 from bcdl.experiment import Experiment
+from bcdl.process import Limits
 from bcdl.record import Record
-from benchmarks import experiment_batch, experiment_threads, experimenting
+from benchmarks import experiment_batch, experiment_largest, experiment_threads, experimenting
 from tests.factory import job, jobs, record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +70,7 @@ def test_the_best_setting_stands_beside_the_default(tmp_path: Path) -> None:
 def test_workers_are_held_to_the_cores_of_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
     cores = psutil.Process().cpu_affinity()
 
-    def rate_by_cores(*arguments: object) -> Record:
+    def rate_by_cores(*arguments: object, **named: object) -> Record:
         made = record()
         made.metrics["step_images_per_s"] = 100.0 * len(psutil.Process().cpu_affinity())
         return made
@@ -80,8 +83,8 @@ def test_workers_are_held_to_the_cores_of_their_way(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_worker_that_fails_ends_the_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "run", lambda *arguments: record(status="error"))
-    with pytest.raises(BcdlError, match="cnn on 1 core: error: it was made to fail"):
+    monkeypatch.setattr(launch, "run", lambda *arguments, **named: record(status="error"))
+    with pytest.raises(BcdlError, match="cnn on torch, seed 0, 1 core: error: it was made to fail"):
         experiment_threads._ways(job())["1 core"]()
 
 
@@ -99,6 +102,7 @@ def run(name: str, results: Path, *more: str) -> subprocess.CompletedProcess[str
         ("overhead", "under the harness"),
         ("settings", r"jit_compile=(True|False)"),
         ("cache", "warm"),
+        ("noop", "a cell that measures nothing"),
     ],
 )
 def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
@@ -110,6 +114,37 @@ def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     found = [one for _, one in experiment.read_all(tmp_path)]
     assert any(re.fullmatch(way, one.ways[1]) for one in found)
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
+
+
+@given(st.integers(1, 40), st.integers(1, 10**6))
+def test_the_largest_batch_is_found_in_a_bounded_number_of_tries(start: int, room: int) -> None:
+    tries = []
+
+    def fits(size: int) -> bool:
+        tries.append(size)
+        return size <= room
+
+    if room < start:
+        with pytest.raises(BcdlError, match="not even batch"):
+            experiment_largest.largest(start, fits)
+        return
+    found = experiment_largest.largest(start, fits)
+    assert len(tries) <= experiment_largest.MOST_TRIES
+    assert start <= found <= room
+    smallest_refused = min((size for size in tries if size > room), default=None)
+    if len(tries) < experiment_largest.MOST_TRIES:
+        assert smallest_refused is not None
+        assert smallest_refused - found <= max(1, found / 8)
+
+
+@pytest.mark.keras
+def test_a_batch_that_needs_more_than_its_limit_does_not_fit(capfd: pytest.CaptureFixture[str]) -> None:
+    """One step of each size in a worker of the real framework, which its limit ends."""
+    (small, large) = (jobs(BACKEND, "cnn", image_size="96", batch_size=size)[0] for size in ("2", "4096"))
+    limits = Limits(seconds=300, memory_bytes=2 * 2**30)
+    assert experiment_largest._fits(small, limits)
+    assert not experiment_largest._fits(large, limits)
+    assert "batch 4096: out of memory" in capfd.readouterr().out
 
 
 @pytest.mark.keras

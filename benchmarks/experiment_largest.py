@@ -1,0 +1,77 @@
+"""The largest batch that fits: `python -m benchmarks.experiment_largest --backend jax --memory-limit 4GiB`.
+
+Each try is a worker held to `--memory-limit` (and to the device's own memory), so that running out of memory ends the
+worker alone. From the cell's own batch on, sizes double until one does not fit, then the gap is halved, in `MOST_TRIES`
+tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from bcdl import record
+from bcdl.errors import BcdlError, run_command
+from bcdl.options import Job, add_limit_options, resolve_limits
+from bcdl.process import Limits
+from benchmarks import experimenting, step_worker
+from benchmarks.experimenting import Way
+
+NAME = "The largest batch that fits"
+MOST_TRIES = 14
+# Sizes are told apart up to this share: half a try more is not worth an eighth of a batch.
+_CLOSE = 1 / 8
+
+
+def main() -> int:
+    parser = experimenting.parser(__doc__ or "", "experiment_largest")
+    add_limit_options(parser.add_argument)
+    arguments = parser.parse_args()
+    limits = resolve_limits(vars(arguments))
+    return experimenting.run(arguments, 0, lambda job: (_ways(job, limits), {}), NAME, searches=True)
+
+
+def _ways(job: Job, limits: Limits) -> dict[str, Way]:
+    own = job.cell.batch_size
+    size = largest(own, lambda batch: _fits(_of(job, batch), limits))
+    room = (limits.memory_bytes or 0) / 2**30
+    named = {f"batch {own}": own, f"batch {size}, the largest found in {room:.1f} GiB": size}
+    return {name: _timed(_of(job, batch), name, limits) for name, batch in named.items()}
+
+
+def largest(start: int, fits: Callable[[int], bool]) -> int:
+    """The largest size that was seen to fit, from `start` on, which must; BcdlError where it does not."""
+    if not fits(start):
+        raise BcdlError(f"not even batch {start} fits; use a smaller --batch-size or --image-size")
+    known, too_large = start, None
+    for _ in range(MOST_TRIES - 1):
+        if too_large is not None and too_large - known <= max(1, _CLOSE * known):
+            break
+        tried = 2 * known if too_large is None else (known + too_large) // 2
+        if fits(tried):
+            known = tried
+        else:
+            too_large = tried
+    return known
+
+
+def _fits(job: Job, limits: Limits) -> bool:
+    """Whether some steps of the job fit into memory; BcdlError where its worker ends in another way."""
+    quick = dataclasses.replace(job, cell=dataclasses.replace(job.cell, windows=1, window_steps=1))
+    found = experimenting.run_worker(quick, step_worker.command(), limits)
+    print(f"{job.cell.title}, batch {job.cell.batch_size}: {'fits' if found.ok else found.status.replace('_', ' ')}")
+    if not found.ok and found.status != record.OUT_OF_MEMORY:
+        raise BcdlError(f"{job.cell.title}, batch {job.cell.batch_size}: {found.status}: {found.reason}")
+    return found.ok
+
+
+def _of(job: Job, batch_size: int) -> Job:
+    return dataclasses.replace(job, cell=dataclasses.replace(job.cell, batch_size=batch_size))
+
+
+def _timed(job: Job, name: str, limits: Limits) -> Way:
+    return lambda: {name: experimenting.step_rate(job, step_worker.command(), name, limits)}
+
+
+if __name__ == "__main__":
+    run_command(main)

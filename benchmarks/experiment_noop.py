@@ -1,0 +1,53 @@
+"""What a cell costs beyond the framework's own start: `python -m benchmarks.experiment_noop --backend jax`.
+
+In turn, a process that does nothing but import the backend and Keras as a worker does, and a cell that measures nothing
+through the whole machinery: a worker with its limits and its log, a record read back, checked and stored.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bcdl import machine, store
+from bcdl.errors import run_command
+from bcdl.options import Job, resolve_limits
+from bcdl.progress import RunProgress, console
+from bcdl.run import Run
+from benchmarks import experimenting, noop_worker
+from benchmarks.experimenting import Way
+
+NAME = "What the harness costs a cell"
+_DEFAULT_LIMITS = {"cell_timeout": "4h", "memory_limit": None}
+
+
+def main() -> int:
+    return experimenting.main_of_workers(__doc__ or "", "experiment_noop", NAME, _ways, models="cnn", unit="s")
+
+
+def _ways(job: Job) -> dict[str, Way]:
+    return {"import alone": lambda: _import_alone(job), "a cell that measures nothing": lambda: _cell(job)}
+
+
+def _import_alone(job: Job) -> dict[str, float]:
+    code = f"from bcdl import worker; from bcdl.cell import Cell; worker.start_backend(Cell.parse({job.cell.id!r}))"
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], cwd=machine.ROOT, check=True, capture_output=True)
+    return {"import alone": time.perf_counter() - start}
+
+
+def _cell(job: Job) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
+        run = Run([job], Path(folder), limits=resolve_limits(_DEFAULT_LIMITS), worker=noop_worker.COMMAND)
+        store.check_writable(run.results)
+        progress = RunProgress(console(), [job.cell], None)
+        start = time.perf_counter()
+        run.measure(job, progress)
+        return {"a cell that measures nothing": time.perf_counter() - start}
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,23 @@
+"""A worker that starts its backend and measures nothing: `python -m benchmarks.noop_worker JOB RESULT EVENTS`."""
+
+from __future__ import annotations
+
+import sys
+
+from bcdl import worker
+from bcdl.options import Job
+from bcdl.record import Record
+
+COMMAND = ("-m", "benchmarks.noop_worker")
+
+
+def main(job_file: str, result_file: str, events_file: str) -> int:
+    return worker.serve(job_file, result_file, events_file, _measure_nothing)
+
+
+def _measure_nothing(job: Job, run_id: str, report: worker.Report) -> Record:
+    return worker.run(job, run_id, report, measure_cell=lambda *_: None)[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

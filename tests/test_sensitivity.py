@@ -1,0 +1,107 @@
+"""The power of a comparison, computed from rounds whose truth is known."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcdl import experiment, sensitivity, significance
+from bcdl.experiment import EQUAL_SIDES, Experiment
+from benchmarks.slowed import Slowed
+
+ROUNDS = 40
+
+
+def rounds(noise: float, shares: dict[str, float], seed: int = 0) -> list[Experiment]:
+    """Experiments of one subject, whose rates scatter log-normally."""
+    generator = np.random.default_rng(seed)
+
+    def rates(share: float) -> list[float]:
+        return list(100 / (1 + share) * generator.lognormal(0, noise, ROUNDS))
+
+    plain = rates(0)
+    return [
+        Experiment("r", sensitivity.NAME, "a cell", (EQUAL_SIDES[0], way), plain, rates(share), {})
+        for way, share in shares.items()
+    ]
+
+
+SHARES = {EQUAL_SIDES[1]: 0.0, **{sensitivity.slower_by(share): share for share in (0.02, 0.1, 0.5)}}
+
+
+def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below() -> None:
+    found = dict(sensitivity.power(rounds(0.002, SHARES)))
+    assert found == {0.0: 0.0, 0.02: 0.0, 0.1: 1.0, 0.5: 1.0}  # 2 percent lies under the least regression, 3 percent
+
+
+def test_a_noisy_machine_finds_only_what_is_large() -> None:
+    found = dict(sensitivity.power(rounds(0.2, SHARES)))
+    assert found[0.0] < 0.05
+    assert found[0.1] < 0.2
+    assert found[0.5] > 0.5
+
+
+def test_noise_is_the_ratios_standard_error() -> None:
+    """Both sides scatter by 0.1: log ratios by 0.1 * sqrt(2), and the mean of 10 by that over sqrt(10) = 0.0447."""
+    (equal,) = rounds(0.1, {EQUAL_SIDES[1]: 0.0})
+    assert equal.noise(10) == pytest.approx(0.1 * math.sqrt(2) / math.sqrt(10), rel=0.25)
+
+
+@given(st.lists(st.floats(-1, 1).filter(bool), min_size=2, max_size=10))
+def test_the_quick_p_value_is_that_of_the_full_permutation_test(logs: list[float]) -> None:
+    one = np.array(logs)
+    whole = significance.paired(list(np.ones(len(one))), list(np.exp(one)))
+    assert significance.sign_flip_p(np.log(np.exp(one))) == pytest.approx(whole.p, abs=1e-9)
+
+
+def test_compare_knows_the_noise_of_its_machine(tmp_path: Path) -> None:
+    for one in rounds(0.1, {EQUAL_SIDES[1]: 0.0}):
+        experiment.append(tmp_path, "a-machine", one)
+    found = experiment.noise_of_equal_sides(tmp_path, "a-machine", 10)
+    assert found is not None
+    assert found[1] == "a cell"
+    assert experiment.noise_of_equal_sides(tmp_path, "another", 10) is None
+
+
+def test_the_table_names_the_smallest_slow_down_that_is_found() -> None:
+    table = sensitivity.table(rounds(0.002, SHARES))
+    (row,) = table.rows
+    assert row == ("a cell", "40", row[2], "3.0%", "0.0%", "0%", "100%", "100%", "10%")
+
+
+class _Clock:
+    """A clock that a step moves by one second, and each look at it by a millisecond."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1e-3
+        return self.now
+
+
+def test_a_step_is_slowed_down_by_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr("time.perf_counter", clock)
+
+    class Adapter:
+        def training(self, *arrays: object) -> contextlib.AbstractContextManager[Callable[[], str]]:
+            def step() -> str:
+                clock.now += 1.0
+                return "logs"
+
+            return contextlib.nullcontext(step)
+
+        def sync(self, value: object) -> None:
+            assert value == "logs"
+
+    with Slowed(Adapter(), 0.5).training(None, None, None) as step:
+        assert step() == "logs"
+    assert clock.now == pytest.approx(1.5, abs=0.01)
