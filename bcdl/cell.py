@@ -89,17 +89,18 @@ class Cell:
     @property
     def title(self) -> str:
         """The cell in words, told from the others of a run."""
-        return f"{self.model} on {self.backend}, {', '.join(self._draw())}"
+        return f"{self.model} on {self.backend}, {self.draw}"
+
+    @property
+    def draw(self) -> str:
+        """What chance decides in the cell: its seed, and its part of the data where that is not the plain split."""
+        fold = f", fold {self.fold}" if self.folds else ""
+        return f"seed {self.seed}{fold}{', by image' if self.split_by == 'image' else ''}"
 
     @property
     def stem(self) -> str:
         """A file name for the cell, told from the others of a run."""
-        return "-".join([self.model, self.backend, *self._draw()]).replace(" ", "")
-
-    def _draw(self) -> list[str]:
-        """What chance decides in the cell: its seed, and its part of the data where that is not the plain split."""
-        fold = [f"fold {self.fold}"] if self.folds else []
-        return [f"seed {self.seed}", *fold, *(["by image"] if self.split_by == "image" else [])]
+        return f"{self.model}-{self.backend}-{self.draw}".replace(", ", "-").replace(" ", "")
 
     @classmethod
     def parse(cls, cell_id: str) -> Cell:

@@ -239,7 +239,7 @@ def _by_round(samples: list[Sample]) -> dict[str, float]:
 
 
 def _title(cell: Cell) -> str:
-    model = Line(cell.model, cell.weights).title
+    model = Line.of(cell).title
     return f"{model}, {cell.data}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
 
 

@@ -16,10 +16,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from bcdl import experiment, plots, store, tables, utilisation
+from bcdl import experiment, interleaved, plots, sensitivity, store, tables, utilisation
 from bcdl.check import PAGE, differences, generated
 from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.experiment import Experiment
+from bcdl.interleaved import Interleaved
+from bcdl.legible import legible
 from bcdl.options import DEFAULT_RESULTS
 from bcdl.parity import comparison, finding, page, picture
 from bcdl.parity.finding import Finding
@@ -64,6 +66,18 @@ are geometric means with bootstrap intervals; p is that of a permutation within 
 """
 
 
+_SENSITIVITY_TEXT = """\
+How small a slow-down a comparison finds here: shares of comparisons of some rounds, drawn from those above, that
+`bcdl.compare` would judge a regression. Of equal sides that is the rate of false alarms. The threshold is 3 percent or
+three times the noise of equal sides, whichever is more.
+"""
+
+_INTERLEAVED_TEXT = """\
+Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
+alike, so that these ratios may be quoted where those of the sections above may not.
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdl.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
@@ -78,7 +92,7 @@ def main() -> int:
             f"{arguments.results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results"
         )
     for line in check(arguments.results) if arguments.check else build(arguments.results):
-        print(line)
+        print(legible(line))
     return 0
 
 
@@ -111,12 +125,13 @@ def check(results: Path) -> list[str]:
 def _build(results: Path, into: Path) -> list[str]:
     """Draw everything that the records under `results` give, under `into`; what was written."""
     records, problems = store.read_all(results)
-    # Runs of two sides in turn are for `compare`: their rounds would stand for the cell here.
+    # The rounds of two sides in turn have a section of their own: here each would stand for the cell.
     shown = [(machine, record) for machine, record in records if not record.block]
     findings = finding.read_all(results)
     verdicts = comparison.Verdicts(findings)
     sections = [_group_section(into, group, verdicts) for group in tables.groups(shown)]
     sections += [_parity_section(into, found) for found in comparison.comparisons(findings)]
+    sections += _interleaved_section(into, interleaved.read(records))
     sections += _experiments_section(into, experiment.newest(experiment.read_all(results)))
     _write(into / PAGE, _page([section.text for section in sections], problems))
     tabled = [table for section in sections for table in section.tables]
@@ -134,7 +149,7 @@ def print_run(records: Iterable[Record], console: Console) -> None:
     for record in records:
         if not record.ok:
             line = f"{record.cell.model} on {record.cell.backend}: {record.status}: {record.reason}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(legible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,10 +162,16 @@ class _Section:
 
 
 def _group_section(into: Path, group: Group, verdicts: comparison.Verdicts) -> _Section:
-    metrics = [tables.metric_table(group, metric, verdicts) for metric in tables.METRICS]
+    timed = group.first.cell.timing
+    shown = tables.METRICS if timed else tables.QUALITY
+    metrics = [tables.metric_table(group, metric, verdicts) for metric in shown]
     startup, staleness, energy = (
         [tables.metric_table(group, metric) for metric in metrics_]
-        for metrics_ in (tables.STARTUP, tables.STALENESS, tables.ENERGY if _has_energy(group) else ())
+        for metrics_ in (
+            tables.STARTUP if timed else (),
+            tables.STALENESS,
+            tables.ENERGY if _has_energy(group) else (),
+        )
     )
     limit = utilisation.peaks(group)
     utilised = utilisation.utilisation_tables(group, limit) if limit else []
@@ -161,7 +182,7 @@ def _group_section(into: Path, group: Group, verdicts: comparison.Verdicts) -> _
         f"## {tables.escape(group.title)}",
         _facts(group),
         *(table.to_markdown() for table in (*metrics, *energy)),
-        "### Before the steady state",
+        "### Before the steady state" if timed else "",
         *(table.to_markdown() for table in startup),
         *(["### How far from the device's limit?", _utilisation_text(limit)] if limit else []),
         *(table.to_markdown() for table in (*utilised, *costs)),
@@ -194,12 +215,32 @@ def _experiments_section(into: Path, found: dict[tuple[str, str], list[Experimen
         table = experiment.table(name, experiments)
         parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
         written.append(_write_table(into, f"experiment-{machine}-{_slug(name)}", table))
+    figures = []
+    for machine, experiments in [(where, some) for (where, name), some in found.items() if name == sensitivity.NAME]:
+        table = sensitivity.table(experiments)
+        picture_ = [("power", sensitivity.picture(machine, experiments))]
+        figures += _save(picture_, into / "plots" / f"experiment-{machine}", experiments)
+        parts += [_SENSITIVITY_TEXT.strip(), table.to_markdown(), f"![power]({_link(into, figures[-1])})"]
+        written.append(_write_table(into, f"experiment-{machine}-power", table))
     for machine in dict.fromkeys(machine for machine, _ in found):
         tried = [one for (where, _), some in found.items() if where == machine for one in some if one.searches]
         if tried:
             table = experiment.best_table(tried)
             parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
             written.append(_write_table(into, f"experiment-{machine}-best-settings", table))
+    return [_Section("\n\n".join(parts) + "\n", written, figures)]
+
+
+def _interleaved_section(into: Path, found: list[Interleaved]) -> list[_Section]:
+    """Runs of two sides in turn, where there are any."""
+    if not found:
+        return []
+    parts, written = ["## Two sides in turn", _INTERLEAVED_TEXT.strip()], []
+    for one in found:
+        lines = [f"Machine: {one.machine}", *(f"{name}: {side}" for name, side in zip("AB", one.sides, strict=True))]
+        lines += [f"Not ok: {failure}" for failure in one.failures]
+        parts += ["\n".join(f"- {tables.escape(line)}" for line in lines), one.table.to_markdown()]
+        written.append(_write_table(into, tables.safe_name(f"in-turn-{one.machine}-{one.run}"), one.table))
     return [_Section("\n\n".join(parts) + "\n", written, [])]
 
 
@@ -274,14 +315,13 @@ def _utilisation_text(limit: utilisation.Peaks) -> str:
 def _failures(group: Group) -> str:
     if not group.failures:
         return ""
-    lines = [
-        f"- {tables.escape(f'{r.cell.title}: {r.status}: {r.reason}')}"
-        for r in group.failures
-    ]
+    lines = [f"- {tables.escape(f'{r.cell.title}: {r.status}: {r.reason}')}" for r in group.failures]
     return "### Cells that are not ok\n\n" + "\n".join(lines)
 
 
-def _save(drawn: Iterable[tuple[str, Figure]], folder: Path, sources: Iterable[Record | Finding]) -> list[Path]:
+def _save(
+    drawn: Iterable[tuple[str, Figure]], folder: Path, sources: Iterable[Record | Finding | Experiment]
+) -> list[Path]:
     """The files of the figures, each written as it is drawn, with a digest of what all of them were drawn from."""
     digest = hashlib.sha256("\n".join(one.to_json() for one in sources).encode()).hexdigest()
     return [_replace(folder / f"{name}.png", style.to_png(figure, digest)) for name, figure in drawn]

@@ -10,14 +10,18 @@ import csv
 import dataclasses
 import functools
 import hashlib
+import html
 import io
 import re
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
+import rich.markup
 import rich.table
 
 from bcdl import measure
+from bcdl.cell import Cell
+from bcdl.legible import legible
 from bcdl.models import MODELS
 from bcdl.parity.comparison import MISMATCH, UNMEASURED, Verdicts
 from bcdl.record import Record
@@ -25,10 +29,12 @@ from bcdl.record import Record
 # Columns of words, which are set to the left.
 _WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b", "setting", "default", "best")
 _LONGEST_NAME = 60  # in a file's name
-_UNSAFE = r"[^A-Za-z0-9_.-]+"
+_UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
 _NO_FINDINGS = Verdicts(())
-# What may differ between the records of one group.
-_FREE = ("model", "weights", "backend", "seed")
+# What may differ between the records of one group: what makes its lines and columns, and what chance decides.
+_TRAINING = ("head_epochs", "keep", "patience", "class_weights", "batch_norm")
+_FREE = ("model", "weights", *_TRAINING, "backend", "seed", "fold")
+_BATCH_NORM = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +62,13 @@ class MetricRow:
         return record.value(self.name) * (1 / stretch if self.name.endswith("_per_s") else stretch)
 
 
-METRICS = (
+QUALITY = (
     MetricRow("test_accuracy", "Test accuracy", 3),
     MetricRow("test_auroc", "Test AUROC", 3),
     MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3),
+)
+METRICS = (
+    *QUALITY,
     MetricRow("fit_images_per_s", "Fit rate (images/s)", 1, rate=True, sample="fit_s"),
     MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True, sample="step_s"),
     MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
@@ -86,10 +95,26 @@ STALENESS = (
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A model started from certain weights: one line of every table, one series of every plot."""
+    """A model started from certain weights and trained in a certain way: a line of every table, a series of every plot.
+
+    `training` says in words what was chosen otherwise than usual; empty where nothing was.
+    """
 
     model: str
     weights: str
+    training: str = ""
+
+    @classmethod
+    def of(cls, cell: Cell) -> Line:
+        """The line that the cell's record stands in."""
+        chosen = (
+            f"head alone for {cell.head_epochs} epochs first" if cell.head_epochs else "",
+            _BATCH_NORM.get(cell.batch_norm, ""),
+            "balanced loss" if cell.class_weights else "",
+            f"patience {cell.patience}" if cell.patience else "",
+            f"{cell.keep} epoch" if cell.keep != "best" else "",
+        )
+        return cls(cell.model, cell.weights, ", ".join(filter(None, chosen)))
 
     @property
     def title(self) -> str:
@@ -97,13 +122,14 @@ class Line:
 
     @property
     def start(self) -> str:
-        """What the backbone started from, in a word or two."""
-        return {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
+        """What the backbone started from, and how it was trained where not as usual."""
+        weights = {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
+        return f"{weights}; {self.training}" if self.training else weights
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Records that may stand in one table, the newest of each cell; `key` is what they have in common."""
+    """Records that may stand in one table, the newest of each cell."""
 
     machine: str
     checksum: str
@@ -133,17 +159,19 @@ class Group:
         cell = self.first.cell
         kind = " (synthetic drawings)" if self.synthetic else ""
         augmented = "augmented" if cell.augment else "not augmented"
+        folds = f", {cell.folds} folds" if cell.folds else ""
+        leaky = ", LEAKY: split by image" if cell.split_by == "image" else ""
         return (
             f"{cell.data}{kind}, {cell.precision}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}, "
-            f"{cell.epochs} epochs, Adam {cell.learning_rate:g}, {augmented}, profile {cell.profile}"
+            f"{cell.epochs} epochs, Adam {cell.learning_rate:g}, {augmented}, profile {cell.profile}{folds}{leaky}"
         )
 
     @functools.cached_property
     def lines(self) -> list[Line]:
         """The models and weights there are, in the order of the model table."""
-        found = {Line(record.cell.model, record.cell.weights) for record in self.records}
+        found = {Line.of(record.cell) for record in self.records}
         order = {name: place for place, name in enumerate(MODELS)}
-        return sorted(found, key=lambda line: (order.get(line.model, len(order)), line.model, line.weights))
+        return sorted(found, key=lambda line: (order.get(line.model, len(order)), dataclasses.astuple(line)))
 
     @functools.cached_property
     def backends(self) -> list[str]:
@@ -151,13 +179,18 @@ class Group:
 
     def label(self, line: Line) -> str:
         """The line's name, with its start where the model stands in the group with several."""
-        several = sum(other.model == line.model for other in self.lines) > 1
-        return f"{line.title}, {line.start.split()[0]}" if several else line.title
+        same = [other for other in self.lines if other.model == line.model]
+        parts = [line.title]
+        if len({other.weights for other in same}) > 1:
+            parts.append(dataclasses.replace(line, training="").start.split()[0])
+        if len({other.training for other in same}) > 1:
+            parts.append(line.training or "as usual")
+        return ", ".join(parts)
 
     def of(self, line: Line, backend: str) -> list[Record]:
-        """The line's records on a backend, one a seed."""
-        found = [r for r in self.records if Line(r.cell.model, r.cell.weights) == line and r.cell.backend == backend]
-        return sorted(found, key=lambda record: record.cell.seed)
+        """The line's records on a backend, one a fold and seed."""
+        found = [r for r in self.records if r.cell.backend == backend and Line.of(r.cell) == line]
+        return sorted(found, key=lambda record: (record.cell.seed, record.cell.fold))
 
     def ran(self) -> Iterator[tuple[Line, str, Record]]:
         """The records that are ok, each with its line and backend, in the order of the tables."""
@@ -185,11 +218,11 @@ class Table:
         )
 
     def to_rich(self) -> rich.table.Table:
-        table = rich.table.Table(title=self.title, title_justify="left", min_width=60)
+        table = rich.table.Table(title=_plain(self.title), title_justify="left", min_width=60)
         for index, name in enumerate(self.head):
-            table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+            table.add_column(_plain(name), justify="left" if index == 0 else "right", overflow="fold")
         for row in self.rows:
-            table.add_row(*(cell.replace("[", r"\[") for cell in row))
+            table.add_row(*map(_plain, row))
         return table
 
 
@@ -200,10 +233,14 @@ def safe_name(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` for a cell of a Markdown table: no bar, line break or tag has any effect."""
-    return (
-        re.sub(r"\s+", " ", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
-    )
+    """`text` for a cell of a Markdown table: no bar, line break, tag, link, formula or control character has effect."""
+    plain = html.escape(legible(re.sub(r"\s+", " ", text)), quote=False)
+    return re.sub(r"[|\[\]$]", lambda match: f"&#{ord(match[0])};", plain)
+
+
+def _plain(text: str) -> str:
+    """`text` for a terminal: no markup or control character has any effect."""
+    return rich.markup.escape(legible(text))
 
 
 def groups(records: Sequence[tuple[str, Record]]) -> list[Group]:
@@ -211,17 +248,22 @@ def groups(records: Sequence[tuple[str, Record]]) -> list[Group]:
 
     A failed record may not know its data's checksum; it joins the newest group of its settings.
     """
-    newest_checksum = {_key(m, "", r): r.dataset["checksum"] for m, r in records if r.dataset.get("checksum")}
+    newest_checksum = {_key(m, "", r): _content(r) for m, r in records if _content(r)}
     sorted_out: dict[tuple[object, ...], dict[str, Record]] = {}
     places: dict[tuple[object, ...], tuple[str, str]] = {}
     for machine, record in records:
-        checksum = record.dataset.get("checksum") or newest_checksum.get(_key(machine, "", record), "")
+        checksum = _content(record) or newest_checksum.get(_key(machine, "", record), "")
         key = _key(machine, checksum, record)
         cells = sorted_out.setdefault(key, {})
         cells[record.cell.id] = record
         places[key] = (machine, checksum)
     found = [Group(*places[key], tuple(cells.values())) for key, cells in sorted_out.items()]
     return sorted(found, key=lambda group: (group.synthetic, group.title, group.machine))
+
+
+def _content(record: Record) -> str:
+    """Checksum of the record's data, of its images alone where folds split them in several ways; empty if unknown."""
+    return str(record.dataset.get("images_checksum" if record.cell.folds else "checksum", ""))
 
 
 def _key(machine: str, checksum: str, record: Record) -> tuple[object, ...]:
@@ -287,7 +329,7 @@ def run_table(records: Iterable[Record]) -> Table:
     for record in records:
         cell = record.cell
         values = [show([record], metric) for metric, _ in _SHORT] if record.ok else _reason_row(record)
-        rows.append((Line(cell.model, cell.weights).title, cell.backend, str(cell.seed), *values))
+        rows.append((Line.of(cell).title, cell.backend, cell.draw.removeprefix("seed "), *values))
     first = records[0].cell
     synthetic = " (synthetic drawings)" if any(record.dataset.get("synthetic") for record in records) else ""
     settings = f"{first.image_size}x{first.image_size}, batch {first.batch_size}, {first.epochs} epochs"

@@ -10,7 +10,7 @@ from bcdl.tables import Group
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    ran = list(group.ran())
+    ran = [(line, backend, record) for line, backend, record in group.ran() if record.value("fit_images_per_s") > 0]
     if not ran:
         return
     figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")

@@ -17,7 +17,7 @@ _SPREAD = 0.22  # of a row's height, between backends
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    if not any(group.ran()):
+    if not any(record.samples for _, _, record in group.ran()):
         return
     figure, axes = plt.subplots(
         1, len(_REGIMES), figsize=(9.6, 1.6 + 0.55 * len(group.lines)), sharey=True, layout="constrained"
