@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+from bcdl.legible import legible
+
 
 class BcdlError(Exception):
     """Something went wrong in a run that was asked for properly (exit code 1)."""
@@ -21,7 +23,7 @@ def run_command(main: Callable[[], int]) -> None:
     try:
         sys.exit(main())
     except BcdlError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted; every finished cell's record is kept", file=sys.stderr)

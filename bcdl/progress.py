@@ -18,9 +18,11 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 from bcdl.cell import Cell
+from bcdl.legible import legible
 from bcdl.record import Record
 
 _PIPED_WIDTH = 140
@@ -109,7 +111,7 @@ class RunProgress:
             part.replace(self._file)
 
     def print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(legible(text), markup=False, highlight=False, soft_wrap=True)
 
     def live(self, text: str) -> Status | None:
         """A live line, where there is a terminal for it."""
@@ -186,7 +188,7 @@ class CellProgress:
         self._run.print(f"{self._title}: {text} ({seconds:.0f} s)")
 
     def _escaped(self, text: str) -> str:
-        return f"{self._title}: {text}".replace("[", r"\[")
+        return escape(legible(f"{self._title}: {text}"))
 
 
 def same_work(cell: Cell) -> str:

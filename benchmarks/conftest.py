@@ -16,6 +16,7 @@ import pytest
 import backends
 from bcdl import report
 from bcdl.errors import BcdlError, UsageError
+from bcdl.legible import legible
 from bcdl.options import Job, add_cell_options, add_limit_options, resolve, resolve_limits
 from bcdl.progress import RunProgress, console
 from bcdl.record import Record
@@ -57,7 +58,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     with _as_pytest_exit():
         run = session.config.stash[RUN]
         for line in run.check():
-            _terminal(session.config).write_line(line)
+            _terminal(session.config).write_line(legible(line))
         wanted = {item.callspec.params.get("job") for item in session.items if isinstance(item, pytest.Function)}
         cells = [job.cell for job in run.left if job in wanted]
         session.config.stash[PROGRESS] = RunProgress(
@@ -97,7 +98,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     report.print_run(list(run.records.values()), console())
     with _as_pytest_exit():
         for line in report.build(run.results):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(legible(line))
 
 
 @contextlib.contextmanager
@@ -105,7 +106,7 @@ def _as_pytest_exit() -> Iterator[None]:
     try:
         yield
     except BcdlError as error:
-        pytest.exit(f"error: {error}", returncode=error.exit_code)
+        pytest.exit(f"error: {legible(str(error))}", returncode=error.exit_code)
 
 
 def _only_backend() -> str:

@@ -1,6 +1,7 @@
 """A folder of class folders, `benign/` and `malignant/`, with or without `train/`, `val/`, `test/` above.
 
-BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups.
+BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups. It only says
+things of images that are there: no path in it is opened. Links that lead out of the folder are left out, and counted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
 GROUPS_FILE = "groups.csv"
+_MOST_TABLE_BYTES = 64 * 2**20  # half a million images
+_LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
 
 
 class _File(NamedTuple):
@@ -83,35 +86,42 @@ def read(request: Request) -> Pool:
 
 def _list(root: Path) -> tuple[list[_File], list[str]]:
     """The images of the two classes in a fixed order, and what else lies there."""
-    tops = _subfolders(root)
+    tops = _subfolders(root, root)
     splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
     parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
-    class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(parent).values()]
+    class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(root, parent).values()]
     found: list[_File] = []
     others: collections.Counter[str] = collections.Counter()
     for split, folder in class_folders:
         label = LABELS.get(folder.name.lower())
-        images = sorted(p for p in _files(folder) if p.suffix.lower() in EXTENSIONS)
+        images = sorted(p for p in _files(root, folder) if p.suffix.lower() in EXTENSIONS)
         if label is None:
             others[f"images of class {folder.name!r}"] += len(images)
         else:
             found += [_File(p, p.relative_to(root).as_posix(), label, split) for p in images]
-    others["stray files"] = len(set(_files(root)) - {root / GROUPS_FILE}) - len(found) - others.total()
+    others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(found) - others.total()
+    others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
     missing = [name for name, label in LABELS.items() if all(file.label != label for file in found)]
     if missing:
         raise UsageError(
             f"data set folder {root.name} has no {' and no '.join(missing)} images; it needs folders benign/ and "
-            f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/"
+            f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, "
+            "and no links out of it"
         )
     return found, [f"{count} {what} left out" for what, count in others.items() if count]
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _files(root: Path, folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and _is_inside(root, path)]
 
 
-def _subfolders(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
+def _subfolders(root: Path, folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and _is_inside(root, path)}
+
+
+def _is_inside(root: Path, path: Path) -> bool:
+    """Whether the path, links followed, lies in the data folder."""
+    return path.resolve().is_relative_to(root.resolve())
 
 
 def _keep_magnification(files: list[_File], wanted: int) -> tuple[list[_File], list[str]]:
@@ -139,6 +149,10 @@ def _groups(root: Path, files: list[_File]) -> tuple[list[str | None], bool, lis
 
 
 def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+    if table.stat().st_size > _MOST_TABLE_BYTES:
+        raise UsageError(
+            f"{table.name} has {table.stat().st_size} bytes, more than {_MOST_TABLE_BYTES}; split the data"
+        )
     try:
         with table.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
@@ -148,11 +162,17 @@ def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None],
             classes[row["group"]].add(row["class"].lower())
     except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{table.name} is not a table with the columns path, class and group ({error!r})") from error
+    long = next((group for group in classes if len(group) > _LONGEST_GROUP), None)
+    if long:
+        raise UsageError(f"{table.name} has a group of {len(long)} letters, {long[:20]!r}...; shorten it")
     mixed = {group for group, kinds in classes.items() if len(kinds & LABELS.keys()) > 1}
     groups = [listed.get(file.name, file.name) for file in files]
     dropped = sum(group in mixed for group in groups)
     unlisted = sum(file.name not in listed for file in files)
+    strange = len(listed.keys() - {file.name for file in files})
     notices = []
+    if strange:
+        notices.append(f"{strange} rows of {table.name} name no image that is used here: ignored")
     if mixed:
         notices.append(f"{len(mixed)} groups of {table.name} that mix benign and malignant dropped ({dropped} images)")
     if unlisted:

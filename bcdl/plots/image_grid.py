@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from bcdl import datasets
 from bcdl.cell import Cell
 from bcdl.datasets import LABELS, Dataset, synthetic
+from bcdl.errors import UsageError
 from bcdl.plots import style
-from bcdl.tables import Group
+from bcdl.tables import Group, safe_name
 
 COLUMNS, ROWS = 5, 4
 LOCAL = "local"
+_MOST_IMAGES = 10_000
 _MOST_PIXELS = 200_000_000
 
 
@@ -30,7 +32,10 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     cell = group.first.cell
     if not _may_be_drawn(cell):
         return
-    dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
+    try:
+        dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
+    except (UsageError, ValueError):
+        return  # no data set that this version makes
     if dataset.checksum != group.checksum:
         return  # an earlier version's drawings, which this one can't make: no picture rather than another one's
     for kind in LABELS:
@@ -40,12 +45,12 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 def _may_be_drawn(cell: Cell) -> bool:
     """Whether the name is of drawings, not of a path, and they are few enough: records may come from anywhere."""
     count = synthetic.count_of(cell.data)
-    return count is not None and count * cell.image_size**2 <= _MOST_PIXELS
+    return count is not None and count <= _MOST_IMAGES and count * cell.image_size**2 <= _MOST_PIXELS
 
 
 def draw_local(dataset: Dataset, results: Path) -> None:
     """Both grids of a real data set under `results/local/`."""
-    folder = results / LOCAL / dataset.name
+    folder = results / LOCAL / safe_name(dataset.name)
     folder.mkdir(parents=True, exist_ok=True)
     for kind in LABELS:
         style.save(grid(dataset, kind), folder / f"{kind}.png")

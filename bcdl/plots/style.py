@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import statistics
 import textwrap
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 import backends
+from bcdl.legible import legible
 from bcdl.models import MODELS
 from bcdl.tables import Group, Line
 
@@ -180,13 +182,16 @@ def footer(figure: Figure, title: str, *notes: str) -> None:
     """The title above, and the notes, each wrapped to the figure's width, below."""
     width = int(figure.get_figwidth() * 15)
     figure.suptitle(plain(title), x=0.01, ha="left", fontweight="bold")
-    lines = [line for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
-    figure.supxlabel(plain("\n".join(lines)), x=0.01, ha="left", fontsize=7, color="#555555")
+    lines = [plain(line) for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
 
 
 def plain(text: str) -> str:
-    """`text` as matplotlib shows it letter by letter: names come from users, and dollar signs would be formulas."""
-    return text.replace("$", r"\$")
+    """`text` as matplotlib shows it letter by letter: names come from users.
+
+    Dollar signs would be formulas, control characters boxes, and what begins with `_` would be left out of legends.
+    """
+    return re.sub("^_", " _", legible(text)).replace("$", r"\$")
 
 
 def to_png(figure: Figure, source: str = "") -> bytes:
