@@ -129,7 +129,7 @@ def _build(results: Path, into: Path) -> list[str]:
     shown = [(machine, record) for machine, record in records if not record.block]
     findings = finding.read_all(results)
     verdicts = comparison.Verdicts(findings)
-    sections = [_group_section(into, group, verdicts) for group in tables.groups(shown)]
+    sections = [_group_section(into, group, verdicts) for group in tables.groups(shown, verdicts)]
     sections += [_parity_section(into, found) for found in comparison.comparisons(findings)]
     sections += _interleaved_section(into, interleaved.read(records))
     sections += _experiments_section(into, experiment.newest(experiment.read_all(results)))

@@ -59,7 +59,7 @@ class MetricRow:
     def at(self, record: Record, seconds: float) -> float:
         """What the metric would be if the samples' median were `seconds`."""
         stretch = seconds / statistics.median(record.samples[self.sample])
-        return record.value(self.name) * (1 / stretch if self.name.endswith("_per_s") else stretch)
+        return record.value(self.name) * (stretch if self.name.endswith("_ms") else 1 / stretch)
 
 
 QUALITY = (
@@ -129,11 +129,12 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Records that may stand in one table, the newest of each cell."""
+    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity."""
 
     machine: str
     checksum: str
     records: tuple[Record, ...]
+    verdicts: Verdicts = _NO_FINDINGS
 
     @property
     def first(self) -> Record:
@@ -192,6 +193,23 @@ class Group:
         found = [r for r in self.records if r.cell.backend == backend and Line.of(r.cell) == line]
         return sorted(found, key=lambda record: (record.cell.seed, record.cell.fold))
 
+    def draws(self, line: Line) -> list[str]:
+        """The seeds and folds that the line was run with on any backend, in words."""
+        found = {(r.cell.seed, r.cell.fold): r.cell.draw for r in self.records if Line.of(r.cell) == line}
+        return [found[place] for place in sorted(found)]
+
+    @property
+    def not_run(self) -> list[str]:
+        """What was run on some backend and not on another, in words."""
+        found = []
+        for line in self.lines:
+            draws = self.draws(line)
+            for backend in self.backends:
+                run = [record.cell.draw for record in self.of(line, backend)]
+                which = [draw for draw in draws if draw not in run] if run else [""]
+                found += [", ".join(filter(None, (f"{self.label(line)} on {backend}", draw))) for draw in which]
+        return found
+
     def ran(self) -> Iterator[tuple[Line, str, Record]]:
         """The records that are ok, each with its line and backend, in the order of the tables."""
         for line in self.lines:
@@ -243,7 +261,7 @@ def _plain(text: str) -> str:
     return rich.markup.escape(legible(text))
 
 
-def groups(records: Sequence[tuple[str, Record]]) -> list[Group]:
+def groups(records: Sequence[tuple[str, Record]], verdicts: Verdicts = _NO_FINDINGS) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
     A failed record may not know its data's checksum; it joins the newest group of its settings.
@@ -257,7 +275,7 @@ def groups(records: Sequence[tuple[str, Record]]) -> list[Group]:
         cells = sorted_out.setdefault(key, {})
         cells[record.cell.id] = record
         places[key] = (machine, checksum)
-    found = [Group(*places[key], tuple(cells.values())) for key, cells in sorted_out.items()]
+    found = [Group(*places[key], tuple(cells.values()), verdicts) for key, cells in sorted_out.items()]
     return sorted(found, key=lambda group: (group.synthetic, group.title, group.machine))
 
 
@@ -267,8 +285,12 @@ def _content(record: Record) -> str:
 
 
 def _key(machine: str, checksum: str, record: Record) -> tuple[object, ...]:
-    settings = {key: value for key, value in record.cell.to_dict().items() if key not in _FREE}
-    return (machine, checksum, *settings.items())
+    return (machine, checksum, *settings_of(record.cell).items())
+
+
+def settings_of(cell: Cell, free: Sequence[str] = ()) -> dict[str, object]:
+    """What the cells of a group have in common, less what else is `free` to differ."""
+    return {key: value for key, value in cell.to_dict().items() if key not in (*_FREE, *free)}
 
 
 def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = _NO_FINDINGS) -> Table:
@@ -279,7 +301,7 @@ def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = _NO_FINDI
     rows = []
     for line in group.lines:
         found = [group.of(line, backend) for backend in group.backends]
-        values = [show(records, metric) for records in found]
+        values = [show(records, metric, len(group.draws(line))) for records in found]
         if metric.rate:
             ran = [record for records in found for record in records if record.ok]
             marks = [verdicts.mark(group.machine, records, ran) for records in found]
@@ -289,31 +311,36 @@ def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = _NO_FINDI
     return Table(metric.title, ("model", "start", *group.backends, *parity), tuple(rows))
 
 
-def show(records: Sequence[Record], metric: MetricRow) -> str:
+def show(records: Sequence[Record], metric: MetricRow, wanted: int = 0) -> str:
     """One seed's value, or the median and range over seeds; a status where a record is not ok.
 
     Where samples never settled, what their first and second half would give. `*` marks a figure from a tree with
-    uncommitted changes.
+    uncommitted changes. Of how many a median is, or how many are not ok, is told where it is not all of them: of
+    `wanted`, where a line has more seeds elsewhere.
     """
     if not records:
         return "not run"
+    wanted = max(wanted, len(records))
     failed = [record for record in records if not record.ok]
     if failed:
-        return failed[0].status.replace("_", " ") + (f" ({len(failed)} of {len(records)})" if len(records) > 1 else "")
-    unsteady = [record for record in records if _never_settled(record, metric)]
+        return failed[0].status.replace("_", " ") + (f" ({len(failed)} of {wanted})" if wanted > 1 else "")
+    unsteady = [record for record in records if is_unstable(record, metric.sample)]
     if unsteady:
-        return _unstable(unsteady[0], metric)
+        return _unstable(unsteady[0], metric) + (f", {len(unsteady)} of {wanted}" if wanted > 1 else "")
     values = [value for record in records if (value := record.metrics.get(metric.name)) is not None]
     if not values:
         return "not measured"
     text = f"{statistics.median(values):.{metric.digits}f}"
     if len(values) > 1:
         text += f" ({min(values):.{metric.digits}f} to {max(values):.{metric.digits}f})"
+    if len(values) < wanted:
+        text += f", {len(values)} of {wanted}"
     return text + ("*" if any(record.environment.get("dirty") for record in records) else "")
 
 
-def _never_settled(record: Record, metric: MetricRow) -> bool:
-    return bool(metric.sample) and measure.is_steady(record.samples.get(metric.sample, [])) is False
+def is_unstable(record: Record, sample: str) -> bool:
+    """Whether the record's samples of that name never settled; not where there are none, or too few to tell."""
+    return measure.is_steady(record.samples.get(sample, [])) is False
 
 
 def _unstable(record: Record, metric: MetricRow) -> str:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from bcdl.record import Record
-from bcdl.tables import Group, Line, MetricRow, Table, show
+from bcdl.tables import Group, Line, MetricRow, Table, is_unstable, show
 
 REGIMES = ("step", "predict")
 # Times that a layer's output crosses the memory bus if nothing is fused or cached. Inference writes it and reads it
@@ -31,12 +31,13 @@ class Peaks:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A record in one regime: operations/s, and operations a byte moved (an estimate)."""
+    """A record in one regime: operations/s, operations a byte moved (an estimate), whether its rate never settled."""
 
     line: Line
     backend: str
     flops_per_s: float
     intensity: float
+    unstable: bool
 
 
 def peaks(group: Group) -> Peaks | None:
@@ -57,9 +58,9 @@ def points(group: Group, regime: str) -> Iterator[Point]:
     """Every record whose cost was counted."""
     for line, backend, record in group.ran():
         achieved = flops_per_s(record, regime)
-        if achieved is not None:
-            intensity = _flops(record, regime) * record.cell.batch_size / _bytes(record, regime)
-            yield Point(line, backend, achieved, intensity)
+        if achieved and achieved > 0:
+            intensity = _flops(record, regime) * record.cell.batch_size / max(1.0, _bytes(record, regime))
+            yield Point(line, backend, achieved, intensity, is_unstable(record, f"{regime}_s"))
 
 
 def utilisation_tables(group: Group, limit: Peaks) -> list[Table]:
@@ -82,11 +83,11 @@ def cost_table(group: Group) -> Table:
 
 
 def _utilisation(group: Group, regime: str, limit: Peaks) -> Table:
-    metric = MetricRow("utilisation", f"Model FLOPs utilisation, {regime} (%)", 1)
+    metric = MetricRow("utilisation", f"Model FLOPs utilisation, {regime} (%)", 1, sample=f"{regime}_s")
     rows = []
     for line in group.lines:
         found = [[_with_share(r, regime, limit) for r in group.of(line, backend)] for backend in group.backends]
-        rows.append((line.title, line.start, *(show(records, metric) for records in found)))
+        rows.append((line.title, line.start, *(show(records, metric, len(group.draws(line))) for records in found)))
     return Table(metric.title, ("model", "start", *group.backends), tuple(rows))
 
 

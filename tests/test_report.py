@@ -29,7 +29,7 @@ def groups(*records: Record) -> list[Group]:
     return tables.groups([("a-machine", one) for one in records])
 
 
-def with_metrics(one: Record, **metrics: float) -> Record:
+def with_metrics(one: Record, **metrics: float | None) -> Record:
     return dataclasses.replace(one, metrics={**one.metrics, **metrics})
 
 
@@ -215,7 +215,50 @@ def test_no_plot_needs_a_record_that_is_ok(name: str) -> None:
 def test_a_failed_cell_is_named_under_the_plots() -> None:
     (group,) = groups(record(), record(model="resnet50", status="timed_out"))
     _, figure = next(iter(plots.modules()["throughput"].draw(group)))
-    assert "resnet50 on torch (timed out)" in figure.get_supxlabel()
+    assert "ResNet50 on torch (timed out)" in figure.get_supxlabel()
+
+
+def caption_of(plot: str, *records: Record) -> str:
+    """The text under a plot, its lines joined."""
+    (group,) = groups(*records)
+    _, figure = next(iter(plots.modules()[plot].draw(group)))
+    return figure.get_supxlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize("plot", ["throughput", "accuracy_throughput", "roofline"])
+def test_what_a_plot_of_rates_does_not_show_is_named_under_it(plot: str) -> None:
+    drifting, lacking = record(model="mobilenet"), record(model="nasnetmobile")
+    for regime in ("fit", "step", "predict"):
+        drifting.samples[f"{regime}_s"] = [0.02, 0.02, 0.04, 0.04]
+        lacking.metrics[f"{regime}_images_per_s"] = None
+    failed = [record(seed=seed, backend="jax", status="failed" if seed else "ok") for seed in range(2)]
+    text = caption_of(plot, drifting, lacking, *failed, record(), record(model="mobilenet", backend="jax"))
+    shown, crossed = text.split("Crossed out, never steady: ")
+    assert "CNN on jax, seed 1 (failed)" in shown
+    assert "CNN on torch, seed 1 (not run)" in shown
+    assert "NASNetMobile on jax (not run)" in shown
+    assert "NASNetMobile on torch, " in shown
+    assert "(not measured)" in shown
+    assert crossed.startswith("MobileNet on torch, ")
+    assert "Parity not measured: CNN on jax, CNN on torch, MobileNet on jax, MobileNet on torch." in crossed
+
+
+def test_an_unstable_point_is_crossed_out() -> None:
+    drifting = record()
+    drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]
+    crosses = []
+    for one in (record(), drifting):
+        _, figure = next(iter(plots.modules()["throughput"].draw(groups(one)[0])))
+        crosses.append(sum(line.get_marker() == "x" for axis in figure.axes for line in axis.lines))
+    assert crosses == [0, 1]
+
+
+def test_of_how_many_a_figure_is_stands_beside_it() -> None:
+    undefined = with_metrics(record(seed=2), test_accuracy=None)
+    records = [record(seed=0), record(seed=1), undefined, record(seed=0, backend="jax")]
+    records += [record(seed=seed, backend="tensorflow", status="failed" if seed else "ok") for seed in range(2)]
+    (row,) = tables.metric_table(groups(*records)[0], ACCURACY).rows
+    assert row[2:] == ("0.750, 1 of 3", "failed (1 of 3)", "0.750 (0.750 to 0.750), 2 of 3")
 
 
 def test_pixels_of_a_real_data_set_are_never_drawn() -> None:

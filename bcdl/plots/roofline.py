@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl.plots.style import caption, legend, plain_ticks, signs
+from bcdl.plots.style import caption, cross_out, legend, plain_ticks, signs
 from bcdl.tables import Group
 from bcdl.utilisation import REGIMES, Peaks, peaks, points
 
@@ -24,7 +24,8 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         axis.set_title(_TITLES[regime], loc="left", fontsize=9)
     axes[0].set_ylabel("the model's GFLOP/s")
     legend(axes[-1], group)
-    caption(figure, group, "Roofline: rate of arithmetic against arithmetic a byte (traffic estimated, nothing fused)")
+    title = "Roofline: rate of arithmetic against arithmetic a byte (traffic estimated, nothing fused)"
+    caption(figure, group, title, REGIMES)
     yield "roofline", figure
 
 
@@ -35,7 +36,10 @@ def _panel(axis: Axes, group: Group, regime: str, limit: Peaks) -> None:
     x = np.geomspace(min(intensities) / 2, max(intensities) * 2, 100)
     axis.plot(x, np.minimum(x * limit.bytes_per_s, limit.flops_per_s) / 1e9, color="#555555", linewidth=1.4)
     for point in found:
-        axis.plot([point.intensity], [point.flops_per_s / 1e9], linestyle="", **signs(group, point.line, point.backend))
+        place = (point.intensity, point.flops_per_s / 1e9)
+        axis.plot(*([value] for value in place), linestyle="", **signs(group, point.line, point.backend))
+        if point.unstable:
+            cross_out(axis, *place)
     axis.set_xscale("log")
     axis.set_yscale("log")
     for one in (axis.xaxis, axis.yaxis):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import re
 import statistics
 import textwrap
@@ -24,7 +25,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 import backends
 from bcdl.legible import legible
 from bcdl.models import MODELS
-from bcdl.tables import Group, Line
+from bcdl.parity.comparison import MISMATCH, UNMEASURED
+from bcdl.record import Record
+from bcdl.tables import Group, Line, is_unstable
 
 # Told apart by the colour-blind and, being of different lightness, in grey print (after Okabe and Ito 2008).
 _PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
@@ -78,7 +81,7 @@ def history(group: Group, name: str) -> list[Series]:
     for line in group.lines:
         for backend in group.backends:
             runs = [record.history[name] for record in group.of(line, backend) if record.ok and name in record.history]
-            epochs = [[v for v in values if v is not None] for values in zip(*runs, strict=False)]
+            epochs = [[v for v in values if v is not None] for values in itertools.zip_longest(*runs)]
             if epochs:
                 found.append(Series(line, backend, [statistics.median(v) if v else float("nan") for v in epochs]))
     return found
@@ -117,7 +120,7 @@ def log_rate(axis: Axes, label: str) -> None:
     """A logarithmic x axis of rates, its ticks written as plain numbers."""
     axis.set_xscale("log")
     low, high = axis.get_xlim()
-    if high / low < 4:  # too narrow for a tick at every power of ten: centre it
+    if high < 4 * low:  # too narrow for a tick at every power of ten: centre it
         middle = (low * high) ** 0.5
         axis.set_xlim(middle / 2.2, middle * 2.2)
     plain_ticks(axis.xaxis)
@@ -171,11 +174,54 @@ def legend(axis: Axes, group: Group) -> None:
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
 
 
-def caption(figure: Figure, group: Group, title: str) -> None:
-    """The title, what was run, on what, and which cells are missing and why."""
-    missing = [f"{r.cell.model} on {r.cell.backend} ({r.status.replace('_', ' ')})" for r in group.failures]
-    not_shown = f"Not shown: {', '.join(missing)}." if missing else ""
-    footer(figure, title, f"{group.title}. Machine: {group.machine}.", not_shown)
+def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = ()) -> None:
+    """The title, what was run, on what; which cells are missing and why; of `regimes` shown, which rates say little."""
+    failed = [f"{_name(group, r)} ({r.status.replace('_', ' ')})" for r in group.failures]
+    notes = {
+        "Not shown": [*failed, *(f"{name} (not run)" for name in group.not_run), *_without_rate(group, regimes)],
+        "Crossed out, never steady": [
+            f"{_name(group, r)}, {regime}"
+            for regime in regimes
+            for *_, r in group.ran()
+            if is_unstable(r, f"{regime}_s")
+        ],
+        **(_parity_notes(group) if regimes else {}),
+    }
+    told = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
+    footer(figure, title, f"{group.title}. Machine: {group.machine}.", *told)
+
+
+def _name(group: Group, record: Record) -> str:
+    cell, line = record.cell, Line.of(record.cell)
+    draw = f", {cell.draw}" if len(group.draws(line)) > 1 else ""
+    return f"{group.label(line)} on {cell.backend}{draw}"
+
+
+def _without_rate(group: Group, regimes: Sequence[str]) -> list[str]:
+    return [
+        f"{_name(group, record)}, {regime} (not measured)"
+        for regime in regimes
+        for *_, record in group.ran()
+        if not record.value(f"{regime}_images_per_s") > 0
+    ]
+
+
+def _parity_notes(group: Group) -> dict[str, list[str]]:
+    """The lines and backends whose rates are of another model than another backend's, or may be."""
+    notes: dict[str, list[str]] = {"Parity fails": [], "Parity not measured": []}
+    for line in group.lines:
+        ran = [record for one, _, record in group.ran() if one == line]
+        for backend in group.backends:
+            mark = group.verdicts.mark(group.machine, group.of(line, backend), ran)
+            kind = {MISMATCH: "Parity fails", UNMEASURED: "Parity not measured"}.get(mark)
+            if kind and any(record.cell.backend == backend for record in ran):
+                notes[kind].append(f"{group.label(line)} on {backend}")
+    return notes
+
+
+def cross_out(axis: Axes, x: float, y: float) -> None:
+    """Mark a point whose samples never settled."""
+    axis.plot([x], [y], linestyle="", marker="x", color="black", markersize=10, markeredgewidth=1.4, zorder=3)
 
 
 def footer(figure: Figure, title: str, *notes: str) -> None:

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcdl.plots.style import caption, colour, log_rate, plain, signs
+from bcdl.plots.style import caption, colour, cross_out, log_rate, plain, signs
 from bcdl.record import Record
-from bcdl.tables import Group
+from bcdl.tables import Group, is_unstable
 
 _REGIMES = {"fit": "fit: what a user of model.fit gets", "step": "step: the device's own rate"}
 _SPREAD = 0.22  # of a row's height, between backends
@@ -29,18 +29,22 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     axes[0].set_ylim(len(group.lines) - 0.5, -0.5)
     handles = [Line2D([], [], marker="o", color=colour(name), label=plain(name)) for name in group.backends]
     axes[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    caption(figure, group, "Images per second by model and backend (median; line: slowest to fastest sample)")
+    title = "Images per second by model and backend (median; line: slowest to fastest sample)"
+    caption(figure, group, title, list(_REGIMES))
     yield "throughput", figure
 
 
 def _panel(axis: Axes, group: Group, regime: str) -> None:
     middle = (len(group.backends) - 1) / 2
     for line, backend, record in group.ran():
-        if not record.samples.get(f"{regime}_s"):
+        rate = record.value(f"{regime}_images_per_s")
+        if not record.samples.get(f"{regime}_s") or not rate > 0:
             continue
         y = group.lines.index(line) + (group.backends.index(backend) - middle) * _SPREAD
         axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
-        axis.plot([record.value(f"{regime}_images_per_s")], [y], linestyle="", **signs(group, line, backend))
+        axis.plot([rate], [y], linestyle="", **signs(group, line, backend))
+        if is_unstable(record, f"{regime}_s"):
+            cross_out(axis, rate, y)
     log_rate(axis, "rate")
 
 
