@@ -1,4 +1,7 @@
-"""What is computed from a split's scores and labels: one row a metric. NumPy alone, so that a worker stays light."""
+"""What a worker computes from a split's scores and labels: one row a metric. NumPy alone, so that a worker stays light.
+
+What a report computes, with intervals, is in `bcdl.metrics`.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +51,16 @@ def auroc(outputs: np.ndarray, labels: np.ndarray) -> float | None:
     return float((below + up_to).sum() / (2 * len(malignant) * len(benign)))
 
 
-def loss(outputs: np.ndarray, labels: np.ndarray) -> float:
-    """Binary cross-entropy of both outputs against the one-hot label, nats, as Keras computes it."""
+def losses(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Binary cross-entropy of each image's two outputs against its one-hot label, [N] nats, as Keras computes it."""
     p = np.clip(np.asarray(outputs, dtype=np.float64), _EPSILON, 1 - _EPSILON)
     wanted = np.eye(2)[labels]
-    return float(-np.mean(wanted * np.log(p) + (1 - wanted) * np.log(1 - p)))
+    return np.asarray(-np.mean(wanted * np.log(p) + (1 - wanted) * np.log(1 - p), axis=1))
+
+
+def loss(outputs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean binary cross-entropy of the images, nats."""
+    return float(np.mean(losses(outputs, labels)))
 
 
 def majority_accuracy(labels: np.ndarray) -> float:

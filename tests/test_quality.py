@@ -64,3 +64,9 @@ def test_the_larger_output_wins_where_the_score_passes_a_half(outputs: np.ndarra
 def test_every_row_is_measured_under_its_name() -> None:
     measured = quality.measure("test", OUTPUTS, LABELS)
     assert list(measured) == [f"test_{row.name}" for row in quality.ROWS]
+
+
+def test_the_loss_is_the_mean_of_each_images() -> None:
+    # The first image loses -log 0.9 on both outputs, the second -log 0.6 on both.
+    np.testing.assert_allclose(quality.losses(OUTPUTS[:2], LABELS[:2]), [-math.log(0.9), -math.log(0.6)], rtol=1e-6)
+    assert quality.loss(OUTPUTS, LABELS) == pytest.approx(np.mean(quality.losses(OUTPUTS, LABELS)))

@@ -1,0 +1,96 @@
+"""Points of curves, from scores, labels and groups: ROC and calibration, with bands. Never imports Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bcdl import metrics, resampling, scored
+from bcdl.scored import Scored
+
+# 1 - specificity, at which curves of several folds and seeds are averaged.
+RATES = np.linspace(0, 1, 101)
+
+
+@dataclasses.dataclass(frozen=True)
+class Roc:
+    """Sensitivity at each of `RATES`, and its 95 percent band over patients, point by point: [K] each."""
+
+    sensitivity: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def roc(seeds: Sequence[Scored]) -> Roc | None:
+    """The mean ROC curve of the seeds, each the mean over its folds; None where one of them lacks a class.
+
+    Curves are averaged vertically: sensitivities at one specificity (Fawcett 2006, Pattern Recognition Letters
+    27:861-874). There is no band (NaN) where a class has fewer groups than `resampling.LEAST_GROUPS`.
+    """
+    whole = np.mean([_roc(one, np.ones((1, len(one))))[0] for one in seeds], axis=0)
+    if np.isnan(whole).any():
+        return None
+    drawn = [
+        np.mean([_roc(one, w) for one, w in zip(seeds, weights, strict=True)], axis=0)
+        for weights in scored.resamples(seeds)
+    ]
+    few = min(metrics.BY_NAME["auroc"].evidence(one) for one in seeds) < resampling.LEAST_GROUPS
+    tail = (1 - resampling.CONFIDENCE) / 2
+    low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
+    return Roc(whole, *((np.full_like(whole, np.nan),) * 2 if few else (low, high)))
+
+
+def _roc(of: Scored, weights: np.ndarray) -> np.ndarray:
+    """Sensitivity at each of `RATES` in each resample, [R, K]; NaN where a class is missing."""
+    return np.mean([_roc_of_part(of.take(part), weights[:, part]) for part in of.parts], axis=0)
+
+
+def _roc_of_part(of: Scored, weights: np.ndarray) -> np.ndarray:
+    true, false = (np.pad(part, ((0, 0), (1, 0))) for part in metrics.by_threshold(of, weights))
+    curves = np.full((len(weights), len(RATES)), np.nan)
+    for curve, ups, rights in zip(curves, true, false, strict=True):
+        if ups[-1] and rights[-1]:
+            # Of several points at one rate it takes the last, which is the highest: the sensitivity that can be had.
+            curve[:] = np.interp(RATES, rights / rights[-1], ups / ups[-1])
+    return curves
+
+
+@dataclasses.dataclass(frozen=True)
+class Bin:
+    """Images whose scores lie in one calibration bin, those of several seeds together.
+
+    Attributes:
+        middle: of the bin.
+        score: mean of theirs.
+        malignant: the share of them that is malignant.
+        low, high: its 95 percent interval over patients; NaN where there are fewer groups than it takes.
+        images: how many, as a mean over seeds.
+    """
+
+    middle: float
+    score: float
+    malignant: float
+    low: float
+    high: float
+    images: float
+
+
+def calibration(seeds: Sequence[Scored]) -> list[Bin]:
+    """The bins that hold images, from the lowest score to the highest."""
+    drawn = np.concatenate([np.concatenate(weights, axis=1) for weights in scored.resamples(seeds)])
+    scores = np.concatenate([one.scores for one in seeds])
+    labels = np.concatenate([one.labels for one in seeds])
+    groups = np.concatenate([one.groups for one in seeds])
+    in_bin = metrics.calibration_bin(scores)[:, None] == np.arange(metrics.CALIBRATION_BINS)
+    shares = metrics.ratio(drawn @ (in_bin * labels[:, None] * 1.0), drawn @ (in_bin * 1.0))
+    found = []
+    for number, inside in enumerate(in_bin.T):
+        if inside.any():
+            share = float(np.mean(labels[inside]))
+            low, high = resampling.interval(share, shares[:, number], len(np.unique(groups[inside])), share=True)
+            middle = (number + 0.5) / metrics.CALIBRATION_BINS
+            images = float(inside.sum()) / len(seeds)
+            found.append(Bin(middle, float(np.mean(scores[inside])), share, low, high, images))
+    return found

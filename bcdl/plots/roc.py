@@ -1,0 +1,35 @@
+"""ROC curves with bands from resamples of patients: a row a model, a column a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bcdl import curves, evaluation, metrics
+from bcdl.evaluation import Result
+from bcdl.plots.results_grid import grid
+from bcdl.plots.style import caption, colour
+from bcdl.tables import Group
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    found = evaluation.results(group, [metrics.BY_NAME["auroc"]])
+    if not found or len(found[0].largest) < evaluation.LEAST_IMAGES:
+        return
+    figure, axes = grid(group, found, "1 - specificity", "sensitivity")
+    for result in found:
+        _panel(axes[result.line, result.backend], result)
+    caption(figure, group, f"{evaluation.mark(group)}ROC curves with 95% bands")
+    yield "roc", figure
+
+
+def _panel(axis: Axes, result: Result) -> None:
+    axis.plot([0, 1], [0, 1], color="#555555", linewidth=0.8, linestyle=":")
+    curve = curves.roc(list(result.seeds.values()))
+    if curve:
+        axis.fill_between(curves.RATES, curve.low, curve.high, color=colour(result.backend), alpha=0.22, linewidth=0)
+        axis.plot(curves.RATES, curve.sensitivity, color=colour(result.backend), linewidth=1.4)
+    text = f"AUROC {result.estimates['auroc']}".replace(" (", "\n(")
+    axis.annotate(text, (0.97, 0.04), xycoords="axes fraction", ha="right", fontsize=7)

@@ -1,0 +1,145 @@
+"""What models said of test images: the predictions of records, put together for evaluation. Never imports Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from sklearn import metrics as sklearn_metrics
+
+from bcdl import quality, resampling
+from bcdl.record import Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The test images of one seed and what was said of them; those of all its folds, where it was cross-validated.
+
+    Attributes:
+        names: [N] str, relative to the data set.
+        outputs: [N, 2] float64, sigmoid outputs (benign, malignant).
+        labels: [N] int64, 1 is malignant.
+        groups: [N] str, patients; an image's own name where none are known.
+        folds: [N] int64, the fold whose test image it is; every other image of the others trained or validated that
+            fold's model.
+        called: [N] bool, called malignant at the threshold that the validation images of its fold fixed; None where
+            there are none with both classes.
+        grouped: whether patients are known.
+    """
+
+    names: np.ndarray
+    outputs: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    folds: np.ndarray
+    called: np.ndarray | None
+    grouped: bool
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        """Malignant scores, [N] float64."""
+        return quality.malignant_scores(self.outputs)
+
+    @functools.cached_property
+    def named(self) -> np.ndarray:
+        """[N] bool, whether the larger output is that of malignant; a tie is benign."""
+        return self.scores > 0.5
+
+    @functools.cached_property
+    def right(self) -> np.ndarray:
+        """[N] bool, whether the larger output is that of the image's class."""
+        return self.named == self.labels
+
+    @functools.cached_property
+    def group_count(self) -> int:
+        return len(np.unique(self.groups))
+
+    @functools.cached_property
+    def parts(self) -> list[np.ndarray]:
+        """Of each fold, which images are its own: [N] bool."""
+        return [self.folds == fold for fold in np.unique(self.folds)]
+
+    def take(self, chosen: np.ndarray) -> Scored:
+        """Those images alone that `chosen` [N] bool says."""
+        return Scored(
+            names=self.names[chosen],
+            outputs=self.outputs[chosen],
+            labels=self.labels[chosen],
+            groups=self.groups[chosen],
+            folds=self.folds[chosen],
+            called=None if self.called is None else self.called[chosen],
+            grouped=self.grouped,
+        )
+
+
+def records_by_seed(records: Iterable[Record]) -> dict[int, list[Record]]:
+    """The records that are ok and hold predictions, by seed; of each seed in the order of its folds."""
+    found: dict[int, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record.cell.seed, record.cell.fold)):
+        if record.ok and record.predictions.get("test", {}).get("labels"):
+            found[record.cell.seed].append(record)
+    return dict(found)
+
+
+def by_seed(records: Iterable[Record]) -> dict[int, Scored]:
+    """What the models of each seed said, its folds together; of the records that are ok and hold predictions."""
+    return {seed: pool(folds) for seed, folds in records_by_seed(records).items()}
+
+
+def pool(records: Sequence[Record]) -> Scored:
+    """The records' test images, one after another: each record is a fold, or there is but one."""
+    tests = [record.predictions["test"] for record in records]
+    called = [of_fold for record in records if (of_fold := _called(record)) is not None]
+    groups = np.concatenate([np.asarray(test["groups"], dtype=str) for test in tests])
+    return Scored(
+        names=np.concatenate([np.asarray(test["names"], dtype=str) for test in tests]),
+        outputs=np.concatenate([np.asarray(test["outputs"], dtype=np.float64) for test in tests]),
+        labels=np.concatenate([np.asarray(test["labels"], dtype=np.int64) for test in tests]),
+        groups=groups,
+        folds=np.concatenate(
+            [np.full(len(test["labels"]), r.cell.fold) for r, test in zip(records, tests, strict=True)]
+        ),
+        called=np.concatenate(called) if len(called) == len(records) else None,
+        grouped=bool(records[0].dataset.get("grouped")) or len(np.unique(groups)) < len(groups),
+    )
+
+
+def _called(record: Record) -> np.ndarray | None:
+    """Which test images reach the threshold of the record's validation images, [N] bool; None where there is none."""
+    val = record.predictions.get("val", {})
+    if not val.get("labels"):
+        return None
+    scores = quality.malignant_scores(np.asarray(val["outputs"], dtype=np.float64))
+    threshold = youden_threshold(np.asarray(val["labels"]), scores)
+    outputs = np.asarray(record.predictions["test"]["outputs"], dtype=np.float64)
+    return None if threshold is None else quality.malignant_scores(outputs) >= threshold
+
+
+def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float | None:
+    """The least score called malignant that makes sensitivity + specificity - 1 largest; None where a class is missing.
+
+    labels and scores are [N]. Of several thresholds that are as good the lowest, since a cancer missed does more harm
+    than a needless biopsy (Youden 1950, Cancer 3:32-35).
+    """
+    if len(np.unique(labels)) < 2:
+        return None
+    false_positives, true_positives, thresholds = sklearn_metrics.roc_curve(labels, scores, drop_intermediate=False)
+    gain = true_positives - false_positives
+    return float(thresholds[np.flatnonzero(gain > gain.max() - 1e-9)[-1]])
+
+
+def resamples(seeds: Sequence[Scored]) -> Iterator[list[np.ndarray]]:
+    """Blocks of resamples: for each seed how often each of its images is drawn, [r, N] float64.
+
+    Groups are drawn, and the same for every seed.
+    """
+    groups = np.unique(np.concatenate([one.groups for one in seeds]))
+    places = [np.searchsorted(groups, one.groups) for one in seeds]
+    for drawn in resampling.blocks(len(groups), max(map(len, seeds))):
+        yield [drawn[:, of_images] for of_images in places]

@@ -1,0 +1,49 @@
+"""Records with predictions made up for tests of what is computed from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bcdl.record import Record
+from bcdl.scored import Scored
+from tests.factory import record
+
+
+def scored(scores: Sequence[float], labels: Sequence[int], groups: Sequence[str] | None = None, **more: Any) -> Scored:
+    """Images with these malignant scores; where no groups are given, each is its own."""
+    malignant = np.asarray(scores, dtype=float)
+    names = np.array([f"image {place}" for place in range(len(malignant))])
+    values = {
+        "names": names,
+        "outputs": np.stack([1 - malignant, malignant], axis=1),
+        "labels": np.asarray(labels),
+        "groups": names if groups is None else np.asarray(groups),
+        "folds": np.zeros(len(malignant), dtype=int),
+        "called": None,
+        "grouped": groups is not None,
+    }
+    return Scored(**{**values, **more})
+
+
+def split(scores: Sequence[float], labels: Sequence[int], groups: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    """What a record holds of one split."""
+    of = scored(scores, labels, groups)
+    arrays = {"outputs": of.outputs, "scores": of.scores, "labels": of.labels, "groups": of.groups, "names": of.names}
+    return {name: values.tolist() for name, values in arrays.items()}
+
+
+def predicted(
+    test: dict[str, list[Any]], val: dict[str, list[Any]] | None = None, weights: str = "w", **changes: Any
+) -> Record:
+    """A record of these predictions on a real data set, whose model started from the weights named."""
+    made = record(**changes)
+    return dataclasses.replace(
+        made,
+        predictions={"test": test} if val is None else {"val": val, "test": test},
+        dataset={**made.dataset, "synthetic": False, "checksum": "c"},
+        model={**made.model, "initial_weights": weights},
+    )

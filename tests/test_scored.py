@@ -1,0 +1,70 @@
+"""From records to scored images: folds, seeds, and the threshold of validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bcdl import scored
+from tests.factory import record
+from tests.predictions import predicted, split
+
+VAL = split([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "threshold"),
+    [
+        ([0, 0, 1, 1], 0.6),
+        ([1, 1, 1, 1], None),
+        # Sensitivity + specificity - 1 is 1/2 at 0.8 (1 of 2 and 2 of 2) and at 0.4 (2 of 2 and 1 of 2): the lower.
+        ([0, 1, 0, 1], 0.4),
+        # The wrong way round no threshold beats chance: then none is missed.
+        ([1, 1, 0, 0], 0.2),
+    ],
+)
+def test_youdens_threshold(labels: list[int], threshold: float | None) -> None:
+    assert scored.youden_threshold(np.array(labels), np.array([0.2, 0.4, 0.6, 0.8])) == threshold
+
+
+def test_test_images_are_called_at_the_threshold_of_validation() -> None:
+    of = scored.pool([predicted(split([0.3, 0.4, 0.45], [0, 1, 1]), VAL)])
+    # 0.4 was the threshold; at 0.5, all would be benign.
+    assert of.called is not None
+    assert of.called.tolist() == [False, True, True]
+    assert of.named.tolist() == [False, False, False]
+
+
+def test_without_validation_there_is_no_threshold() -> None:
+    assert scored.pool([predicted(split([0.3, 0.4], [0, 1]))]).called is None
+    one_class = split([0.3, 0.4], [1, 1])
+    assert scored.pool([predicted(split([0.3, 0.4], [0, 1]), one_class)]).called is None
+
+
+def test_folds_are_pooled_each_at_its_own_threshold() -> None:
+    lower = split([0.1, 0.2], [0, 1])
+    folds = [
+        predicted(split([0.3, 0.4], [0, 1], ["c", "c"]), lower, folds=2, fold=1),
+        predicted(split([0.3, 0.4], [0, 1], ["a", "b"]), VAL, folds=2, fold=0),
+        predicted(split([0.5], [0]), seed=7),
+    ]
+    found = scored.by_seed(folds)
+    assert list(found) == [0, 7]
+    assert found[0].groups.tolist() == ["a", "b", "c", "c"]
+    assert found[0].folds.tolist() == [0, 0, 1, 1]
+    assert found[0].called.tolist() == [False, True, True, True]
+
+
+def test_records_without_predictions_are_left_out() -> None:
+    assert scored.by_seed([record(), record(status="crashed")]) == {}
+
+
+def test_patients_are_known_where_one_has_two_images() -> None:
+    assert scored.pool([predicted(split([0.3, 0.4], [0, 1], ["a", "a"]))]).grouped
+    assert not scored.pool([predicted(split([0.3, 0.4], [0, 1]))]).grouped
+
+
+def test_outputs_that_were_not_finite_do_not_stop_a_report() -> None:
+    test = split([0.3, 0.4], [0, 1])
+    test["outputs"][0] = [None, None]
+    assert scored.pool([predicted(test)]).named.tolist() == [False, False]
