@@ -25,7 +25,7 @@ _NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 def generated(results: Path) -> set[Path]:
     """The files under `results` that a report has written."""
     return {
-        *(file for folder in ("tables", "plots") for file in (results / folder).rglob("*") if file.is_file()),
+        *(file for folder in ("tables", "plots", "cards") for file in (results / folder).rglob("*") if file.is_file()),
         *(file for file in [results / PAGE] if file.is_file()),
     }
 

@@ -1,0 +1,263 @@
+"""The parts of the results page: each a text in Markdown, and the tables and plots that belong to it.
+
+Never imports Keras.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from bcdl import agreement, card, evaluation, experiment, plots, premium, sensitivity, tables, utilisation
+from bcdl.experiment import Experiment
+from bcdl.interleaved import Interleaved
+from bcdl.parity import comparison, page, picture
+from bcdl.parity.finding import Finding
+from bcdl.plots import style
+from bcdl.record import Record
+from bcdl.tables import Group
+
+_STALENESS_TEXT = """\
+The same training images, not augmented, scored twice after the last epoch: in training mode (normalised by the batch's
+own statistics, dropout active) and in inference mode (normalised by moving averages). Where the second lies far below
+the first, the moving averages have not settled in so few steps, and the test figures above are those of stale
+statistics rather than of the weights. The source study's curves show the same fault.
+"""
+
+_UTILISATION_TEXT = """\
+The model's own operations (convolutions and dense layers, counted from its graph: two for each multiplication and
+addition) in a second, as a share of what this machine gave in a large matrix product. Workers of this section measured
+at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read and written.
+"""
+
+_EXPERIMENTS_TEXT = """\
+One thing measured two ways in turn, round after round, in one process: what the rules of measurement rest on. Ratios
+are geometric means with bootstrap intervals; p is that of a permutation within rounds.
+"""
+
+
+_SENSITIVITY_TEXT = """\
+How small a slow-down a comparison finds here: shares of comparisons of some rounds, drawn from those above, that
+`bcdl.compare` would judge a regression. Of equal sides that is the rate of false alarms. The threshold is 3 percent or
+three times the noise of equal sides, whichever is more.
+"""
+
+_INTERLEAVED_TEXT = """\
+Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
+alike, so that these ratios may be quoted where those of the sections above may not.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page, in Markdown from its title on, and the files that belong to it."""
+
+    text: str
+    files: list[Path]
+
+    @property
+    def title(self) -> str:
+        return self.text.partition("\n")[0].removeprefix("## ")
+
+
+def of_group(into: Path, group: Group, verdicts: comparison.Verdicts) -> Section:
+    timed = group.first.cell.timing
+    shown = tables.METRICS if timed else tables.QUALITY
+    metrics = [tables.metric_table(group, metric, verdicts) for metric in shown]
+    startup, staleness, energy = (
+        [tables.metric_table(group, metric) for metric in metrics_]
+        for metrics_ in (
+            tables.STARTUP if timed else (),
+            tables.STALENESS,
+            tables.ENERGY if _has_energy(group) else (),
+        )
+    )
+    limit = utilisation.peaks(group)
+    utilised = utilisation.utilisation_tables(group, limit) if limit else []
+    costs = [utilisation.cost_table(group)] if limit else []
+    evaluated, measures = evaluation.section(group)
+    agreed, pairs = agreement.section(group)
+    cards = [write(into / "cards" / name, text) for name, text in card.cards(group)]
+    drawn = (pair for module in plots.modules().values() for pair in module.draw(group))
+    figures = _save(drawn, into / "plots" / group.slug, group.records)
+    parts = [
+        f"## {tables.escape(group.title)}",
+        _facts(group),
+        *(table.to_markdown() for table in (*metrics, *energy)),
+        evaluated,
+        agreed,
+        _cards(into, cards),
+        "### Before the steady state" if timed else "",
+        *(table.to_markdown() for table in startup),
+        *(["### How far from the device's limit?", _utilisation_text(limit)] if limit else []),
+        *(table.to_markdown() for table in (*utilised, *costs)),
+        "### Have the batch norms settled?",
+        _STALENESS_TEXT.strip(),
+        *(table.to_markdown() for table in staleness),
+        _failures(group),
+        "### Plots",
+        *(f"![{file.stem}]({_link(into, file)})" for file in figures),
+    ]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    written = [_write_table(into, group.slug, *metrics, *energy, *startup, *utilised, *staleness)]
+    others = {"cost": costs, "quality": measures, "agreement": pairs}
+    written += [_write_table(into, f"{group.slug}-{name}", *some) for name, some in others.items() if some]
+    return Section(text, [*written, *figures, *cards])
+
+
+def _cards(into: Path, files: Sequence[Path]) -> str:
+    return f"Model cards: {', '.join(f'[{file.stem}]({_link(into, file)})' for file in files)}" if files else ""
+
+
+def of_premiums(into: Path, groups: Sequence[Group]) -> list[Section]:
+    """What split by image and split by group differ by, where the same cells were run both ways."""
+    found = premium.section(groups)
+    return [Section(text, [_write_table(into, slug, table)]) for slug, text, table in found]
+
+
+def of_parity(into: Path, found: comparison.Comparison) -> Section:
+    figures = _save(picture.draw(found), into / "plots" / found.slug, found.findings)
+    text = page.section(found, [_link(into, file) for file in figures])
+    written = [_write_table(into, f"{found.slug}-{name}", table) for name, table in page.tables(found).items()]
+    return Section(text, [*written, *figures])
+
+
+def of_experiments(into: Path, found: dict[tuple[str, str], list[Experiment]]) -> list[Section]:
+    """The experiments behind the methodology, where there are any."""
+    if not found:
+        return []
+    parts, written = ["## Experiments", _EXPERIMENTS_TEXT.strip()], []
+    for (machine, name), experiments in found.items():
+        table = experiment.table(name, experiments)
+        parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
+        written.append(_write_table(into, f"experiment-{machine}-{_slug(name)}", table))
+    figures = []
+    for machine, experiments in [(where, some) for (where, name), some in found.items() if name == sensitivity.NAME]:
+        table = sensitivity.table(experiments)
+        picture_ = [("power", sensitivity.picture(machine, experiments))]
+        figures += _save(picture_, into / "plots" / f"experiment-{machine}", experiments)
+        parts += [_SENSITIVITY_TEXT.strip(), table.to_markdown(), f"![power]({_link(into, figures[-1])})"]
+        written.append(_write_table(into, f"experiment-{machine}-power", table))
+    for machine in dict.fromkeys(machine for machine, _ in found):
+        tried = [one for (where, _), some in found.items() if where == machine for one in some if one.searches]
+        if tried:
+            table = experiment.best_table(tried)
+            parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
+            written.append(_write_table(into, f"experiment-{machine}-best-settings", table))
+    return [Section("\n\n".join(parts) + "\n", [*written, *figures])]
+
+
+def of_interleaved(into: Path, found: list[Interleaved]) -> list[Section]:
+    """Runs of two sides in turn, where there are any."""
+    if not found:
+        return []
+    parts, written = ["## Two sides in turn", _INTERLEAVED_TEXT.strip()], []
+    for one in found:
+        lines = [f"Machine: {one.machine}", *(f"{name}: {side}" for name, side in zip("AB", one.sides, strict=True))]
+        lines += [f"Not ok: {failure}" for failure in one.failures]
+        parts += ["\n".join(f"- {tables.escape(line)}" for line in lines), one.table.to_markdown()]
+        written.append(_write_table(into, tables.safe_name(f"in-turn-{one.machine}-{one.run}"), one.table))
+    return [Section("\n\n".join(parts) + "\n", written)]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _facts(group: Group) -> str:
+    """Machine, data, versions and commits, a line each."""
+    ran = [record for record in group.records if record.ok]
+    dataset = group.first.dataset
+    lines = [f"Machine: {group.machine}"]
+    if dataset:
+        malignant, groups = dataset["malignant"], dataset["groups"]
+        images = ", ".join(
+            f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} groups)"
+            for name, count in dataset["images"].items()
+        )
+        lines.append(f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`")
+        lines += [f"Note: {notice}" for notice in dataset["notices"]]
+    if ran:
+        lines.append(f"Majority class on the test split: {ran[0].value('test_majority_accuracy'):.3f}")
+    lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
+    lines += _circumstances(ran)
+    commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
+    lines.append(f"Commits: {', '.join(commits)}")
+    return "\n".join(f"- {tables.escape(line)}" for line in lines)
+
+
+def _has_energy(group: Group) -> bool:
+    return any(metric.name in record.metrics for record in group.records for metric in tables.ENERGY)
+
+
+def _circumstances(ran: list[Record]) -> list[str]:
+    """The arithmetic found by the probe, what the hardware lacks, and what the GPU says of itself, a line each."""
+    probed = {kind for record in ran for kind in record.environment.get("arithmetic", {}).values()}
+    lines = [f"Arithmetic, by the probe: {', '.join(sorted(probed))}"] if probed else []
+    lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
+    states = [(record, state) for record in ran for state in record.environment.get("gpu_state", {}).items()]
+    for record, (regime, state) in states:
+        held_back = state.get("held_back_s", {})
+        causes = ", ".join([*state.get("throttled", ()), *(f"{cause} {s:.1f} s" for cause, s in held_back.items())])
+        if causes:
+            lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
+    if ran and not states:
+        lines.append("Energy, clocks and temperature: not measured, no NVML answered")
+    return lines
+
+
+def _versions(group: Group, backend: str) -> str:
+    found: dict[str, str] = {}
+    for record in group.records:
+        if record.cell.backend == backend and record.ok:
+            environment = record.environment
+            found.update(environment.get("versions", {}), python=environment.get("python", "unknown"))
+            found["jit_compile"] = str(environment.get("jit_compile"))
+    return ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing ran"
+
+
+def _utilisation_text(limit: utilisation.Peaks) -> str:
+    return _UTILISATION_TEXT.format(gflops=limit.flops_per_s / 1e9, gbytes=limit.bytes_per_s / 1e9).strip()
+
+
+def _failures(group: Group) -> str:
+    if not group.failures:
+        return ""
+    lines = [f"- {tables.escape(f'{r.cell.title}: {r.status}: {r.reason}')}" for r in group.failures]
+    return "### Cells that are not ok\n\n" + "\n".join(lines)
+
+
+def _save(
+    drawn: Iterable[tuple[str, Figure]], folder: Path, sources: Iterable[Record | Finding | Experiment]
+) -> list[Path]:
+    """The files of the figures, each written as it is drawn, with a digest of what all of them were drawn from."""
+    digest = hashlib.sha256("\n".join(one.to_json() for one in sources).encode()).hexdigest()
+    return [_replace(folder / f"{name}.png", style.to_png(figure, digest)) for name, figure in drawn]
+
+
+def _link(into: Path, file: Path) -> str:
+    return file.relative_to(into).as_posix()
+
+
+def _write_table(into: Path, slug: str, *found: tables.Table) -> Path:
+    return write(into / "tables" / f"{slug}.csv", tables.to_csv(found))
+
+
+def write(file: Path, text: str) -> Path:
+    return _replace(file, text.encode())
+
+
+def _replace(file: Path, content: bytes) -> Path:
+    """Replace the file in one step, so that no reader sees half of it and a full disk leaves it as it was."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_bytes(content)
+        return part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
