@@ -96,6 +96,9 @@ class Backend(Protocol):
     def predicting(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
         """A function from a device batch to the outputs [B, 2] of inference, compiled once; not synchronised."""
 
+    def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+        """The gradient of `function`, from a tensor to a single number, at the tensor `at`; of its shape and type."""
+
     def twins(
         self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
     ) -> Mapping[str, Twin]:

@@ -18,7 +18,7 @@ from tests.factory import jobs
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("keras", *backends.NAMES)
 # Every other module must do without Keras and without a framework.
-USING_KERAS = {"batch_norm", "cost", "initial", "network", "peak", "probe", "regimes", "state", "training"}
+USING_KERAS = {"batch_norm", "cost", "explain", "initial", "network", "peak", "probe", "regimes", "state", "training"}
 PARITY_USING_KERAS = {"checkpoints", "determinism", "dump", "reference", "trunk", "units"}
 
 

@@ -85,6 +85,9 @@ class Adapter:
 
             yield forward
 
+    def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+        return np.asarray(jax.grad(function)(*self.put(at)))
+
     def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
         return twins.twins(model, weights, **settings)
 

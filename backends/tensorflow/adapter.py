@@ -81,6 +81,13 @@ class Adapter:
         model.make_predict_function()
         yield lambda images: model.predict_function([(images,)])
 
+    def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+        point = tf.convert_to_tensor(at)
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            value = function(point)
+        return tape.gradient(value, point).numpy()
+
     def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
         return {}  # Keras's home: its models are what a TensorFlow user writes
 

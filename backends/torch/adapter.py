@@ -69,6 +69,11 @@ class Adapter:
         model.eval()
         yield lambda images: model.predict_function([(images,)])
 
+    def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+        (point,) = self.put(at)
+        (found,) = torch.autograd.grad(function(point.requires_grad_()), point)
+        return found.cpu().numpy()
+
     def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
         return twins.twins(model, weights, device=os.environ["KERAS_TORCH_DEVICE"], **settings)
 

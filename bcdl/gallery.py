@@ -1,0 +1,143 @@
+"""python -m bcdl.gallery: the test images that a run's models got wrong most confidently, named and drawn.
+
+The pictures hold a data set's pixels: they go to `local/errors/` of the results folder, which git ignores. Not for
+clinical use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import re
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from bcdl import datasets, store
+from bcdl.datasets import LABELS, Dataset
+from bcdl.errors import UsageError, run_command
+from bcdl.legible import legible
+from bcdl.options import DEFAULT_RESULTS, Job, whole
+from bcdl.plots import image_grid, style
+from bcdl.quality import malignant_scores
+from bcdl.record import Record
+
+ERRORS = "errors"
+_COLUMNS = 5
+_NAME_WIDTH = 31  # letters that fit above an image
+_NAMES = {label: name for name, label in LABELS.items()}
+_SHOWN_RUNS = 5
+
+
+def main() -> int:
+    arguments = _parse()
+    results, count = Path(arguments.results), whole("--count", arguments.count)
+    records = _records(results, arguments.data, arguments.run)
+    load = functools.lru_cache(maxsize=1)(datasets.load)  # records of one split follow each other
+    for record in records:
+        # An image that was skipped is not missed here: the checksum tells whether all others are the record's.
+        dataset = load(Job(record.cell, arguments.data, None, skip_unreadable=True).request)
+        if dataset.checksum != record.dataset["checksum"]:
+            raise UsageError(
+                f"{dataset.name} as --data names it is not what {_title(record)} of run {record.run} was tested on: "
+                "its images, groups or split have changed since; name the folder as it was, or another --run"
+            )
+        _show(record, dataset, count, results)
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bcdl.gallery", description=__doc__)
+    parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of the records; default results")
+    parser.add_argument("--data", required=True, help="the data set that the models were tested on, as for training")
+    parser.add_argument("--run", help="id of a run; default the newest that was tested on this data set")
+    parser.add_argument("--count", default="20", help="images a model at most; default 20")
+    return parser.parse_args()
+
+
+def _records(results: Path, data: str, run: str | None) -> list[Record]:
+    """The records of the run, or of the newest, that hold predictions for test images of the data set."""
+    name = datasets.name_of(data)
+    everything, _ = store.read_all(results)
+    usable = [one for _, one in everything if one.ok and one.predictions and one.dataset.get("name") == name]
+    if not usable:
+        raise UsageError(f"{results} holds no record of a model tested on {name}; name another --results or --data")
+    found = [one for one in usable if one.run == (run or usable[-1].run)]
+    if not found:
+        newest = list(dict.fromkeys(one.run for one in reversed(usable)))[:_SHOWN_RUNS]
+        raise UsageError(f"no run {run!r} with a model tested on {name}; the newest are {', '.join(newest)}")
+    return found
+
+
+def most_confident_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Indices [M] of the images whose larger output is not that of their class, the farthest from 0.5 first.
+
+    scores [N] are malignant scores, labels [N] 0 or 1. A score that is no number is no confident one, and is left out.
+    """
+    wrong = np.flatnonzero(((scores > 0.5) != labels) & np.isfinite(scores))
+    return wrong[np.argsort(-np.abs(scores[wrong] - 0.5), kind="stable")]
+
+
+def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
+    """Print the record's most confident errors and draw them."""
+    test = dataset.test
+    outputs = np.asarray(record.predictions["test"]["outputs"], dtype=np.float64)
+    if outputs.shape != (len(test), len(LABELS)):
+        raise UsageError(
+            f"the record of {_title(record)} in run {record.run} is damaged: its outputs do not fit its data"
+        )
+    scores = malignant_scores(outputs)
+    errors = most_confident_errors(scores, test.labels)
+    print(f"{_title(record)}: {len(errors)} of {len(test)} test images wrong")
+    for index in errors[:count]:
+        name, group = legible(test.names[index]), legible(test.groups[index])
+        print(f"{name}\t{_NAMES[test.labels[index]]}\t{scores[index]:.4f}\t{group}")
+    if len(errors):
+        file = _file(results, record)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shown = f"the {min(count, len(errors))} most confident of {len(errors)} errors in {len(test)} test images"
+        style.save(_draw(dataset, errors[:count], scores, f"{_title(record)}: {shown}"), file)
+        print(f"  drawn in {file}")
+
+
+def _draw(dataset: Dataset, errors: np.ndarray, scores: np.ndarray, title: str) -> Figure:
+    test = dataset.test
+    rows = math.ceil(len(errors) / _COLUMNS)
+    figure, axes = plt.subplots(
+        rows, _COLUMNS, figsize=(1.9 * _COLUMNS, 2.35 * rows + 0.6), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, index in zip(axes.flat, errors, strict=False):
+        axis.imshow(test.images[index])
+        group = [] if test.groups[index] == test.names[index] else [f"group {legible(test.groups[index])}"]
+        lines = [legible(test.names[index]), f"is {_NAMES[test.labels[index]]}, score {scores[index]:.3f}", *group]
+        wrapped = [part for line in lines for part in textwrap.wrap(line, _NAME_WIDTH, max_lines=2)]
+        axis.set_title("\n".join(map(style.plain, wrapped)), fontsize=7, loc="left")
+    origin = "Synthetic drawings, no medical images. " if dataset.synthetic else ""
+    style.footer(
+        figure, title, f"{origin}Malignant scores; above 0.5 an image is called malignant. Not for clinical use."
+    )
+    return figure
+
+
+def _title(record: Record) -> str:
+    """Which model the record is of, within its run; a split that leaks is marked."""
+    cell = record.cell
+    parts = [f"{cell.model} on {cell.backend}", f"seed {cell.seed}"]
+    parts += [f"fold {cell.fold} of {cell.folds}"] if cell.folds else []
+    parts += [f"round {record.block}"] if record.block else []
+    return ("LEAKY (split by image): " if cell.split_by == "image" else "") + legible(", ".join(parts))
+
+
+def _file(results: Path, record: Record) -> Path:
+    run, name = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (record.run, _title(record)))
+    return results / image_grid.LOCAL / ERRORS / run / f"{name}.png"
+
+
+if __name__ == "__main__":
+    run_command(main)
