@@ -63,6 +63,15 @@ def test_seeds_are_averaged_over_the_same_patients() -> None:
     assert (once.low, once.high) == (twice.low, twice.high)
 
 
+def test_of_a_model_that_is_calibrated_the_error_may_be_none() -> None:
+    # Every resample is worse calibrated than the images, whose error is chance alone.
+    generator = np.random.default_rng(0)
+    scores = generator.uniform(0, 1, 60)
+    of = scored(scores, (generator.uniform(0, 1, 60) < scores).astype(int))
+    found = evaluation.estimates([of], [BY_NAME["calibration_error"]])["calibration_error"]
+    assert found.low < 0.05 < found.value < found.high
+
+
 def test_undefined_resamples_are_told() -> None:
     # One malignant image of six: in (5/6)^6, about a third, of all resamples there is none.
     one = scored([0.9, 0.1, 0.2, 0.3, 0.4, 0.5], [1, 0, 0, 0, 0, 0])

@@ -68,7 +68,14 @@ def test_in_a_calibration_bin_errors_of_both_signs_cancel() -> None:
 def test_ninety_percent_specificity_allows_one_false_alarm_in_ten() -> None:
     # Below one benign image of ten stand two malignant ones of three; below two, the third.
     labels = [1, 0, 1, 0, 1] + [0] * 8
-    assert BY_NAME["sensitivity_at_90_specificity"].value(scored(np.linspace(0.9, 0.1, 13), labels)) == 2 / 3
+    of, metric = scored(np.linspace(0.9, 0.1, 13), labels), BY_NAME["sensitivity_at_90_specificity"]
+    assert metric.value(of) == 2 / 3
+    # Where the two above the first false alarm are there once and thrice, and the last twice: 4 of 6.
+    weights = np.array([[1, 1, 3, 1, 2] + [1] * 8])
+    assert metric.resampled(of, weights)[0] == pytest.approx(4 / 6)
+    # The first false alarm twice is two of eleven.
+    weights[0, 1] = 2
+    assert metric.resampled(of, weights)[0] == pytest.approx(1 / 6)
 
 
 IMAGES = 12

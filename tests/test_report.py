@@ -21,6 +21,7 @@ from bcdl.record import Record
 from bcdl.tables import Group
 from tests.conftest import ROOT
 from tests.factory import record
+from tests.predictions import split
 
 ACCURACY = tables.METRICS[0]
 
@@ -190,8 +191,9 @@ def test_a_torn_line_is_told(built: Path) -> None:
 @pytest.mark.parametrize("name", list(plots.modules()))
 def test_every_plot_keeps_the_contract(name: str, tmp_path: Path) -> None:
     draw = plots.modules()[name].draw
+    test = split([0.2, 0.4, 0.6, 0.8] * 10, [0, 1, 0, 1] * 10)
     records = [
-        record(model=m, backend=b, weights=w)
+        dataclasses.replace(record(model=m, backend=b, weights=w), predictions={"test": test})
         for m in ("cnn", "mobilenet", "new")
         for b in ("jax", "torch", "new")
         for w in ("none", "f")

@@ -48,4 +48,5 @@ def _panel(axis: Axes, result: Result) -> None:
         )
     axis.set_ylim(_GROUND, 1.02)
     axis.set_yticks(np.linspace(0, 1, 6))
-    axis.set_title(f"ECE {result.estimates['calibration_error']}", loc="right", fontsize=6.5)
+    text = f"ECE {result.estimates['calibration_error']}"
+    axis.annotate(text, (1, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=6.5)

@@ -38,7 +38,7 @@ def grid(
     for axis in panels.values():
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     for backend, top, bottom in zip(group.backends, axes[0], axes[-1], strict=True):
-        top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left")
+        top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left", pad=14)
         bottom.set_xlabel(xlabel)
     for line, row in zip(lines, axes, strict=True):
         row[0].set_ylabel(f"{plain(group.label(line))}\n{ylabel}")
