@@ -154,7 +154,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Rebuild tables and plots from the records; needs no framework."""
+    """Rebuild tables and plots from the records, or `-- --check` that they follow from them; needs no framework."""
     session.install("-e", ".")
     session.run("python", "-m", "bcdl.report", *session.posargs)
 

@@ -1,6 +1,6 @@
 """What a worker computes from a split's scores and labels: one row a metric. NumPy alone, so that a worker stays light.
 
-What a report computes, with intervals, is in `bcdl.metrics`.
+What a report computes, with intervals, is in `bcdl.evaluation.metrics`.
 """
 
 from __future__ import annotations

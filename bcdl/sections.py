@@ -13,7 +13,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bcdl import agreement, card, evaluation, experiment, plots, premium, sensitivity, tables, utilisation
+from bcdl import experiment, plots, sensitivity, tables, utilisation
+from bcdl.evaluation import agreement, card, estimates, premium
 from bcdl.experiment import Experiment
 from bcdl.interleaved import Interleaved
 from bcdl.parity import comparison, page, picture
@@ -80,7 +81,7 @@ def of_group(into: Path, group: Group, verdicts: comparison.Verdicts) -> Section
     limit = utilisation.peaks(group)
     utilised = utilisation.utilisation_tables(group, limit) if limit else []
     costs = [utilisation.cost_table(group)] if limit else []
-    evaluated, measures = evaluation.section(group)
+    evaluated, measures = estimates.section(group)
     agreed, pairs = agreement.section(group)
     cards = [write(into / "cards" / name, text) for name, text in card.cards(group)]
     drawn = (pair for module in plots.modules().values() for pair in module.draw(group))

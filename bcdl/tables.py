@@ -27,7 +27,30 @@ from bcdl.parity.comparison import MISMATCH, UNMEASURED, Verdicts
 from bcdl.record import Record
 
 # Columns of words, which are set to the left.
-_WORDS = ("model", "start", "parity", "quantity", "saved by", "unit", "subject", "a", "b", "setting", "default", "best")
+_WORDS = (
+    "model",
+    "start",
+    "parity",
+    "quantity",
+    "saved by",
+    "unit",
+    "subject",
+    "a",
+    "b",
+    "setting",
+    "default",
+    "best",
+    "metric",
+    "backend",
+    "across",
+    "same",
+    "split",
+    "verdict",
+    "TRIPOD+AI",
+    "item",
+    "known",
+    "to be filled in",
+)
 _LONGEST_NAME = 60  # in a file's name
 _UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
 _NO_FINDINGS = Verdicts(())

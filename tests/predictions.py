@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bcdl.evaluation.scored import Scored
 from bcdl.record import Record
-from bcdl.scored import Scored
 from tests.factory import record
 
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bcdl import agreement, tables
-from bcdl.agreement import Judged
+from bcdl import tables
+from bcdl.evaluation import agreement
+from bcdl.evaluation.agreement import Judged
 from bcdl.record import Record
 from tests.factory import record
 from tests.predictions import predicted, scored, split

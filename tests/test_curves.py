@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from bcdl import curves
+from bcdl.evaluation import curves
 from tests.predictions import scored
 
 

@@ -38,7 +38,10 @@ def modules_in(package: str) -> set[str]:
     return files | {path.parent.name for path in folder.glob("*/__init__.py")}
 
 
-@pytest.mark.parametrize(("package", "using_keras"), [("bcdl", USING_KERAS), ("bcdl.parity", PARITY_USING_KERAS)])
+@pytest.mark.parametrize(
+    ("package", "using_keras"),
+    [("bcdl", USING_KERAS), ("bcdl.parity", PARITY_USING_KERAS), ("bcdl.evaluation", set()), ("bcdl.datasets", set())],
+)
 def test_nothing_but_the_measuring_modules_imports_keras(package: str, using_keras: set[str]) -> None:
     assert using_keras <= modules_in(package)
     names = ", ".join(f"{package}.{name}" for name in sorted(modules_in(package) - using_keras))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
-from bcdl.metrics import BY_NAME, METRICS, Metric
-from bcdl.scored import Scored
+from bcdl.evaluation.metrics import BY_NAME, METRICS, Metric
+from bcdl.evaluation.scored import Scored
 from tests.predictions import scored
 
 # Three malignant images and five benign ones, of which one of each is on the wrong side of 0.5.

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bcdl import premium, tables
+from bcdl import tables
+from bcdl.evaluation import premium
 from bcdl.record import Record
 from tests.predictions import predicted, split
 

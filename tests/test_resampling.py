@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bcdl import resampling, scored
+from bcdl.evaluation import resampling, scored
 from tests.predictions import scored as made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bcdl import scored
+from bcdl.evaluation import scored
 from tests.factory import record
 from tests.predictions import predicted, split
 

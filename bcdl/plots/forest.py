@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl import evaluation, metrics
-from bcdl.evaluation import Result
-from bcdl.metrics import Metric
+from bcdl.evaluation import estimates, metrics
+from bcdl.evaluation.estimates import Result
+from bcdl.evaluation.metrics import Metric
 from bcdl.plots.style import caption, plain, signs
 from bcdl.tables import Group
 
@@ -18,8 +18,8 @@ _SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = evaluation.results(group, _SHOWN)
-    if not found or len(found[0].largest) < evaluation.LEAST_IMAGES:
+    found = estimates.results(group, _SHOWN)
+    if not found or len(found[0].largest) < estimates.LEAST_IMAGES:
         return
     figure, axes = plt.subplots(
         1, len(_SHOWN), figsize=(8.4, 1.6 + 0.24 * len(found)), sharey=True, layout="constrained"
@@ -28,7 +28,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         _panel(axis, group, metric, found)
     axes[0].set_yticks(range(len(found)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in found])
     axes[0].set_ylim(len(found) - 0.5, -0.5)
-    caption(figure, group, f"{evaluation.mark(group)}Accuracy and AUROC with 95% intervals (ticks: seeds)")
+    caption(figure, group, f"{estimates.mark(group)}Accuracy and AUROC with 95% intervals (ticks: seeds)")
     yield "forest", figure
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl import curves, evaluation, metrics
-from bcdl.evaluation import Result
+from bcdl.evaluation import curves, estimates, metrics
+from bcdl.evaluation.estimates import Result
 from bcdl.plots.results_grid import grid
 from bcdl.plots.style import caption, colour
 from bcdl.tables import Group
@@ -19,13 +19,13 @@ _GROUND, _BARS = -0.34, 0.22
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = evaluation.results(group, [metrics.BY_NAME["calibration_error"]])
-    if not found or len(found[0].largest) < evaluation.LEAST_IMAGES:
+    found = estimates.results(group, [metrics.BY_NAME["calibration_error"]])
+    if not found or len(found[0].largest) < estimates.LEAST_IMAGES:
         return
     figure, axes = grid(group, found, "malignant score", "share malignant")
     for result in found:
         _panel(axes[result.line, result.backend], result)
-    caption(figure, group, f"{evaluation.mark(group)}Reliability with 95% intervals (hollow: none)")
+    caption(figure, group, f"{estimates.mark(group)}Reliability with 95% intervals (hollow: none)")
     yield "reliability", figure
 
 

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl.evaluation import Result
+from bcdl.evaluation.estimates import Result
 from bcdl.plots.style import colour, plain
 from bcdl.tables import Group, Line
 

@@ -7,21 +7,21 @@ from collections.abc import Iterator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl import curves, evaluation, metrics
-from bcdl.evaluation import Result
+from bcdl.evaluation import curves, estimates, metrics
+from bcdl.evaluation.estimates import Result
 from bcdl.plots.results_grid import grid
 from bcdl.plots.style import caption, colour
 from bcdl.tables import Group
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = evaluation.results(group, [metrics.BY_NAME["auroc"]])
-    if not found or len(found[0].largest) < evaluation.LEAST_IMAGES:
+    found = estimates.results(group, [metrics.BY_NAME["auroc"]])
+    if not found or len(found[0].largest) < estimates.LEAST_IMAGES:
         return
     figure, axes = grid(group, found, "1 - specificity", "sensitivity")
     for result in found:
         _panel(axes[result.line, result.backend], result)
-    caption(figure, group, f"{evaluation.mark(group)}ROC curves with 95% bands")
+    caption(figure, group, f"{estimates.mark(group)}ROC curves with 95% bands")
     yield "roc", figure
 
 

@@ -19,10 +19,11 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as library
 
-from bcdl import evaluation, metrics, resampling, scored, significance, tables
-from bcdl.metrics import Metric
+from bcdl import significance, tables
+from bcdl.evaluation import estimates, metrics, resampling, scored
+from bcdl.evaluation.metrics import Metric
+from bcdl.evaluation.scored import Scored
 from bcdl.record import Record
-from bcdl.scored import Scored
 from bcdl.tables import Group, Line, Table
 
 # The equivalence margin, given before any result: a difference in accuracy of up to this is taken to be no difference
@@ -126,7 +127,7 @@ class Judged:
 
     @classmethod
     def of(cls, one: Scored) -> Judged:
-        return cls(one, {row.name: row.value(one) for row in _COMPARED}, evaluation.resampled([one], _COMPARED))
+        return cls(one, {row.name: row.value(one) for row in _COMPARED}, estimates.resampled([one], _COMPARED))
 
 
 _ACCURACY, _AUROC = _COMPARED = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
@@ -267,7 +268,7 @@ def section(group: Group) -> tuple[str, list[Table]]:
         paragraphs.append(f"Not compared: {tables.escape('; '.join(refused))}.")
     if not paragraphs:
         return "", []
-    text = evaluation.part(group, "Does the backend change the diagnosis?", paragraphs)
+    text = estimates.part(group, "Does the backend change the diagnosis?", paragraphs)
     return text, [_tidy_table(group, found)] if found else []
 
 
@@ -290,7 +291,7 @@ _HEAD = (
 
 def _line_table(group: Group, line: Line, found: Sequence[Pair]) -> Table:
     images = ", ".join(dict.fromkeys(f"{pair.images} images of {pair.groups} groups" for pair in found))
-    title = f"{evaluation.mark(group)}{line.title}, start: {line.start}; {images}"
+    title = f"{estimates.mark(group)}{line.title}, start: {line.start}; {images}"
     corrected = _corrected(found)
     return Table(title, _HEAD, tuple(_row(pair, p) for pair, p in zip(found, corrected, strict=True)))
 
@@ -376,7 +377,7 @@ def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[str, ...]:
     one = pair.found
     numbers = (one.p, corrected, one.largest, *dataclasses.astuple(one.accuracy), *dataclasses.astuple(one.auroc))
     return (
-        *(pair.line.title, pair.line.start, evaluation.split_of(group), pair.across, pair.a, pair.b, pair.same),
+        *(pair.line.title, pair.line.start, estimates.split_of(group), pair.across, pair.a, pair.b, pair.same),
         *map(str, (pair.images, pair.groups)),
         f"{one.agreement:.3f}",
         "" if math.isnan(one.kappa) else f"{one.kappa:.3f}",

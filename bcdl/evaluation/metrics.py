@@ -17,7 +17,7 @@ import numpy as np
 from sklearn import metrics as library
 
 from bcdl import quality
-from bcdl.scored import Scored
+from bcdl.evaluation.scored import Scored
 
 # Least specificity at which sensitivity is read off.
 SPECIFICITY = 0.9

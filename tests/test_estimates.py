@@ -10,8 +10,9 @@ import math
 import numpy as np
 import pytest
 
-from bcdl import evaluation, tables
-from bcdl.metrics import BY_NAME
+from bcdl import tables
+from bcdl.evaluation import estimates
+from bcdl.evaluation.metrics import BY_NAME
 from bcdl.plots import forest, reliability, roc, style
 from bcdl.record import Record
 from tests.factory import record
@@ -36,18 +37,18 @@ def test_images_of_a_patient_count_as_one_patient() -> None:
     # 100 patients, half of them all right and half all wrong, with 4 images each: the binomial interval of 100.
     labels = np.repeat(np.arange(100) % 2, 4)
     of = scored(np.full(400, 0.9), labels, np.repeat(np.arange(100), 4).astype(str))
-    found = evaluation.estimates([of], [BY_NAME["accuracy"]])["accuracy"]
+    found = estimates.estimates([of], [BY_NAME["accuracy"]])["accuracy"]
     assert found.value == 0.5
     assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 100), rel=0.1)
     apart = dataclasses.replace(of, groups=np.arange(400).astype(str))
-    found = evaluation.estimates([apart], [BY_NAME["accuracy"]])["accuracy"]
+    found = estimates.estimates([apart], [BY_NAME["accuracy"]])["accuracy"]
     assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 400), rel=0.1)
 
 
 def test_the_same_figures_every_time() -> None:
     test = drawn(40, patients=10)
     one = scored(test["scores"], test["labels"], test["groups"], called=np.array(test["scores"]) > 0.4)
-    assert evaluation.estimates([one]) == evaluation.estimates([one])
+    assert estimates.estimates([one]) == estimates.estimates([one])
 
 
 def test_seeds_are_averaged_over_the_same_patients() -> None:
@@ -55,11 +56,11 @@ def test_seeds_are_averaged_over_the_same_patients() -> None:
     right, wrong = np.where(labels, 0.9, 0.1), np.where(labels, 0.1, 0.9)
     half = np.where(np.arange(200) < 100, right, wrong)
     # What one seed has right the other has wrong: their mean is a half in every resample.
-    found = evaluation.estimates([scored(half, labels), scored(1 - half, labels)], [BY_NAME["accuracy"]])["accuracy"]
+    found = estimates.estimates([scored(half, labels), scored(1 - half, labels)], [BY_NAME["accuracy"]])["accuracy"]
     assert (found.value, found.seeds) == (0.5, (0.5, 0.5))
     assert math.isnan(found.low)
     # Of two seeds that are alike, the interval is that of one: seeds are no more patients.
-    once, twice = (evaluation.estimates([scored(half, labels)] * n, [BY_NAME["accuracy"]])["accuracy"] for n in (1, 2))
+    once, twice = (estimates.estimates([scored(half, labels)] * n, [BY_NAME["accuracy"]])["accuracy"] for n in (1, 2))
     assert (once.low, once.high) == (twice.low, twice.high)
 
 
@@ -68,14 +69,14 @@ def test_of_a_model_that_is_calibrated_the_error_may_be_none() -> None:
     generator = np.random.default_rng(0)
     scores = generator.uniform(0, 1, 60)
     of = scored(scores, (generator.uniform(0, 1, 60) < scores).astype(int))
-    found = evaluation.estimates([of], [BY_NAME["calibration_error"]])["calibration_error"]
+    found = estimates.estimates([of], [BY_NAME["calibration_error"]])["calibration_error"]
     assert found.low < 0.05 < found.value < found.high
 
 
 def test_undefined_resamples_are_told() -> None:
     # One malignant image of six: in (5/6)^6, about a third, of all resamples there is none.
     one = scored([0.9, 0.1, 0.2, 0.3, 0.4, 0.5], [1, 0, 0, 0, 0, 0])
-    found = evaluation.estimates([one], [BY_NAME["auroc"]])["auroc"]
+    found = estimates.estimates([one], [BY_NAME["auroc"]])["auroc"]
     assert found.undefined / 2000 == pytest.approx((5 / 6) ** 6, abs=0.05)
     assert str(dataclasses.replace(found, low=0.5, high=1.0)).endswith(
         f"to 1.000; {found.undefined} of 2000 undefined)"
@@ -83,7 +84,7 @@ def test_undefined_resamples_are_told() -> None:
 
 
 def test_the_majority_class_is_scored_as_any_model() -> None:
-    of = evaluation.majority(scored([0.9] * 10, [1, 1, 1, 0, 0, 0, 0, 0, 0, 0], list("aabcdefghh")))
+    of = estimates.majority(scored([0.9] * 10, [1, 1, 1, 0, 0, 0, 0, 0, 0, 0], list("aabcdefghh")))
     values = {name: metric.value(of) for name, metric in BY_NAME.items()}
     # 3 malignant images of 10: the score 0.3 of each, so that Brier's is 0.3 x 0.7 and the loss the entropy.
     entropy = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
@@ -98,7 +99,7 @@ def test_the_majority_class_is_scored_as_any_model() -> None:
 
 
 def test_a_table_a_model_with_metrics_down_and_backends_across() -> None:
-    text, _ = evaluation.section(group(*(predicted(drawn(60), drawn(30, 1), backend=b) for b in ("jax", "torch"))))
+    text, _ = estimates.section(group(*(predicted(drawn(60), drawn(30, 1), backend=b) for b in ("jax", "torch"))))
     assert "**CNN, start: random**" in text
     assert "| quantity | majority class | jax | torch |" in text
     accuracy = next(line for line in text.splitlines() if line.startswith("| Accuracy"))
@@ -113,7 +114,7 @@ def test_a_table_a_model_with_metrics_down_and_backends_across() -> None:
 
 def test_seeds_have_columns_of_their_own_and_failures_are_told() -> None:
     records = [predicted(drawn(60, seed), seed=seed) for seed in (0, 1)]
-    text, _ = evaluation.section(
+    text, _ = estimates.section(
         group(*records, record(seed=2, status="crashed"), record(backend="jax", status="crashed"))
     )
     assert "| quantity | majority class | jax | torch | torch, seeds |" in text
@@ -123,7 +124,7 @@ def test_seeds_have_columns_of_their_own_and_failures_are_told() -> None:
 
 
 def test_what_validation_fixes_is_not_defined_without_it() -> None:
-    text, _ = evaluation.section(group(predicted(drawn(60))))
+    text, _ = estimates.section(group(predicted(drawn(60))))
     assert "| Sensitivity, threshold of validation | 0.000 | not defined |" in text
 
 
@@ -133,7 +134,7 @@ def test_folds_are_one_figure_of_all_images() -> None:
     for number, one in enumerate(folds):
         test = one.predictions["test"]
         test["names"] = test["groups"] = [f"{number} {name}" for name in test["names"]]
-    text, (accuracy, *_) = evaluation.section(group(*folds))
+    text, (accuracy, *_) = estimates.section(group(*folds))
     right = [np.mean((np.array(drawn(30, fold)["scores"]) > 0.5) == drawn(30)["labels"]) for fold in (0, 1)]
     row = dict(zip(accuracy.head, accuracy.rows[0], strict=True))
     assert (row["value"], row["images"], row["groups"]) == (f"{np.mean(right):.3f}", "60", "60")
@@ -142,7 +143,7 @@ def test_folds_are_one_figure_of_all_images() -> None:
 
 def test_a_split_by_image_is_marked_wherever_its_figures_stand() -> None:
     leaky = group(predicted(drawn(60, patients=20), split_by="image"))
-    text, found = evaluation.section(leaky)
+    text, found = estimates.section(leaky)
     assert text.startswith("### LEAKY: ")
     assert "**LEAKY: CNN, start: random**" in text
     assert all("by image (LEAKY)" in row for table in found for row in table.rows)
@@ -154,7 +155,7 @@ def test_a_split_by_image_is_marked_wherever_its_figures_stand() -> None:
 
 def test_programs_find_every_number_in_a_column_of_its_own() -> None:
     records = [predicted(drawn(60, seed, patients=20), drawn(30, 9), seed=seed) for seed in (0, 1)]
-    _, found = evaluation.section(group(*records))
+    _, found = estimates.section(group(*records))
     rows = list(csv.DictReader(io.StringIO(tables.to_csv(found))))
     assert [row["metric"] for row in rows] == [metric.title for metric in BY_NAME.values()]
     for row in rows:
@@ -165,13 +166,13 @@ def test_programs_find_every_number_in_a_column_of_its_own() -> None:
 
 def test_drawings_are_folded_up() -> None:
     one = predicted(drawn(60))
-    text, found = evaluation.section(group(dataclasses.replace(one, dataset={**one.dataset, "synthetic": True})))
+    text, found = estimates.section(group(dataclasses.replace(one, dataset={**one.dataset, "synthetic": True})))
     assert "<details><summary>Of drawings" in text
     assert found
 
 
 def test_without_predictions_there_is_nothing_to_say() -> None:
-    assert evaluation.section(group(record(), record(seed=1, status="crashed"))) == ("", [])
+    assert estimates.section(group(record(), record(seed=1, status="crashed"))) == ("", [])
 
 
 @pytest.mark.parametrize("plot", [roc, reliability, forest])
@@ -181,7 +182,7 @@ def test_plots_are_drawn_of_enough_images_alone(plot: object) -> None:
     figures = [figure for _, figure in plot.draw(group(*records, failed))]
     assert len(figures) == 1
     style.plt.close(figures[0])
-    assert not list(plot.draw(group(predicted(drawn(evaluation.LEAST_IMAGES - 1)))))
+    assert not list(plot.draw(group(predicted(drawn(estimates.LEAST_IMAGES - 1)))))
     assert not list(plot.draw(group(record())))
 
 

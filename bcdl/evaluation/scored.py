@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from bcdl import quality, resampling
+from bcdl import quality
+from bcdl.evaluation import resampling
 from bcdl.record import Record
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl import metrics, resampling, scored
-from bcdl.scored import Scored
+from bcdl.evaluation import metrics, resampling, scored
+from bcdl.evaluation.scored import Scored
 
 # 1 - specificity, at which curves of several folds and seeds are averaged.
 RATES = np.linspace(0, 1, 101)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl import metrics, resampling, scored, tables
-from bcdl.agreement import Difference
-from bcdl.metrics import Metric
-from bcdl.scored import Scored
+from bcdl import tables
+from bcdl.evaluation import metrics, resampling, scored
+from bcdl.evaluation.agreement import Difference
+from bcdl.evaluation.metrics import Metric
+from bcdl.evaluation.scored import Scored
 from bcdl.tables import Group, Line, Table, settings_of
 
 COMPARED = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])

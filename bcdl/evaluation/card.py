@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
-from bcdl import evaluation, metrics
-from bcdl.evaluation import Result
+from bcdl.evaluation import estimates, metrics
+from bcdl.evaluation.estimates import Result
 from bcdl.models import MODELS
 from bcdl.record import Record
 from bcdl.tables import Group, Line, Table, escape, safe_name
@@ -52,7 +52,7 @@ def cards(group: Group) -> list[tuple[str, str]]:
     """A file name and its Markdown for each model that was tested on real images."""
     if group.synthetic:
         return []
-    found = evaluation.results(group)
+    found = estimates.results(group)
     made = [_Card(group, line, [result for result in found if result.line == line]) for line in group.lines]
     return [(f"{group.slug}-{safe_name(_name(card.line))}.md", _markdown(card)) for card in made if card.results]
 
@@ -63,7 +63,7 @@ def _name(line: Line) -> str:
 
 def _markdown(card: _Card) -> str:
     leaky = ["**LEAKY: the split was by image; these figures say nothing of new patients.**"] * bool(
-        evaluation.mark(card.group)
+        estimates.mark(card.group)
     )
     title = f"{card.line.title}, start: {card.line.start}, on {card.group.first.cell.data}"
     parts = [
@@ -91,7 +91,7 @@ def _performance(card: _Card) -> Table:
             reference = card.results[0].reference[metric.name]
             rows.append((metric.title, "" if reference != reference else f"{reference:.3f}", *values))
     head = ("quantity", "majority class", *(result.backend for result in card.results))
-    return Table(f"{evaluation.mark(card.group)}23 Performance on test images, with 95% intervals", head, tuple(rows))
+    return Table(f"{estimates.mark(card.group)}23 Performance on test images, with 95% intervals", head, tuple(rows))
 
 
 def _images(card: _Card) -> str:

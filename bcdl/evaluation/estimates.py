@@ -5,8 +5,8 @@ patients like these. It leaves out what another training would have given; that 
 columns of its own. What test sets of the usual size can tell is not much: of n independent images of which a share p is
 named right, the interval reaches 1.96 sqrt(p (1 - p) / n) to either side, at p = 0.8 some 0.07 for 127 images and 0.03
 for 647. Patients with several images make that wider. So 127 images tell a model from the majority class only where it
-is better by more than about 0.07, and hardly ever one good model from another; the comparison in `bcdl.agreement`, of
-the same images, sees more.
+is better by more than about 0.07, and hardly ever one good model from another; the comparison of the same images in
+`bcdl.evaluation.agreement` sees more.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl import metrics, resampling, scored
-from bcdl.metrics import Metric
+from bcdl.evaluation import metrics, resampling, scored
+from bcdl.evaluation.metrics import Metric
+from bcdl.evaluation.scored import Scored
 from bcdl.record import Record
-from bcdl.scored import Scored
 from bcdl.tables import Group, Line, Table
 
 # A plot of fewer test images shows chance alone.
