@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -25,6 +26,8 @@ _TAIL_LINES = 20
 _MOST_RESULT_BYTES = 64 * MIB
 # Keras settings that would silently change what is measured.
 _UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+# What C++ and the frameworks say where they give up at once for want of memory, instead of raising an error.
+_OF_MEMORY = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
 
 
@@ -57,11 +60,11 @@ def run(
         ending = process.run([interpreter, *worker, *files], _environment_variables(), log, limits, teller)
         outcome = _read(folder / "result.json", job, run_id)
     if outcome is None:
-        status, reason = _death(ending, limits)
+        status, reason = _death(ending, limits, _last_lines(log))
         metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
         environment = _environment(job)
         outcome = Record(run_id, status, reason, job.cell, started, store.now(), metrics, environment=environment)
-    return outcome if outcome.ok else _with_log(outcome, log)
+    return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(log))
 
 
 @contextlib.contextmanager
@@ -111,8 +114,8 @@ def _read(result: Path, job: Job, run_id: str) -> Record | None:
     return found if (found.cell, found.run) == (job.cell, run_id) else None
 
 
-def _death(ending: Ending, limits: Limits) -> tuple[str, str]:
-    """Status and reason of a worker that ended without a record."""
+def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, str]:
+    """Status and reason of a worker that ended without a record, its log's last lines given."""
     if ending.over == "time":
         return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
     if ending.over == "memory":
@@ -127,6 +130,8 @@ def _death(ending: Ending, limits: Limits) -> tuple[str, str]:
     name = _signal_name(-ending.code)
     if name == "SIGKILL" and ending.system_killed:
         return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
+    if name == "SIGABRT" and any(map(_OF_MEMORY.search, last_lines)):
+        return record.OUT_OF_MEMORY, "memory ran out and the framework gave up; use a smaller --batch-size; see its log"
     hint = ", and not for want of memory, as far as the system tells" if name == "SIGKILL" else ""
     return record.CRASHED, f"the worker was ended by {name}{hint}; see its log"
 
@@ -142,11 +147,12 @@ def _environment(job: Job) -> dict[str, Any]:
     return {**machine.describe(job.cell.device), **machine.commit()}
 
 
-def _with_log(outcome: Record, log: Path) -> Record:
+def _last_lines(log: Path) -> list[str]:
+    """The end of the worker's log, folders taken out; empty where the disk had no room for a log."""
     try:
         with log.open("rb") as lines:
             lines.seek(max(0, lines.seek(0, os.SEEK_END) - process.LOG_TAIL_BYTES))
             text = lines.read().decode("utf-8", errors="replace")
-    except OSError:  # the disk had no room for a log
-        return outcome
-    return dataclasses.replace(outcome, log_tail=[scrub(line) for line in text.splitlines()[-_TAIL_LINES:]])
+    except OSError:
+        return []
+    return [scrub(line) for line in text.splitlines()[-_TAIL_LINES:]]

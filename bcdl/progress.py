@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import statistics
 import sys
@@ -15,13 +16,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
 from bcdl.cell import Cell
+from bcdl.errors import UsageError
 from bcdl.legible import legible
 from bcdl.record import Record
 
@@ -136,10 +137,13 @@ class State:
     def read(cls, file: Path) -> State | None:
         """What the file says; None where there is none or it says something else."""
         try:
-            values: Any = json.loads(file.read_text(encoding="utf-8"))
-            return cls(**values)
-        except (OSError, ValueError, TypeError):
+            found = cls(**json.loads(file.read_text(encoding="utf-8")))
+            Cell.parse(found.cell)
+            numbers = (found.cell_started, found.phase_started, found.done, found.failed, found.left)
+            fits = math.isfinite(sum(numbers) + (found.about_left_s or 0)) and isinstance(found.phase, str)
+        except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError):
             return None
+        return found if fits else None
 
 
 class CellProgress:

@@ -55,6 +55,16 @@ class DatasetFacts(_EveryDataset, total=False):
     leaks: dict[str, Any]
 
 
+class Predictions(TypedDict):
+    """What a record says of a split's images, one entry an image; None stands for NaN, of a model that diverged."""
+
+    outputs: list[list[float | None]]
+    scores: list[float | None]
+    labels: list[int]
+    groups: list[str]
+    names: list[str]
+
+
 class Cost(TypedDict):
     """Operations an image by layer type, and bytes."""
 
@@ -203,7 +213,7 @@ _SHAPES: dict[str, Any] = {
     "metrics": dict[str, float | None],
     "samples": dict[str, list[float]],
     "history": dict[str, list[float | None]],
-    "predictions": dict[str, dict[str, list[Any]]],
+    "predictions": dict[str, Predictions],
     "dataset": DatasetFacts,
     "model": ModelFacts,
     "weights": dict[str, Any],
@@ -220,6 +230,9 @@ def _check(record: Record) -> None:
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
     if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
         raise ValueError("samples hold a time that is not above 0 s")
+    for split, found in record.predictions.items():
+        if len(set(map(len, found.values()))) != 1 or not {0, 1}.issuperset(found["labels"]):
+            raise ValueError(f"predictions of {split} are not one a label, 0 or 1")
 
 
 @functools.cache

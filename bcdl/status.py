@@ -30,32 +30,32 @@ def main() -> int:
     return 0
 
 
-def _live(results: Path) -> Iterator[tuple[str, State]]:
-    """The runs whose process lives, by id."""
+def _live(results: Path) -> Iterator[tuple[str, State | None]]:
+    """The runs whose process lives, by id, and where they are; None where their file does not say."""
     for folder in sorted((results / store.RUNS).glob("*/")):
-        state = State.read(folder / STATUS_FILE)
-        if state and store.is_live(results, folder.name):
-            yield folder.name, state
+        if store.is_live(results, folder.name):
+            yield folder.name, State.read(folder / STATUS_FILE)
 
 
-def table(runs: dict[str, State]) -> Table:
+def table(runs: dict[str, State | None]) -> Table:
     """One line a run."""
-    rows = []
-    for run, state in runs.items():
-        cell, now = Cell.parse(state.cell), time.time()
-        about = "unknown" if state.about_left_s is None else f"about {duration(state.about_left_s)}"
-        rows.append(
-            (
-                run,
-                cell.title,
-                f"{state.phase}, for {duration(now - state.phase_started)}",
-                duration(now - state.cell_started),
-                str(state.done),
-                str(state.failed),
-                f"{state.left}, {about}" if state.left else "0",
-            )
-        )
-    return Table("Running now", ("run", "cell", "phase", "cell's time", "done", "not ok", "left after it"), tuple(rows))
+    head = ("run", "cell", "phase", "cell's time", "done", "not ok", "left after it")
+    return Table("Running now", head, tuple((run, *_row(state)) for run, state in runs.items()))
+
+
+def _row(state: State | None) -> tuple[str, ...]:
+    if state is None:  # it has not begun its first cell, or its file is not what a run writes
+        return ("unknown", *[""] * 5)
+    cell, now = Cell.parse(state.cell), time.time()
+    about = "unknown" if state.about_left_s is None else f"about {duration(state.about_left_s)}"
+    return (
+        f"{cell.model} on {cell.backend}, {cell.draw}",
+        f"{state.phase}, for {duration(now - state.phase_started)}",
+        duration(now - state.cell_started),
+        str(state.done),
+        str(state.failed),
+        f"{state.left}, {about}" if state.left else "0",
+    )
 
 
 if __name__ == "__main__":

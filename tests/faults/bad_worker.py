@@ -42,6 +42,12 @@ def be_killed(job: Path, result: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def abort_for_memory(job: Path, result: Path) -> None:
+    """As C++ does where nobody catches its error."""
+    os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n")
+    os.abort()
+
+
 def raise_an_exception(job: Path, result: Path) -> None:
     raise RuntimeError("no such luck in /home/someone/file.py")
 
@@ -94,6 +100,14 @@ def keep_forking(job: Path, result: Path) -> None:
     os._exit(1)
 
 
+def fork_bomb(job: Path, result: Path) -> None:
+    """Each process starts two more, up to some hundreds, each in a session of its own; then death."""
+    code = "import os, time\nfor _ in range(9):\n    if not os.fork():\n        os.setsid()\ntime.sleep(3600)\n"
+    subprocess.Popen([sys.executable, "-S", "-c", code])
+    time.sleep(0.1)
+    os._exit(1)
+
+
 def print_gigabytes(job: Path, result: Path) -> None:
     chunk = b"x" * 2**20
     for _ in range(2 * GIB // len(chunk)):
@@ -141,6 +155,7 @@ FAULTS = {
         end_at_once,
         end_as_if_well,
         be_killed,
+        abort_for_memory,
         raise_an_exception,
         hang,
         hang_holding_the_interpreter,
@@ -149,6 +164,7 @@ FAULTS = {
         leave_children,
         leave_a_daemon,
         keep_forking,
+        fork_bomb,
         print_gigabytes,
         print_no_text,
         leave_half_a_result,

@@ -3,11 +3,55 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
-FAULTS = {
+import backends
+
+_WORKERS = {
+    "segfault": "A worker that reads where there is no memory",
+    "end_at_once": "A worker that ends with `os._exit(3)`",
+    "end_as_if_well": "A worker that ends with code 0 and no record",
+    "be_killed": "A worker killed by SIGKILL",
+    "abort_for_memory": "A worker aborted by C++ for want of memory",
+    "raise_an_exception": "A worker that raises an exception outside its cell",
+    "hang": "A worker that hangs",
+    "hang_holding_the_interpreter": "A worker that hangs and lets no thread run",
+    "allocate": "A worker that allocates until its limit",
+    "allocate_in_a_child": "A worker whose child allocates until the limit",
+    "leave_children": "A worker that leaves 200 children, half of them in sessions of their own",
+    "leave_a_daemon": "A worker that leaves a daemon",
+    "keep_forking": "A worker that leaves a process that forks and dies, twenty times a second",
+    "fork_bomb": "A worker that leaves a fork bomb of 512 processes, each in a session of its own, still growing",
+    "print_gigabytes": "A worker that prints 2 GiB",
+    "print_no_text": "A worker that prints bytes that are no UTF-8",
+    "leave_half_a_result": "A result file cut in the middle",
+    "leave_no_text_as_result": "A result file of bytes that are no UTF-8",
+    "leave_a_huge_result": "A result file of 10 GiB",
+    "leave_nested_brackets": "A result file of a million brackets",
+    "leave_another_cells_result": "A result file of another cell",
+}
+_DRIVERS = {
     "driver_killed": "SIGKILL of the driver at a random instant, then the run resumed",
+    "driver_of_a_stuck_worker": "SIGKILL of a driver whose worker hangs: the worker ends, too",
+    "ctrl_c": "Ctrl-C in a run: it ends cleanly, and the same command with --resume runs the rest",
+    "ctrl_c_twice": "Ctrl-C twice: the run stops at once",
+    "drivers_at_once": "Four drivers at once on one results folder, where a dead run has left a torn line",
+    "commands_at_once": "Two commands, `pytest benchmarks`, at once on one results folder",
+}
+_DISKS = {
+    "torn_line": "The last line of a file cut at some byte, as a power failure may leave it",
+    "full_disk": "A file system of 1 MiB as the results folder, full from the start or after some cells",
+    "file_limit": "A limit on the size of files, reached after some cells",
+    "full_device": "A device that takes no byte in place of a file of records",
+    "read_only": "A results folder that can't be written",
+}
+_INPUTS = {
     "mutated_records": "A line of records mutated: flipped bits, other types, huge numbers, nesting, hostile names",
+    "unknown_words": "Records of an unknown status, metric, backend, model or precision in a report",
+    "newer_schema": "A record of a newer schema",
+    "many_records": "100,000 records read, some broken ones among them",
     "mutated_images": "An image file mutated: bytes changed, cut, left out, repeated (PNG, JPEG, TIFF, BMP)",
     "mutated_archives": "An .npz file mutated likewise",
     "wrong_arrays": "An .npz file of other arrays: missing, of other shapes, types or labels",
@@ -17,26 +61,84 @@ FAULTS = {
     "huge_fields": "A groups.csv with a field of megabytes",
     "links": "Links out of the data folder",
     "names": "Names with line ends, bars, tags, links, formulas, control and right-to-left characters",
-    "drivers_at_once": "Four drivers at once on one results folder, where a dead run has left a torn line",
-    "commands_at_once": "Two commands, `pytest benchmarks`, at once on one results folder",
-    "torn_line": "The last line of a file cut at some byte, as a power failure may leave it",
-    "full_disk": "A file system of 1 MiB as the results folder, full from the start or after some cells",
-    "file_limit": "A limit on the size of files, reached after some cells",
-    "full_device": "A device that takes no byte in place of a file of records",
-    "read_only": "A results folder that can't be written",
-    "ctrl_c": "Ctrl-C in a run: it ends cleanly, and the same command with --resume runs the rest",
-    "ctrl_c_twice": "Ctrl-C twice: the run stops at once",
+    "status_files": "Status files that are broken, or say what no run says",
 }
+_OF_A_BACKEND = {
+    "memory_limit": "a worker beyond its memory limit",
+    "time_limit": "a worker beyond its time limit",
+    "worker_killed": "a worker killed by SIGKILL as it builds its model",
+    "framework_memory": "256 TiB asked of the framework, and another error, told apart",
+    "model_files": "a .keras file with a Lambda layer, or one that names a function of `os`",
+    "weights_files": "a weights file with a link to another file, or of garbage",
+}
+FAULTS = {
+    **_WORKERS,
+    **_DRIVERS,
+    **_DISKS,
+    **_INPUTS,
+    **{f"{key}_{name}": f"{name}: {what}" for name in backends.NAMES for key, what in _OF_A_BACKEND.items()},
+}
+
+_INTRODUCTION = """\
+# Reliability
+
+This page is written by the tests that inject the faults; edit nothing here by hand:
+
+```console
+pytest tests/faults -m "not keras" --reliability docs/reliability.md
+KERAS_BACKEND=jax pytest tests/faults -m keras --reliability docs/reliability.md     # and tensorflow, torch
+```
+
+What is guaranteed, and what is not:
+
+- **A record that was written is kept.** A line is appended whole or not at all, and is flushed to the disk (`fsync`,
+  its folders too) before the next cell starts. Killing the driver loses at most the cell under way. A power failure may
+  tear the last line; that line is set aside and told, the others stand. What a disk says it has flushed is believed,
+  and so is a network file system, on whose locks (`flock`) two runs at once on one folder depend: neither was tried.
+- **A full or read-only disk** ends the run with a message and leaves earlier records as they were. Where it is so from
+  the start, that is found before the first cell. A cell whose record finds no room is lost, and was measured in vain.
+- **A worker harms nobody.** It has limits of time and of resident memory, sampled five times a second (its children's
+  every five seconds): one that allocates faster than that may meet the system's own limit first. Then the system ends
+  a process of its choice, which may be another; a limit that holds to the byte needs a control group (cgroup), which
+  only an administrator or a container sets up.
+- **Nothing that a worker started is left.** On Linux the driver adopts orphans, stops them and then ends them, until
+  none is left or ten seconds have passed; where the driver itself is killed, the system ends the worker's whole group.
+  Not reached are processes that have left the group of a worker whose driver was killed, and a fork bomb faster than
+  the driver finds its processes: only a limit on processes (`ulimit -u`, `pids.max` of a control group) stops one.
+- **What comes from outside is data.** Nothing in it is run, nothing outside its folder is opened, and what claims more
+  memory than it may have is refused beforehand. The mutations below try this; decoders written in C (Pillow, HDF5) are
+  trusted to keep to their bounds.
+
+Records lost counts records that had been written and were not there afterwards; it must be 0.
+
+"""
+_HEAD = "| fault | times injected | survived | records lost | how to rerun |"
+_ROW = re.compile(r"^\| (?P<fault>.*) \| \d+ \| \d+ \| \d+ \| .* \|$")
 
 
 @dataclasses.dataclass
 class Tally:
-    """Times that a fault was injected and survived, and records that had been written and were lost by it."""
+    """Times that a fault was injected and survived, records that had been written and were lost by it, its test."""
 
     injected: int = 0
     survived: int = 0
     lost: int = 0
+    test: str = ""
+    note: str = ""
 
 
-def write(file: Path, tallies: dict[str, Tally]) -> None:
-    pass
+def write(file: Path, tallies: Mapping[str, Tally]) -> None:
+    """Write the page, with a row for each fault of the catalogue that this run injected or an earlier one did."""
+    rows = {**rows_of(file), **{FAULTS[key]: _row(key, tally) for key, tally in tallies.items()}}
+    lines = [_HEAD, "| --- | ---: | ---: | ---: | --- |", *(rows[one] for one in FAULTS.values() if one in rows)]
+    file.write_text(_INTRODUCTION + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def rows_of(file: Path) -> dict[str, str]:
+    """The rows of the page, by what their fault is called."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return {match["fault"]: line for line in lines if (match := _ROW.match(line))}
+
+
+def _row(key: str, tally: Tally) -> str:
+    return f"| {FAULTS[key]} | {tally.injected} | {tally.survived} | {tally.lost} | `pytest {tally.test}`{tally.note} |"

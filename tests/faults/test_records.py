@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from bcdl import plots, report, store
+from bcdl.record import SCHEMA, Record
 from tests.conftest import ROOT
 from tests.factory import record
 from tests.faults import mutation
@@ -54,3 +57,52 @@ def test_every_mutated_line_is_a_record_or_a_told_problem(
             assert (folder / "README.md").read_text(encoding="utf-8").count("<script") == 0
             report.print_run([one for _, one in records], Console(file=io.StringIO()))
     assert min(outcomes.values()) > COUNT / 20  # both kinds are tried
+
+
+@pytest.mark.parametrize("field", ["status", "backend", "model", "precision", "device", "profile", "weights", "metric"])
+def test_words_that_this_version_does_not_know_break_no_report(field: str, tmp_path: Path, injected: Injected) -> None:
+    values = json.loads(record(run="20260102T000000Z-0000").to_json())
+    if field == "status":
+        values.update(status="melted", reason="too hot")
+    elif field == "metric":
+        values["metrics"]["joy"] = 1.0
+    else:
+        values["cell"][field] = "unheard-of"
+    with injected("unknown_words") as tally:
+        store.append(tmp_path, MACHINE, record(run="20260101T000000Z-0000"))
+        store.append(tmp_path, MACHINE, Record.from_json(json.dumps(values)))
+        tally.lost += 2 - len(store.read_all(tmp_path)[0])
+        (summary,) = report.build(tmp_path)
+        page = (tmp_path / "README.md").read_text(encoding="utf-8")
+        assert summary.startswith("2 records: ")
+        assert field not in ("status", "backend", "model") or {"status": "melted"}.get(field, "unheard-of") in page
+
+
+def test_a_newer_schema_is_refused_with_advice_and_costs_no_other(tmp_path: Path, injected: Injected) -> None:
+    with injected("newer_schema") as tally:
+        file = store.append(tmp_path, MACHINE, record())
+        newer = json.dumps({**json.loads(record().to_json()), "schema": SCHEMA + 1, "more": {}})
+        store.append_line(file, newer)
+        store.append(tmp_path, MACHINE, record())
+        records, (problem,) = store.read_all(tmp_path)
+        tally.lost += 2 - len(records)
+        assert problem.endswith(f"line 2: schema {SCHEMA + 1} is newer than this bcdl reads ({SCHEMA}); update bcdl")
+        assert problem in " ".join(report.build(tmp_path))
+
+
+def test_many_records_are_read(tmp_path: Path, request: pytest.FixtureRequest, injected: Injected) -> None:
+    """All of them where the page of faults is written, which tells how long it took; elsewhere a part."""
+    count = 100_000 if request.config.getoption("--reliability", None) else 5_000
+    one = record()
+    one.samples["step_s"] = [0.03] * 100
+    line = one.to_json() + "\n"
+    for number in range(100):
+        file = tmp_path / store.RECORDS / MACHINE / f"20260101T0000{number:02d}Z-0000.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(line * (count // 100) + "broken\n", encoding="utf-8")
+    with injected("many_records") as tally:
+        start = time.perf_counter()
+        records, problems = store.read_all(tmp_path)
+        tally.note = f"; {len(records):,} of {len(line)} bytes in {time.perf_counter() - start:.0f} s"
+        tally.lost += count - len(records)
+        assert (len(records), len(problems)) == (count, 100)

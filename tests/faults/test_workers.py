@@ -14,6 +14,7 @@ from bcdl.process import Limits
 from bcdl.record import Record
 from tests.factory import job
 from tests.faults.bad_worker import FAULTS
+from tests.faults.conftest import Injected
 
 MIB = 2**20
 LIMITS = Limits(seconds=60, memory_bytes=500 * MIB)
@@ -25,6 +26,7 @@ ENDINGS = {
     "end_at_once": ("crashed", "exit code 3"),
     "end_as_if_well": ("crashed", "exit code 0 and left no record"),
     "be_killed": ("crashed", "ended by SIGKILL, and not for want of memory"),
+    "abort_for_memory": ("out_of_memory", "memory ran out and the framework gave up"),
     "raise_an_exception": ("crashed", "exit code 1"),
     "hang": ("timed_out", "longer than --cell-timeout, 1.5 s"),
     "hang_holding_the_interpreter": ("timed_out", "longer than --cell-timeout, 1.5 s"),
@@ -33,6 +35,7 @@ ENDINGS = {
     "leave_children": ("crashed", "exit code 1"),
     "leave_a_daemon": ("crashed", "exit code 1"),
     "keep_forking": ("crashed", "exit code 1"),
+    "fork_bomb": ("crashed", "exit code 1"),
     "print_gigabytes": ("crashed", "exit code 1"),
     "print_no_text": ("crashed", "exit code 1"),
     "leave_half_a_result": ("crashed", "left no record"),
@@ -55,15 +58,16 @@ def processes() -> set[int]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_becomes_a_record_and_leaves_no_process(tmp_path: Path, fault: str) -> None:
+def test_a_fault_becomes_a_record_and_leaves_no_process(tmp_path: Path, fault: str, injected: Injected) -> None:
     before = processes()
     status, reason = ENDINGS[fault]
-    record = run(tmp_path, fault)
-    assert (record.status, reason in record.reason) == (status, True), record.reason
-    assert record.cell == job().cell
-    assert Record.from_json(record.to_json()) == record
-    time.sleep(0.2)
-    assert not processes() - before
+    with injected(fault):
+        record = run(tmp_path, fault)
+        assert (record.status, reason in record.reason) == (status, True), record.reason
+        assert record.cell == job().cell
+        assert Record.from_json(record.to_json()) == record
+        time.sleep(0.2)
+        assert not processes() - before
 
 
 def test_of_gigabytes_printed_the_beginning_and_the_end_are_kept(tmp_path: Path) -> None:
@@ -77,7 +81,7 @@ def test_a_record_says_how_much_memory_was_used(tmp_path: Path) -> None:
     assert run(tmp_path, "allocate").value("peak_memory_mib") > 500
 
 
-def test_a_worker_ends_with_its_driver(tmp_path: Path) -> None:
+def test_a_worker_ends_with_its_driver(tmp_path: Path, injected: Injected) -> None:
     """A driver that is killed reaps nobody: the system ends the worker's whole group, stuck or not."""
     script = (
         "import sys; from bcdl import launch; from tests.factory import job; from pathlib import Path\n"
@@ -85,12 +89,13 @@ def test_a_worker_ends_with_its_driver(tmp_path: Path) -> None:
         "launch.run(job(), 'a-run', Path(sys.argv[2]), lambda phase: print(phase, flush=True), worker=worker)\n"
     )
     for fault in ("hang", "hang_holding_the_interpreter"):
-        command = [launch.sys.executable, "-c", script, fault, str(tmp_path / "log")]
-        driver = psutil.Popen(command, stdout=-1, env={**os.environ, "PYTHONPATH": str(launch.machine.ROOT)})
-        driver.stdout.readline()  # it is at work
-        workers = driver.children(recursive=True)
-        assert workers
-        driver.kill()
-        driver.wait()
-        _, alive = psutil.wait_procs(workers, timeout=5)
-        assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+        with injected("driver_of_a_stuck_worker"):
+            command = [launch.sys.executable, "-c", script, fault, str(tmp_path / "log")]
+            driver = psutil.Popen(command, stdout=-1, env={**os.environ, "PYTHONPATH": str(launch.machine.ROOT)})
+            driver.stdout.readline()  # it is at work
+            workers = driver.children(recursive=True)
+            assert workers
+            driver.kill()
+            driver.wait()
+            _, alive = psutil.wait_procs(workers, timeout=5)
+            assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,27 @@
+"""The real worker, with the frameworks' own failures: `python -m tests.faults.real_worker FAULT JOB RESULT EVENTS`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from bcdl import worker
+
+
+def ask_for_too_much(*arguments: Any) -> None:
+    import keras
+
+    np.asarray(keras.ops.zeros((2**46,), "float32"))  # 256 TiB
+
+
+def multiply_what_does_not_fit(*arguments: Any) -> None:
+    import keras
+
+    keras.ops.matmul(keras.ops.ones((2, 3)), keras.ops.ones((2, 3)))
+
+
+if __name__ == "__main__":
+    worker._measure = {one.__name__: one for one in (ask_for_too_much, multiply_what_does_not_fit)}[sys.argv[1]]
+    sys.exit(worker.main(*sys.argv[2:]))
