@@ -223,16 +223,18 @@ _SHAPES: dict[str, Any] = {
 
 
 def _check(record: Record) -> None:
-    """ValueError where a field has not the shape that readers rely on; a part that was never reached may be empty."""
+    """ValueError where a field has not the shape that readers rely on; a part that was not reached may be empty."""
     for name, shape in _SHAPES.items():
         value = getattr(record, name)
-        if not _fits(shape)(value) and (shape is str or value != {}):
+        if not _fits(shape)(value) and (record.ok or shape is str or value != {}):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
     if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
         raise ValueError("samples hold a time that is not above 0 s")
     for split, found in record.predictions.items():
         if len(set(map(len, found.values()))) != 1 or not {0, 1}.issuperset(found["labels"]):
             raise ValueError(f"predictions of {split} are not one a label, 0 or 1")
+        if any(len(outputs) != 2 for outputs in found["outputs"]):
+            raise ValueError(f"predictions of {split} are not of two classes")
 
 
 @functools.cache
