@@ -39,9 +39,20 @@ def predicted(wrong: dict[int, float], **changes: Any) -> Record:
     scores = np.where(test.labels == 1, 0.9, 0.1)
     for index, sureness in wrong.items():
         scores[index] = 1 - sureness if test.labels[index] else sureness
+    return dataclasses.replace(record(**changes), predictions={"test": predictions(scores, test.labels)})
+
+
+def predictions(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[Any]]:
+    """What a record holds of these malignant scores; names and groups are not read from it."""
+    names = [str(number) for number in range(len(labels))]
     outputs = np.stack([1 - scores, scores], axis=1)
-    made = record(**changes)
-    return dataclasses.replace(made, predictions={"test": {"outputs": outputs.tolist()}})
+    return {
+        "outputs": outputs.tolist(),
+        "scores": scores.tolist(),
+        "labels": labels.tolist(),
+        "groups": names,
+        "names": names,
+    }
 
 
 def run(monkeypatch: pytest.MonkeyPatch, results: Path, *arguments: str) -> int:
@@ -108,13 +119,13 @@ def test_images_split_by_image_are_marked(
     one = predicted({})
     cell = dataclasses.replace(one.cell, split_by="image")
     dataset = datasets.load(dataclasses.replace(job(DATA), cell=cell).request)
-    wrong = 1 - dataset.test.labels[0]
-    outputs = np.eye(2)[[wrong, *dataset.test.labels[1:]]].tolist()
+    scores = dataset.test.labels.astype(float)
+    scores[0] = 1 - scores[0]
     leaky = dataclasses.replace(
         one,
         cell=cell,
         dataset={**one.dataset, "checksum": dataset.checksum},
-        predictions={"test": {"outputs": outputs}},
+        predictions={"test": predictions(scores, dataset.test.labels)},
     )
     store.append(tmp_path, "a-machine", leaky)
     run(monkeypatch, tmp_path)
@@ -126,7 +137,10 @@ def test_images_split_by_image_are_marked(
     ("change", "message"),
     [
         ({"predictions": {}}, "holds no record of a model tested on synthetic-48"),
-        ({"predictions": {"test": {"outputs": [[0.5, 0.5]]}}}, "is damaged: its outputs do not fit its data"),
+        (
+            {"predictions": {"test": predictions(np.array([0.5]), np.array([1]))}},
+            "is damaged: its outputs do not fit its data",
+        ),
     ],
 )
 def test_a_record_that_can_not_be_shown_is_told(
