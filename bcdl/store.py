@@ -165,7 +165,10 @@ def set_aside_torn(results: Path) -> list[str]:
 
 def _torn_bytes(file: Path) -> bytes:
     """What follows the last line's end: something only where a writer died midway."""
-    return file.read_bytes().rpartition(b"\n")[2]
+    try:
+        return file.read_bytes().rpartition(b"\n")[2]
+    except OSError:  # `read_all` tells of it
+        return b""
 
 
 def read_all(results: Path) -> tuple[list[tuple[str, Record]], list[str]]:
@@ -190,7 +193,11 @@ def _read_all(results: Path) -> tuple[list[tuple[str, Record]], list[str]]:
     records: list[tuple[str, Record]] = []
     problems: list[str] = []
     for file in _files(results):
-        *lines, torn = file.read_bytes().split(b"\n")
+        try:
+            *lines, torn = file.read_bytes().split(b"\n")
+        except OSError as error:
+            problems.append(f"{file.parent.name}/{file.name}: can't be read ({error.strerror})")
+            continue
         for number, line in enumerate(lines, start=1):
             try:
                 records.append((file.parent.name, Record.from_json(line.decode("utf-8", errors="replace"))))

@@ -73,6 +73,15 @@ def test_a_bad_line_in_the_middle_costs_no_other(tmp_path: Path) -> None:
     assert len(problems) == 2
 
 
+def test_a_file_that_cannot_be_read_is_told_and_costs_no_other(tmp_path: Path) -> None:
+    store.append(tmp_path, "a-machine", record())
+    (tmp_path / "records" / "a-machine" / "20270101T000000Z-0000.jsonl").mkdir()
+    assert store.set_aside_torn(tmp_path) == []
+    records, problems = store.read_all(tmp_path)
+    assert len(records) == 1
+    assert problems == ["a-machine/20270101T000000Z-0000.jsonl: can't be read (Is a directory)"]
+
+
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"can't be written .* choose another folder with --results"):
