@@ -36,7 +36,7 @@ def injected(request: pytest.FixtureRequest) -> Injected:
         assert fault in catalogue.FAULTS
         tally = tallies.setdefault(fault, Tally())
         tally.injected += times
-        tally.test = request.node.nodeid.split("[")[0]
+        tally.test = request.node.nodeid if f"[{fault}]" in request.node.nodeid else request.node.nodeid.split("[")[0]
         yield tally
         tally.survived += times
 
