@@ -130,8 +130,9 @@ def parity_join(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all tests: those without a framework, then those that need Keras on every backend."""
+    """Run all tests: those without a framework, faults, then those that need Keras on every backend."""
     session.notify("tests-fast", session.posargs)
+    session.notify("tests-faults", session.posargs)
     for backend in BACKENDS:
         session.notify(f"tests-{backend}", session.posargs)
 
@@ -140,7 +141,14 @@ def tests(session: nox.Session) -> None:
 def tests_fast(session: nox.Session) -> None:
     """Run the tests that need no framework: a developer's inner loop, under a minute."""
     session.install("-e", ".", "-r", "tests/requirements.txt")
-    session.run("pytest", "tests", "-m", "not keras", *session.posargs)
+    session.run("pytest", "tests", "--ignore=tests/faults", "-m", "not keras", *session.posargs)
+
+
+@nox.session(name="tests-faults")
+def tests_faults(session: nox.Session) -> None:
+    """Inject faults into drivers, workers, disks and input that need no framework: some minutes."""
+    session.install("-e", ".", "-r", "tests/requirements.txt")
+    session.run("pytest", "tests/faults", "-m", "not keras", *session.posargs)
 
 
 @nox.session
