@@ -82,7 +82,7 @@ def read_all(results: Path) -> list[tuple[str, Experiment]]:
                     raise ValueError("its schema is newer than this bcdl reads; update bcdl")
                 values["ways"] = tuple(values["ways"])
                 found.append((file.parent.name, Experiment(**values)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{file.name}, line {number} is no experiment: {error}") from error
     return found
 

@@ -78,6 +78,6 @@ def read_all(results: Path) -> list[tuple[str, Finding]]:
                 if values.pop("schema") > SCHEMA:
                     raise ValueError("its schema is newer than this bcdl reads; update bcdl")
                 found.append((file.parent.name, Finding(**values)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{file.name}, line {number} is no parity finding: {error}") from error
     return found
