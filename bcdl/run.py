@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bcdl import datasets, launch, machine, record, source, store
-from bcdl.datasets import Dataset
+from bcdl.datasets import Dataset, Request
+from bcdl.datasets.leaks import Duplicates, Leaks
 from bcdl.errors import UsageError
 from bcdl.options import Job
 from bcdl.plots import image_grid
@@ -37,6 +38,7 @@ class Run:
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
         worker: the interpreter's arguments that start a worker.
         records: of the jobs that have ended, or that had a record.
+        leaks: what stands on both sides of each split of the data, once it is checked.
     """
 
     jobs: list[Job]
@@ -46,6 +48,7 @@ class Run:
     resume: bool = False
     worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
+    leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
 
     def check(self) -> list[str]:
         """Find out before the first cell what would fail every cell; what a person should know of the data.
@@ -55,11 +58,15 @@ class Run:
         store.check_writable(self.results)
         self._alive = store.claim(self.results, self.id)  # held as long as this process lives
         notes = store.set_aside_torn(self.results)
-        checksums = {}
+        checksums: dict[Request, str] = {}
+        duplicates: Duplicates | None = None
         for request in dict.fromkeys(job.request for job in self.jobs):
             dataset = datasets.load(request)
             checksums[request] = dataset.checksum
             notes += self._check_data(dataset)
+            duplicates = duplicates or dataset.duplicates  # the same in every split
+            self.leaks[request] = dataset.leaks(duplicates)
+            notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
         if self.resume:
             self.records.update(self._settled(checksums))
             notes.append(f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already")
@@ -85,7 +92,10 @@ class Run:
         return found
 
     def keep(self, job: Job, found: Record) -> None:
-        """Store the job's record; it is on the disk when this returns."""
+        """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
+        if found.dataset and job.request in self.leaks:
+            facts = {**found.dataset, "leaks": self.leaks[job.request].facts()}
+            found = dataclasses.replace(found, dataset=facts)
         store.append(self.results, self._machine, found)
         self.records[job] = found
 
@@ -114,10 +124,12 @@ class Run:
 
     def _settled(self, checksums: Mapping[datasets.Request, str]) -> Iterator[tuple[Job, Record]]:
         """The jobs that need not run, each with its newest record that stands for it."""
-        by_cell = {one.cell: one for one in self._earlier() if one.status in SETTLED and not one.block}
+        newest = {one.cell: one for one in self._earlier() if not one.block}
         for job in self.jobs:
-            found = by_cell.get(job.cell)
-            if found and _circumstances(found) == self._circumstances_of(job, found, checksums[job.request]):
+            found = newest.get(job.cell)
+            if not found or found.status not in SETTLED:
+                continue
+            if _circumstances(found) == self._circumstances_of(job, found, checksums[job.request]):
                 yield job, found
 
     def _circumstances_of(self, job: Job, found: Record, checksum: str) -> dict[str, Any]:

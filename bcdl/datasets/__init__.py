@@ -18,13 +18,19 @@ import functools
 import hashlib
 import importlib
 import pkgutil
+from collections.abc import Callable
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bcdl.datasets import split
+from bcdl.datasets.looks import Looks
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
+
+if TYPE_CHECKING:
+    from bcdl.datasets.leaks import Duplicates, Leaks
 
 __all__ = ["LABELS", "SPLITS", "Dataset", "Pool", "Request", "Split", "load", "name_of", "sources"]
 
@@ -71,7 +77,8 @@ class Split:
 class Dataset:
     """A data set ready to train on, with what a person should know of it in `notices`.
 
-    `grouped` is whether its groups (patients) are known; where not, every image is a group of its own.
+    `grouped` is whether its groups (patients) are known; where not, every image is a group of its own. `looks` gives
+    what `duplicates` are found by.
     """
 
     name: str
@@ -80,7 +87,8 @@ class Dataset:
     val: Split
     test: Split
     notices: tuple[str, ...]
-    grouped: bool = True
+    grouped: bool
+    looks: Callable[[], Looks] = dataclasses.field(repr=False, compare=False)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -107,6 +115,23 @@ class Dataset:
         ]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
+    @functools.cached_property
+    def duplicates(self) -> Duplicates:
+        """Which images are there twice, those that no split has included; found when first asked for."""
+        from bcdl.datasets import leaks  # here, since it is a command too
+
+        return leaks.find(self.looks())
+
+    def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
+        """What stands on both sides of the split; `duplicates` where another split of the same data has found them."""
+        from bcdl.datasets import leaks  # as above
+
+        names, groups = (
+            {name: list(map(str, getattr(part, field))) for name, part in self.splits.items()}
+            for field in ("names", "groups")
+        )
+        return leaks.across(duplicates or self.duplicates, names, groups if self.grouped else None)
+
 
 def load(request: Request) -> Dataset:
     """The data set that `request.data` names, split; UsageError where it can't be had or used."""
@@ -118,6 +143,7 @@ def load(request: Request) -> Dataset:
         synthetic=pool.synthetic,
         notices=(*pool.notices, *notices),
         grouped=pool.grouped,
+        looks=pool.looks or (lambda: Looks.of(pool.images, pool.names, pool.labels)),
         **{
             name: Split(pool.images[chosen], pool.labels[chosen], pool.groups[chosen], pool.names[chosen])
             for name, chosen in parts.items()

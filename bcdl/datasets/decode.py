@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 
+from bcdl.datasets.looks import LOOK, look
+from bcdl.datasets.looks import RULES as LOOKS_RULES
 from bcdl.errors import UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -35,21 +37,27 @@ def decode(
     `names` stand for the files in messages. Raises UsageError, naming and counting the unreadable files,
     unless `skip_unreadable`.
     """
-    contents = [_digest(file) for file in files]
-    cached = _cache_file(contents, size)
-    failures: dict[int, str] = {}
-    images = _read_cache(cached)
-    if images is None:
-        images, failures = _decode_all(files, size)
-        if not failures:
-            _write_cache(cached, images)
+    images, failures = _convert_all(files, str(size), lambda image: resize(image, size))
     if failures and not skip_unreadable:
         raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
-    return images, np.array([i for i in range(len(files)) if i not in failures], dtype=np.int64)
+    if not images.size:
+        images = np.empty((0, size, size, 3), np.uint8)
+    return images, _readable(files, failures)
+
+
+def read_looks(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """The looks of `files` as [M] of dtype `LOOK`, and the [M] indices of those that could be read."""
+    found, failures = _convert_all(files, f"look {LOOKS_RULES}", look)
+    return found.astype(LOOK), _readable(files, failures)
 
 
 def read_image(file: Path, size: int) -> np.ndarray:
     """One image file as [size, size, 3] uint8; ValueError, saying why, where it can't be."""
+    return _convert(file, lambda image: resize(image, size))
+
+
+def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """What `convert` makes of the file's RGB image; ValueError, saying why, where it is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs, refused below at a lower bound, and of odd tags
@@ -57,7 +65,7 @@ def read_image(file: Path, size: int) -> np.ndarray:
                 if image.width * image.height > MOST_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels, over the limit of {MOST_PIXELS:,}")
                 image.load()
-                return resize(to_rgb(ImageOps.exif_transpose(image)), size)
+                return convert(to_rgb(ImageOps.exif_transpose(image)))
     except Image.DecompressionBombError as error:
         raise ValueError(f"too many pixels to be an image ({error})") from error
     except ValueError:
@@ -87,20 +95,38 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _decode_all(files: Sequence[Path], size: int) -> tuple[np.ndarray, dict[int, str]]:
+def _convert_all(
+    files: Sequence[Path], kind: str, convert: Callable[[Image.Image], np.ndarray]
+) -> tuple[np.ndarray, dict[int, str]]:
+    """What `convert` makes of each readable image, stacked, and by index why others are none; cached under `kind`."""
+    cached = _cache_file([_digest(file) for file in files], kind)
+    found = _read_cache(cached)
+    if found is not None:
+        return found, {}
+    found, failures = _read_all(files, convert)
+    if not failures:
+        _write_cache(cached, found)
+    return found, failures
+
+
+def _readable(files: Sequence[Path], failures: dict[int, str]) -> np.ndarray:
+    return np.array([i for i in range(len(files)) if i not in failures], dtype=np.int64)
+
+
+def _read_all(files: Sequence[Path], convert: Callable[[Image.Image], np.ndarray]) -> tuple[np.ndarray, dict[int, str]]:
     failures: dict[int, str] = {}
     images: list[np.ndarray] = []
 
     def attempt(file: Path) -> np.ndarray | str:
         try:
-            return read_image(file, size)
+            return _convert(file, convert)
         except ValueError as error:
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = track(
             pool.map(attempt, files),
-            description="decoding images",
+            description="reading images",
             total=len(files),
             console=Console(file=sys.stderr),
             disable=not sys.stderr.isatty(),
@@ -110,7 +136,7 @@ def _decode_all(files: Sequence[Path], size: int) -> tuple[np.ndarray, dict[int,
                 failures[index] = result
             else:
                 images.append(result)
-    return np.stack(images) if images else np.empty((0, size, size, 3), np.uint8), failures
+    return np.stack(images) if images else np.empty(0, np.uint8), failures
 
 
 def _describe(failures: dict[int, str], names: Sequence[str]) -> str:
@@ -128,8 +154,8 @@ def _digest(file: Path) -> bytes:
         raise UsageError(f"{file.name} can't be read: {error.strerror}") from error
 
 
-def _cache_file(contents: Sequence[bytes], size: int) -> Path:
-    key = hashlib.sha256(f"{_RULES} {PIL.__version__} {size} ".encode() + b"".join(contents)).hexdigest()
+def _cache_file(contents: Sequence[bytes], kind: str) -> Path:
+    key = hashlib.sha256(f"{_RULES} {PIL.__version__} {kind} ".encode() + b"".join(contents)).hexdigest()
     return platformdirs.user_cache_path("bcdl") / "decoded" / f"{key}.npy"
 
 

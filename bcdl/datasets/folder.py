@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets.decode import EXTENSIONS, decode
+from bcdl.datasets.decode import EXTENSIONS, decode, read_looks
+from bcdl.datasets.looks import Looks
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 
@@ -62,6 +63,7 @@ def read(request: Request) -> Pool:
     files, kept = _keep_magnification(files, request.magnification)
     groups, grouped, dropped = _groups(root, files)
     notices += kept + dropped
+    everything = files
     pairs = [(file, group) for file, group in zip(files, groups, strict=True) if group is not None]
     files = [file for file, _ in pairs]
     if not files:
@@ -81,7 +83,14 @@ def read(request: Request) -> Pool:
         given=given if given.any() else None,
         grouped=grouped,
         notices=tuple(notices),
+        looks=lambda: _looks(everything),
     )
+
+
+def _looks(files: list[_File]) -> Looks:
+    found, readable = read_looks([file.path for file in files])
+    names = np.array([file.name for file in files])
+    return Looks(found, names[readable], np.array([file.label for file in files])[readable])
 
 
 def _list(root: Path) -> tuple[list[_File], list[str]]:
@@ -109,6 +118,11 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
             "and no links out of it"
         )
     return found, [f"{count} {what} left out" for what, count in others.items() if count]
+
+
+def image_files(root: Path) -> list[Path]:
+    """Every image under the folder, of whatever class, in a fixed order."""
+    return sorted(path for path in _files(root, root) if path.suffix.lower() in EXTENSIONS)
 
 
 def _files(root: Path, folder: Path) -> list[Path]:
@@ -148,23 +162,32 @@ def _groups(root: Path, files: list[_File]) -> tuple[list[str | None], bool, lis
     return [file.name for file in files], False, []
 
 
-def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+def read_table(table: Path) -> list[dict[str, str]]:
+    """The rows of a table of groups, each with path, class and group; UsageError where it is none."""
     if table.stat().st_size > _MOST_TABLE_BYTES:
         raise UsageError(
             f"{table.name} has {table.stat().st_size} bytes, more than {_MOST_TABLE_BYTES}; split the data"
         )
     try:
         with table.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-        listed = {row["path"]: row["group"] for row in rows}
-        classes = collections.defaultdict(set)
-        for row in rows:
-            classes[row["group"]].add(row["class"].lower())
-    except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+            rows = [
+                {"path": row["path"], "class": row["class"].lower(), "group": row["group"]}
+                for row in csv.DictReader(lines)
+            ]
+        long = next((row["group"] for row in rows if len(row["group"]) > _LONGEST_GROUP), None)
+    except (KeyError, AttributeError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{table.name} is not a table with the columns path, class and group ({error!r})") from error
-    long = next((group for group in classes if len(group) > _LONGEST_GROUP), None)
     if long:
         raise UsageError(f"{table.name} has a group of {len(long)} letters, {long[:20]!r}...; shorten it")
+    return rows
+
+
+def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+    rows = read_table(table)
+    listed = {row["path"]: row["group"] for row in rows}
+    classes = collections.defaultdict(set)
+    for row in rows:
+        classes[row["group"]].add(row["class"])
     mixed = {group for group, kinds in classes.items() if len(kinds & LABELS.keys()) > 1}
     groups = [listed.get(file.name, file.name) for file in files]
     dropped = sum(group in mixed for group in groups)

@@ -17,6 +17,7 @@ import pooch
 from PIL import Image
 
 from bcdl.datasets.decode import resize
+from bcdl.datasets.looks import Looks, look
 from bcdl.datasets.pool import SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.measure import MIB
@@ -55,16 +56,18 @@ def read(request: Request) -> Pool:
     images = np.concatenate([images for images, _ in parts.values()])
     labels = np.concatenate([labels for _, labels in parts.values()])
     names = np.array([f"{split}/{index:04d}" for split, (_, part) in parts.items() for index in range(len(part))])
+    originals = [Image.fromarray(image).convert("RGB") for image in images]
     return Pool(
         name=name_of(request.data),
         synthetic=False,
-        images=np.stack([resize(Image.fromarray(image).convert("RGB"), request.image_size) for image in images]),
+        images=np.stack([resize(image, request.image_size) for image in originals]),
         labels=1 - labels,
         groups=names,
         names=names,
         given=np.array([name.split("/")[0] for name in names]),
         grouped=False,
         notices=("labels read as BreastMNIST's: 0 malignant, 1 normal or benign; turned round, 1 is malignant here",),
+        looks=lambda: Looks(np.stack([look(image) for image in originals]), names, 1 - labels),
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+
+from bcdl.datasets.looks import Looks
 
 LABELS = {"benign": 0, "malignant": 1}
 SPLITS = ("train", "val", "test")
@@ -24,6 +27,8 @@ class Pool:
         given: [N] str, the split the source itself assigns (`train`, `val`, `test`), or None.
         grouped: whether `groups` says more than one group an image.
         notices: what a person should know: classes left out, groups dropped, files skipped.
+        looks: gives the looks of all that the source has, images that were dropped included; where None, `images` are
+            all there is.
     """
 
     name: str
@@ -35,3 +40,4 @@ class Pool:
     given: np.ndarray | None = None
     grouped: bool = True
     notices: tuple[str, ...] = ()
+    looks: Callable[[], Looks] | None = None
