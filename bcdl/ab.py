@@ -64,7 +64,8 @@ def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> S
         raise UsageError(f"--{name} {text!r}: there is no Python at {interpreter!r}")
     jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not python)
     limits: Limits = resolve_limits(vars(arguments))
-    return Side(name, interpreter, Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits))
+    run = Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits, require_clean=arguments.require_clean)
+    return Side(name, interpreter, run)
 
 
 def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:

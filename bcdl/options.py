@@ -92,6 +92,7 @@ def add_cell_options(add: Callable[..., Any]) -> None:
     add("--timing", action=argparse.BooleanOptionalAction, default=True, help="measure rates, besides accuracy")
     add("--magnification", default="0", help="keep BreaKHis images of this magnification only: 40, 100, 200 or 400")
     add("--skip-unreadable", action="store_true", help="leave unreadable images out, counted, instead of failing")
+    add("--require-clean", action="store_true", help="fail where images or patients stand on both sides of a split")
     add("--device", help="cpu or gpu; where not given, gpu if there is an NVIDIA driver")
     add("--results", default=DEFAULT_RESULTS, help="folder of records, tables and plots")
 

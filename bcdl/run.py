@@ -36,6 +36,7 @@ class Run:
         id: of this run.
         limits: of each cell's worker.
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
+        require_clean: whether data of which something stands on both sides of a split is refused.
         worker: the interpreter's arguments that start a worker.
         records: of the jobs that have ended, or that had a record.
         leaks: what stands on both sides of each split of the data, once it is checked.
@@ -46,6 +47,7 @@ class Run:
     id: str = dataclasses.field(default_factory=store.new_run_id)
     limits: Limits = dataclasses.field(default_factory=Limits)
     resume: bool = False
+    require_clean: bool = False
     worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
@@ -67,6 +69,9 @@ class Run:
             duplicates = duplicates or dataset.duplicates  # the same in every split
             self.leaks[request] = dataset.leaks(duplicates)
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
+            if self.require_clean and not self.leaks[request].clean:
+                told = "; ".join(self.leaks[request].notices())
+                raise UsageError(f"--require-clean: data set {dataset.name} leaks: {told}")
         if self.resume:
             self.records.update(self._settled(checksums))
             notes.append(f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already")

@@ -183,6 +183,7 @@ def _facts(group: Group) -> str:
         )
         lines.append(f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`")
         lines += [f"Note: {notice}" for notice in dataset["notices"]]
+        lines += [f"Leaks: {told}" for told in _leaks(group)]
     if ran:
         lines.append(f"Majority class on the test split: {ran[0].value('test_majority_accuracy'):.3f}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
@@ -190,6 +191,14 @@ def _facts(group: Group) -> str:
     commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")
     return "\n".join(f"- {tables.escape(line)}" for line in lines)
+
+
+def _leaks(group: Group) -> list[str]:
+    """What the leak detector said of the data; in every fold the same images are there, of which others leak."""
+    found = [record.dataset["leaks"] for record in group.records if "leaks" in record.dataset]
+    if not found:
+        return [] if group.synthetic else ["not looked for when these records were made"]
+    return list(dict.fromkeys(told for leaks in found[:1] for told in leaks.get("told", ()))) or ["none found"]
 
 
 def _has_energy(group: Group) -> bool:

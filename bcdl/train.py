@@ -18,7 +18,7 @@ def main() -> int:
     if len(jobs) > 1:
         raise UsageError("python -m bcdl.train trains one model from one seed; give one --model and one --seed")
     _check_save(arguments.save)
-    run = Run(jobs, Path(arguments.results))
+    run = Run(jobs, Path(arguments.results), require_clean=arguments.require_clean)
     for line in run.check():
         print(line)
     record, model = worker.run(jobs[0], run.id, lambda phase: None, verbose=1)

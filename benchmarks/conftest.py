@@ -41,8 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
         backend = config.getoption("--backend") or _only_backend()
         jobs = resolve(vars(config.option), backend, config.getoption("--models"))
         limits = resolve_limits(vars(config.option))
-    results, resume = Path(config.getoption("--results")), config.getoption("--resume")
-    config.stash[RUN] = Run(jobs, results, limits=limits, resume=resume)
+    flags = {"resume": config.getoption("--resume"), "require_clean": config.getoption("--require-clean")}
+    config.stash[RUN] = Run(jobs, Path(config.getoption("--results")), limits=limits, **flags)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -262,6 +262,15 @@ def test_records_are_marked_with_the_leaks_of_their_split(tmp_path: Path, folder
     assert stored.dataset["leaks"]["told"]
 
 
+def test_data_that_leaks_is_refused_where_clean_data_is_asked_for(tmp_path: Path, folder: Path) -> None:
+    """By groups the copies lie on both sides of some split; where the images differ, of none."""
+    jobs = [factory.job(str(folder), batch_size=1, split_seed=seed) for seed in range(8)]
+    with pytest.raises(UsageError, match="--require-clean: data set set leaks: LEAK: 1 lists of near-identical images"):
+        Run(jobs, tmp_path / "results", require_clean=True).check()
+    (folder / "malignant" / "5.png").unlink()
+    Run(jobs, tmp_path / "results", require_clean=True).check()
+
+
 def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["leaks", *arguments])
     leaks.main()
