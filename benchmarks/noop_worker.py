@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from bcdl import worker
 from bcdl.options import Job
 from bcdl.record import Record
+from benchmarks.loop_worker import no_data
 
 COMMAND = ("-m", "benchmarks.noop_worker")
 
@@ -16,7 +18,10 @@ def main(job_file: str, result_file: str, events_file: str) -> int:
 
 
 def _measure_nothing(job: Job, run_id: str, report: worker.Report) -> Record:
-    return worker.run(job, run_id, report, measure_cell=lambda *_: None)[0]
+    def nothing(job: Job, adapter: Any, regimes: Any, findings: dict[str, Any], *_: Any) -> None:
+        findings["dataset"] = no_data(job.cell)
+
+    return worker.run(job, run_id, report, measure_cell=nothing)[0]
 
 
 if __name__ == "__main__":

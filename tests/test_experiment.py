@@ -20,7 +20,7 @@ from bcdl.errors import BcdlError, UsageError
 from bcdl.experiment import Experiment
 from bcdl.process import Limits
 from bcdl.record import Record
-from benchmarks import experiment_batch, experiment_largest, experiment_threads, experimenting
+from benchmarks import experiment_batch, experiment_largest, experiment_threads, experimenting, loop_worker
 from tests.factory import job, jobs, record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,12 +108,19 @@ def run(name: str, results: Path, *more: str) -> subprocess.CompletedProcess[str
 def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     pytest.importorskip("keras")
     done = run(name, tmp_path)
+    assert "not ok" not in done.stdout
     if "so there is no cache to measure" in done.stderr:
         pytest.skip("this backend keeps no compiled functions")
     assert done.returncode == 0, done.stderr
     found = [one for _, one in experiment.read_all(tmp_path)]
     assert any(re.fullmatch(way, one.ways[1]) for one in found)
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
+
+
+def test_the_test_cell_is_slowed_down_by_its_share() -> None:
+    """Real processes: a step that takes half as long again gives two thirds of the rate, on a machine with noise."""
+    plain, slowed = (experimenting.step_rate(job(), loop_worker.command(share), "a loop") for share in (0.0, 0.5))
+    assert 0.3 < slowed / plain < 1.1
 
 
 @given(st.integers(1, 40), st.integers(1, 10**6))
