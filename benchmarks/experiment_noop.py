@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from bcdl import machine, store
-from bcdl.errors import run_command
+from bcdl.errors import BcdlError, run_command
 from bcdl.options import Job, resolve_limits
 from bcdl.progress import RunProgress, console
 from bcdl.run import Run
@@ -45,8 +45,11 @@ def _cell(job: Job) -> dict[str, float]:
         store.check_writable(run.results)
         progress = RunProgress(console(), [job.cell], None)
         start = time.perf_counter()
-        run.measure(job, progress)
-        return {"a cell that measures nothing": time.perf_counter() - start}
+        record = run.measure(job, progress)
+        seconds = time.perf_counter() - start
+    if not record.ok:
+        raise BcdlError(f"{job.cell.title}: {record.status}: {record.reason}")
+    return {"a cell that measures nothing": seconds}
 
 
 if __name__ == "__main__":
