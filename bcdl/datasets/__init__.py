@@ -78,7 +78,7 @@ class Dataset:
     """A data set ready to train on, with what a person should know of it in `notices`.
 
     `grouped` is whether its groups (patients) are known; where not, every image is a group of its own. `looks` gives
-    what `duplicates` are found by.
+    the looks of what the source has, where a split does not have all of it.
     """
 
     name: str
@@ -87,8 +87,8 @@ class Dataset:
     val: Split
     test: Split
     notices: tuple[str, ...]
-    grouped: bool
-    looks: Callable[[], Looks] = dataclasses.field(repr=False, compare=False)
+    grouped: bool = True
+    looks: Callable[[], Looks] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -120,17 +120,18 @@ class Dataset:
         """Which images are there twice, those that no split has included; found when first asked for."""
         from bcdl.datasets import leaks  # here, since it is a command too
 
-        return leaks.find(self.looks())
+        return leaks.find(self.looks() if self.looks else Looks.of(*self._all("images", "names", "labels")))
 
     def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
         """What stands on both sides of the split; `duplicates` where another split of the same data has found them."""
         from bcdl.datasets import leaks  # as above
 
-        names, groups = (
-            {name: list(map(str, getattr(part, field))) for name, part in self.splits.items()}
-            for field in ("names", "groups")
-        )
+        names = {name: part.names.tolist() for name, part in self.splits.items()}
+        groups = {name: part.groups.tolist() for name, part in self.splits.items()}
         return leaks.across(duplicates or self.duplicates, names, groups if self.grouped else None)
+
+    def _all(self, *fields: str) -> list[np.ndarray]:
+        return [np.concatenate([getattr(part, field) for part in self.splits.values()]) for field in fields]
 
 
 def load(request: Request) -> Dataset:
@@ -143,7 +144,7 @@ def load(request: Request) -> Dataset:
         synthetic=pool.synthetic,
         notices=(*pool.notices, *notices),
         grouped=pool.grouped,
-        looks=pool.looks or (lambda: Looks.of(pool.images, pool.names, pool.labels)),
+        looks=pool.looks,
         **{
             name: Split(pool.images[chosen], pool.labels[chosen], pool.groups[chosen], pool.names[chosen])
             for name, chosen in parts.items()
