@@ -36,7 +36,7 @@ def main() -> int:
     rounds = whole("--rounds", arguments.rounds)
     run_id = store.new_run_id()
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
-    for line in sides[0].run.check():
+    for line in dict.fromkeys(line for side in sides for line in side.run.check()):
         print(line)
     files = measure(sides, rounds, run_id)
     first, second = map(compare.read, files)
