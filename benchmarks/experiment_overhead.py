@@ -29,7 +29,8 @@ def _bare(prepared: Prepared) -> dict[str, float]:
 
 
 def _under_the_harness(prepared: Prepared) -> dict[str, float]:
-    one_epoch = dataclasses.replace(prepared.cell, epochs=1)
+    # The last epoch is kept: to put the best one's weights back is no part of an epoch.
+    one_epoch = dataclasses.replace(prepared.cell, epochs=1, keep="last")
     start = time.perf_counter()
     fit = prepared.regimes.training.fit(
         prepared.model, prepared.adapter, prepared.feed, prepared.dataset, one_epoch, _silent, verbose=0
