@@ -102,10 +102,11 @@ def picture(machine: str, experiments: Sequence[Experiment]) -> Figure:
     axis.axhline(_FOUND, color="#999999", linewidth=0.8, linestyle="--")
     axis.set_xscale("symlog", linthresh=2)
     axis.set_xticks([0, 2, 5, 10, 20, 50], ["0", "2", "5", "10", "20", "50"])
+    axis.set_xlim(-0.3, 56)
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlabel("injected slow-down (percent of a step's time; linear to 2, then logarithmic)")
     axis.set_ylabel(f"share of comparisons\nof {ROUNDS} rounds that find it")
-    axis.legend(loc="lower right", fontsize=8)
+    axis.legend(loc="upper left", fontsize=8)
     style.footer(
         figure,
         "What a comparison can find",
