@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,7 @@ from bcdl.tables import Group, Line
 
 # Inches.
 _SIDE, _LEAST_WIDTH = 2.5, 5.5
+_LABEL_WIDTH = 24  # letters
 
 
 def grid(
@@ -41,7 +43,7 @@ def grid(
         top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left", pad=14)
         bottom.set_xlabel(xlabel)
     for line, row in zip(lines, axes, strict=True):
-        row[0].set_ylabel(f"{plain(group.label(line))}\n{ylabel}")
+        row[0].set_ylabel(f"{plain(textwrap.fill(group.label(line), _LABEL_WIDTH))}\n{ylabel}")
     for line, backend in panels.keys() - {(result.line, result.backend) for result in found}:
         panels[line, backend].annotate("nothing to show", (0.5, 0.5), ha="center", color="#555555")
     return figure, panels
