@@ -160,8 +160,8 @@ def _split(card: _Card) -> str:
 
 
 def _leaks(card: _Card) -> str:
-    leaks = card.first.dataset.get("leaks")
-    return "; ".join(leaks.get("told", [])) if leaks else ""
+    found = (record.dataset["leaks"] for record in card.records if "leaks" in record.dataset)
+    return "; ".join(next(found, {}).get("told", []))
 
 
 def _software(card: _Card) -> str:
