@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from bcdl.evaluation import estimates, metrics
 from bcdl.evaluation.estimates import Result
@@ -161,7 +162,8 @@ def _split(card: _Card) -> str:
 
 def _leaks(card: _Card) -> str:
     found = (record.dataset["leaks"] for record in card.records if "leaks" in record.dataset)
-    return "; ".join(next(found, {}).get("told", []))
+    leaks: dict[str, Any] = next(found, {})
+    return "; ".join(leaks.get("told", []))
 
 
 def _software(card: _Card) -> str:
