@@ -117,10 +117,10 @@ def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
 
 
-def test_the_test_cell_is_slowed_down_by_its_share() -> None:
-    """Real processes: a step that takes half as long again gives two thirds of the rate, on a machine with noise."""
-    plain, slowed = (experimenting.step_rate(job(), loop_worker.command(share), "a loop") for share in (0.0, 0.5))
-    assert 0.3 < slowed / plain < 1.1
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_test_cell_is_a_worker_like_any_other(share: float) -> None:
+    """That a step is slowed down by its share, test_sensitivity.py shows by a clock of its own."""
+    assert experimenting.step_rate(job(), loop_worker.command(share), "a loop") > 0
 
 
 @given(st.integers(1, 40), st.integers(1, 10**6))
