@@ -43,5 +43,5 @@ def _legend(axis: Axes, group: Group, model: str) -> None:
     handles += [Line2D([], [], color="black", linestyle="--", label="validation")]
     lines = [line for line in group.lines if line.model == model]
     if len(lines) > 1:
-        handles += [model_sign(group, line, f"{line.start.split()[0]} start") for line in lines]
+        handles += [model_sign(group, line, group.label(line).partition(", ")[2]) for line in lines]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
