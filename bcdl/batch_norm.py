@@ -48,7 +48,8 @@ def prepare(model: keras.Model, mode: str) -> None:
 def settle(model: keras.Model, adapter: Backend, split: Split, cell: Cell) -> None:
     """Give the batch norms that train the statistics of images of `split`, where the cell's mode says so."""
     if cell.batch_norm in ("reestimated", "frozen"):
-        reestimate(model, adapter, _batches(split, cell, max(1, REESTIMATION_IMAGES // cell.batch_size)))
+        chosen = _chosen(split, cell, max(1, REESTIMATION_IMAGES // cell.batch_size))
+        reestimate(model, adapter, _batches(split.images[chosen], split.labels[chosen], cell))
 
 
 def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> None:
@@ -85,10 +86,9 @@ def probe(
     """
     before = everything(model)
     model.optimizer.learning_rate = 0.0
-    steps = len(images) // cell.batch_size
-    parts = zip(np.split(images, steps), np.split(one_hot(labels), steps), strict=True)
-    stream = adapter.stream(batch for batch in itertools.cycle(parts))
-    training = model.fit(stream, steps_per_epoch=steps, epochs=1, verbose=0, shuffle=False).history
+    batches = _batches(images, labels, cell)
+    stream = adapter.stream(batch for batch in itertools.cycle(batches))
+    training = model.fit(stream, steps_per_epoch=len(batches), epochs=1, verbose=0, shuffle=False).history
     before.restore()
     return {
         "train_mode_accuracy": float(training["accuracy"][0]),
@@ -104,11 +104,10 @@ def probed(split: Split, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     return split.images[chosen], split.labels[chosen]
 
 
-def _batches(split: Split, cell: Cell, most: int) -> list[Batch]:
-    chosen = _chosen(split, cell, most)
-    images, labels = split.images[chosen], one_hot(split.labels[chosen])
-    parts = len(chosen) // cell.batch_size
-    return list(zip(np.split(images, parts), np.split(labels, parts), strict=True))
+def _batches(images: np.ndarray, labels: np.ndarray, cell: Cell) -> list[Batch]:
+    """As many images as fill batches, [N, S, S, 3] uint8, and labels [N], as batches."""
+    parts = len(images) // cell.batch_size
+    return list(zip(np.split(images, parts), np.split(one_hot(labels), parts), strict=True))
 
 
 def _chosen(split: Split, cell: Cell, most: int) -> np.ndarray:
