@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,14 @@ def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str
     found: dict[tuple[str, str], dict[tuple[str, tuple[str, str]], Experiment]] = {}
     for machine, one in experiments:
         found.setdefault((machine, one.name), {})[one.subject, one.ways] = one
-    return {key: [by[subject] for subject in sorted(by)] for key, by in sorted(found.items())}
+    return {key: [by[what] for what in sorted(by, key=_by_number)] for key, by in sorted(found.items())}
+
+
+def _by_number(what: tuple[str, tuple[str, str]]) -> list[tuple[int, str]]:
+    """A key that sorts words by letter and numbers by size: batch 8 before batch 16."""
+    subject, ways = what
+    parts = re.split(r"([0-9]+)", "\0".join((subject, *ways)))  # words and numbers in turn
+    return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
 def noise_of_equal_sides(results: Path, machine: str, rounds: int) -> tuple[float, str] | None:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 import backends
 from bcdl import machine
-from bcdl.datasets.decode import read_image, to_rgb
+from bcdl.datasets.decode import read_image, read_picture
 from bcdl.datasets.pool import LABELS
 from bcdl.errors import UsageError, run_command
 from bcdl.legible import legible
@@ -158,7 +157,8 @@ def _explainer(
 
     def tell(file: Path, image: np.ndarray) -> None:
         found = explain.explain(cut, adapter, image, arguments.kind)
-        overlay.save(overlay.overlay(_picture(file), found, file.name, arguments.model.name), overlays[file])
+        picture = read_picture(file, _MOST_DRAWN)
+        overlay.save(overlay.overlay(picture, found, file.name, arguments.model.name), overlays[file])
         _print_label(file, found.score)
         written = legible(str(overlays[file]))
         print(f"  explained: {found.kind}, by the map of layer {found.layer}, in {written}", flush=True)
@@ -168,14 +168,6 @@ def _explainer(
 
 def _print_label(file: Path, score: float) -> None:
     print(f"{legible(str(file))}\t{_NAMES[int(score > 0.5)]}\t{score:.4f}", flush=True)
-
-
-def _picture(file: Path) -> np.ndarray:
-    """The image of a file that was read before, in its own proportions, [H, W, 3] uint8."""
-    with Image.open(file) as opened:
-        image = to_rgb(ImageOps.exif_transpose(opened))
-    image.thumbnail((_MOST_DRAWN, _MOST_DRAWN))
-    return np.asarray(image)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bcdl import experiment, plots, sensitivity, tables, utilisation
+from bcdl import experiment, plots, sensitivity, store, tables, utilisation
 from bcdl.evaluation import agreement, card, estimates, premium
 from bcdl.experiment import Experiment
 from bcdl.interleaved import Interleaved
@@ -22,6 +22,11 @@ from bcdl.parity.finding import Finding
 from bcdl.plots import style
 from bcdl.record import Record
 from bcdl.tables import Group
+
+_SPREAD_TEXT = """\
+In these first tables a figure is the median over seeds and folds, and in brackets are the least and the largest of
+them; means over seeds, with intervals over patients, follow below.
+"""
 
 _STALENESS_TEXT = """\
 The same training images, not augmented, scored twice after the last epoch: in training mode (normalised by the batch's
@@ -37,10 +42,14 @@ at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read 
 """
 
 _EXPERIMENTS_TEXT = """\
-One thing measured two ways in turn, round after round, in one process: what the rules of measurement rest on. Ratios
-are geometric means with bootstrap intervals; p is that of a permutation within rounds.
+One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
+means with bootstrap intervals; p is that of a permutation within rounds.
 """
 
+_BEST_TEXT = """\
+What a user could choose instead of the default. The best of several is flattered a little by having been picked: where
+its interval begins close to 1, measure it once more.
+"""
 
 _SENSITIVITY_TEXT = """\
 How small a slow-down a comparison finds here: shares of comparisons of some rounds, drawn from those above, that
@@ -89,6 +98,7 @@ def of_group(into: Path, group: Group, verdicts: comparison.Verdicts) -> Section
     parts = [
         f"## {tables.escape(group.title)}",
         _facts(group),
+        _SPREAD_TEXT.strip() if any(len(group.draws(line)) > 1 for line in group.lines) else "",
         *(table.to_markdown() for table in (*metrics, *energy)),
         evaluated,
         agreed,
@@ -133,24 +143,45 @@ def of_experiments(into: Path, found: dict[tuple[str, str], list[Experiment]]) -
     if not found:
         return []
     parts, written = ["## Experiments", _EXPERIMENTS_TEXT.strip()], []
-    for (machine, name), experiments in found.items():
-        table = experiment.table(name, experiments)
-        parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
-        written.append(_write_table(into, f"experiment-{machine}-{_slug(name)}", table))
-    figures = []
-    for machine, experiments in [(where, some) for (where, name), some in found.items() if name == sensitivity.NAME]:
-        table = sensitivity.table(experiments)
-        picture_ = [("power", sensitivity.picture(machine, experiments))]
-        figures += _save(picture_, into / "plots" / f"experiment-{machine}", experiments)
-        parts += [_SENSITIVITY_TEXT.strip(), table.to_markdown(), f"![power]({_link(into, figures[-1])})"]
-        written.append(_write_table(into, f"experiment-{machine}-power", table))
     for machine in dict.fromkeys(machine for machine, _ in found):
-        tried = [one for (where, _), some in found.items() if where == machine for one in some if one.searches]
-        if tried:
-            table = experiment.best_table(tried)
-            parts += [f"Machine: {tables.escape(machine)}", table.to_markdown()]
-            written.append(_write_table(into, f"experiment-{machine}-best-settings", table))
-    return [Section("\n\n".join(parts) + "\n", [*written, *figures])]
+        here = {name: some for (where, name), some in found.items() if where == machine}
+        for made, files in (_found(into, machine, here), _power(into, machine, here), _best(into, machine, here)):
+            parts += made
+            written += files
+    return [Section("\n\n".join(parts) + "\n", written)]
+
+
+# Parts of a page, and the files that belong to them.
+_Parts = tuple[list[str], list[Path]]
+
+
+def _found(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Parts:
+    """A table for each experiment made on the machine."""
+    made = {name: experiment.table(name, some) for name, some in here.items()}
+    files = [_write_table(into, f"experiment-{machine}-{_slug(name)}", table) for name, table in made.items()]
+    return [f"### On {tables.escape(machine)}", *(table.to_markdown() for table in made.values())], files
+
+
+def _power(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Parts:
+    """What comparisons on the machine find, where slow-downs were injected there."""
+    if sensitivity.NAME not in here:
+        return [], []
+    experiments = here[sensitivity.NAME]
+    table = sensitivity.table(experiments)
+    drawn = [("power", sensitivity.picture(machine, experiments))]
+    figures = _save(drawn, into / "plots" / f"experiment-{machine}", experiments)
+    links = [f"![{file.stem}]({_link(into, file)})" for file in figures]
+    written = _write_table(into, f"experiment-{machine}-power", table)
+    return [_SENSITIVITY_TEXT.strip(), table.to_markdown(), *links], [*figures, written]
+
+
+def _best(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Parts:
+    """The best of the settings that were searched on the machine."""
+    tried = [one for some in here.values() for one in some if one.searches]
+    if not tried:
+        return [], []
+    table = experiment.best_table(tried)
+    return [_BEST_TEXT.strip(), table.to_markdown()], [_write_table(into, f"experiment-{machine}-best-settings", table)]
 
 
 def of_interleaved(into: Path, found: list[Interleaved]) -> list[Section]:
@@ -247,7 +278,7 @@ def _save(
 ) -> list[Path]:
     """The files of the figures, each written as it is drawn, with a digest of what all of them were drawn from."""
     digest = hashlib.sha256("\n".join(one.to_json() for one in sources).encode()).hexdigest()
-    return [_replace(folder / f"{name}.png", style.to_png(figure, digest)) for name, figure in drawn]
+    return [store.replace(folder / f"{name}.png", style.to_png(figure, digest)) for name, figure in drawn]
 
 
 def _link(into: Path, file: Path) -> str:
@@ -259,15 +290,4 @@ def _write_table(into: Path, slug: str, *found: tables.Table) -> Path:
 
 
 def write(file: Path, text: str) -> Path:
-    return _replace(file, text.encode())
-
-
-def _replace(file: Path, content: bytes) -> Path:
-    """Replace the file in one step, so that no reader sees half of it and a full disk leaves it as it was."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    try:
-        part.write_bytes(content)
-        return part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    return store.replace(file, text.encode())

@@ -121,6 +121,20 @@ def append_line(file: Path, line: str) -> None:
             _flush_names(file)
 
 
+def replace(file: Path, content: bytes) -> Path:
+    """Replace the file in one step, so that no reader sees half of it and a full disk leaves it as it was.
+
+    Makes the folder; returns the file. Raises OSError where it can't.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_bytes(content)
+        return part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _append_whole(file: int, line: bytes) -> None:
     """Write and flush the line; where that fails midway, take back what was written of it."""
     before = os.fstat(file).st_size

@@ -62,6 +62,7 @@ def test_the_best_setting_stands_beside_the_default(tmp_path: Path) -> None:
     experiment.append(tmp_path, "m", Experiment(**slower))
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text()
+    assert re.findall(r"\| batch 4 \| (batch \d+) \| 10", page) == ["batch 1", "batch 8", "batch 16"]
     assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.909 to 2.095 |" in page
     assert "| cnn on torch | Settings | plain | the default | 1 |  |" in page
 

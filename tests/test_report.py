@@ -68,6 +68,15 @@ def test_seeds_give_a_median_with_its_range() -> None:
     assert tables.metric_table(group, ACCURACY).rows[0][2] == "0.600 (0.500 to 0.700)"
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_brackets_hold_is_told_where_there_are_some(tmp_path: Path, seeds: int) -> None:
+    for seed in range(seeds):
+        store.append(tmp_path, "m", record(seed=seed))
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert ("the median over seeds and folds" in page) == (seeds > 1)
+
+
 def test_samples_that_never_settled_give_no_median() -> None:
     drifting = record()
     drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]

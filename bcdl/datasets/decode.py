@@ -56,6 +56,16 @@ def read_image(file: Path, size: int) -> np.ndarray:
     return _convert(file, lambda image: resize(image, size))
 
 
+def read_picture(file: Path, longest: int) -> np.ndarray:
+    """One image file in its own proportions, [H, W, 3] uint8, no side over `longest` pixels; ValueError as above."""
+    return _convert(file, lambda image: _thumbnail(image, longest))
+
+
+def _thumbnail(image: Image.Image, longest: int) -> np.ndarray:
+    image.thumbnail((longest, longest))
+    return np.asarray(image)
+
+
 def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
     """What `convert` makes of the file's RGB image; ValueError, saying why, where it is none."""
     try:
@@ -65,7 +75,7 @@ def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.nda
                 if image.width * image.height > MOST_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels, over the limit of {MOST_PIXELS:,}")
                 image.load()
-                return convert(to_rgb(ImageOps.exif_transpose(image)))
+                return convert(_to_rgb(ImageOps.exif_transpose(image)))
     except Image.DecompressionBombError as error:
         raise ValueError(f"too many pixels to be an image ({error})") from error
     except ValueError:
@@ -76,7 +86,7 @@ def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.nda
         ) from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Grey, 16-bit, palette, CMYK and transparent images as 8-bit RGB; what is transparent becomes white."""
     if image.mode.startswith("I"):  # 16 bits a pixel, or 16 in 32
         levels = np.asarray(image).astype(np.int64)

@@ -63,22 +63,9 @@ def _complete(pool: Pool, parts: dict[str, np.ndarray], seed: int) -> tuple[dict
     if not len(parts["val"]):
         parts["train"], parts["val"] = _carve(pool, pool.groups, parts["train"], VAL_FOLDS, seed)
         notices.append(f"no validation split: {len(parts['val'])} images carved from train, by group")
-    if pool.grouped:
-        notices += _leaks(pool, parts)
-    else:
-        notices.append("no patients or groups are known: whether the given split leaks can't be checked")
+    if not pool.grouped:
+        notices.append("no patients or groups are known: whether the given split cuts one can't be checked")
     return parts, notices
-
-
-def _leaks(pool: Pool, parts: dict[str, np.ndarray]) -> list[str]:
-    groups = {name: set(pool.groups[chosen]) for name, chosen in parts.items()}
-    pairs = [("train", "val"), ("train", "test"), ("val", "test")]
-    shared = {(a, b): sorted(groups[a] & groups[b]) for a, b in pairs}
-    return [
-        f"LEAK: {len(names)} groups are in both {a} and {b}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-        for (a, b), names in shared.items()
-        if names
-    ]
 
 
 def _carve(

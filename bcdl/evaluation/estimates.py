@@ -23,8 +23,7 @@ from bcdl.evaluation.scored import Scored
 from bcdl.record import Record
 from bcdl.tables import Group, Line, Table
 
-# A plot of fewer test images shows chance alone.
-LEAST_IMAGES = 30
+LEAST_IMAGES = 30  # that a plot is drawn of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +89,12 @@ def results(group: Group, rows: Sequence[Metric] = metrics.METRICS) -> list[Resu
                 reference = {metric.name: metric.value(constant) for metric in rows}
                 found.append(Result(line, backend, records, seeds, estimates(every, rows), reference))
     return found
+
+
+def worth_drawing(group: Group, rows: Sequence[Metric]) -> list[Result]:
+    """As `results`, or nothing where there are so few test images that a plot would show chance alone."""
+    found = results(group, rows)
+    return found if found and len(found[0].largest) >= LEAST_IMAGES else []
 
 
 def estimates(seeds: Sequence[Scored], rows: Sequence[Metric] = metrics.METRICS) -> dict[str, Estimate]:

@@ -18,8 +18,8 @@ _SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = estimates.results(group, _SHOWN)
-    if not found or len(found[0].largest) < estimates.LEAST_IMAGES:
+    found = estimates.worth_drawing(group, _SHOWN)
+    if not found:
         return
     figure, axes = plt.subplots(
         1, len(_SHOWN), figsize=(8.4, 1.6 + 0.24 * len(found)), sharey=True, layout="constrained"

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from bcdl import store
 from bcdl.errors import UsageError
 from bcdl.legible import legible
 from bcdl.plots import style
@@ -65,11 +66,7 @@ def _reading(explanation: Explanation) -> str:
 
 def save(figure: Figure, file: Path) -> None:
     """Write the figure as PNG, whole or not at all; UsageError where it can't be written."""
-    part = file.with_name(f".{file.stem}.part")
     try:
-        part.write_bytes(style.to_png(figure))
-        part.replace(file)
+        store.replace(file, style.to_png(figure))
     except OSError as error:
         raise UsageError(f"{str(file)!r} can't be written ({error.strerror}); choose another with --output") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -19,8 +19,8 @@ _GROUND, _BARS = -0.34, 0.22
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = estimates.results(group, [metrics.BY_NAME["calibration_error"]])
-    if not found or len(found[0].largest) < estimates.LEAST_IMAGES:
+    found = estimates.worth_drawing(group, [metrics.BY_NAME["calibration_error"]])
+    if not found:
         return
     figure, axes = grid(group, found, "malignant score", "share malignant")
     for result in found:

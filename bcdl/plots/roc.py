@@ -15,8 +15,8 @@ from bcdl.tables import Group
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = estimates.results(group, [metrics.BY_NAME["auroc"]])
-    if not found or len(found[0].largest) < estimates.LEAST_IMAGES:
+    found = estimates.worth_drawing(group, [metrics.BY_NAME["auroc"]])
+    if not found:
         return
     figure, axes = grid(group, found, "1 - specificity", "sensitivity")
     for result in found:
