@@ -94,11 +94,12 @@ def bench_ab(session: nox.Session) -> None:
         parser.add_argument(f"--{side}", required=True, choices=BACKENDS, help="backend")
         parser.add_argument(f"--{side}-with", nargs="*", default=[], help="requirements that replace pinned ones")
     chosen, arguments = parser.parse_known_args(session.posargs)
+    programs = Path(session.virtualenv.bin)
     for side in ("a", "b"):
         backend, replaced = getattr(chosen, side), getattr(chosen, f"{side}_with")
         folder = Path(session.create_tmp()) / f"side-{side}"
-        session.run("uv", "venv", "--quiet", "--clear", "--python", session.virtualenv.interpreter, str(folder))
-        python = str(folder / Path(session.virtualenv.bin).name / "python")
+        session.run("uv", "venv", "--quiet", "--clear", "--python", str(programs / "python"), str(folder))
+        python = str(folder / programs.name / "python")
         install_ = ("uv", "pip", "install", "--quiet", "--python", python)
         session.run(*install_, "-r", f"backends/{backend}/requirements-{device(session)}.txt")
         if replaced:

@@ -1,7 +1,7 @@
 """The largest batch that fits: `python -m benchmarks.experiment_largest --backend jax --memory-limit 4GiB`.
 
 Each try is a worker held to `--memory-limit` (and to the device's own memory), so that running out of memory ends the
-worker alone. From the cell's own batch on, sizes double until one does not fit, then the gap is halved, in `MOST_TRIES`
+worker alone; it runs all that is timed later, since some frameworks take more memory with every step. From the cell's own batch on, sizes double until one does not fit, then the gap is halved, in `MOST_TRIES`
 tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
 """
 
@@ -56,9 +56,8 @@ def largest(start: int, fits: Callable[[int], bool]) -> int:
 
 
 def _fits(job: Job, limits: Limits) -> bool:
-    """Whether some steps of the job fit into memory; BcdlError where its worker ends in another way."""
-    quick = dataclasses.replace(job, cell=dataclasses.replace(job.cell, windows=1, window_steps=1))
-    found = experimenting.run_worker(quick, step_worker.command(), limits)
+    """Whether the job's steps fit into memory; BcdlError where its worker ends in another way."""
+    found = experimenting.run_worker(job, step_worker.command(), limits)
     print(f"{job.cell.title}, batch {job.cell.batch_size}: {'fits' if found.ok else found.status.replace('_', ' ')}")
     if not found.ok and found.status != record.OUT_OF_MEMORY:
         raise BcdlError(f"{job.cell.title}, batch {job.cell.batch_size}: {found.status}: {found.reason}")

@@ -186,6 +186,14 @@ def test_plots_are_drawn_of_enough_images_alone(plot: object) -> None:
     assert not list(plot.draw(group(record())))
 
 
+def test_long_names_of_rows_are_broken_in_lines() -> None:
+    records = [predicted(drawn(60), head_epochs=number, model="mobilenet") for number in (0, 3)]
+    ((_, figure),) = roc.draw(group(*records))
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    style.plt.close(figure)
+    assert labels == ["MobileNet, as usual\nsensitivity", "MobileNet, head alone\nfor 3 epochs first\nsensitivity"]
+
+
 def test_a_model_that_says_one_thing_has_plots_too() -> None:
     same = group(predicted(split([0.5] * 40, [0] * 39 + [1])), predicted(split([1.0] * 40, [0] * 40), backend="jax"))
     for plot in (roc, reliability, forest):

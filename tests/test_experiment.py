@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,24 @@ def test_the_test_cell_is_a_worker_like_any_other(share: float) -> None:
     assert experimenting.step_rate(job(), loop_worker.command(share), "a loop") > 0
 
 
+def test_a_framework_that_runs_ahead_takes_no_more_steps_than_fit() -> None:
+    class RunsAhead:
+        taken = waiting = 0
+
+        def step(self) -> None:
+            self.taken += 1
+            self.waiting += 1
+
+        def sync(self, last: object) -> None:
+            time.sleep(0.02 * self.waiting)
+            self.waiting = 0
+
+    one = RunsAhead()
+    prepared = experimenting.Prepared(job(), one, None, None, None, None)
+    assert 0 < prepared.rate(one.step, 0.1, batch_size=4) <= 4 / 0.02
+    assert one.taken <= 1 + 5
+
+
 @given(st.integers(1, 40), st.integers(1, 10**6))
 def test_the_largest_batch_is_found_in_a_bounded_number_of_tries(start: int, room: int) -> None:
     tries = []
@@ -147,7 +166,7 @@ def test_the_largest_batch_is_found_in_a_bounded_number_of_tries(start: int, roo
 
 @pytest.mark.keras
 def test_a_batch_that_needs_more_than_its_limit_does_not_fit(capfd: pytest.CaptureFixture[str]) -> None:
-    """One step of each size in a worker of the real framework, which its limit ends."""
+    """Steps of each size in a worker of the real framework, which its limit ends."""
     (small, large) = (jobs(BACKEND, "cnn", image_size="96", batch_size=size)[0] for size in ("2", "4096"))
     limits = Limits(seconds=300, memory_bytes=2 * 2**30)
     assert experiment_largest._fits(small, limits)

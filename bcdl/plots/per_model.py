@@ -1,5 +1,6 @@
-"""One figure a model: accuracy and loss by epoch, training and validation, every backend."""
+"""One figure a model: accuracy and loss by epoch, training and validation, every backend; a row a start."""
 
+import itertools
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
@@ -7,41 +8,53 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcdl.plots.style import caption, colour, history, model_sign, plain, signs, whole_epochs
-from bcdl.tables import Group, safe_name
+from bcdl.plots.style import caption, colour, history, plain, signs, whole_epochs
+from bcdl.tables import Group, Line, safe_name
 
 _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    for model in dict.fromkeys(line.model for line in group.lines):
-        if not any(record.ok and record.cell.model == model for record in group.records):
-            continue
-        figure, axes = plt.subplots(1, len(_PANELS), figsize=(8.6, 3.5), layout="constrained")
-        for axis, (name, ylabel) in zip(axes, _PANELS.items(), strict=True):
-            _panel(axis, group, model, name)
+    ran = dict.fromkeys(line for line, *_ in group.ran())
+    for model, lines in itertools.groupby(ran, key=lambda line: line.model):
+        yield f"model_{safe_name(model)}", _figure(group, list(lines))
+
+
+def _figure(group: Group, lines: list[Line]) -> Figure:
+    """Of lines of one model."""
+    figure, axes = plt.subplots(
+        len(lines),
+        len(_PANELS),
+        figsize=(8.6, 1.1 + 2.4 * len(lines)),
+        sharex=True,
+        sharey="col",
+        squeeze=False,
+        layout="constrained",
+    )
+    for line, row in zip(lines, axes, strict=True):
+        for axis, (name, ylabel) in zip(row, _PANELS.items(), strict=True):
+            _panel(axis, group, line, name)
             axis.set_ylabel(ylabel)
-        _legend(axes[-1], group, model)
-        title = next(line.title for line in group.lines if line.model == model)
-        caption(figure, group, f"{title}: accuracy and loss by epoch")
-        yield f"model_{safe_name(model)}", figure
+        if len(lines) > 1:
+            row[0].set_title(plain(group.label(line)), loc="left", fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    _legend(axes[0, -1], group)
+    caption(figure, group, f"{lines[0].title}: accuracy and loss by epoch")
+    return figure
 
 
-def _panel(axis: Axes, group: Group, model: str, name: str) -> None:
+def _panel(axis: Axes, group: Group, line: Line, name: str) -> None:
     for prefix, linestyle in (("", "-"), ("val_", "--")):
         for one in history(group, f"{prefix}{name}"):
-            if one.line.model == model:
+            if one.line == line:
                 epochs = range(1, len(one.values) + 1)
                 axis.plot(epochs, one.values, linestyle=linestyle, linewidth=1.3, **signs(group, one.line, one.backend))
-    axis.set_xlabel("epoch")
     whole_epochs(axis)
 
 
-def _legend(axis: Axes, group: Group, model: str) -> None:
+def _legend(axis: Axes, group: Group) -> None:
     handles = [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in group.backends]
     handles += [Line2D([], [], color="black", linestyle="-", label="training")]
     handles += [Line2D([], [], color="black", linestyle="--", label="validation")]
-    lines = [line for line in group.lines if line.model == model]
-    if len(lines) > 1:
-        handles += [model_sign(group, line, group.label(line).partition(", ")[2]) for line in lines]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)

@@ -43,7 +43,8 @@ def grid(
         top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left", pad=14)
         bottom.set_xlabel(xlabel)
     for line, row in zip(lines, axes, strict=True):
-        row[0].set_ylabel(f"{plain(textwrap.fill(group.label(line), _LABEL_WIDTH))}\n{ylabel}")
+        label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
+        row[0].set_ylabel("\n".join([*map(plain, label), ylabel]))
     for line, backend in panels.keys() - {(result.line, result.backend) for result in found}:
         panels[line, backend].annotate("nothing to show", (0.5, 0.5), ha="center", color="#555555")
     return figure, panels
