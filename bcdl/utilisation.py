@@ -19,6 +19,8 @@ _OUTPUT_TRANSFERS = {"predict": 2, "step": 6}
 # The same of the weights: read forward; then read backward, the gradient written and read, Adam's two slots read and
 # written, the weights read and written.
 _WEIGHT_TRANSFERS = {"predict": 1, "step": 10}
+# Of the fastest product of a section to the slowest; libraries of products and noise make up for less.
+_STEADY_RATIO = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,27 @@ def peaks(group: Group) -> Peaks | None:
     if not ran:
         return None
     return Peaks(*(max(record.value(name) for record in ran) for name in ("peak_flops_per_s", "peak_bytes_per_s")))
+
+
+def products(group: Group) -> str:
+    """What each backend's workers measured in a matrix product, in words, marked where that differs by much.
+
+    They all multiply the same matrices, so that the figures tell how steady the machine was, which no other figure of
+    cells that ran one after another does. Empty where none was made.
+    """
+    found: dict[str, list[float]] = {}
+    for _, backend, record in group.ran():
+        if record.value("peak_flops_per_s") > 0:
+            found.setdefault(backend, []).append(record.value("peak_flops_per_s") / 1e9)
+    if not found:
+        return ""
+    told = ", ".join(f"{backend} {min(some):.0f} to {max(some):.0f}" for backend, some in found.items())
+    every = [one for some in found.values() for one in some]
+    ratio = max(every) / min(every)
+    told = f"A matrix product in each worker, GFLOP/s: {told}"
+    if ratio <= _STEADY_RATIO:
+        return told
+    return f"{told}. UNSTEADY by a factor of {ratio:.1f}: rates of this section may differ by as much for that alone"
 
 
 def flops_per_s(record: Record, regime: str) -> float | None:

@@ -103,6 +103,16 @@ def test_energy_is_shown_where_there_is_any_and_throttling_is_told(tmp_path: Pat
     assert page.count("not measured, no NVML answered") == 1
 
 
+@pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
+def test_a_machine_that_changed_its_speed_is_told(tmp_path: Path, fastest: float, marked: bool) -> None:
+    store.append(tmp_path, "m", with_metrics(record(backend="jax"), peak_flops_per_s=fastest))
+    store.append(tmp_path, "m", record(backend="torch"))
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"A matrix product in each worker, GFLOP/s: jax {fastest / 1e9:.0f} to {fastest / 1e9:.0f}, torch" in page
+    assert ("UNSTEADY by a factor of 2.5" in page) == marked
+
+
 def test_a_dirty_tree_is_marked() -> None:
     one = record()
     dirty = dataclasses.replace(one, environment={**one.environment, "dirty": True})
