@@ -19,8 +19,8 @@ _OUTPUT_TRANSFERS = {"predict": 2, "step": 6}
 # The same of the weights: read forward; then read backward, the gradient written and read, Adam's two slots read and
 # written, the weights read and written.
 _WEIGHT_TRANSFERS = {"predict": 1, "step": 10}
-# Of the fastest product of a section to the slowest; libraries of products and noise make up for less.
-_STEADY_RATIO = 1.25
+# Of the fastest product of a section to the slowest; the libraries that make them and noise account for less.
+_STEADY_RATIO = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
