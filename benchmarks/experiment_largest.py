@@ -1,9 +1,9 @@
 """The largest batch that fits: `python -m benchmarks.experiment_largest --backend jax --memory-limit 4GiB`.
 
 Each try is a worker held to `--memory-limit` (and to the device's own memory), so that running out of memory ends the
-worker alone; it runs all that is timed later, with a little of the limit to spare, since the same steps take more memory
-at one time than at another. From the cell's own batch on, sizes double until one does not fit, then the gap is halved,
-in `MOST_TRIES` tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
+worker alone; it runs all that is timed later, with a little of the limit to spare, since the same steps may take more
+memory another time. From the cell's own batch on, sizes double until one does not fit, then the gap is halved, in
+`MOST_TRIES` tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
 """
 
 from __future__ import annotations
