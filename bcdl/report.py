@@ -37,8 +37,8 @@ allocator peak on a GPU and the worker's peak resident memory on a CPU. The rule
 **unstable** stands where samples never settled, with what their first and second half would give; `*` marks a figure
 from a tree with uncommitted changes; `†` a rate on a backend whose parity with another was never measured, `‡` one
 whose parity failed (see the parity sections). The runs of a section were made one after another, not interleaved, so
-small ratios between backends on a shared machine are noise; how far its speed changed meanwhile is told by a matrix
-product in each worker. Two sides in turn have a section of their own.
+ratios between backends on a shared machine are partly its noise; a matrix product in each worker shows when its speed
+changed by much. Two sides in turn have a section of their own.
 """
 
 

@@ -25,7 +25,7 @@ from bcdl.tables import Group
 
 _SPREAD_TEXT = """\
 In these first tables a figure is the median over seeds and folds, and in brackets are the least and the largest of
-them; means over seeds, with intervals over patients, follow below.
+them. Figures of quality with intervals over patients follow below.
 """
 
 _STALENESS_TEXT = """\
@@ -43,12 +43,14 @@ at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read 
 
 _EXPERIMENTS_TEXT = """\
 One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
-means with bootstrap intervals; p is that of a permutation within rounds.
+means with bootstrap intervals; p is that of a permutation within rounds. Only b / a within a row may be compared: rows
+and tables were measured at different times, and the machine's speed differed.
 """
 
 _BEST_TEXT = """\
-What a user could choose instead of the default. The best of several is flattered a little by having been picked: where
-its interval begins close to 1, measure it once more.
+What a user could choose instead of the default, by its rate of steps alone: another batch size is another training,
+whose accuracy was not measured. The best of several is flattered by having been picked, and nothing here is corrected for
+that: where its interval begins close to 1, measure it once more.
 """
 
 _SENSITIVITY_TEXT = """\
@@ -59,7 +61,8 @@ three times the noise of equal sides, whichever is more.
 
 _INTERLEAVED_TEXT = """\
 Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
-alike, so that these ratios may be quoted where those of the sections above may not.
+alike, so that these ratios may be quoted, for cells of this size and batch and each backend's default settings, where
+those of the sections above may not. No p is smaller than 2 / 2^rounds.
 """
 
 

@@ -19,8 +19,8 @@ _OUTPUT_TRANSFERS = {"predict": 2, "step": 6}
 # The same of the weights: read forward; then read backward, the gradient written and read, Adam's two slots read and
 # written, the weights read and written.
 _WEIGHT_TRANSFERS = {"predict": 1, "step": 10}
-# Of the fastest product of a section to the slowest; the libraries that make them and noise account for less.
-_STEADY_RATIO = 1.5
+# Of a backend's fastest product to its slowest: the best of a moment each, they differ by less on a steady machine.
+_STEADY_RATIO = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +51,9 @@ def peaks(group: Group) -> Peaks | None:
 
 
 def products(group: Group) -> str:
-    """What each backend's workers measured in a matrix product, in words, marked where that differs by much.
+    """What each backend's workers measured in a matrix product, in words, marked where one backend's differ by much.
 
-    They all multiply the same matrices, so that the figures tell how steady the machine was, which no other figure of
-    cells that ran one after another does. Empty where none was made.
+    Then the machine changed its speed; where they agree it may have changed all the same. Empty where none was made.
     """
     found: dict[str, list[float]] = {}
     for _, backend, record in group.ran():
@@ -63,12 +62,11 @@ def products(group: Group) -> str:
     if not found:
         return ""
     told = ", ".join(f"{backend} {min(some):.0f} to {max(some):.0f}" for backend, some in found.items())
-    every = [one for some in found.values() for one in some]
-    ratio = max(every) / min(every)
+    ratio = max(max(some) / min(some) for some in found.values())
     told = f"A matrix product in each worker, GFLOP/s: {told}"
     if ratio <= _STEADY_RATIO:
         return told
-    return f"{told}. UNSTEADY by a factor of {ratio:.1f}: rates of this section may differ by as much for that alone"
+    return f"{told}. UNSTEADY by a factor of {ratio:.1f}: rates of this section may differ by more for that alone"
 
 
 def flops_per_s(record: Record, regime: str) -> float | None:

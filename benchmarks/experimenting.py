@@ -74,17 +74,21 @@ class Prepared:
     def rate(self, step: Callable[[], Any], least_s: float, batch_size: int) -> float:
         """Images/s of training steps, about `least_s` seconds of them; the device is idle at both edges.
 
-        How many steps that is, one that is waited for tells: a framework that runs ahead of its device would take any
-        number of them in that time.
+        How many steps that is, the faster of two that are waited for tells: a framework that runs ahead of its device
+        would take any number of them in that time.
         """
-        start = time.perf_counter()
         self.adapter.sync(step())
-        count = math.ceil(least_s / (time.perf_counter() - start))
+        count = math.ceil(least_s / min(self._waited_s(step) for _ in range(2)))
         start = time.perf_counter()
         for _ in range(count):
             last = step()
         self.adapter.sync(last)
         return count * batch_size / (time.perf_counter() - start)
+
+    def _waited_s(self, step: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        self.adapter.sync(step())
+        return time.perf_counter() - start
 
 
 # One round of a way: its figures by name, most often just one of the way's own name.
