@@ -49,8 +49,8 @@ and tables were measured at different times, and the machine's speed differed.
 
 _BEST_TEXT = """\
 What a user could choose instead of the default, by its rate of steps alone: another batch size is another training,
-whose accuracy was not measured. The best of several is flattered by having been picked, and nothing here is corrected for
-that: where its interval begins close to 1, measure it once more.
+whose accuracy was not measured. The best of several is flattered by having been picked, and nothing here is corrected
+for that: where its interval begins close to 1, measure it once more.
 """
 
 _SENSITIVITY_TEXT = """\
