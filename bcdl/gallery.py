@@ -98,7 +98,6 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
         print(f"{name}\t{_NAMES[test.labels[index]]}\t{scores[index]:.4f}\t{group}")
     if len(errors):
         file = _file(results, record)
-        file.parent.mkdir(parents=True, exist_ok=True)
         shown = f"the {min(count, len(errors))} most confident of {len(errors)} errors in {len(test)} test images"
         style.save(_draw(dataset, errors[:count], scores, f"{_title(record)}: {shown}"), file)
         print(f"  drawn in {file}")

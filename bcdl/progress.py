@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from bcdl import store
 from bcdl.cell import Cell
 from bcdl.errors import UsageError
 from bcdl.legible import legible
@@ -106,10 +107,7 @@ class RunProgress:
             about_left_s=self.about_left_s,
         )
         with contextlib.suppress(OSError):  # to be watched matters less than to go on
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(".part")
-            part.write_text(json.dumps(dataclasses.asdict(values)), encoding="utf-8")
-            part.replace(self._file)
+            store.replace(self._file, json.dumps(dataclasses.asdict(values)).encode())
 
     def print(self, text: str) -> None:
         self._console.print(legible(text), markup=False, highlight=False, soft_wrap=True)

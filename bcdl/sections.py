@@ -221,7 +221,7 @@ def _facts(group: Group) -> str:
     if ran:
         lines.append(f"Majority class on the test split: {ran[0].value('test_majority_accuracy'):.3f}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
-    lines += [told for told in (utilisation.products(group),) if told]
+    lines += utilisation.products(group)
     lines += _circumstances(ran)
     commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")

@@ -44,29 +44,33 @@ class Point:
 
 def peaks(group: Group) -> Peaks | None:
     """The best of every record's measurement of the device; None where none was made."""
-    ran = [record for _, _, record in group.ran() if record.value("peak_flops_per_s") > 0]
+    ran = _with_peak(group)
     if not ran:
         return None
     return Peaks(*(max(record.value(name) for record in ran) for name in ("peak_flops_per_s", "peak_bytes_per_s")))
 
 
-def products(group: Group) -> str:
-    """What each backend's workers measured in a matrix product, in words, marked where one backend's differ by much.
+def _with_peak(group: Group) -> list[Record]:
+    """The records whose worker measured the device."""
+    return [record for *_, record in group.ran() if record.value("peak_flops_per_s") > 0]
 
-    Then the machine changed its speed; where they agree it may have changed all the same. Empty where none was made.
+
+def products(group: Group) -> list[str]:
+    """A line of what each backend's workers measured in a matrix product, marked where one backend's differ by much.
+
+    Then the machine changed its speed; where they agree it may have changed all the same. No line where none was made.
     """
     found: dict[str, list[float]] = {}
-    for _, backend, record in group.ran():
-        if record.value("peak_flops_per_s") > 0:
-            found.setdefault(backend, []).append(record.value("peak_flops_per_s") / 1e9)
+    for record in _with_peak(group):
+        found.setdefault(record.cell.backend, []).append(record.value("peak_flops_per_s") / 1e9)
     if not found:
-        return ""
+        return []
     told = ", ".join(f"{backend} {min(some):.0f} to {max(some):.0f}" for backend, some in found.items())
     ratio = max(max(some) / min(some) for some in found.values())
     told = f"A matrix product in each worker, GFLOP/s: {told}"
-    if ratio <= _STEADY_RATIO:
-        return told
-    return f"{told}. UNSTEADY by a factor of {ratio:.1f}: rates of this section may differ by more for that alone"
+    if ratio > _STEADY_RATIO:
+        told += f". UNSTEADY by a factor of {ratio:.1f}: rates of this section may differ by more for that alone"
+    return [told]
 
 
 def flops_per_s(record: Record, regime: str) -> float | None:

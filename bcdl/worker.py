@@ -46,9 +46,7 @@ def serve(job_file: str, result_file: str, events_file: str, measure_cell: Calla
             events.write(phase + "\n")
 
     outcome = measure_cell(Job.from_dict(values["job"]), values["run"], report)
-    part = Path(f"{result_file}.part")
-    part.write_text(outcome.to_json(), encoding="utf-8")
-    part.replace(result_file)
+    store.replace(Path(result_file), outcome.to_json().encode())
     return 0
 
 

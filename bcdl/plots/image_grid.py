@@ -51,7 +51,6 @@ def _may_be_drawn(cell: Cell) -> bool:
 def draw_local(dataset: Dataset, results: Path) -> None:
     """Both grids of a real data set under `results/local/`."""
     folder = results / LOCAL / safe_name(dataset.name)
-    folder.mkdir(parents=True, exist_ok=True)
     for kind in LABELS:
         style.save(grid(dataset, kind), folder / f"{kind}.png")
 

@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from bcdl import store
 from bcdl.errors import UsageError
 from bcdl.legible import legible
 from bcdl.plots import style
@@ -67,6 +66,6 @@ def _reading(explanation: Explanation) -> str:
 def save(figure: Figure, file: Path) -> None:
     """Write the figure as PNG, whole or not at all; UsageError where it can't be written."""
     try:
-        store.replace(file, style.to_png(figure))
+        style.save(figure, file)
     except OSError as error:
         raise UsageError(f"{str(file)!r} can't be written ({error.strerror}); choose another with --output") from error

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bcdl.plots.style import caption, colour, history, plain, signs, whole_epochs
+from bcdl.plots.style import Series, caption, colour, history, plain, signs, whole_epochs
 from bcdl.tables import Group, Line, safe_name
 
 _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
@@ -16,12 +16,13 @@ _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     ran = dict.fromkeys(line for line, *_ in group.ran())
+    series = {name: history(group, name) for panel in _PANELS for name in (panel, f"val_{panel}")}
     for model, lines in itertools.groupby(ran, key=lambda line: line.model):
-        yield f"model_{safe_name(model)}", _figure(group, list(lines))
+        yield f"model_{safe_name(model)}", _figure(group, list(lines), series)
 
 
-def _figure(group: Group, lines: list[Line]) -> Figure:
-    """Of lines of one model."""
+def _figure(group: Group, lines: list[Line], series: dict[str, list[Series]]) -> Figure:
+    """Of lines of one model; `series` are those of all models, by what they are of."""
     figure, axes = plt.subplots(
         len(lines),
         len(_PANELS),
@@ -33,7 +34,9 @@ def _figure(group: Group, lines: list[Line]) -> Figure:
     )
     for line, row in zip(lines, axes, strict=True):
         for axis, (name, ylabel) in zip(row, _PANELS.items(), strict=True):
-            _panel(axis, group, line, name)
+            for shown, linestyle in ((name, "-"), (f"val_{name}", "--")):
+                _draw(axis, group, [one for one in series[shown] if one.line == line], linestyle)
+            whole_epochs(axis)
             axis.set_ylabel(ylabel)
         if len(lines) > 1:
             row[0].set_title(plain(group.label(line)), loc="left", fontsize=9)
@@ -44,13 +47,10 @@ def _figure(group: Group, lines: list[Line]) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, group: Group, line: Line, name: str) -> None:
-    for prefix, linestyle in (("", "-"), ("val_", "--")):
-        for one in history(group, f"{prefix}{name}"):
-            if one.line == line:
-                epochs = range(1, len(one.values) + 1)
-                axis.plot(epochs, one.values, linestyle=linestyle, linewidth=1.3, **signs(group, one.line, one.backend))
-    whole_epochs(axis)
+def _draw(axis: Axes, group: Group, series: list[Series], linestyle: str) -> None:
+    for one in series:
+        epochs = range(1, len(one.values) + 1)
+        axis.plot(epochs, one.values, linestyle=linestyle, linewidth=1.3, **signs(group, one.line, one.backend))
 
 
 def _legend(axis: Axes, group: Group) -> None:

@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 import backends
+from bcdl import store
 from bcdl.legible import legible
 from bcdl.models import MODELS
 from bcdl.parity.comparison import MISMATCH, UNMEASURED
@@ -160,16 +161,18 @@ def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
         )
 
 
-def model_sign(group: Group, line: Line, label: str) -> Line2D:
+def _model_sign(group: Group, line: Line) -> Line2D:
     """A legend's entry for a model: its marker, in black."""
     sign = signs(group, line, "")
     face = "white" if sign["markerfacecolor"] == "white" else "black"
-    return Line2D([], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(label))
+    return Line2D(
+        [], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(group.label(line))
+    )
 
 
 def legend(axis: Axes, group: Group) -> None:
     """Markers name models, colours name backends; outside the plot, at its right."""
-    handles = [model_sign(group, line, group.label(line)) for line in group.lines]
+    handles = [_model_sign(group, line) for line in group.lines]
     handles += [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in group.backends]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
 
@@ -254,5 +257,5 @@ def to_png(figure: Figure, source: str = "") -> bytes:
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write the figure as PNG and close it."""
-    file.write_bytes(to_png(figure))
+    """Write the figure as PNG, whole or not at all, and close it; makes the folder. OSError where it can't."""
+    store.replace(file, to_png(figure))

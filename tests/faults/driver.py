@@ -10,6 +10,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,6 +112,12 @@ def command(
     cell = ("--profile", "smoke", "--models", "cnn", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
     run = ("--backend", "torch", "--seed", seeds, "--results", str(results))
     values = {key: value for key, value in os.environ.items() if not key.startswith(_OUTER)}
+
+    def begin() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # where these tests run in the background it is ignored
+        if before:
+            before()
+
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
         cwd=machine.ROOT,
@@ -118,7 +125,7 @@ def command(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=before,
+        preexec_fn=begin,
         start_new_session=True,  # Ctrl-C is for the driver, as a terminal sends it to the group it has in front
     )
 

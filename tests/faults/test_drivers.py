@@ -128,7 +128,7 @@ def still_running(results: Path) -> list[int]:
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Injected) -> None:
-    plan = driver.plan(tmp_path, seconds=1.0)  # so that cells are left when it is interrupted
+    plan = driver.plan(tmp_path, seconds=0.1)
     with injected("ctrl_c") as tally:
         one = driver.command(tmp_path / "results", plan, cells=6)
         said = interrupt_at(one, "[3/6]")
@@ -147,7 +147,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Inj
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, injected: Injected) -> None:
-    plan = driver.plan(tmp_path, seconds=1.0)
+    plan = driver.plan(tmp_path, seconds=0.1)
     with injected("ctrl_c_twice") as tally:
         one = driver.command(tmp_path / "results", plan, cells=6, slow_report=True)
         interrupt_at(one, "[3/6]", "reporting")
