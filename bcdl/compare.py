@@ -24,6 +24,7 @@ from bcdl.tables import Line, Table
 RATES = ("fit", "step", "predict")
 # What may set two sides apart, and how the message names it.
 AXES = ("versions", "backend", "precision", "commit")
+RATIO = "B / A"  # the column of ratios
 SIGNIFICANT = 0.05
 # Slow-downs up to this are no regression, nor up to this many times the noise of equal sides.
 LEAST_REGRESSION = 0.03
@@ -195,7 +196,7 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
     effects = {key: _effect(first[key], second[key]) for key in shared}
     corrected = significance.holm([effect.p for effect, _ in effects.values()])
     return [
-        Comparison(_title(first[key][0].cell), key[1], effect, interleaved, p)
+        Comparison(title(first[key][0].cell), key[1], effect, interleaved, p)
         for (key, (effect, interleaved)), p in zip(effects.items(), corrected, strict=True)
     ]
 
@@ -238,7 +239,8 @@ def _by_round(samples: list[Sample]) -> dict[str, float]:
     return {block: math.exp(sum(map(math.log, rates)) / len(rates)) for block, rates in rounds.items()}
 
 
-def _title(cell: Cell) -> str:
+def title(cell: Cell) -> str:
+    """The cell in the words of a comparison: what both of its sides have in common."""
     model = Line.of(cell).title
     return f"{model}, {cell.data}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
 
@@ -256,6 +258,7 @@ def table(comparisons: list[Comparison]) -> Table:
         (
             one.title,
             one.regime,
+            *(f"{median:.1f}" for median in one.effect.medians),
             f"{one.effect.ratio:.3f}",
             f"{one.effect.low:.3f} to {one.effect.high:.3f}",
             _p(one.effect.p),
@@ -266,8 +269,8 @@ def table(comparisons: list[Comparison]) -> Table:
         )
         for one in comparisons
     ]
-    head = ("cell", "regime", "B / A", "95% interval", "p", "p, Holm", "Cliff's delta", "processes", "measured")
-    return Table("Rate of B as a share of A's", head, tuple(rows))
+    figures = ("A, median", "B, median", RATIO, "95% interval", "p", "p, Holm", "Cliff's delta", "processes")
+    return Table("Images/s of A and B", ("cell", "regime", *figures, "measured"), tuple(rows))
 
 
 def _p(value: float) -> str:

@@ -55,6 +55,16 @@ class Experiment:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
 
     @property
+    def day(self) -> str:
+        """When it ran, as the id of its run has it: year, month and day, UTC."""
+        return f"{self.run[:4]}-{self.run[4:6]}-{self.run[6:8]}" if re.match(r"[0-9]{8}T", self.run) else "unknown"
+
+    @property
+    def commit(self) -> str:
+        """The commit that it ran from, `*` where the tree had other changes."""
+        return str(self.environment.get("commit") or "unknown")[:10] + "*" * bool(self.environment.get("dirty"))
+
+    @property
     def effect(self) -> significance.Effect:
         """How the second way stands to the first."""
         return significance.paired(self.a, self.b)
@@ -89,17 +99,21 @@ def read_all(results: Path) -> list[tuple[str, Experiment]]:
 
 
 def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str], list[Experiment]]:
-    """By machine and name, the newest experiment on each subject and pair of ways, in order of subject."""
-    found: dict[tuple[str, str], dict[tuple[str, tuple[str, str]], Experiment]] = {}
+    """By machine and name, the experiments of the last run on each subject, in order of subject.
+
+    `experiments` come oldest run first. A run has all ways of a subject, some of which an older one may not have had.
+    """
+    last = {(machine, one.name, one.subject): one.run for machine, one in experiments}
+    found: dict[tuple[str, str], list[Experiment]] = {}
     for machine, one in experiments:
-        found.setdefault((machine, one.name), {})[one.subject, one.ways] = one
-    return {key: [by[what] for what in sorted(by, key=_by_number)] for key, by in sorted(found.items())}
+        if one.run == last[machine, one.name, one.subject]:
+            found.setdefault((machine, one.name), []).append(one)
+    return {key: sorted(some, key=_by_number) for key, some in sorted(found.items())}
 
 
-def _by_number(what: tuple[str, tuple[str, str]]) -> list[tuple[int, str]]:
+def _by_number(one: Experiment) -> list[tuple[int, str]]:
     """A key that sorts words by letter and numbers by size: batch 8 before batch 16."""
-    subject, ways = what
-    parts = re.split(r"([0-9]+)", "\0".join((subject, *ways)))  # words and numbers in turn
+    parts = re.split(r"([0-9]+)", "\0".join((one.subject, *one.ways)))  # words and numbers in turn
     return [(int(part), "") if place % 2 else (0, part) for place, part in enumerate(parts)]
 
 
@@ -111,30 +125,43 @@ def noise_of_equal_sides(results: Path, machine: str, rounds: int) -> tuple[floa
 
 
 def best_table(experiments: Sequence[Experiment]) -> Table:
-    """For each subject, the setting that was the fastest, where it beats the default beyond chance."""
+    """For each subject, the setting that was the fastest, where it beats the default although it was picked."""
     by_subject: dict[tuple[str, str], list[Experiment]] = {}
     for one in experiments:
         by_subject.setdefault((one.subject, one.name), []).append(one)
     rows = []
     for (subject, name), tried in by_subject.items():
         best = max(tried, key=lambda one: one.effect.ratio)
-        effect, default = best.effect, best.ways[0]
-        better = effect.low > 1
-        shown = (best.ways[1], f"{effect.ratio:.3f}", f"{effect.low:.3f} to {effect.high:.3f}")
-        rows.append((subject, name, default, *(shown if better else ("the default", "1", ""))))
-    head = ("subject", "setting", "default", "best", "best / default", "95% interval")
-    return Table("Best settings", head, tuple(rows))
+        low, high = significance.interval_of_best(best.a, best.b, len(tried))
+        shown = (best.ways[1], f"{best.effect.ratio:.3f}", f"{low:.3f} to {high:.3f}")
+        given = shown if low > 1 else ("the default", "1", "")
+        rows.append((subject, name, best.ways[0], *given, str(len(tried)), str(len(best.a))))
+    figures = ("best / default", "95% interval of the best", "others tried", "rounds")
+    return Table("Best settings", ("subject", "setting", "default", "best", *figures), tuple(rows))
 
 
 def table(name: str, experiments: Sequence[Experiment]) -> Table:
-    """One line an experiment: medians of both ways, their ratio with its interval, and the p-value."""
+    """One line an experiment: medians of both ways, their ratio with its interval, the p-value, when and from what."""
     rows = []
     for one in experiments:
         effect = one.effect
-        medians = (f"{statistics.median(rates):.1f}" for rates in (one.a, one.b))
-        interval = f"{effect.low:.3f} to {effect.high:.3f}"
-        ratio = f"{effect.ratio:.3f}"
-        rows.append((one.subject, *one.ways, *medians, ratio, interval, f"{effect.p:.2g}", str(len(one.a))))
-    head = ("subject", "a", "b", "a, median", "b, median", "b / a", "95% interval", "p", "rounds")
+        medians = (f"{median:.1f}" for median in effect.medians)
+        found = (f"{effect.ratio:.3f}", f"{effect.low:.3f} to {effect.high:.3f}", f"{effect.p:.2g}", str(len(one.a)))
+        rows.append((one.subject, *one.ways, *medians, *found, one.day, one.commit))
+    head = ("subject", "a", "b", "a, median", "b, median", "b / a", "95% interval", "p", "rounds", "measured", "commit")
     unit = experiments[0].unit if experiments else ""
     return Table(f"{name} ({unit})", head, tuple(rows))
+
+
+def versions(experiments: Sequence[Experiment]) -> list[str]:
+    """Each set of versions that the experiments ran on, and when, a line each."""
+    found: dict[str, list[str]] = {}
+    for one in experiments:
+        versions = one.environment.get("versions", {})
+        found.setdefault(", ".join(f"{name} {version}" for name, version in versions.items()), []).append(one.day)
+    return [f"{told or 'versions unknown'} ({_days(days)})" for told, days in found.items()]
+
+
+def _days(days: Sequence[str]) -> str:
+    first, last = min(days), max(days)
+    return first if first == last else f"{first} to {last}"

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from bcdl import compare
 from bcdl.errors import UsageError
+from bcdl.parity.comparison import Verdicts
 from bcdl.record import Record
-from bcdl.tables import Table
+from bcdl.tables import NO_FINDINGS, Table, groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +20,20 @@ class Interleaved:
         machine: where.
         run: id that both sides' runs have in common.
         sides: what each side, A and B, ran on: its axes as text.
-        table: the comparison, one line a cell and regime.
+        cells: what both ran, a line for each set of settings.
+        table: the comparison, one line a cell and regime; where the sides are two backends, with their parity.
         failures: what kept a cell from being compared, a line each.
     """
 
     machine: str
     run: str
     sides: tuple[str, str]
+    cells: tuple[str, ...]
     table: Table
     failures: tuple[str, ...]
 
 
-def read(records: Iterable[tuple[str, Record]]) -> list[Interleaved]:
+def read(records: Iterable[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Interleaved]:
     """Every run of two sides among the records, each with its machine; the oldest first."""
     runs: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for machine, record in records:
@@ -38,22 +41,46 @@ def read(records: Iterable[tuple[str, Record]]) -> list[Interleaved]:
             side = record.run.rpartition("-")[2]
             runs.setdefault((machine, record.block.partition("/")[0]), {}).setdefault(side, []).append(record)
     return [
-        _of(machine, run, sides["a"], sides["b"])
+        _of(machine, run, sides["a"], sides["b"], verdicts)
         for (machine, run), sides in runs.items()
         if {"a", "b"} <= sides.keys()
     ]
 
 
-def _of(machine: str, run: str, a: list[Record], b: list[Record]) -> Interleaved:
-    failures = tuple(f"{record.cell.title}: {record.status}: {record.reason}" for record in (*a, *b) if not record.ok)
+def _of(machine: str, run: str, a: list[Record], b: list[Record], verdicts: Verdicts) -> Interleaved:
+    failures = [f"{record.cell.title}: {record.status}: {record.reason}" for record in (*a, *b) if not record.ok]
     first, second = ([sample for record in side for sample in compare.samples(record)] for side in (a, b))
     try:
         compared = compare.compare(first, second) if first and second else []
     except UsageError as error:  # records may come from anywhere, and their sides differ in anything
-        return Interleaved(machine, run, (_side(a), _side(b)), compare.table([]), (*failures, str(error)))
-    return Interleaved(machine, run, (_side(a), _side(b)), compare.table(compared), failures)
+        compared, failures = [], [*failures, str(error)]
+    table = _with_parity(compare.table(compared), machine, a, b, verdicts)
+    cells = dict.fromkeys(group.title for group in groups([(machine, record) for record in (*a, *b)]))
+    return Interleaved(machine, run, (_side(a), _side(b)), tuple(cells), table, tuple(failures))
+
+
+def _with_parity(table: Table, machine: str, a: list[Record], b: list[Record], verdicts: Verdicts) -> Table:
+    """The table, its ratios marked and the verdict beside them, where its sides are two backends."""
+    if {record.cell.backend for record in a} == {record.cell.backend for record in b}:
+        return table
+    pairs = {compare.title(record.cell): (record, other) for record in a for other in b if _alike(record, other)}
+    place = table.head.index(compare.RATIO)
+    rows = []
+    for row in table.rows:
+        record, other = pairs[row[0]]
+        marked = row[place] + verdicts.mark(machine, [record], [other])
+        rows.append((*row[:place], marked, *row[place + 1 :], verdicts.of(machine, record, other)))
+    return Table(table.title, (*table.head, "parity"), tuple(rows))
+
+
+def _alike(record: Record, other: Record) -> bool:
+    return record.ok and other.ok and compare.title(record.cell) == compare.title(other.cell)
 
 
 def _side(records: list[Record]) -> str:
-    axes, _ = compare.circumstances(records[0])
-    return f"{axes['backend']}, {axes['precision']} ({axes['versions']}), commit {axes['commit'][:10]}"
+    """A side in words, by its first record that is ok."""
+    record = next((record for record in records if record.ok), records[0])
+    axes, _ = compare.circumstances(record)
+    changed = "*" * bool(record.environment.get("dirty"))
+    told = f"{axes['backend']}, {axes['precision']} ({axes['versions']}), commit {axes['commit'][:10]}{changed}"
+    return f"{told}, jit_compile {record.environment.get('jit_compile')}"

@@ -97,7 +97,7 @@ def _build(results: Path, into: Path) -> list[str]:
     found = [sections.of_group(into, group, verdicts) for group in groups]
     found += sections.of_premiums(into, groups)
     found += [sections.of_parity(into, compared) for compared in comparison.comparisons(findings)]
-    found += sections.of_interleaved(into, interleaved.read(records))
+    found += sections.of_interleaved(into, interleaved.read(records, verdicts))
     found += sections.of_experiments(into, experiment.newest(experiment.read_all(results)))
     sections.write(into / PAGE, _page(found, problems))
     _remove_stale(into, {file for section in found for file in section.files})

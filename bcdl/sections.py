@@ -43,14 +43,15 @@ at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read 
 
 _EXPERIMENTS_TEXT = """\
 One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
-means with bootstrap intervals; p is that of a permutation within rounds. Only b / a within a row may be compared: rows
-and tables were measured at different times, and the machine's speed differed.
+means with bootstrap intervals; p is that of a permutation within rounds, and none is smaller than 2 / 2^rounds. Only
+b / a within a row may be compared: rows and tables were measured at different times, and the machine's speed differed.
 """
 
 _BEST_TEXT = """\
 What a user could choose instead of the default, by its rate of steps alone: another batch size is another training,
-whose accuracy was not measured. The best of several is flattered by having been picked, and nothing here is corrected
-for that: where its interval begins close to 1, measure it once more.
+whose accuracy was not measured. The best of several is flattered by having been picked, so that its interval is wider
+than above: Student's, at a level divided by the number of others tried (Bonferroni), it holds for all of them at once.
+Where it does not lie above 1, the default stands.
 """
 
 _SENSITIVITY_TEXT = """\
@@ -61,8 +62,8 @@ three times the noise of equal sides, whichever is more.
 
 _INTERLEAVED_TEXT = """\
 Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
-alike, so that these ratios may be quoted, for cells of this size and batch and each backend's default settings, where
-those of the sections above may not. No p is smaller than 2 / 2^rounds.
+alike, so that these ratios may be quoted, for cells of this size and batch and the settings named, where those of the
+sections above may not; the rates beside them are of their moment. No p is smaller than 2 / 2^rounds.
 """
 
 
@@ -162,7 +163,9 @@ def _found(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Part
     """A table for each experiment made on the machine."""
     made = {name: experiment.table(name, some) for name, some in here.items()}
     files = [_write_table(into, f"experiment-{machine}-{_slug(name)}", table) for name, table in made.items()]
-    return [f"### On {tables.escape(machine)}", *(table.to_markdown() for table in made.values())], files
+    ran_on = experiment.versions([one for some in here.values() for one in some])
+    facts = "\n".join(f"- {tables.escape(line)}" for line in ran_on)
+    return [f"### On {tables.escape(machine)}", facts, *(table.to_markdown() for table in made.values())], files
 
 
 def _power(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Parts:
@@ -194,6 +197,7 @@ def of_interleaved(into: Path, found: list[Interleaved]) -> list[Section]:
     parts, written = ["## Two sides in turn", _INTERLEAVED_TEXT.strip()], []
     for one in found:
         lines = [f"Machine: {one.machine}", *(f"{name}: {side}" for name, side in zip("AB", one.sides, strict=True))]
+        lines += [f"Cells: {told}" for told in one.cells]
         lines += [f"Not ok: {failure}" for failure in one.failures]
         parts += ["\n".join(f"- {tables.escape(line)}" for line in lines), one.table.to_markdown()]
         written.append(_write_table(into, tables.safe_name(f"in-turn-{one.machine}-{one.run}"), one.table))

@@ -44,6 +44,7 @@ _WORDS = (
     "cell",
     "regime",
     "measured",
+    "commit",
     "backend",
     "across",
     "same",
@@ -56,7 +57,7 @@ _WORDS = (
 )
 _LONGEST_NAME = 60  # in a file's name
 _UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
-_NO_FINDINGS = Verdicts(())
+NO_FINDINGS = Verdicts(())
 # What may differ between the records of one group: what makes its lines and columns, and what chance decides.
 _TRAINING = ("head_epochs", "keep", "patience", "class_weights", "batch_norm")
 _FREE = ("model", "weights", *_TRAINING, "backend", "seed", "fold")
@@ -160,7 +161,7 @@ class Group:
     machine: str
     checksum: str
     records: tuple[Record, ...]
-    verdicts: Verdicts = _NO_FINDINGS
+    verdicts: Verdicts = NO_FINDINGS
 
     @property
     def first(self) -> Record:
@@ -179,6 +180,11 @@ class Group:
         settings = f"{cell.image_size}px-b{cell.batch_size}-{cell.precision}"
         parts = (cell.data, cell.profile, settings)
         return re.sub(_UNSAFE, "_", "-".join(part[:_LONGEST_NAME] for part in parts) + f"-{digest}")
+
+    @property
+    def mark(self) -> str:
+        """What titles of its figures begin with: a warning where one patient's images are on both sides."""
+        return "LEAKY: " if self.first.cell.split_by == "image" else ""
 
     @property
     def title(self) -> str:
@@ -287,7 +293,7 @@ def _plain(text: str) -> str:
     return rich.markup.escape(legible(text))
 
 
-def groups(records: Sequence[tuple[str, Record]], verdicts: Verdicts = _NO_FINDINGS) -> list[Group]:
+def groups(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
     A failed record may not know its data's checksum; it joins the newest group of its settings.
@@ -319,7 +325,7 @@ def settings_of(cell: Cell, free: Sequence[str] = ()) -> dict[str, object]:
     return {key: value for key, value in cell.to_dict().items() if key not in (*_FREE, *free)}
 
 
-def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = _NO_FINDINGS) -> Table:
+def metric_table(group: Group, metric: MetricRow, verdicts: Verdicts = NO_FINDINGS) -> Table:
     """Models down, backends across; a cell that is not ok shows its status.
 
     A rate is marked where the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it.

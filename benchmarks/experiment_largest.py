@@ -1,9 +1,9 @@
 """The largest batch that fits: `python -m benchmarks.experiment_largest --backend jax --memory-limit 4GiB`.
 
-Each try is a worker held to `--memory-limit` (and to the device's own memory), so that running out of memory ends the
-worker alone; it runs all that is timed later, with a little of the limit to spare, since the same steps may take more
-memory another time. From the cell's own batch on, sizes double until one does not fit, then the gap is halved, in
-`MOST_TRIES` tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
+Each try is a worker held to `--memory-limit` (and to the device's own memory) and to `--cell-timeout`, so that running
+out of either ends the worker alone. It runs all that is timed later, with a twentieth to spare, since the same steps
+may take more memory another time. From the cell's own batch on, sizes double until one does not fit, then the gap is
+halved, in `MOST_TRIES` tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from benchmarks.experimenting import Way
 
 NAME = "The largest batch that fits"
 MOST_TRIES = 14
-# Of the limit, what a try may take.
-_TAKEN = 0.95
+# What a try leaves to spare: of the limit, and of the device's memory by images more.
+_SPARE = 1 / 20
 # Sizes are told apart up to this share: half a try more is not worth an eighth of a batch.
 _CLOSE = 1 / 8
 
@@ -36,10 +36,14 @@ def main() -> int:
 
 def _ways(job: Job, limits: Limits) -> dict[str, Way]:
     own = job.cell.batch_size
-    size = largest(own, lambda batch: _fits(_of(job, batch), limits))
-    room = (limits.memory_bytes or 0) / 2**30
-    named = {f"batch {own}": own, f"batch {size}, the largest found in {room:.1f} GiB": size}
+    size = largest(own, lambda batch: _fits(_of(job, batch + int(_SPARE * batch)), limits))
+    named = {f"batch {own}": own, f"batch {size}, the largest found in {_room(job, limits)}": size}
     return {name: _timed(_of(job, batch), name, limits) for name, batch in named.items()}
+
+
+def _room(job: Job, limits: Limits) -> str:
+    host = f"{(limits.memory_bytes or 0) / 2**30:.1f} GiB"
+    return host if job.cell.device == "cpu" else f"the {job.cell.device}'s memory and {host} of the host's"
 
 
 def largest(start: int, fits: Callable[[int], bool]) -> int:
@@ -59,18 +63,21 @@ def largest(start: int, fits: Callable[[int], bool]) -> int:
 
 
 def _fits(job: Job, limits: Limits) -> bool:
-    """Whether the job's steps fit well into memory; BcdlError where its worker ends in another way."""
+    """Whether the job's steps fit well into memory and time; BcdlError where its worker ends in another way."""
     if limits.memory_bytes:
-        limits = dataclasses.replace(limits, memory_bytes=int(_TAKEN * limits.memory_bytes))
+        limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
     found = experimenting.run_worker(job, step_worker.command(), limits)
     print(f"{job.cell.title}, batch {job.cell.batch_size}: {'fits' if found.ok else found.status.replace('_', ' ')}")
-    if not found.ok and found.status != record.OUT_OF_MEMORY:
+    if not found.ok and found.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
         raise BcdlError(f"{job.cell.title}, batch {job.cell.batch_size}: {found.status}: {found.reason}")
     return found.ok
 
 
 def _of(job: Job, batch_size: int) -> Job:
-    return dataclasses.replace(job, cell=dataclasses.replace(job.cell, batch_size=batch_size))
+    """The job with another batch, and windows of as many images as its own have, or of one step."""
+    cell = job.cell
+    steps = max(1, cell.window_steps * cell.batch_size // batch_size)
+    return dataclasses.replace(job, cell=dataclasses.replace(cell, batch_size=batch_size, window_steps=steps))
 
 
 def _timed(job: Job, name: str, limits: Limits) -> Way:

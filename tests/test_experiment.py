@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -27,8 +28,15 @@ from tests.factory import job, jobs, record
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = os.environ.get("KERAS_BACKEND", "")
 ONE = Experiment(
-    "r1", "A name", "cnn on torch", ("plain", "other"), [10.0, 11.0, 10.5], [5.0, 5.5, 5.2], "images/s", {}
+    "20261124T142328Z-af84",
+    "A name",
+    "cnn on torch",
+    ("plain", "other"),
+    [10.0, 11.0, 10.5],
+    [5.0, 5.5, 5.2],
+    {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
 )
+OLDER = "20261123T142328Z-af84"
 
 
 def test_an_experiment_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -39,33 +47,46 @@ def test_an_experiment_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_a_torn_experiment_is_named(tmp_path: Path) -> None:
     file = experiment.append(tmp_path, "m", ONE)
     file.write_text(file.read_text()[:-30])
-    with pytest.raises(UsageError, match=r"r1\.jsonl, line 1"):
+    with pytest.raises(UsageError, match=r"af84\.jsonl, line 1"):
         experiment.read_all(tmp_path)
 
 
 def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
-    experiment.append(tmp_path, "m", Experiment(**{**vars(ONE), "run": "r0", "b": [1.0, 1.0, 1.0]}))
+    for ways in (ONE.ways, ("plain", "gone since")):
+        experiment.append(tmp_path, "m", dataclasses.replace(ONE, run=OLDER, ways=ways, b=[1.0, 1.0, 1.0]))
     experiment.append(tmp_path, "m", ONE)
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text()
     assert "## Experiments" in page
-    assert "| cnn on torch | plain | other | 10.5 | 5.2 | 0.498 | 0.495 to 0.500 | 0.25 | 3 |" in page
+    assert "- keras 3.15.1 (2026-11-24)" in page
+    found = re.search(r"\| cnn on torch \| plain \| other \| 10.5 \| 5.2 \| 0.498 \| (.*) \|", page)
+    assert found
+    assert re.fullmatch(r"0\.49\d to 0\.50\d \| 0\.25 \| 3 \| 2026-11-24 \| 0123456789", found[1])
+    assert "gone since" not in page
     (table,) = tmp_path.glob("tables/*.csv")
-    assert table.read_text().splitlines()[1].endswith("0.25,3")
+    assert table.read_text().splitlines()[1].endswith("0.25,3,2026-11-24,0123456789")
+
+
+def test_an_experiment_from_a_changed_tree_says_so(tmp_path: Path) -> None:
+    experiment.append(tmp_path, "m", dataclasses.replace(ONE, environment={"commit": "0" * 40, "dirty": True}))
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text()
+    assert "| 0000000000* |" in page
+    assert "versions unknown" in page
 
 
 def test_the_best_setting_stands_beside_the_default(tmp_path: Path) -> None:
     tried = {"batch 1": [5.0, 5.1, 5.2], "batch 8": [20.0, 21.0, 22.0], "batch 16": [12.0, 13.0, 12.5]}
     for way, rates in tried.items():
-        one = {**vars(ONE), "name": "Batch size", "ways": ("batch 4", way), "b": rates, "searches": True}
-        experiment.append(tmp_path, "m", Experiment(**one))
-    slower = {**vars(ONE), "name": "Settings", "searches": True}
-    experiment.append(tmp_path, "m", Experiment(**slower))
+        one = dataclasses.replace(ONE, name="Batch size", ways=("batch 4", way), b=rates, searches=True)
+        experiment.append(tmp_path, "m", one)
+    experiment.append(tmp_path, "m", dataclasses.replace(ONE, name="Settings", searches=True))
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text()
     assert re.findall(r"\| batch 4 \| (batch \d+) \| 10", page) == ["batch 1", "batch 8", "batch 16"]
-    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.909 to 2.095 |" in page
-    assert "| cnn on torch | Settings | plain | the default | 1 |  |" in page
+    # Student's t of 2 degrees of freedom leaves out 0.05 / 3 beyond 7.65: of log ratios 0.693, 0.647 and 0.740.
+    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 3 | 3 |" in page
+    assert "| cnn on torch | Settings | plain | the default | 1 |  | 1 | 3 |" in page
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="only Linux holds a process to some cores")
@@ -172,6 +193,17 @@ def test_a_batch_that_needs_more_than_its_limit_does_not_fit(capfd: pytest.Captu
     assert experiment_largest._fits(small, limits)
     assert not experiment_largest._fits(large, limits)
     assert "batch 4096: out of memory" in capfd.readouterr().out
+
+
+def test_a_batch_that_needs_more_than_its_time_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "run", lambda *arguments, **named: record(status="timed_out"))
+    assert not experiment_largest._fits(job(), Limits(seconds=1))
+
+
+def test_windows_of_a_large_batch_hold_no_more_images_than_the_cells_own() -> None:
+    own = dataclasses.replace(job(), cell=dataclasses.replace(job().cell, batch_size=4, window_steps=10))
+    sizes = {size: experiment_largest._of(own, size).cell.window_steps for size in (4, 8, 40, 4096)}
+    assert sizes == {4: 10, 8: 5, 40: 1, 4096: 1}
 
 
 @pytest.mark.keras

@@ -291,7 +291,7 @@ _HEAD = (
 
 def _line_table(group: Group, line: Line, found: Sequence[Pair]) -> Table:
     images = ", ".join(dict.fromkeys(f"{pair.images} images of {pair.groups} groups" for pair in found))
-    title = f"{estimates.mark(group)}{line.title}, start: {line.start}; {images}"
+    title = f"{group.mark}{line.title}, start: {line.start}; {images}"
     corrected = _corrected(found)
     return Table(title, _HEAD, tuple(_row(pair, p) for pair, p in zip(found, corrected, strict=True)))
 

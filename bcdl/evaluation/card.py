@@ -63,9 +63,7 @@ def _name(line: Line) -> str:
 
 
 def _markdown(card: _Card) -> str:
-    leaky = ["**LEAKY: the split was by image; these figures say nothing of new patients.**"] * bool(
-        estimates.mark(card.group)
-    )
+    leaky = ["**LEAKY: the split was by image; these figures say nothing of new patients.**"] * bool(card.group.mark)
     title = f"{card.line.title}, start: {card.line.start}, on {card.group.first.cell.data}"
     parts = [
         f"# Model card: {escape(title)}",
@@ -92,7 +90,7 @@ def _performance(card: _Card) -> Table:
             reference = card.results[0].reference[metric.name]
             rows.append((metric.title, "" if reference != reference else f"{reference:.3f}", *values))
     head = ("quantity", "majority class", *(result.backend for result in card.results))
-    return Table(f"{estimates.mark(card.group)}23 Performance on test images, with 95% intervals", head, tuple(rows))
+    return Table(f"{card.group.mark}23 Performance on test images, with 95% intervals", head, tuple(rows))
 
 
 def _images(card: _Card) -> str:

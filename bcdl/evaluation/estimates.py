@@ -131,14 +131,9 @@ def majority(of: Scored) -> Scored:
     return dataclasses.replace(of, outputs=outputs, called=np.full(len(of), share > 0.5))
 
 
-def mark(group: Group) -> str:
-    """What every title of the group's figures begins with: a warning where one patient's images are on both sides."""
-    return "LEAKY: " if group.first.cell.split_by == "image" else ""
-
-
 def split_of(group: Group) -> str:
     """How the group's data was split, for tables that programs read."""
-    return "by image (LEAKY)" if mark(group) else "by group"
+    return "by image (LEAKY)" if group.mark else "by group"
 
 
 def section(group: Group) -> tuple[str, list[Table]]:
@@ -160,7 +155,7 @@ def part(group: Group, title: str, paragraphs: Sequence[str]) -> str:
     body = "\n\n".join(paragraphs)
     if group.synthetic:
         body = f"<details><summary>Of drawings: a test of the harness alone</summary>\n\n{body}\n\n</details>"
-    return f"### {mark(group)}{title}\n\n{body}"
+    return f"### {group.mark}{title}\n\n{body}"
 
 
 _TEXT = """\
@@ -191,7 +186,7 @@ def _text(group: Group, found: Sequence[Result]) -> str:
         bins=metrics.CALIBRATION_BINS,
     )
     notes = [
-        (_LEAKY_TEXT, bool(mark(group))),
+        (_LEAKY_TEXT, bool(group.mark)),
         (_SEEDS_TEXT, any(len(result.seeds) > 1 for result in found)),
         (_FOLDS_TEXT, group.first.cell.folds > 1),
     ]
@@ -237,7 +232,7 @@ def _line_table(group: Group, line: Line, found: Sequence[Result]) -> Table:
         values = [fact(of[backend]) if backend in of else _status(group, line, backend) for backend in group.backends]
         rows.append((title, "", *values, *[""] * len(several)))
     head = ("quantity", "majority class", *group.backends, *(f"{backend}, seeds" for backend in several))
-    return Table(f"{mark(group)}{line.title}, start: {line.start}", head, tuple(rows))
+    return Table(f"{group.mark}{line.title}, start: {line.start}", head, tuple(rows))
 
 
 def _applicable(found: Sequence[Result]) -> list[Metric]:

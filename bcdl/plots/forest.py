@@ -28,7 +28,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         _panel(axis, group, metric, found)
     axes[0].set_yticks(range(len(found)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in found])
     axes[0].set_ylim(len(found) - 0.5, -0.5)
-    caption(figure, group, f"{estimates.mark(group)}Accuracy and AUROC with 95% intervals (ticks: seeds)")
+    caption(figure, group, "Accuracy and AUROC with 95% intervals (ticks: seeds)")
     yield "forest", figure
 
 

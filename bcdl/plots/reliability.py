@@ -25,7 +25,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     figure, axes = grid(group, found, "malignant score", "share malignant")
     for result in found:
         _panel(axes[result.line, result.backend], result)
-    caption(figure, group, f"{estimates.mark(group)}Reliability with 95% intervals (hollow: none)")
+    caption(figure, group, "Reliability with 95% intervals (hollow: none)")
     yield "reliability", figure
 
 

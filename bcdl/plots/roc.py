@@ -21,7 +21,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     figure, axes = grid(group, found, "1 - specificity", "sensitivity")
     for result in found:
         _panel(axes[result.line, result.backend], result)
-    caption(figure, group, f"{estimates.mark(group)}ROC curves with 95% bands")
+    caption(figure, group, "ROC curves with 95% bands")
     yield "roc", figure
 
 

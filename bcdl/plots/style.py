@@ -191,7 +191,7 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
         **(_parity_notes(group) if regimes else {}),
     }
     told = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
-    footer(figure, title, f"{group.title}. Machine: {group.machine}.", *told)
+    footer(figure, f"{group.mark}{title}", f"{group.title}. Machine: {group.machine}.", *told)
 
 
 def _name(group: Group, record: Record) -> str:
