@@ -11,7 +11,10 @@ import dataclasses
 import json
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from bcdl import experiment, significance
 from bcdl.cell import Cell
@@ -72,7 +75,7 @@ class Comparison:
 
     def regressed(self, beyond: float) -> bool:
         """Whether B is slower by more than a share of `beyond`, beyond chance."""
-        return is_regression(self.effect.ratio, self.p, beyond)
+        return bool(is_regression(self.effect.ratio, self.p, beyond))
 
 
 def main() -> int:
@@ -81,6 +84,8 @@ def main() -> int:
     noise, told = _noise(Path(arguments.a), arguments.noise, min(min(one.effect.processes) for one in comparisons))
     beyond = threshold(noise)
     console().print(table(comparisons).to_rich())
+    if told := beyond_reach(comparisons):
+        raise UsageError(told)
     judged = [one for one in comparisons if one.interleaved or arguments.allow_separate]
     regressions = [one for one in judged if one.regressed(beyond)]
     for line in [told, *_conclusion(comparisons, judged, regressions, beyond)]:
@@ -88,14 +93,31 @@ def main() -> int:
     return 1 if regressions else 0
 
 
+def beyond_reach(comparisons: Sequence[Comparison]) -> str:
+    """Why no p could be significant, whatever the rates; empty where one could."""
+    number, least = len(comparisons), min(one.effect.least_p for one in comparisons)
+    if number * least < SIGNIFICANT:
+        return ""
+    return (
+        f"no regression could be found: of {number} comparisons, with so few processes a side, no p can be under "
+        f"{min(1, number * least):.2g}; measure fewer cells, or {rounds_needed(number)} rounds in turn "
+        f"(nox -s bench-ab -- --rounds {rounds_needed(number)})"
+    )
+
+
+def rounds_needed(comparisons: int) -> int:
+    """Rounds in turn of so many comparisons from which on one of them can be significant."""
+    return math.floor(math.log2(2 * comparisons / SIGNIFICANT)) + 1
+
+
 def threshold(noise: float) -> float:
     """The slow-down, a share, beyond which a significant effect is a regression, at such a noise of equal sides."""
     return max(LEAST_REGRESSION, NOISE_FACTOR * noise)
 
 
-def is_regression(ratio: float, p: float, beyond: float) -> bool:
+def is_regression(ratio: float | np.ndarray, p: float | np.ndarray, beyond: float) -> np.bool_ | np.ndarray:
     """Whether the second side, at `ratio` of the first's rate, is slower by more than `beyond`, and not by chance."""
-    return p < SIGNIFICANT and ratio < 1 / (1 + beyond)
+    return np.less(p, SIGNIFICANT) & np.less(ratio, 1 / (1 + beyond))
 
 
 def _parse() -> argparse.Namespace:
@@ -213,8 +235,11 @@ def _differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
 
 
 def _by_cell(samples: list[Sample], across: str | None) -> dict[tuple[str, str], list[Sample]]:
-    """Samples by what must be the same on both sides: cell, axes and the rest, save the axis that may differ."""
-    free = {across, "versions"} if across == "backend" else {across}
+    """Samples by what must be the same on both sides: cell, axes and the rest, save the axis that may differ.
+
+    Seeds are one cell: another one is another draw of the same rate.
+    """
+    free = {"seed", across, "versions"} if across == "backend" else {"seed", across}
     found: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
         settings = {key: value for key, value in sample.cell.to_dict().items() if key not in free}
@@ -260,7 +285,7 @@ def table(comparisons: list[Comparison]) -> Table:
             one.regime,
             *(f"{median:.1f}" for median in one.effect.medians),
             f"{one.effect.ratio:.3f}",
-            f"{one.effect.low:.3f} to {one.effect.high:.3f}",
+            one.effect.interval,
             _p(one.effect.p),
             _p(one.p),
             f"{one.effect.delta:+.2f}",

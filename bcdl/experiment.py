@@ -20,8 +20,10 @@ from bcdl.errors import UsageError
 from bcdl.tables import Table
 
 # 1: the first schema.
-SCHEMA = 1
+# 2: `sample` and `cell`. What schema 1 recorded describes its framework only where it ran in the experiment's process.
+SCHEMA = 2
 EXPERIMENTS = "experiments"
+SECONDS = "s"  # the unit of ways that are times
 # The ways of an experiment on equal sides: what differs between them is noise.
 EQUAL_SIDES = ("as it is", "as it is, again")
 
@@ -38,6 +40,9 @@ class Experiment:
         a, b: rates of each way, by round; in `unit`.
         unit: of the rates, or `s` where they are times.
         environment: versions, machine, commit.
+        sample: what a round has of each way: a `process` of its own, or a `window` of one process for all rounds, so
+            that p and interval are of that process, and another may differ.
+        cell: settings of the cell, as `Cell.to_dict` has them; empty in what schema 1 recorded.
         searches: whether the ways are settings that a user may choose among, the first of them the default.
     """
 
@@ -50,6 +55,8 @@ class Experiment:
     environment: dict[str, Any]
     unit: str = "images/s"
     searches: bool = False
+    sample: str = "window"
+    cell: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
@@ -92,6 +99,7 @@ def read_all(results: Path) -> list[tuple[str, Experiment]]:
                 if values.pop("schema") > SCHEMA:
                     raise ValueError("its schema is newer than this bcdl reads; update bcdl")
                 values["ways"] = tuple(values["ways"])
+                values.setdefault("sample", "window" if "platform" in values["environment"] else "process")
                 found.append((file.parent.name, Experiment(**values)))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise UsageError(f"{file.name}, line {number} is no experiment: {error}") from error
@@ -125,18 +133,22 @@ def noise_of_equal_sides(results: Path, machine: str, rounds: int) -> tuple[floa
 
 
 def best_table(experiments: Sequence[Experiment]) -> Table:
-    """For each subject, the setting that was the fastest, where it beats the default although it was picked."""
+    """For each subject, the fastest of the settings that beat the default although they were picked among others."""
     by_subject: dict[tuple[str, str], list[Experiment]] = {}
     for one in experiments:
         by_subject.setdefault((one.subject, one.name), []).append(one)
     rows = []
     for (subject, name), tried in by_subject.items():
-        best = max(tried, key=lambda one: one.effect.ratio)
-        low, high = significance.interval_of_best(best.a, best.b, len(tried))
-        shown = (best.ways[1], f"{best.effect.ratio:.3f}", f"{low:.3f} to {high:.3f}")
-        given = shown if low > 1 else ("the default", "1", "")
-        rows.append((subject, name, best.ways[0], *given, str(len(tried)), str(len(best.a))))
-    figures = ("best / default", "95% interval of the best", "others tried", "rounds")
+        default, rounds = tried[0].ways[0], str(len(tried[0].a))
+        intervals = [significance.interval_of_best(one.a, one.b, len(tried)) for one in tried]
+        better = [(one, ends) for one, ends in zip(tried, intervals, strict=True) if ends[0] > 1]
+        if better:
+            best, ends = max(better, key=lambda found: found[0].effect.ratio)
+            shown = (best.ways[1], f"{best.effect.ratio:.3f}", significance.between(*ends))
+        else:
+            shown = ("the default" if len(tried[0].a) > 2 else "too few rounds", "1", "")
+        rows.append((subject, name, default, *shown, str(len(tried)), rounds, tried[0].sample))
+    figures = ("best / default", "95% interval of the best", "others tried", "rounds", "sample")
     return Table("Best settings", ("subject", "setting", "default", "best", *figures), tuple(rows))
 
 
@@ -146,11 +158,22 @@ def table(name: str, experiments: Sequence[Experiment]) -> Table:
     for one in experiments:
         effect = one.effect
         medians = (f"{median:.1f}" for median in effect.medians)
-        found = (f"{effect.ratio:.3f}", f"{effect.low:.3f} to {effect.high:.3f}", f"{effect.p:.2g}", str(len(one.a)))
-        rows.append((one.subject, *one.ways, *medians, *found, one.day, one.commit))
-    head = ("subject", "a", "b", "a, median", "b, median", "b / a", "95% interval", "p", "rounds", "measured", "commit")
+        found = (f"{effect.ratio:.3f}", effect.interval, *_difference(one), f"{effect.p:.2g}", str(len(one.a)))
+        rows.append((one.subject, *one.ways, *medians, *found, one.sample, one.day, one.commit))
     unit = experiments[0].unit if experiments else ""
+    difference = ("b - a",) if unit == SECONDS else ()
+    figures = ("a, median", "b, median", "b / a", "95% interval", *difference, "p", "rounds")
+    head = ("subject", "a", "b", *figures, "sample", "measured", "commit")
     return Table(f"{name} ({unit})", head, tuple(rows))
+
+
+def _difference(one: Experiment) -> tuple[str, ...]:
+    """Of times, by how many seconds the second way is longer, with Student's interval over rounds."""
+    if one.unit != SECONDS:
+        return ()
+    differences = [b - a for a, b in zip(one.a, one.b, strict=True)]
+    low, high = significance.mean_interval(differences)
+    return (f"{statistics.mean(differences):+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if not math.isnan(low) else ""),)
 
 
 def versions(experiments: Sequence[Experiment]) -> list[str]:

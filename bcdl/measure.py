@@ -20,6 +20,8 @@ MOST_WINDOWS = 200
 # Samples are steady where the medians of their first and second half differ by this share at most.
 STEADY = 0.05
 _FEWEST = 4  # samples of which halves say anything
+# Of fewer, where the largest is above the least by this share at most.
+STEADY_OF_FEW = 0.25
 # Windows run, in units of those kept, before a regime is given up as one that never settles.
 _PATIENCE = 4
 
@@ -61,9 +63,11 @@ def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any
 
 
 def is_steady(seconds: list[float]) -> bool | None:
-    """Whether the samples show no trend; None where they are too few to tell."""
-    if len(seconds) < _FEWEST:
+    """Whether the samples show no trend, or, where they are too few for one, no wide spread; None of fewer than two."""
+    if len(seconds) < 2:
         return None
+    if len(seconds) < _FEWEST:
+        return max(seconds) <= (1 + STEADY_OF_FEW) * min(seconds)
     before, after = halves(seconds)
     return abs(after - before) <= STEADY * min(before, after)
 

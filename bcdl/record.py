@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import re
+import statistics
 import types
 import typing
 from collections.abc import Callable, Collection
@@ -23,7 +24,8 @@ from bcdl.cell import Cell
 # 4: predictions by split, of validation and test; before, only those of the test split. The cell says how training
 #    ends, what inference normalises by and how the data was split; before, none of these could be chosen.
 #    `dataset.images_checksum`, of the images whatever their split, and `dataset.leaks`, what stands on both its sides.
-SCHEMA = 4
+# 5: the first epoch is `fit_warm_up_s`, where there are others; before, it counted in `fit_s` and its rate.
+SCHEMA = 5
 
 OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "ok",
@@ -119,7 +121,8 @@ class Record:
         cell: the cell, fully resolved.
         metrics: numbers by name; a name ends in its unit (`_s`, `_images_per_s`, `_mib`) unless it is a share.
         samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, one
-            request for `request_s`; of the last three also the windows before they were steady, `<regime>_warm_up_s`.
+            request for `request_s`; and those before them, the first epoch or windows that were not steady yet,
+            `<regime>_warm_up_s`.
         history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
         predictions: by split (`val`, `test`): outputs [N, 2], scores, labels, groups and names, each a list.
         dataset: name, checksum, synthetic, images and groups by split, notices.
@@ -205,8 +208,17 @@ def _to_4(values: dict[str, Any]) -> None:
         values["predictions"] = {"test": values["predictions"]}
 
 
+def _to_5(values: dict[str, Any]) -> None:
+    samples, metrics = values.get("samples") or {}, values.get("metrics") or {}
+    epochs = samples.get("fit_s", [])
+    if len(epochs) > 1:
+        samples |= {"fit_warm_up_s": epochs[:1], "fit_s": epochs[1:]}
+        if metrics.get("fit_images_per_s"):
+            metrics["fit_images_per_s"] *= statistics.median(epochs) / statistics.median(epochs[1:])
+
+
 # By the schema they lift a record from, to the next.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5}
 _WORDS = ("run", "status", "reason", "started", "ended", "block")
 _SHAPES: dict[str, Any] = {
     **dict.fromkeys(_WORDS, str),

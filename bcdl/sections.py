@@ -43,8 +43,10 @@ at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read 
 
 _EXPERIMENTS_TEXT = """\
 One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
-means with bootstrap intervals; p is that of a permutation within rounds, and none is smaller than 2 / 2^rounds. Only
-b / a within a row may be compared: rows and tables were measured at different times, and the machine's speed differed.
+means with bootstrap intervals; p is that of a permutation within rounds, none smaller than 2 / 2^rounds or 0.0001, and
+is not corrected for the number of rows. Where the sample is a window, all rounds ran in one process, and p and interval
+are of that process: another may differ. Only b / a within a row may be compared: rows and tables were measured at
+different times, and the machine's speed differed.
 """
 
 _BEST_TEXT = """\
@@ -55,9 +57,11 @@ Where it does not lie above 1, the default stands.
 """
 
 _SENSITIVITY_TEXT = """\
-How small a slow-down a comparison finds here: shares of comparisons of some rounds, drawn from those above, that
-`bcdl.compare` would judge a regression. Of equal sides that is the rate of false alarms. The threshold is 3 percent or
-three times the noise of equal sides, whichever is more.
+How small a slow-down a comparison finds: shares of comparisons, their rounds drawn from those above, that are judged a
+regression; of equal sides that is the rate of false alarms. The threshold is 3 percent or three times the noise of the
+row's own equal sides, whichever is more; `bcdl.compare` takes the largest noise that the machine has shown, and
+corrects p over the cells compared, so that it finds less and raises fewer alarms. In brackets are 95% intervals over
+rounds.
 """
 
 _INTERLEAVED_TEXT = """\
@@ -173,8 +177,9 @@ def _power(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Part
     if sensitivity.NAME not in here:
         return [], []
     experiments = here[sensitivity.NAME]
-    table = sensitivity.table(experiments)
-    drawn = [("power", sensitivity.picture(machine, experiments))]
+    powers = {subject: sensitivity.power(some) for subject, some in sensitivity.by_subject(experiments).items()}
+    table = sensitivity.table(powers, experiments)
+    drawn = [("power", sensitivity.picture(machine, powers))]
     figures = _save(drawn, into / "plots" / f"experiment-{machine}", experiments)
     links = [f"![{file.stem}]({_link(into, file)})" for file in figures]
     written = _write_table(into, f"experiment-{machine}-power", table)

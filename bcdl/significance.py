@@ -18,6 +18,8 @@ from scipy import stats
 _MOST_RESAMPLES = 20_000
 _BOOTSTRAP_RESAMPLES = 9_999
 _ALPHA = 0.05
+# A bootstrap reaches from the least sample to the largest, which hold the median of 5 processes in 94 percent of cases.
+_FEWEST = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +29,10 @@ class Effect:
     Attributes:
         medians: of each side's rates.
         ratio: geometric mean rate of B as a share of A's.
-        low, high: bootstrap interval of the ratio, 95 percent; NaN with fewer than 3 processes a side.
+        low, high: bootstrap interval of the ratio, 95 percent; NaN with fewer than 6 processes a side, of which even
+            the least and the largest hold the truth less often.
         p: two-sided permutation p-value of a ratio of 1; NaN with fewer than 2 processes a side.
+        least_p: the least p that so many processes can give.
         delta: Cliff's delta: the chance that a process of B is faster than one of A, less the chance that it is slower.
         processes: of each side.
         scatter: standard deviation of the rounds' log ratios; NaN of sides that were not measured in turn.
@@ -39,9 +43,20 @@ class Effect:
     low: float
     high: float
     p: float
+    least_p: float
     delta: float
     processes: tuple[int, int]
     scatter: float = math.nan
+
+    @property
+    def interval(self) -> str:
+        """The interval as tables show it."""
+        return between(self.low, self.high)
+
+
+def between(low: float, high: float) -> str:
+    """An interval as tables show it; empty where it is not known."""
+    return "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
 def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
@@ -52,8 +67,9 @@ def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
     """
     logs = np.log(b) - np.log(a)
     few = len(logs) < 2
-    p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "samples", 2 ** len(logs), seed)
-    effect = _effect(a, b, (logs,), lambda axis_logs, axis=-1: np.mean(axis_logs, axis=axis), p, seed)
+    flips = 2 ** len(logs)
+    p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "samples", flips, seed)
+    effect = _effect(a, b, (logs,), lambda axis_logs, axis=-1: np.mean(axis_logs, axis=axis), p, flips, seed)
     return effect if few else dataclasses.replace(effect, scatter=float(np.std(logs, ddof=1)))
 
 
@@ -64,25 +80,32 @@ def interval_of_best(a: Sequence[float], b: Sequence[float], tried: int) -> tupl
     that was picked (Dunn 1961, Journal of the American Statistical Association 56, 52-64). A bootstrap of a few rounds
     does not reach so far into the tails.
     """
-    logs = np.log(b) - np.log(a)
-    if len(logs) < 3:
+    low, high = mean_interval(np.log(b) - np.log(a), tried)
+    return math.exp(low), math.exp(high)
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, tried: int = 1) -> tuple[float, float]:
+    """Student's interval, 95 percent, of the mean of the values, one of so many tried; NaN of fewer than 3."""
+    if len(values) < 3:
         return math.nan, math.nan
-    half = stats.t.isf(_ALPHA / tried / 2, len(logs) - 1) * np.std(logs, ddof=1) / math.sqrt(len(logs))
-    return float(np.exp(np.mean(logs) - half)), float(np.exp(np.mean(logs) + half))
+    half = stats.t.isf(_ALPHA / tried / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def sign_flip_p(logs: np.ndarray) -> float:
-    """The p-value of `paired` from log ratios [n], n at most 14, of which all 2^n signs are tried at once."""
-    signs = 1 - 2 * ((np.arange(2 ** len(logs))[:, None] >> np.arange(len(logs))) & 1)
-    means = np.abs(signs @ logs)
-    return float(np.mean(means >= np.abs(logs.sum()) * (1 - 1e-12)))
+def sign_flip_p(logs: np.ndarray) -> np.ndarray:
+    """The p-values [...] of `paired` from log ratios [..., n], n at most 14; all 2^n signs are tried at once."""
+    rounds = logs.shape[-1]
+    signs = 1 - 2 * ((np.arange(2**rounds) >> np.arange(rounds)[:, None]) & 1)
+    sums = np.abs(logs @ signs)
+    return np.asarray(np.mean(sums >= np.abs(logs.sum(axis=-1, keepdims=True)) * (1 - 1e-12), axis=-1))
 
 
 def independent(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
     """The effect of rates measured apart: any drift of the machine between the sides counts as an effect."""
     few = min(len(a), len(b)) < 2
-    p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "independent", _splits(len(a), len(b)), seed)
-    return _effect(a, b, (np.log(a), np.log(b)), _difference, p, seed)
+    splits = math.comb(len(a) + len(b), len(a))
+    p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "independent", splits, seed)
+    return _effect(a, b, (np.log(a), np.log(b)), _difference, p, splits, seed)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -113,27 +136,25 @@ def _permutation_p(sides: tuple[np.ndarray, np.ndarray], kind: str, all_of_them:
         _difference,
         permutation_type=kind,
         vectorized=True,
-        n_resamples=max(_MOST_RESAMPLES, 1) if all_of_them > _MOST_RESAMPLES else np.inf,
+        n_resamples=_MOST_RESAMPLES if all_of_them > _MOST_RESAMPLES else np.inf,
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)
 
 
-def _splits(first: int, second: int) -> int:
-    """In how many ways that many processes can be dealt to two sides."""
-    ways = 1
-    for place in range(second):
-        ways = ways * (first + second - place) // (place + 1)
-    return ways
-
-
 def _effect(
-    a: Sequence[float], b: Sequence[float], data: tuple[np.ndarray, ...], statistic: object, p: float, seed: int
+    a: Sequence[float],
+    b: Sequence[float],
+    data: tuple[np.ndarray, ...],
+    statistic: object,
+    p: float,
+    permutations: int,
+    seed: int,
 ) -> Effect:
     ratio = float(np.exp(np.mean(np.log(b)) - np.mean(np.log(a))))
     low, high = np.nan, np.nan
     fewest = min(map(len, data))
-    if fewest >= 3:
+    if fewest >= _FEWEST:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all rates the same: the interval is a point
             found = stats.bootstrap(
@@ -146,7 +167,8 @@ def _effect(
             )
         low, high = map(float, np.exp(found.confidence_interval))
     medians = float(np.median(a)), float(np.median(b))
-    return Effect(medians, ratio, low, high, p, cliffs_delta(a, b), (len(a), len(b)))
+    least_p = min(1.0, 2 / min(permutations, _MOST_RESAMPLES))
+    return Effect(medians, ratio, low, high, p, least_p, cliffs_delta(a, b), (len(a), len(b)))
 
 
 def _tail(count: int) -> float:

@@ -44,6 +44,7 @@ _WORDS = (
     "cell",
     "regime",
     "measured",
+    "sample",
     "commit",
     "backend",
     "across",

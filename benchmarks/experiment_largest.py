@@ -9,6 +9,7 @@ halved, in `MOST_TRIES` tries at most. The largest that was seen to fit is then 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from bcdl import record
@@ -31,19 +32,21 @@ def main() -> int:
     add_limit_options(parser.add_argument)
     arguments = parser.parse_args()
     limits = resolve_limits(vars(arguments))
-    return experimenting.run(arguments, 0, lambda job: (_ways(job, limits), {}), NAME, searches=True)
+    return experimenting.run(arguments, 0, lambda job: (_ways(job, limits), {}), NAME, searches=True, sample="process")
 
 
 def _ways(job: Job, limits: Limits) -> dict[str, Way]:
     own = job.cell.batch_size
-    size = largest(own, lambda batch: _fits(_of(job, batch + int(_SPARE * batch)), limits))
+    size = largest(own, lambda batch: _fits(job, batch, limits))
     named = {f"batch {own}": own, f"batch {size}, the largest found in {_room(job, limits)}": size}
     return {name: _timed(_of(job, batch), name, limits) for name, batch in named.items()}
 
 
 def _room(job: Job, limits: Limits) -> str:
+    """What a batch had to fit into, in words."""
     host = f"{(limits.memory_bytes or 0) / 2**30:.1f} GiB"
-    return host if job.cell.device == "cpu" else f"the {job.cell.device}'s memory and {host} of the host's"
+    device = "" if job.cell.device == "cpu" else f"the {job.cell.device}'s memory and "
+    return f"{device}{host} and {limits.seconds:g} s"
 
 
 def largest(start: int, fits: Callable[[int], bool]) -> int:
@@ -62,14 +65,16 @@ def largest(start: int, fits: Callable[[int], bool]) -> int:
     return known
 
 
-def _fits(job: Job, limits: Limits) -> bool:
-    """Whether the job's steps fit well into memory and time; BcdlError where its worker ends in another way."""
+def _fits(job: Job, batch_size: int, limits: Limits) -> bool:
+    """Whether steps of such a batch fit well into memory and time; BcdlError where the worker ends in another way."""
     if limits.memory_bytes:
         limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
-    found = experimenting.run_worker(job, step_worker.command(), limits)
-    print(f"{job.cell.title}, batch {job.cell.batch_size}: {'fits' if found.ok else found.status.replace('_', ' ')}")
+    tried = _of(job, batch_size + math.ceil(_SPARE * batch_size))
+    found = experimenting.run_worker(tried, step_worker.command(), limits)
+    outcome = "fits" if found.ok else found.status.replace("_", " ")
+    print(f"{job.cell.title}, batch {batch_size}, tried with {tried.cell.batch_size} images: {outcome}")
     if not found.ok and found.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
-        raise BcdlError(f"{job.cell.title}, batch {job.cell.batch_size}: {found.status}: {found.reason}")
+        raise BcdlError(f"{job.cell.title}, batch {batch_size}: {found.status}: {found.reason}")
     return found.ok
 
 

@@ -1,18 +1,19 @@
 """What a cell costs beyond the framework's own start: `python -m benchmarks.experiment_noop --backend jax`.
 
-In turn, a process that does nothing but import the backend and Keras as a worker does, and a cell that measures nothing
-through the whole machinery: a worker with its limits and its log, a record read back, checked and stored.
+In turn, a process that does nothing but import Keras and with it the backend, and a cell that measures nothing through
+the whole machinery: a worker with its imports, its limits and its log, a record read back, checked and stored.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bcdl import machine, store
+from bcdl import store
 from bcdl.errors import BcdlError, run_command
 from bcdl.options import Job, resolve_limits
 from bcdl.progress import RunProgress, console
@@ -33,9 +34,9 @@ def _ways(job: Job) -> dict[str, Way]:
 
 
 def _import_alone(job: Job) -> dict[str, float]:
-    code = f"from bcdl import worker; from bcdl.cell import Cell; worker.start_backend(Cell.parse({job.cell.id!r}))"
+    environment = {**os.environ, "KERAS_BACKEND": job.cell.backend}
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], cwd=machine.ROOT, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", "import keras"], env=environment, check=True, capture_output=True)
     return {"import alone": time.perf_counter() - start}
 
 

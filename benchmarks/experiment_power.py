@@ -26,7 +26,9 @@ def main() -> int:
     parser.add_argument("--loop", action="store_true", help="a loop of plain Python in place of the cell's step")
     arguments = parser.parse_args()
     worker, subject = (loop_worker, LOOP) if arguments.loop else (step_worker, "")
-    shared = {"name": NAME, "subject": subject}
+    if arguments.loop:
+        arguments.models = "cnn"  # which the loop stands in for, whatever its name
+    shared = {"name": NAME, "subject": subject, "sample": "process"}
     return experimenting.run(arguments, 0, lambda job: (_ways(job, worker.command), {}), **shared)
 
 

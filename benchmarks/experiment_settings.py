@@ -11,10 +11,9 @@ from typing import Any
 
 from bcdl.errors import run_command
 from benchmarks import experimenting
-from benchmarks.experimenting import Prepared, Way
+from benchmarks.experimenting import STEPS_TOGETHER, Prepared, Way
 
 NAME = "Keras's settings"
-_STEPS = 4
 
 
 def main() -> int:
@@ -22,10 +21,11 @@ def main() -> int:
 
 
 def _ways(prepared: Prepared) -> dict[str, Way]:
+    prepared = prepared.with_long_epochs()
     jit = bool(prepared.model.jit_compile)
     settings: dict[str, dict[str, Any]] = {
         f"jit_compile={not jit}": {"jit_compile": not jit},
-        f"steps_per_execution={_STEPS}": {"steps_per_execution": _STEPS},
+        f"steps_per_execution={STEPS_TOGETHER}": {"steps_per_execution": STEPS_TOGETHER},
     }
     ways = {f"default (jit_compile={jit})": _epoch(f"default (jit_compile={jit})", prepared)}
     for name, changed in settings.items():

@@ -27,6 +27,10 @@ from bcdl.record import Record
 
 MODELS = "cnn,mobilenet"
 _SKIPPED_ROUNDS = 1  # after compilation, until caches are warm
+# An epoch that is timed takes so long at least, so that its first step counts for little...
+_LEAST_EPOCH_S = 2.0
+# ... and a multiple of so many steps, for ways that run several at once: Keras runs all of them, asked for or not.
+STEPS_TOGETHER = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +61,25 @@ class Prepared:
         """Images an epoch."""
         return int(self.feed.steps_per_epoch * self.cell.batch_size)
 
+    def with_long_epochs(self) -> Prepared:
+        """The same with training images repeated until an epoch takes `_LEAST_EPOCH_S`, by two that ran."""
+        together = STEPS_TOGETHER * self.cell.batch_size
+        least = max(self.images, _LEAST_EPOCH_S * self.images / min(self.epoch_s([]) for _ in range(2)))
+        train = self.dataset.train.repeated(together * math.ceil(least / together))
+        feed = self.regimes.TrainFeed(train, self.cell.batch_size, self.cell.seed, self.cell.augment)
+        return dataclasses.replace(self, feed=feed)
+
     def epoch_s(self, callbacks: list[Any]) -> float:
-        """Seconds of a bare `fit` of one epoch, to the end of its last step."""
-        start = time.perf_counter()
+        """Seconds of one epoch of `fit` from its beginning to the end of its last step, by a clock of epochs alone.
+
+        A clock around `fit` would time its end too: on TensorFlow that waits now and then, for as long as the epoch.
+        """
+        clock = _epoch_clock(self.adapter)
+        self.fit([clock, *callbacks])
+        return float(clock.seconds)
+
+    def fit(self, callbacks: list[Any]) -> None:
+        """One epoch of `fit`, to the end of its last step."""
         self.model.fit(
             self.adapter.stream(self.feed.stream()),
             steps_per_epoch=self.feed.steps_per_epoch,
@@ -69,7 +89,6 @@ class Prepared:
             callbacks=callbacks,
         )
         self.adapter.sync([variable.value for variable in self.model.trainable_variables])
-        return time.perf_counter() - start
 
     def rate(self, step: Callable[[], Any], least_s: float, batch_size: int) -> float:
         """Images/s of training steps, about `least_s` seconds of them; the device is idle at both edges.
@@ -121,7 +140,7 @@ def main(
         return ways(prepared), prepared.adapter.describe()
 
     arguments = parser(doc, program, models).parse_args()
-    return run(arguments, _SKIPPED_ROUNDS, prepare_ways, name, unit=unit, searches=searches)
+    return run(arguments, _SKIPPED_ROUNDS, prepare_ways, name, unit=unit, searches=searches, sample="window")
 
 
 def main_of_workers(
@@ -135,7 +154,7 @@ def main_of_workers(
 ) -> int:
     """As `main`, of ways that start a worker each, so that nothing is prepared here and no round is skipped."""
     arguments = parser(doc, program, models).parse_args()
-    return run(arguments, 0, lambda job: (ways(job), {}), name, unit=unit, searches=searches)
+    return run(arguments, 0, lambda job: (ways(job), {}), name, unit=unit, searches=searches, sample="process")
 
 
 def parser(doc: str, program: str, models: str = MODELS) -> argparse.ArgumentParser:
@@ -163,6 +182,8 @@ def run(
     """
     results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
     jobs = resolve(vars(arguments), arguments.backend, arguments.models)
+    if len({in_words(job.cell) for job in jobs}) < len(jobs):
+        raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
     store.check_writable(results)
     run_id = store.new_run_id()
     for job in jobs:
@@ -177,6 +198,7 @@ def run(
             "name": name,
             "subject": subject or in_words(job.cell),
             "environment": environment,
+            "cell": job.cell.to_dict(),
         }
         first, *others = figures
         found = [Experiment(ways=(first, b), a=figures[first], b=figures[b], **fixed, **shared) for b in others]
@@ -213,6 +235,20 @@ def prepare(job: Job) -> Prepared:
     feed = regimes.TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
     regimes.first_step(model, adapter, feed)
     return Prepared(job, adapter, regimes, model, feed, dataset)
+
+
+def _epoch_clock(adapter: backends.Backend) -> Any:
+    keras = importlib.import_module("keras")
+
+    class Clock(keras.callbacks.Callback):  # type: ignore[name-defined]
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            adapter.sync([variable.value for variable in self.model.trainable_variables])
+            self.seconds = time.perf_counter() - self.start
+
+    return Clock()
 
 
 def _measure(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> dict[str, list[float]]:

@@ -11,11 +11,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 import backends
 from bcdl import datasets, measure, worker
-from bcdl.datasets import Split
 from bcdl.options import Job
 from bcdl.record import Record
 from benchmarks.slowed import Slowed
@@ -42,17 +39,12 @@ def _time_steps(job: Job, adapter: Any, regimes: ModuleType, findings: dict[str,
     dataset = datasets.load(job.request)
     findings["dataset"] = worker.describe_dataset(dataset)
     model = regimes.build(cell, job.weights_file)
-    feed = regimes.TrainFeed(_at_least(dataset.train, cell.batch_size), cell.batch_size, cell.seed, cell.augment)
+    train = dataset.train.repeated(max(len(dataset.train), cell.batch_size))
+    feed = regimes.TrainFeed(train, cell.batch_size, cell.seed, cell.augment)
     metrics["first_step_s"] = regimes.first_step(model, adapter, feed)
     timed = regimes.time_steps(model, adapter, feed, cell)
     findings["samples"] = {"step_s": timed.kept, "step_warm_up_s": timed.warm_up}
     metrics["step_images_per_s"] = measure.rate(cell.window_steps * cell.batch_size, timed.kept)
-
-
-def _at_least(split: Split, count: int) -> Split:
-    """The split, its images repeated where there are fewer than `count`."""
-    chosen = np.arange(max(count, len(split))) % len(split)
-    return Split(split.images[chosen], split.labels[chosen], split.groups[chosen], split.names[chosen])
 
 
 if __name__ == "__main__":

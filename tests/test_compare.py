@@ -65,6 +65,28 @@ def test_noise_of_equal_sides_raises_the_bar(tmp_path: Path) -> None:
     assert run(a, b, "--noise", *noisy).returncode == 0
 
 
+def test_seeds_are_draws_of_one_cell(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        a, b = write(tmp_path, "a", RATES, seed=seed), write(tmp_path, "b", RATES, seed=seed)
+    assert [one.regime for one in compare.compare(compare.read(a), compare.read(b))] == list(compare.RATES)
+
+
+def test_what_too_few_rounds_could_never_find_is_no_all_clear(tmp_path: Path) -> None:
+    """Of three comparisons, five rounds give no p under 3 * 2 / 2^5."""
+    a, b = write(tmp_path, "a", RATES[:5]), write(tmp_path, "b", [rate * 0.5 for rate in RATES[:5]])
+    done = run(a, b)
+    assert done.returncode == 2
+    assert "of 3 comparisons, with so few processes a side, no p can be under 0.19" in done.stderr
+    assert "7 rounds in turn" in done.stderr
+    assert compare.rounds_needed(3) == 7
+
+
+@given(st.integers(1, 1000))
+def test_the_rounds_needed_are_the_fewest(comparisons: int) -> None:
+    rounds = compare.rounds_needed(comparisons)
+    assert comparisons * 2 / 2**rounds < compare.SIGNIFICANT <= comparisons * 2 / 2 ** (rounds - 1)
+
+
 def test_backends_bring_their_versions(tmp_path: Path) -> None:
     a, b = write(tmp_path, "a", RATES, backend="jax"), write(tmp_path, "b", RATES, backend="torch")
     (one, *_) = compare.compare(compare.read(a), compare.read(b))
@@ -133,18 +155,30 @@ def test_equal_sides_raise_few_false_alarms() -> None:
     assert alarms <= 20
 
 
-def test_intervals_of_few_processes_hold_the_truth_as_often_as_they_say() -> None:
-    """Coverage of 95 percent intervals in 400 draws of seven processes: plain percentiles would reach 88 percent."""
-    generator = np.random.default_rng(0)
-    held = dict.fromkeys(("in turn", "apart", "best of one"), 0)
-    for _ in range(400):
-        a, b = (list(side) for side in generator.lognormal(0, 0.1, (2, 7)))
-        effects = {"in turn": significance.paired(a, b), "apart": significance.independent(a, b)}
-        ends = {name: (effect.low, effect.high) for name, effect in effects.items()}
-        for name, (low, high) in {**ends, "best of one": significance.interval_of_best(a, b, 1)}.items():
-            held[name] += low <= 1 <= high
+def test_intervals_of_few_processes_hold_the_truth_as_often_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage of 95 percent intervals in 400 draws, of the fewest there may be and of seven; and of plain ones."""
+    held = {count: _held(count) for count in (6, 7)}
+    monkeypatch.setattr(significance, "_tail", lambda count: 0.025)
     # Binomial(400, 0.95) lies below 366 once in 500 times.
-    assert min(held.values()) >= 366, held
+    assert min(min(one.values()) for one in held.values()) >= 366, held
+    assert max(_held(7).values()) < 366
+
+
+def _held(count: int) -> dict[str, int]:
+    """How many intervals of 400 draws of so many processes, both sides equal, hold a ratio of 1."""
+    generator = np.random.default_rng(0)
+    held = {"in turn": 0, "apart": 0}
+    for _ in range(400):
+        a, b = (list(side) for side in generator.lognormal(0, 0.1, (2, count)))
+        for name, effect in {"in turn": significance.paired(a, b), "apart": significance.independent(a, b)}.items():
+            held[name] += effect.low <= 1 <= effect.high
+    return held
+
+
+def test_fewer_than_six_processes_have_no_interval() -> None:
+    effect = significance.paired(RATES[:5], RATES[5:])
+    assert np.isnan([effect.low, effect.high]).all()
+    assert effect.interval == ""
 
 
 def test_the_luckiest_of_many_equal_settings_is_seldom_called_better() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -20,9 +22,17 @@ from hypothesis import strategies as st
 from bcdl import experiment, launch, report
 from bcdl.errors import BcdlError, UsageError
 from bcdl.experiment import Experiment
+from bcdl.options import Job
 from bcdl.process import Limits
 from bcdl.record import Record
-from benchmarks import experiment_batch, experiment_largest, experiment_threads, experimenting, loop_worker
+from benchmarks import (
+    experiment_batch,
+    experiment_largest,
+    experiment_settings,
+    experiment_threads,
+    experimenting,
+    loop_worker,
+)
 from tests.factory import job, jobs, record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,12 +69,34 @@ def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert "## Experiments" in page
     assert "- keras 3.15.1 (2026-11-24)" in page
-    found = re.search(r"\| cnn on torch \| plain \| other \| 10.5 \| 5.2 \| 0.498 \| (.*) \|", page)
-    assert found
-    assert re.fullmatch(r"0\.49\d to 0\.50\d \| 0\.25 \| 3 \| 2026-11-24 \| 0123456789", found[1])
+    figures = "10.5 | 5.2 | 0.498 |  | 0.25 | 3"  # three rounds give no interval
+    assert f"| cnn on torch | plain | other | {figures} | window | 2026-11-24 | 0123456789 |" in page
     assert "gone since" not in page
     (table,) = tmp_path.glob("tables/*.csv")
-    assert table.read_text().splitlines()[1].endswith("0.25,3,2026-11-24,0123456789")
+    assert table.read_text().splitlines()[1].endswith("0.25,3,window,2026-11-24,0123456789")
+
+
+def test_times_are_also_shown_by_their_difference(tmp_path: Path) -> None:
+    one = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.5, 2.5, 3.6], sample="process")
+    (row,) = experiment.table("A name", [one]).rows
+    assert row[6:9] == ("", "+0.53 (+0.39 to +0.68)", "0.25")
+    assert row[10] == "process"
+
+
+def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environment(tmp_path: Path) -> None:
+    for environment in ({"platform": "cpu"}, {}):
+        file = experiment.append(tmp_path, "m", dataclasses.replace(ONE, environment=environment))
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    first = [{key: value for key, value in line.items() if key not in ("sample", "cell")} for line in lines]
+    file.write_text("".join(json.dumps({**line, "schema": 1}) + "\n" for line in first))
+    assert [one.sample for _, one in experiment.read_all(tmp_path)] == ["window", "process"]
+
+
+@pytest.mark.keras
+def test_an_experiment_refuses_two_seeds(tmp_path: Path) -> None:
+    done = run("noop", tmp_path, "--seeds", "0,1")
+    assert done.returncode == 2
+    assert "an experiment takes one seed and one split, and was given 2 cells; give --seeds 0" in done.stderr
 
 
 def test_an_experiment_from_a_changed_tree_says_so(tmp_path: Path) -> None:
@@ -85,8 +117,8 @@ def test_the_best_setting_stands_beside_the_default(tmp_path: Path) -> None:
     page = (tmp_path / "README.md").read_text()
     assert re.findall(r"\| batch 4 \| (batch \d+) \| 10", page) == ["batch 1", "batch 8", "batch 16"]
     # Student's t of 2 degrees of freedom leaves out 0.05 / 3 beyond 7.65: of log ratios 0.693, 0.647 and 0.740.
-    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 3 | 3 |" in page
-    assert "| cnn on torch | Settings | plain | the default | 1 |  | 1 | 3 |" in page
+    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 3 | 3 | window |" in page
+    assert "| cnn on torch | Settings | plain | the default | 1 |  | 1 | 3 | window |" in page
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="only Linux holds a process to some cores")
@@ -140,10 +172,9 @@ def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_the_test_cell_is_a_worker_like_any_other(share: float) -> None:
+def test_the_test_cell_is_a_worker_like_any_other() -> None:
     """That a step is slowed down by its share, test_sensitivity.py shows by a clock of its own."""
-    assert experimenting.step_rate(job(), loop_worker.command(share), "a loop") > 0
+    assert experimenting.step_rate(job(), loop_worker.command(0.5), "a loop") > 0
 
 
 def test_a_framework_that_runs_ahead_takes_no_more_steps_than_fit() -> None:
@@ -188,22 +219,51 @@ def test_the_largest_batch_is_found_in_a_bounded_number_of_tries(start: int, roo
 @pytest.mark.keras
 def test_a_batch_that_needs_more_than_its_limit_does_not_fit(capfd: pytest.CaptureFixture[str]) -> None:
     """Steps of each size in a worker of the real framework, which its limit ends."""
-    (small, large) = (jobs(BACKEND, "cnn", image_size="96", batch_size=size)[0] for size in ("2", "4096"))
+    (job,) = jobs(BACKEND, "cnn", image_size="96", batch_size="2")
     limits = Limits(seconds=300, memory_bytes=2 * 2**30)
-    assert experiment_largest._fits(small, limits)
-    assert not experiment_largest._fits(large, limits)
-    assert "batch 4096: out of memory" in capfd.readouterr().out
+    assert experiment_largest._fits(job, 2, limits)
+    assert not experiment_largest._fits(job, 4096, limits)
+    assert "batch 4096, tried with 4301 images: out of memory" in capfd.readouterr().out
 
 
 def test_a_batch_that_needs_more_than_its_time_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "run", lambda *arguments, **named: record(status="timed_out"))
-    assert not experiment_largest._fits(job(), Limits(seconds=1))
+    assert not experiment_largest._fits(job(), 4, Limits(seconds=1))
+
+
+def test_a_try_leaves_memory_and_images_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def note(tried: Job, *arguments: object, limits: Limits, **named: object) -> Record:
+        asked.append((tried.cell.batch_size, limits.memory_bytes))
+        return record()
+
+    monkeypatch.setattr(launch, "run", note)
+    assert all(experiment_largest._fits(job(), size, Limits(60, 1000)) for size in (4, 100))
+    assert asked == [(5, 950), (105, 950)]
 
 
 def test_windows_of_a_large_batch_hold_no_more_images_than_the_cells_own() -> None:
     own = dataclasses.replace(job(), cell=dataclasses.replace(job().cell, batch_size=4, window_steps=10))
     sizes = {size: experiment_largest._of(own, size).cell.window_steps for size in (4, 8, 40, 4096)}
     assert sizes == {4: 10, 8: 5, 40: 1, 4096: 1}
+
+
+@pytest.mark.keras
+def test_a_long_epoch_trains_the_steps_that_it_is_credited_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several steps an execution included, which Keras rounds up: 3 steps asked for at 2 each would be 4."""
+    pytest.importorskip("keras")
+    monkeypatch.setattr(experimenting, "_LEAST_EPOCH_S", 0.2)
+    prepared = experimenting.prepare(jobs(BACKEND, "cnn", image_size="32")[0]).with_long_epochs()
+    together = [prepared]
+    with contextlib.suppress(ValueError):  # torch refuses
+        together.append(
+            experiment_settings._recompiled(prepared, {"steps_per_execution": experimenting.STEPS_TOGETHER})
+        )
+    for one in together:
+        before = int(one.model.optimizer.iterations)
+        one.epoch_s([])
+        assert (int(one.model.optimizer.iterations) - before) * one.cell.batch_size == one.images
 
 
 @pytest.mark.keras

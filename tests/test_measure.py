@@ -69,7 +69,9 @@ def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[fl
 
 
 def test_too_few_samples_tell_nothing() -> None:
-    assert measure.is_steady([1.0, 2.0, 3.0]) is None
+    assert measure.is_steady([1.0]) is None
+    assert measure.is_steady([1.0, 1.1, 1.2]) is True
+    assert measure.is_steady([1.0, 1.1, 1.3]) is False
 
 
 def test_timed_puts_seconds_under_their_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def test_a_cell_gives_an_ok_record(model: str) -> None:
     assert (record.status, record.reason) == ("ok", "")
     assert all(value is not None and math.isfinite(value) for value in record.metrics.values())
     assert {len(values) for values in record.history.values()} == {job.cell.epochs}
-    assert len(record.samples["fit_s"]) == job.cell.epochs
+    assert (len(record.samples["fit_s"]), len(record.samples["fit_warm_up_s"])) == (job.cell.epochs - 1, 1)
     for regime in ("step", "predict", "request"):
         kept = record.samples[f"{regime}_s"]
         assert len(kept) >= job.cell.windows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -37,15 +38,25 @@ SHARES = {EQUAL_SIDES[1]: 0.0, **{sensitivity.slower_by(share): share for share 
 
 
 def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below() -> None:
-    found = dict(sensitivity.power(rounds(0.002, SHARES)))
-    assert found == {0.0: 0.0, 0.02: 0.0, 0.1: 1.0, 0.5: 1.0}  # 2 percent lies under the least regression, 3 percent
+    found = sensitivity.power(rounds(0.002, SHARES))
+    # 2 percent lies under the least regression, 3 percent.
+    assert {share: one.value for share, one in found.items()} == {0.0: 0.0, 0.02: 0.0, 0.1: 1.0, 0.5: 1.0}
+    assert all(one.low <= one.value <= one.high for one in found.values())
 
 
 def test_a_noisy_machine_finds_only_what_is_large() -> None:
-    found = dict(sensitivity.power(rounds(0.2, SHARES)))
+    found = {share: one.value for share, one in sensitivity.power(rounds(0.2, SHARES)).items()}
     assert found[0.0] < 0.05
     assert found[0.1] < 0.2
     assert found[0.5] > 0.5
+
+
+def test_few_rounds_say_less_of_the_power_than_many() -> None:
+    """A slow-down near the threshold, of which the rounds happen to have more or less."""
+    many = rounds(0.05, {EQUAL_SIDES[1]: 0.0, sensitivity.slower_by(0.1): 0.1})
+    few = [dataclasses.replace(one, a=one.a[:10], b=one.b[:10]) for one in many]
+    widths = [found[0.1].high - found[0.1].low for found in map(sensitivity.power, (many, few))]
+    assert 0 < widths[0] < widths[1]
 
 
 def test_noise_is_the_ratios_standard_error() -> None:
@@ -72,9 +83,11 @@ def test_compare_knows_the_noise_of_its_machine(tmp_path: Path) -> None:
 
 
 def test_the_table_names_the_smallest_slow_down_that_is_found() -> None:
-    table = sensitivity.table(rounds(0.002, SHARES))
+    experiments = rounds(0.002, SHARES)
+    table = sensitivity.table({"a cell": sensitivity.power(experiments)}, experiments)
     (row,) = table.rows
-    assert row == ("a cell", "40", row[2], "3.0%", "0.0%", "0%", "100%", "100%", "10%")
+    none, all_of_them = "0% (0% to 0%)", "100% (100% to 100%)"
+    assert row == ("a cell", "40", row[2], "3.0%", none, none, all_of_them, all_of_them, "10%")
 
 
 class _Clock:

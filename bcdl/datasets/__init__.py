@@ -72,6 +72,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def repeated(self, count: int) -> Split:
+        """The first `count` images, or all of them over and over until there are so many."""
+        chosen = np.arange(count) % len(self)
+        return Split(self.images[chosen], self.labels[chosen], self.groups[chosen], self.names[chosen])
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
