@@ -59,6 +59,15 @@ def test_every_schema_there_was_is_read(file: Path) -> None:
     assert "code" in found.environment
 
 
+def test_the_first_epoch_of_older_schemas_becomes_warm_up() -> None:
+    line = json.loads((Path(__file__).parent / "schemas" / "4.json").read_text(encoding="utf-8"))
+    first, second = line["samples"]["fit_s"]
+    images = line["metrics"]["fit_images_per_s"] * (first + second) / 2
+    found = Record.from_json(json.dumps(line))
+    assert (found.samples["fit_warm_up_s"], found.samples["fit_s"]) == ([first], [second])
+    assert found.value("fit_images_per_s") == pytest.approx(images / second)
+
+
 def test_there_is_an_example_of_every_schema() -> None:
     stems = {int(file.stem) for file in (Path(__file__).parent / "schemas").glob("*.json")}
     assert stems == set(range(1, SCHEMA + 1))
