@@ -232,6 +232,17 @@ def test_runs_of_two_sides_in_turn_are_shown(tmp_path: Path) -> None:
     assert [line.partition(",")[0] for line in one.cells] == ["synthetic-48 (synthetic drawings)"]
 
 
+def test_a_side_is_told_by_a_record_that_ran_with_its_changes(tmp_path: Path) -> None:
+    ran = record(run="r-a")
+    ran = dataclasses.replace(ran, environment={**ran.environment, "commit": "c" * 40, "dirty": True}, block="r/1")
+    for one in (dataclasses.replace(record(run="r-a", status="failed"), block="r/0"), ran):
+        store.append(tmp_path, "m", one)
+    write(tmp_path, "r-b", RATES[:2])
+    (one,) = interleaved.read(store.read_all(tmp_path)[0])
+    assert f"commit {'c' * 10}*, jit_compile" in one.sides[0]
+    assert "cnn on torch, seed 0: failed: it was made to fail" in one.failures
+
+
 def test_two_sides_of_one_backend_need_no_parity(tmp_path: Path) -> None:
     for side in "ab":
         write(tmp_path, f"r-{side}", RATES)
