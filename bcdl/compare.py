@@ -84,8 +84,8 @@ def main() -> int:
     noise, told = _noise(Path(arguments.a), arguments.noise, min(min(one.effect.processes) for one in comparisons))
     beyond = threshold(noise)
     console().print(table(comparisons).to_rich())
-    if told := beyond_reach(comparisons):
-        raise UsageError(told)
+    if hopeless := beyond_reach(comparisons):
+        raise UsageError(hopeless)
     judged = [one for one in comparisons if one.interleaved or arguments.allow_separate]
     regressions = [one for one in judged if one.regressed(beyond)]
     for line in [told, *_conclusion(comparisons, judged, regressions, beyond)]:

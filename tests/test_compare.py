@@ -62,7 +62,9 @@ def test_noise_of_equal_sides_raises_the_bar(tmp_path: Path) -> None:
     a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", [rate * 0.9 for rate in RATES])
     generator = np.random.default_rng(0)
     noisy = [write(tmp_path, name, list(100 * generator.lognormal(0, 0.2, 10))) for name in ("n1", "n2")]
-    assert run(a, b, "--noise", *noisy).returncode == 0
+    done = run(a, b, "--noise", *noisy)
+    assert done.returncode == 0
+    assert "noise of equal sides in 10 rounds: " in done.stdout
 
 
 def test_seeds_are_draws_of_one_cell(tmp_path: Path) -> None:
