@@ -7,6 +7,7 @@ Standard library and `significance` only.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from bcdl import significance, store
 from bcdl.errors import UsageError
-from bcdl.tables import Table
+from bcdl.tables import Table, short_commit
 
 # 1: the first schema.
 # 2: `sample` and `cell`. What schema 1 recorded describes its framework only where it ran in the experiment's process.
@@ -69,9 +70,9 @@ class Experiment:
     @property
     def commit(self) -> str:
         """The commit that it ran from, `*` where the tree had other changes."""
-        return str(self.environment.get("commit") or "unknown")[:10] + "*" * bool(self.environment.get("dirty"))
+        return short_commit(self.environment)
 
-    @property
+    @functools.cached_property
     def effect(self) -> significance.Effect:
         """How the second way stands to the first."""
         return significance.paired(self.a, self.b)

@@ -9,7 +9,7 @@ from bcdl import compare
 from bcdl.errors import UsageError
 from bcdl.parity.comparison import Verdicts
 from bcdl.record import Record
-from bcdl.tables import NO_FINDINGS, Table, groups
+from bcdl.tables import NO_FINDINGS, Table, groups, short_commit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +81,5 @@ def _side(records: list[Record]) -> str:
     """A side in words, by its first record that is ok."""
     record = next((record for record in records if record.ok), records[0])
     axes, _ = compare.circumstances(record)
-    changed = "*" * bool(record.environment.get("dirty"))
-    told = f"{axes['backend']}, {axes['precision']} ({axes['versions']}), commit {axes['commit'][:10]}{changed}"
+    told = f"{axes['backend']}, {axes['precision']} ({axes['versions']}), commit {short_commit(record.environment)}"
     return f"{told}, jit_compile {record.environment.get('jit_compile')}"

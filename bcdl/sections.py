@@ -177,8 +177,9 @@ def _power(into: Path, machine: str, here: dict[str, list[Experiment]]) -> _Part
     if sensitivity.NAME not in here:
         return [], []
     experiments = here[sensitivity.NAME]
-    powers = {subject: sensitivity.power(some) for subject, some in sensitivity.by_subject(experiments).items()}
-    table = sensitivity.table(powers, experiments)
+    subjects = sensitivity.by_subject(experiments)
+    powers = {subject: sensitivity.power(some) for subject, some in subjects.items()}
+    table = sensitivity.table(powers, subjects)
     drawn = [("power", sensitivity.picture(machine, powers))]
     figures = _save(drawn, into / "plots" / f"experiment-{machine}", experiments)
     links = [f"![{file.stem}]({_link(into, file)})" for file in figures]

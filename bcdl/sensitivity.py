@@ -98,9 +98,8 @@ def by_subject(experiments: Sequence[Experiment]) -> dict[str, list[Experiment]]
     return {name: some for name, some in found.items() if any(one.ways == EQUAL_SIDES for one in some)}
 
 
-def table(powers: Mapping[str, Mapping[float, Power]], experiments: Sequence[Experiment]) -> Table:
+def table(powers: Mapping[str, Mapping[float, Power]], subjects: Mapping[str, Sequence[Experiment]]) -> Table:
     """One line a subject: power by slow-down, false alarms, noise, and the smallest slow-down that is found."""
-    subjects = by_subject(experiments)
     shares = sorted({share for found in powers.values() for share in found if share})
     rows = []
     for subject, found in powers.items():

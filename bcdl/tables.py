@@ -14,7 +14,8 @@ import html
 import io
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import rich.markup
 import rich.table
@@ -275,6 +276,11 @@ class Table:
         for row in self.rows:
             table.add_row(*map(_plain, row))
         return table
+
+
+def short_commit(environment: Mapping[str, Any]) -> str:
+    """The commit of an environment, `*` where its tree had other changes."""
+    return str(environment.get("commit") or "unknown")[:10] + "*" * bool(environment.get("dirty"))
 
 
 def safe_name(text: str) -> str:

@@ -32,7 +32,7 @@ def main() -> int:
     add_limit_options(parser.add_argument)
     arguments = parser.parse_args()
     limits = resolve_limits(vars(arguments))
-    return experimenting.run(arguments, 0, lambda job: (_ways(job, limits), {}), NAME, searches=True, sample="process")
+    return experimenting.run_workers(arguments, lambda job: _ways(job, limits), NAME, searches=True)
 
 
 def _ways(job: Job, limits: Limits) -> dict[str, Way]:

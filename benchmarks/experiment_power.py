@@ -28,8 +28,7 @@ def main() -> int:
     worker, subject = (loop_worker, LOOP) if arguments.loop else (step_worker, "")
     if arguments.loop:
         arguments.models = "cnn"  # which the loop stands in for, whatever its name
-    shared = {"name": NAME, "subject": subject, "sample": "process"}
-    return experimenting.run(arguments, 0, lambda job: (_ways(job, worker.command), {}), **shared)
+    return experimenting.run_workers(arguments, lambda job: _ways(job, worker.command), NAME, subject)
 
 
 def _ways(job: Job, command: Callable[[float], tuple[str, ...]]) -> dict[str, Way]:

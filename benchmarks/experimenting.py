@@ -88,7 +88,7 @@ class Prepared:
             shuffle=False,
             callbacks=callbacks,
         )
-        self.adapter.sync([variable.value for variable in self.model.trainable_variables])
+        _wait_for(self.model, self.adapter)
 
     def rate(self, step: Callable[[], Any], least_s: float, batch_size: int) -> float:
         """Images/s of training steps, about `least_s` seconds of them; the device is idle at both edges.
@@ -154,7 +154,7 @@ def main_of_workers(
 ) -> int:
     """As `main`, of ways that start a worker each, so that nothing is prepared here and no round is skipped."""
     arguments = parser(doc, program, models).parse_args()
-    return run(arguments, 0, lambda job: (ways(job), {}), name, unit=unit, searches=searches, sample="process")
+    return run_workers(arguments, ways, name, unit=unit, searches=searches)
 
 
 def parser(doc: str, program: str, models: str = MODELS) -> argparse.ArgumentParser:
@@ -165,6 +165,13 @@ def parser(doc: str, program: str, models: str = MODELS) -> argparse.ArgumentPar
     made.add_argument("--rounds", default="12", help="rounds; default 12")
     add_cell_options(made.add_argument)
     return made
+
+
+def run_workers(
+    arguments: argparse.Namespace, ways: Callable[[Job], Mapping[str, Way]], name: str, subject: str = "", **shared: Any
+) -> int:
+    """As `main_of_workers`, of arguments that are read already; `subject` and `shared` as in `run`."""
+    return run(arguments, 0, lambda job: (ways(job), {}), name, subject, sample="process", **shared)
 
 
 def run(
@@ -245,10 +252,15 @@ def _epoch_clock(adapter: backends.Backend) -> Any:
             self.start = time.perf_counter()
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            adapter.sync([variable.value for variable in self.model.trainable_variables])
+            _wait_for(self.model, adapter)
             self.seconds = time.perf_counter() - self.start
 
     return Clock()
+
+
+def _wait_for(model: Any, adapter: backends.Backend) -> None:
+    """Wait for the model's last step."""
+    adapter.sync([variable.value for variable in model.trainable_variables])
 
 
 def _measure(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> dict[str, list[float]]:

@@ -172,9 +172,10 @@ def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
 
 
-def test_the_test_cell_is_a_worker_like_any_other() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_test_cell_is_a_worker_like_any_other(share: float) -> None:
     """That a step is slowed down by its share, test_sensitivity.py shows by a clock of its own."""
-    assert experimenting.step_rate(job(), loop_worker.command(0.5), "a loop") > 0
+    assert experimenting.step_rate(job(), loop_worker.command(share), "a loop") > 0
 
 
 def test_a_framework_that_runs_ahead_takes_no_more_steps_than_fit() -> None:

@@ -84,7 +84,7 @@ def test_compare_knows_the_noise_of_its_machine(tmp_path: Path) -> None:
 
 def test_the_table_names_the_smallest_slow_down_that_is_found() -> None:
     experiments = rounds(0.002, SHARES)
-    table = sensitivity.table({"a cell": sensitivity.power(experiments)}, experiments)
+    table = sensitivity.table({"a cell": sensitivity.power(experiments)}, {"a cell": experiments})
     (row,) = table.rows
     none, all_of_them = "0% (0% to 0%)", "100% (100% to 100%)"
     assert row == ("a cell", "40", row[2], "3.0%", none, none, all_of_them, all_of_them, "10%")
