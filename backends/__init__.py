@@ -119,7 +119,7 @@ class Backend(Protocol):
 
 def load(name: str) -> Backend:
     """The adapter of the backend of that name; imports its framework."""
-    adapter: Backend = importlib.import_module(f"backends.{name}.adapter").Adapter()
+    adapter: Backend = importlib.import_module(f"{__name__}.{name}.adapter").Adapter()
     return adapter
 
 

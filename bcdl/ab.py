@@ -12,12 +12,15 @@ import random
 import sys
 from pathlib import Path
 
-from bcdl import compare, store
+from bcdl import compare
 from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.options import add_cell_options, add_limit_options, resolve, resolve_limits, whole
-from bcdl.process import Limits
-from bcdl.progress import RunProgress, console
-from bcdl.run import STATUS_FILE, Run
+from bcdl.records import store
+from bcdl.report.sections import comparison_table
+from bcdl.runner.progress import RunProgress, console
+from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.settings.job import Limits
+from bcdl.settings.options import add_cell_options, add_limit_options, resolve, resolve_limits, whole
+from bcdl.statistics import comparison
 
 DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see significance.paired
 
@@ -38,13 +41,13 @@ def main() -> int:
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
     for line in dict.fromkeys(line for side in sides for line in side.run.check()):
         print(line)
-    number = len({compare.title(job.cell) for job in sides[0].run.jobs}) * len(compare.RATES)
-    if rounds < (needed := compare.rounds_needed(number)):
+    number = len({comparison.title(job.cell) for job in sides[0].run.jobs}) * len(comparison.RATES)
+    if rounds < (needed := comparison.rounds_needed(number)):
         print(f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}")
     files = measure(sides, rounds, run_id)
     first, second = map(compare.read, files)
-    found = compare.compare(first, second)
-    console().print(compare.table(found).to_rich())
+    found = comparison.compare(first, second)
+    console().print(comparison_table.table(found).to_rich())
     print(f"records: {' '.join(map(str, files))}; judge them with python -m bcdl.compare")
     return 0
 
@@ -82,7 +85,7 @@ def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
     for number in range(rounds):
         for jobs in zip(*(side.run.jobs for side in sides), strict=True):
             for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
-                record = side.run.measure(job, progress, side.interpreter, block=f"{run_id}/{number}")
+                record = side.run.measure(job, progress, side.interpreter, block=f"{run_id}/{number}", side=side.name)
                 if not record.ok:
                     where = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
                     raise BcdlError(f"{where}: {record.status}: {record.reason}")

@@ -14,25 +14,27 @@ from typing import Any
 import platformdirs
 from rich.table import Table
 
-import backends
-from bcdl import __version__, machine, progress
+from bcdl import __version__, backends
 from bcdl.errors import run_command
-from bcdl.options import PRECISIONS
+from bcdl.machine import hardware, provenance
+from bcdl.runner import progress
+from bcdl.settings.options import PRECISIONS
+from bcdl.worker.session import start_backend
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdl.doctor", description=__doc__)
-    parser.add_argument("--device", choices=("cpu", "gpu"), default=machine.default_device())
+    parser.add_argument("--device", choices=("cpu", "gpu"), default=hardware.default_device())
     parser.add_argument("--probe", nargs=2, metavar=("BACKEND", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.probe:
         _probe(arguments.device, *arguments.probe)
         return 0
     console = progress.console()
-    console.print(_grid("bcdl", {"version": __version__, **machine.commit()}))
-    facts = machine.describe(arguments.device)
+    console.print(_grid("bcdl", {"version": __version__, **provenance.commit()}))
+    facts = hardware.describe(arguments.device)
     versions = facts.pop("versions")
-    console.print(_grid("machine", {"name": machine.machine_name(arguments.device), **facts}))
+    console.print(_grid("machine", {"name": hardware.machine_name(arguments.device), **facts}))
     console.print(_grid("packages", versions))
     console.print(_grid("caches", _caches()))
     for name in backends.NAMES:
@@ -66,7 +68,7 @@ def _backend(name: str, device: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, str(answer)]
-        environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(machine.ROOT)}
+        environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(provenance.ROOT)}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
 
@@ -89,13 +91,9 @@ def _probe(device: str, name: str, answer: str) -> None:
 
 
 def _resolved(name: str, device: str, precision: str) -> dict[str, Any]:
-    adapter = backends.load(name)
-    adapter.configure(device, precision)
-    import keras  # after `configure`, as in a worker
+    adapter = start_backend(name, device, precision)
+    import keras  # here: its backend is configured now
 
-    from bcdl.regimes import set_keras_defaults
-
-    set_keras_defaults(precision)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizer="sgd", loss="mse")
     policy = keras.config.dtype_policy().name

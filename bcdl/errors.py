@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from bcdl.legible import legible
+from bcdl.text import legible
 
 
 class BcdlError(Exception):

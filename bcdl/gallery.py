@@ -17,14 +17,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from bcdl import datasets, store
+from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
 from bcdl.errors import UsageError, run_command
-from bcdl.legible import legible
-from bcdl.options import DEFAULT_RESULTS, Job, whole
-from bcdl.plots import image_grid, style
-from bcdl.quality import malignant_scores
-from bcdl.record import Record
+from bcdl.evaluation.quality import malignant_scores
+from bcdl.records import store
+from bcdl.records.record import Record
+from bcdl.report.plots import image_grid, style
+from bcdl.settings.job import Job
+from bcdl.settings.options import DEFAULT_RESULTS, whole
+from bcdl.text import legible
 
 ERRORS = "errors"
 _COLUMNS = 5

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-import backends
-from bcdl import machine
+from bcdl import backends
 from bcdl.datasets.decode import read_image, read_picture
 from bcdl.datasets.pool import LABELS
 from bcdl.errors import UsageError, run_command
-from bcdl.legible import legible
-from bcdl.options import DEVICES, check_backend, one_of
-from bcdl.quality import malignant_scores
+from bcdl.evaluation.quality import malignant_scores
+from bcdl.machine import hardware
+from bcdl.settings.options import DEVICES, check_backend, one_of
+from bcdl.text import legible
 
 _NAMES = {label: name for name, label in LABELS.items()}
 # Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
@@ -62,7 +62,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--class", dest="kind", help="class to explain, benign or malignant; default the one predicted")
     parser.add_argument("--layer", metavar="NAME", help="layer whose map explains; default the last of the backbone")
     parser.add_argument(
-        "--device", default=machine.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA driver"
+        "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA driver"
     )
     arguments = parser.parse_args()
     one_of("--device", arguments.device, DEVICES)
@@ -125,7 +125,7 @@ def _load(file: Path) -> Any:
     """The model in `file`, loaded in Keras's safe mode: nothing in the file is run."""
     import keras
 
-    from bcdl import network  # registers the layers a saved model names
+    from bcdl.worker import network
 
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
@@ -150,13 +150,13 @@ def _explainer(
     arguments: argparse.Namespace, adapter: backends.Backend, model: Any, overlays: dict[Path, Path]
 ) -> Tell:
     """What tells an image's label and writes its overlay."""
-    from bcdl import explain  # imports Keras
-    from bcdl.plots import overlay
+    from bcdl.report.plots import overlay
+    from bcdl.worker import grad_cam
 
-    cut = explain.cut(model, arguments.layer)
+    cut = grad_cam.cut(model, arguments.layer)
 
     def tell(file: Path, image: np.ndarray) -> None:
-        found = explain.explain(cut, adapter, image, arguments.kind)
+        found = grad_cam.explain(cut, adapter, image, arguments.kind)
         picture = read_picture(file, _MOST_DRAWN)
         overlay.save(overlay.overlay(picture, found, file.name, arguments.model.name), overlays[file])
         _print_label(file, found.score)

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bcdl import progress, store
-from bcdl.cell import Cell
 from bcdl.errors import UsageError, run_command
-from bcdl.options import DEFAULT_RESULTS
-from bcdl.progress import State, duration
-from bcdl.run import STATUS_FILE
-from bcdl.tables import Table
+from bcdl.records import store
+from bcdl.report.tables import Table
+from bcdl.runner import progress
+from bcdl.runner.progress import State, duration
+from bcdl.runner.run import STATUS_FILE
+from bcdl.settings.cell import Cell
+from bcdl.settings.options import DEFAULT_RESULTS
 
 
 def main() -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl import models, progress, report, worker
 from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.options import add_cell_options, configured_backend, resolve
-from bcdl.run import Run
+from bcdl.report import page
+from bcdl.runner import progress
+from bcdl.runner.run import Run
+from bcdl.settings import models
+from bcdl.settings.options import add_cell_options, configured_backend, resolve
+from bcdl.worker import measurement
 
 
 def main() -> int:
@@ -21,10 +24,10 @@ def main() -> int:
     run = Run(jobs, Path(arguments.results), require_clean=arguments.require_clean)
     for line in run.check():
         print(line)
-    record, model = worker.run(jobs[0], run.id, lambda phase: None, verbose=1)
+    record, model = measurement.run(jobs[0], run.id, lambda phase: None, verbose=1)
     run.keep(jobs[0], record)
-    report.print_run([record], progress.console())
-    for line in report.build(run.results):
+    page.print_run([record], progress.console())
+    for line in page.build(run.results):
         print(line)
     if not record.ok:
         raise BcdlError(f"{record.status}: {record.reason}")

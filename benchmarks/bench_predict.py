@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bcdl.record import Record
+from bcdl.records.record import Record
 from benchmarks.replay import CLOCK, replay
 
 

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-import backends
-from bcdl import report
+from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
-from bcdl.legible import legible
-from bcdl.options import Job, add_cell_options, add_limit_options, resolve, resolve_limits
-from bcdl.progress import RunProgress, console
-from bcdl.record import Record
-from bcdl.run import STATUS_FILE, Run
+from bcdl.records.record import Record
+from bcdl.report import page
+from bcdl.runner.progress import RunProgress, console
+from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.settings.job import Job
+from bcdl.settings.options import add_cell_options, add_limit_options, resolve, resolve_limits
+from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[RunProgress]()
@@ -95,9 +96,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if not run.records:
         return
     terminalreporter.section("results")
-    report.print_run(list(run.records.values()), console())
+    page.print_run(list(run.records.values()), console())
     with _as_pytest_exit():
-        for line in report.build(run.results):
+        for line in page.build(run.results):
             terminalreporter.write_line(legible(line))
 
 

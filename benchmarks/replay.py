@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bcdl.compare import circumstances
-from bcdl.record import Record
+from bcdl.records.record import Record
+from bcdl.statistics.comparison import circumstances
 
 
 class ReplayClock:

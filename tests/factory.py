@@ -6,9 +6,10 @@ import functools
 from typing import Any
 
 from bcdl import datasets
-from bcdl.cell import Cell
-from bcdl.options import Job, resolve
-from bcdl.record import Record
+from bcdl.records.record import Record
+from bcdl.settings.cell import Cell
+from bcdl.settings.job import Job
+from bcdl.settings.options import resolve
 
 OPTIONS: dict[str, Any] = {
     "profile": "smoke",
@@ -52,6 +53,7 @@ def cell(**changes: Any) -> Cell:
         "timing": True,
         "windows": 3,
         "window_steps": 1,
+        "optimizer": "adam",
     }
     return Cell(**{**values, **changes})
 

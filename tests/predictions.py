@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bcdl.evaluation.scored import Scored
-from bcdl.record import Record
+from bcdl.records.record import Record
 from tests.factory import record
 
 

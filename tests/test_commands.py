@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bcdl import store
+from bcdl.records import store
 
 pytestmark = pytest.mark.keras
 pytest.importorskip("keras")

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcdl import datasets, gallery, store
+from bcdl import datasets, gallery
 from bcdl.errors import UsageError
-from bcdl.record import Record
+from bcdl.records import store
+from bcdl.records.record import Record
 from tests.factory import job, record
 
 DATA = "synthetic-48"

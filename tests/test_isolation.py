@@ -11,15 +11,12 @@ from pathlib import Path
 
 import pytest
 
-import backends
-from bcdl.record import Record
+from bcdl import backends
+from bcdl.records.record import Record
 from tests.factory import jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("keras", *backends.NAMES)
-# Every other module must do without Keras and without a framework.
-USING_KERAS = {"batch_norm", "cost", "explain", "initial", "network", "peak", "probe", "regimes", "state", "training"}
-PARITY_USING_KERAS = {"checkpoints", "determinism", "dump", "reference", "trunk", "units"}
 
 
 def modules_after(statement: str) -> set[str]:
@@ -31,25 +28,20 @@ def modules_after(statement: str) -> set[str]:
     )
 
 
-def modules_in(package: str) -> set[str]:
-    """Names of the modules and packages in a package's folder."""
-    folder = ROOT / package.replace(".", "/")
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    return files | {path.parent.name for path in folder.glob("*/__init__.py")}
+USING_KERAS = {"bcdl.worker", "bcdl.parity.worker", "bcdl.experiments"}
 
 
-@pytest.mark.parametrize(
-    ("package", "using_keras"),
-    [("bcdl", USING_KERAS), ("bcdl.parity", PARITY_USING_KERAS), ("bcdl.evaluation", set()), ("bcdl.datasets", set())],
-)
-def test_nothing_but_the_measuring_modules_imports_keras(package: str, using_keras: set[str]) -> None:
-    assert using_keras <= modules_in(package)
-    names = ", ".join(f"{package}.{name}" for name in sorted(modules_in(package) - using_keras))
+def test_nothing_but_the_workers_imports_keras() -> None:
+    files = [file for file in (ROOT / "bcdl").rglob("*.py") if file.stem != "__main__"]
+    dotted = (".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
+    modules = {name.removesuffix(".__init__") for name in dotted}
+    wings = tuple(f"{package}." for package in USING_KERAS)
+    names = ", ".join(sorted(name for name in modules if not name.startswith(wings)))
     assert not modules_after(f"import {names}") & set(FRAMEWORKS)
 
 
 def test_records_and_cells_need_the_standard_library_alone() -> None:
-    loaded = modules_after("import bcdl.cell, bcdl.record, bcdl.store, bcdl.models, bcdl.profiles")
+    loaded = modules_after("import bcdl.settings.cell, bcdl.records.record, bcdl.records.store, bcdl.settings.profiles")
     assert not loaded & {"numpy", "matplotlib", "rich", *FRAMEWORKS}
 
 
@@ -63,7 +55,8 @@ def test_a_cell_without_augmentation_needs_no_opencv_scipy_or_scikit_learn(tmp_p
     file.write_text(json.dumps({"job": job.to_dict(), "run": "a-run"}), encoding="utf-8")
     arguments = [str(file), str(tmp_path / "result.json"), str(tmp_path / "events")]
     code = (
-        f"import sys; sys.modules.update(dict.fromkeys({absent})); from bcdl import worker; worker.main(*{arguments})"
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from bcdl.worker import measurement\n"
+        f"measurement.main(*{arguments})"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
     record = Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8"))
@@ -71,7 +64,7 @@ def test_a_cell_without_augmentation_needs_no_opencv_scipy_or_scikit_learn(tmp_p
 
 
 def test_the_door_to_the_backends_imports_none() -> None:
-    assert not modules_after("import backends; backends.is_installed('jax')") & set(FRAMEWORKS)
+    assert not modules_after("from bcdl import backends; backends.is_installed('jax')") & set(FRAMEWORKS)
 
 
 @pytest.mark.parametrize("name", backends.NAMES)

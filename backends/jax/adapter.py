@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from backends import DeviceError, Twin, check_precision
-from backends.jax import twins
+from .. import DeviceError, Twin, check_precision
+from . import native
 
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
 
@@ -89,7 +89,7 @@ class Adapter:
         return np.asarray(jax.grad(function)(*self.put(at)))
 
     def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
-        return twins.twins(model, weights, **settings)
+        return native.twins(model, weights, **settings)
 
     def sync(self, value: Any) -> None:
         jax.block_until_ready(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import DeviceError, Twin, UnsupportedError, check_precision
+from .. import DeviceError, Twin, UnsupportedError, check_precision
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf

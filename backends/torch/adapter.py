@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends import DeviceError, Twin, UnsupportedError, check_precision
-from backends.torch import twins
+from .. import DeviceError, Twin, UnsupportedError, check_precision
+from . import native
 
 
 class Adapter:
@@ -75,7 +75,7 @@ class Adapter:
         return found.cpu().numpy()
 
     def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
-        return twins.twins(model, weights, device=os.environ["KERAS_TORCH_DEVICE"], **settings)
+        return native.twins(model, weights, device=os.environ["KERAS_TORCH_DEVICE"], **settings)
 
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.

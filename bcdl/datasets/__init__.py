@@ -1,12 +1,6 @@
 """Data sets: named uint8 images, labels and patient groups, in train, val and test splits.
 
-One file a source. A source is a module here with four functions, found by the first:
-
-- `accepts(data)`: whether this source reads what `--data` names;
-- `name_of(data)`: the name that cells and records carry for it;
-- `read(request)`: the images, as a `Pool`;
-- `example(folder)`: writes a small data set under `folder` where it needs one, and returns the `--data`
-  that names it; the contract tests use it.
+One file a source: a module of `bcdl.datasets.sources`.
 
 Nothing here imports Keras, so that a driver can check data before it starts a worker.
 """
@@ -16,23 +10,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib
-import pkgutil
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bcdl.datasets import split
-from bcdl.datasets.looks import Looks
+from bcdl.datasets import sources, split
+from bcdl.datasets.fingerprint import Looks
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 
 if TYPE_CHECKING:
     from bcdl.datasets.leaks import Duplicates, Leaks
 
-__all__ = ["LABELS", "SPLITS", "Dataset", "Pool", "Request", "Split", "load", "name_of", "sources"]
+__all__ = ["LABELS", "SPLITS", "Dataset", "Pool", "Request", "Split", "load", "name_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +115,13 @@ class Dataset:
     @functools.cached_property
     def duplicates(self) -> Duplicates:
         """Which images are there twice, those that no split has included; found when first asked for."""
-        from bcdl.datasets import leaks  # here, since it is a command too
+        from bcdl.datasets import leaks
 
         return leaks.find(self.looks() if self.looks else Looks.of(*self._all("images", "names", "labels")))
 
     def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
         """What stands on both sides of the split; `duplicates` where another split of the same data has found them."""
-        from bcdl.datasets import leaks  # as above
+        from bcdl.datasets import leaks
 
         names = {name: part.names.tolist() for name, part in self.splits.items()}
         groups = {name: part.groups.tolist() for name, part in self.splits.items()}
@@ -163,14 +155,8 @@ def name_of(data: str) -> str:
     return name
 
 
-def sources() -> dict[str, ModuleType]:
-    """Every source by name: the modules of this package that offer `accepts`."""
-    modules = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
-    return {name: module for name, module in modules.items() if hasattr(module, "accepts")}
-
-
 def _source(data: str) -> ModuleType:
-    found = next((source for source in sources().values() if source.accepts(data)), None)
+    found = next((source for source in sources.modules().values() if source.accepts(data)), None)
     if found is None:
         raise UsageError(
             f"no data set {data!r}: use synthetic, synthetic-COUNT, breastmnist, a folder of class folders "

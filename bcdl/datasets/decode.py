@@ -18,8 +18,8 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 
-from bcdl.datasets.looks import LOOK, look
-from bcdl.datasets.looks import RULES as LOOKS_RULES
+from bcdl.datasets.fingerprint import LOOK, look
+from bcdl.datasets.fingerprint import RULES as LOOKS_RULES
 from bcdl.errors import UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from bcdl.datasets.decode import read_looks
-from bcdl.datasets.folder import GROUPS_FILE, image_files, read_table
-from bcdl.datasets.looks import Looks
+from bcdl.datasets.fingerprint import Looks
 from bcdl.datasets.pool import LABELS
+from bcdl.datasets.sources.folder import GROUPS_FILE, image_files, read_table
 from bcdl.errors import UsageError, run_command
 
 LEAST_SIDE = 24  # pixels
@@ -91,7 +91,7 @@ class Leaks:
         kinds = ("identical", "near", "conflicting", "near_conflicting")
         return {
             "clean": self.clean,
-            "told": self.notices(),
+            "notices": self.notices(),
             "images": found.images,
             "compared": found.compared,
             **{kind: _listed(getattr(found, kind), len) for kind in kinds},
@@ -143,7 +143,7 @@ class Leaks:
 
 def find(looks: Looks) -> Duplicates:
     """What is there twice: seconds for a thousand images, and memory for N images of 50 KB each."""
-    from bcdl import alike  # here, so that the sources can be listed without OpenCV
+    from bcdl.datasets import near_duplicates
 
     names, labels = looks.names.tolist(), dict(zip(looks.names.tolist(), looks.labels.tolist(), strict=True))
     identical = _lists(names, looks.images["sha256"].tolist())
@@ -151,7 +151,7 @@ def find(looks: Looks) -> Duplicates:
     _, firsts, copies = np.unique(looks.images["sha256"], return_index=True, return_inverse=True)
     large = looks.images["side"][firsts] >= LEAST_SIDE
     clusters = np.arange(len(firsts))
-    clusters[large] = len(firsts) + alike.clusters(looks.images["grey"][firsts[large]])
+    clusters[large] = len(firsts) + near_duplicates.clusters(looks.images["grey"][firsts[large]])
     sizes = np.bincount(clusters)
     near = _lists(names, [cluster if sizes[cluster] > 1 else None for cluster in clusters[copies].tolist()])
     return Duplicates(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bcdl.datasets.looks import Looks
+from bcdl.datasets.fingerprint import Looks
 
 LABELS = {"benign": 0, "malignant": 1}
 SPLITS = ("train", "val", "test")

@@ -19,12 +19,14 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as library
 
-from bcdl import significance, tables
-from bcdl.evaluation import estimates, metrics, resampling, scored
+from bcdl.evaluation import estimates, metrics, scored
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
-from bcdl.record import Record
-from bcdl.tables import Group, Line, Table
+from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
+from bcdl.report.tables import Table
+from bcdl.statistics import bootstrap, effects
+from bcdl.text import escape
 
 # The equivalence margin, given before any result: a difference in accuracy of up to this is taken to be no difference
 # for a first look at a method. It is no clinical margin; a trial would have to argue for one.
@@ -162,7 +164,7 @@ def _difference(metric: Metric, a: Judged, b: Judged) -> Difference:
     """The metric of b less that of a: both were resampled alike, being of the same groups."""
     value = b.values[metric.name] - a.values[metric.name]
     drawn = b.drawn[metric.name] - a.drawn[metric.name]
-    return Difference(value, *resampling.interval(value, drawn, metric.evidence(a.scored)))
+    return Difference(value, *bootstrap.interval(value, drawn, metric.evidence(a.scored)))
 
 
 def _widened(difference: Difference, a: Scored, b: Scored) -> Difference:
@@ -173,14 +175,14 @@ def _widened(difference: Difference, a: Scored, b: Scored) -> Difference:
     Here a pair is a group of mean size, and the variance that of sums over groups.
     """
     groups, place = np.unique(a.groups, return_inverse=True)
-    if len(groups) < resampling.LEAST_GROUPS:
+    if len(groups) < bootstrap.LEAST_GROUPS:
         return difference
     gains = b.right.astype(float) - a.right
     size = len(gains) / len(groups)
     total = len(gains) + 2 * size
     off = np.bincount(place, gains - gains.mean())
     centre = gains.sum() / total
-    reach = stats.norm.ppf((1 + resampling.CONFIDENCE) / 2) * math.sqrt(off @ off + size**2) / total
+    reach = stats.norm.ppf((1 + bootstrap.CONFIDENCE) / 2) * math.sqrt(off @ off + size**2) / total
     low, high = np.fmin(difference.low, centre - reach), np.fmax(difference.high, centre + reach)
     return Difference(difference.value, float(low), float(high))
 
@@ -265,7 +267,7 @@ def section(group: Group) -> tuple[str, list[Table]]:
             paragraphs += [_line_table(group, line, of_line).to_markdown(), _summary(of_line)]
             paragraphs += [text for text in (_flips(of_line),) if text]
     if refused:
-        paragraphs.append(f"Not compared: {tables.escape('; '.join(refused))}.")
+        paragraphs.append(f"Not compared: {escape('; '.join(refused))}.")
     if not paragraphs:
         return "", []
     text = estimates.part(group, "Does the backend change the diagnosis?", paragraphs)
@@ -275,7 +277,7 @@ def section(group: Group) -> tuple[str, list[Table]]:
 _TEXT = f"""\
 Each backend's model started from the same weights and saw the same batches; rows of two seeds on one backend show what
 another start and order alone does. Differences are b less a on the same images, in brackets the
-{resampling.CONFIDENCE:.0%} interval, by resampling patients.
+{bootstrap.CONFIDENCE:.0%} interval, by resampling patients.
 
 - **p** is McNemar's, exact: that neither names more images right. It is corrected by Holm's method over the pairs of
   backends of a model, and over those of seeds. A large p shows nothing.
@@ -299,7 +301,7 @@ def _line_table(group: Group, line: Line, found: Sequence[Pair]) -> Table:
 def _corrected(found: Sequence[Pair]) -> list[float]:
     """Each pair's p by Holm's method, over the pairs of its kind."""
     of_kind = {
-        kind: iter(significance.holm([pair.found.p for pair in found if pair.across == kind]))
+        kind: iter(effects.holm([pair.found.p for pair in found if pair.across == kind]))
         for kind in ("backends", "seeds")
     }
     return [next(of_kind[pair.across]) for pair in found]
@@ -353,7 +355,7 @@ def _flips(found: Sequence[Pair]) -> str:
 
 def literal(name: str) -> str:
     """A file's name for Markdown text outside tables: nothing in it is taken for markup or an address."""
-    return tables.escape(re.sub(r"([\\`*_~:@])", r"\\\1", name))
+    return escape(re.sub(r"([\\`*_~:@])", r"\\\1", name))
 
 
 _TIDY_HEAD = (

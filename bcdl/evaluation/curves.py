@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl.evaluation import metrics, resampling, scored
+from bcdl.evaluation import metrics, scored
 from bcdl.evaluation.scored import Scored
+from bcdl.statistics import bootstrap
 
 # 1 - specificity, at which curves of several folds and seeds are averaged.
 RATES = np.linspace(0, 1, 101)
@@ -36,8 +37,8 @@ def roc(seeds: Sequence[Scored]) -> Roc | None:
         np.mean([_roc(one, w) for one, w in zip(seeds, weights, strict=True)], axis=0)
         for weights in scored.resamples(seeds)
     ]
-    few = min(metrics.BY_NAME["auroc"].evidence(one) for one in seeds) < resampling.LEAST_GROUPS
-    tail = (1 - resampling.CONFIDENCE) / 2
+    few = min(metrics.BY_NAME["auroc"].evidence(one) for one in seeds) < bootstrap.LEAST_GROUPS
+    tail = (1 - bootstrap.CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
     return Roc(whole, *((np.full_like(whole, np.nan),) * 2 if few else (low, high)))
 
@@ -89,7 +90,7 @@ def calibration(seeds: Sequence[Scored]) -> list[Bin]:
     for number, inside in enumerate(in_bin.T):
         if inside.any():
             share = float(np.mean(labels[inside]))
-            low, high = resampling.interval(share, shares[:, number], len(np.unique(groups[inside])), share=True)
+            low, high = bootstrap.interval(share, shares[:, number], len(np.unique(groups[inside])), share=True)
             middle = (number + 0.5) / metrics.CALIBRATION_BINS
             images = float(inside.sum()) / len(seeds)
             found.append(Bin(middle, float(np.mean(scores[inside])), share, low, high, images))

@@ -17,11 +17,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl.evaluation import metrics, resampling, scored
+from bcdl.evaluation import metrics, scored
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
-from bcdl.record import Record
-from bcdl.tables import Group, Line, Table
+from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
+from bcdl.report.tables import Table
+from bcdl.statistics import bootstrap
 
 LEAST_IMAGES = 30  # that a plot is drawn of
 
@@ -48,7 +50,7 @@ class Estimate:
             return "not defined"
         if math.isnan(self.low):
             return f"{self.value:.3f} (no interval)"
-        left_out = f"; {self.undefined} of {resampling.RESAMPLES} undefined" if self.undefined else ""
+        left_out = f"; {self.undefined} of {bootstrap.RESAMPLES} undefined" if self.undefined else ""
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}{left_out})"
 
 
@@ -117,7 +119,7 @@ def _estimate(metric: Metric, seeds: Sequence[Scored], drawn: np.ndarray) -> Est
     values = tuple(metric.value(one) for one in seeds)
     value = float(np.mean(values))
     evidence = min(metric.evidence(one) for one in seeds)
-    low, high = resampling.interval(value, drawn, evidence, metric.share, metric.inflated)
+    low, high = bootstrap.interval(value, drawn, evidence, metric.share, metric.inflated)
     return Estimate(value, low, high, values, int(np.isnan(drawn).sum()))
 
 
@@ -178,11 +180,11 @@ def _text(group: Group, found: Sequence[Result]) -> str:
     largest = max((result.largest for result in found), key=len)
     who = f"{largest.group_count} groups (patients)" if largest.grouped else "single images, as no patients are known"
     text = _TEXT.format(
-        confidence=resampling.CONFIDENCE,
-        resamples=resampling.RESAMPLES,
+        confidence=bootstrap.CONFIDENCE,
+        resamples=bootstrap.RESAMPLES,
         who=who,
         width=_width(largest),
-        least=resampling.LEAST_GROUPS,
+        least=bootstrap.LEAST_GROUPS,
         bins=metrics.CALIBRATION_BINS,
     )
     notes = [

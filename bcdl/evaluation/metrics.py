@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn import metrics as library
 
-from bcdl import quality
+from bcdl.evaluation import quality
 from bcdl.evaluation.scored import Scored
 
 # Least specificity at which sensitivity is read off.

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from bcdl import quality
-from bcdl.evaluation import resampling
-from bcdl.record import Record
+from bcdl.evaluation import quality
+from bcdl.records.record import Record
+from bcdl.statistics import bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,5 +142,5 @@ def resamples(seeds: Sequence[Scored]) -> Iterator[list[np.ndarray]]:
     """
     groups = np.unique(np.concatenate([one.groups for one in seeds]))
     places = [np.searchsorted(groups, one.groups) for one in seeds]
-    for drawn in resampling.blocks(len(groups), max(map(len, seeds))):
+    for drawn in bootstrap.blocks(len(groups), max(map(len, seeds))):
         yield [drawn[:, of_images] for of_images in places]

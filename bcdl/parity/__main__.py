@@ -12,18 +12,23 @@ import argparse
 import gc
 import importlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import backends
-from bcdl import machine, models, report, store
+from bcdl import backends
 from bcdl.errors import UsageError, run_command
-from bcdl.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
-from bcdl.parity import finding, join, known
-from bcdl.parity.plan import REFERENCE, UNIT_ROUNDOFF, Plan, dump_of, units_of
+from bcdl.machine import hardware
+from bcdl.parity import judge, known_differences
+from bcdl.parity.dumps import dump_of, units_of
+from bcdl.parity.findings import append_finding
+from bcdl.parity.settings import REFERENCE, UNIT_ROUNDOFF, Plan
+from bcdl.records import store
+from bcdl.report import page
+from bcdl.settings import models
+from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
+from bcdl.worker.session import start_backend
 
 
 def main() -> int:
@@ -44,7 +49,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", default="4", help="images a batch; default 4")
     parser.add_argument("--seed", default="0", help="of weights, order and augmentation; default 0")
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
-    parser.add_argument("--device", default=machine.default_device(), help="cpu or gpu")
+    parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
     parser.add_argument("--draws", default="8", help="perturbed runs that tell the size of rounding; default 8")
     parser.add_argument("--deterministic", action="store_true", help="of step pace: make the backend repeat itself")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")
@@ -59,7 +64,7 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     models.check_sizes(rows, size)
     precision = one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF))
     device = one_of("--device", arguments.device, DEVICES)
-    if reason := machine.lacks(device, precision):
+    if reason := hardware.lacks(device, precision):
         raise UsageError(f"--precision {precision} is not run on this {device}: {reason}")
     shared: dict[str, Any] = {
         "image_size": size,
@@ -74,7 +79,7 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
 
 def _dump(plans: list[Plan], results: Path) -> int:
     adapter = _backend(plans[0], plans[0].precision)
-    _write_units(results, plans[0].precision, adapter.name, _keras_module("units").check())
+    _write_units(results, plans[0].precision, adapter.name, _keras_module("layer_checks").check())
     step = _keras_module("dump").dump
 
     def one(plan: Plan) -> None:
@@ -87,9 +92,9 @@ def _dump(plans: list[Plan], results: Path) -> int:
 
 def _reference(plans: list[Plan], results: Path) -> int:
     adapter = _backend(plans[0], "float64")
-    units = _keras_module("units")
+    units = _keras_module("layer_checks")
     # What is known to differ and meets no model says nothing of float64.
-    errors = {row: error for row, error in units.check().items() if not known.is_known(row, adapter.name)}
+    errors = {row: error for row, error in units.check().items() if not known_differences.is_known(row, adapter.name)}
     worst = max(errors, key=errors.__getitem__)
     if errors[worst] > units.REFERENCE_TOLERANCE:
         print(
@@ -108,7 +113,7 @@ def _reference(plans: list[Plan], results: Path) -> int:
 
 def _exchange(plans: list[Plan], results: Path) -> int:
     adapter = _backend(plans[0], plans[0].precision)
-    checkpoints, trunk = _keras_module("checkpoints"), _keras_module("trunk")
+    checkpoints, trunk = _keras_module("checkpoints"), _keras_module("instrumented")
 
     def one(plan: Plan) -> None:
         dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
@@ -148,11 +153,11 @@ def _pace(plan: Plan, deterministic: bool) -> int:
 def _join(plans: list[Plan], results: Path) -> int:
     run = store.new_run_id()
     for plan in plans:
-        found = join.join(results, plan, run)
-        finding.append(results, machine.machine_name(plan.device), found)
+        found = judge.join(results, plan, run)
+        append_finding(results, hardware.machine_name(plan.device), found)
         for name, pair in found.pairs.items():
             print(f"{plan.model}, {name}: {pair['verdict']}")
-    for line in report.build(results):
+    for line in page.build(results):
         print(line)
     return 0
 
@@ -171,16 +176,12 @@ def _backend(plan: Plan, precision: str) -> backends.Backend:
     """The adapter of this environment's backend, configured, and Keras set up for `precision`."""
     name = configured_backend()
     check_backend(name)
-    os.environ["KERAS_BACKEND"] = name
-    adapter = backends.load(name)
-    adapter.configure(plan.device, precision)
-    importlib.import_module("bcdl.regimes").set_keras_defaults(precision)
-    return adapter
+    return start_backend(name, plan.device, precision)
 
 
 def _keras_module(name: str) -> ModuleType:
     """A module that imports Keras, which must come after the adapter has configured its framework."""
-    return importlib.import_module(f"bcdl.parity.{name}")
+    return importlib.import_module(f"bcdl.parity.worker.{name}")
 
 
 def _each(plans: list[Plan], backend: str, what: str, step: Callable[[Plan], Any]) -> int:

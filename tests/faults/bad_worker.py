@@ -15,13 +15,13 @@ import sys
 import time
 from pathlib import Path
 
-from bcdl import lifeline
+from bcdl.worker import parent_death
 
 GIB = 2**30
 
 
 def main(fault: str, job: str, result: str, events: str) -> None:
-    lifeline.end_with_driver()
+    parent_death.end_with_driver()
     Path(events).write_bytes(b"going wrong\n\xff\xfe\n")
     FAULTS[fault](Path(job), Path(result))
 

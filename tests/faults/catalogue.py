@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import backends
+from bcdl import backends
 
 _WORKERS = {
     "segfault": "A worker that reads where there is no memory",

@@ -22,11 +22,13 @@ import psutil
 import pytest
 from rich.console import Console
 
-import backends
-from bcdl import machine, process, report, source
-from bcdl.options import Job
-from bcdl.progress import RunProgress
-from bcdl.run import STATUS_FILE, Run
+from bcdl import backends
+from bcdl.machine import hardware, provenance
+from bcdl.report import page as report
+from bcdl.runner import supervisor
+from bcdl.runner.progress import RunProgress
+from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.settings.job import Job
 from tests.factory import job, record
 
 PLAN = "BCDL_TEST_PLAN"
@@ -40,7 +42,7 @@ def plan(folder: Path, seconds: float = 0.0, padding: int = 0) -> Path:
     """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`, bytes longer."""
     values = json.loads(record().to_json())
     values["weights"]["padding"] = "x" * padding
-    values["environment"] |= {**machine.describe("cpu"), "code": source.digest("torch")}
+    values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
     file = folder / "plan.json"
     file.write_text(json.dumps({"record": values, "seconds": seconds}), encoding="utf-8")
     return file
@@ -67,7 +69,7 @@ def start(results: Path, plan_file: Path, said: Path, count: int) -> ForkServerP
 
 def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
     os.environ[TOKEN] = str(results)
-    process._POLL_S = 0.02  # a stand-in takes no longer
+    supervisor._POLL_S = 0.02  # a stand-in takes no longer
     run = Run(jobs(count), results, resume=True, worker=worker(plan_file))
     run.check()
     progress = RunProgress(Console(file=io.StringIO()), [one.cell for one in run.left], run.folder / STATUS_FILE)
@@ -120,7 +122,7 @@ def command(
 
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
-        cwd=machine.ROOT,
+        cwd=provenance.ROOT,
         env={**values, PLAN: str(plan_file), TOKEN: str(results), SLOW_REPORT: "1" if slow_report else ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

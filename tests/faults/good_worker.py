@@ -12,11 +12,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bcdl import lifeline
+from bcdl.worker import parent_death
 
 
 def main(plan_file: str, job_file: str, result_file: str, events_file: str) -> None:
-    lifeline.end_with_driver()
+    parent_death.end_with_driver()
     plan, asked = (json.loads(Path(file).read_text(encoding="utf-8")) for file in (plan_file, job_file))
     Path(events_file).write_text("measuring\n", encoding="utf-8")
     started = datetime.now(UTC).isoformat()

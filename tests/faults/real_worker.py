@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bcdl import worker
+from bcdl.worker import measurement
 
 
 def ask_for_too_much(*arguments: Any) -> None:
@@ -23,5 +23,5 @@ def multiply_what_does_not_fit(*arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    worker._measure = {one.__name__: one for one in (ask_for_too_much, multiply_what_does_not_fit)}[sys.argv[1]]
-    sys.exit(worker.main(*sys.argv[2:]))
+    measurement._measure = {one.__name__: one for one in (ask_for_too_much, multiply_what_does_not_fit)}[sys.argv[1]]
+    sys.exit(measurement.main(*sys.argv[2:]))

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from bcdl import launch
-from bcdl.process import Limits
-from bcdl.record import Record
+from bcdl.records.record import Record
+from bcdl.runner import launch
+from bcdl.settings.job import Limits
 from tests.conftest import ROOT
 from tests.factory import job
 from tests.faults.conftest import Injected

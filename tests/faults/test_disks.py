@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bcdl import store
 from bcdl.errors import UsageError
+from bcdl.records import store
 from tests.factory import record
 from tests.faults import driver
 from tests.faults.conftest import Injected

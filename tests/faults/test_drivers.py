@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bcdl import report, store
+from bcdl.records import store
+from bcdl.report import page as report
 from tests.factory import record
 from tests.faults import driver
 from tests.faults.conftest import Injected

@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bcdl import datasets, tables
-from bcdl.datasets import SPLITS, Dataset, Request, decode, folder, medmnist
+from bcdl import datasets
+from bcdl.datasets import SPLITS, Dataset, Request, decode
+from bcdl.datasets.sources import folder, medmnist
 from bcdl.errors import UsageError
-from bcdl.plots import style
+from bcdl.report import tables
+from bcdl.report.plots import style
 from tests.faults.conftest import Injected
 
 MUTATIONS_A_FORMAT = 300

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bcdl import plots, report, store
-from bcdl.record import SCHEMA, Record
+from bcdl.records import store
+from bcdl.records.record import SCHEMA, Record
+from bcdl.report import page as report
+from bcdl.report import plots
 from tests.conftest import ROOT
 from tests.factory import record
 from tests.faults import mutation
@@ -26,7 +28,9 @@ MACHINE = "a-machine"
 @pytest.fixture(scope="module")
 def lines() -> list[bytes]:
     """Mutations of the stored examples of every schema, of made-up records, failed ones too, and of measured ones."""
-    whole = [file.read_text(encoding="utf-8").strip() for file in (ROOT / "tests" / "schemas").glob("*.json")]
+    whole = [
+        file.read_text(encoding="utf-8").strip() for file in (ROOT / "tests" / "records" / "schemas").glob("*.json")
+    ]
     whole += [record().to_json(), record(status="out_of_memory").to_json()]
     measured = sorted((ROOT / "results" / "records").glob("*/*.jsonl"))[0]
     whole += measured.read_text(encoding="utf-8").splitlines()[:2]

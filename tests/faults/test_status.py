@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bcdl import store
-from bcdl.progress import State
-from bcdl.run import STATUS_FILE
+from bcdl.records import store
+from bcdl.runner.progress import State
+from bcdl.runner.run import STATUS_FILE
 from tests.conftest import ROOT
 from tests.factory import cell
 from tests.faults.conftest import Injected

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bcdl import launch, process
-from bcdl.process import Limits
-from bcdl.record import Record
+from bcdl.records.record import Record
+from bcdl.runner import launch, supervisor
+from bcdl.settings.job import Limits
 from tests.factory import job
 from tests.faults.bad_worker import FAULTS
 from tests.faults.conftest import Injected
@@ -73,7 +73,7 @@ def test_a_fault_becomes_a_record_and_leaves_no_process(tmp_path: Path, fault: s
 def test_of_gigabytes_printed_the_beginning_and_the_end_are_kept(tmp_path: Path) -> None:
     record = run(tmp_path, "print_gigabytes")
     size = (tmp_path / "worker.log").stat().st_size
-    assert size < process.MOST_LOG_BYTES + 2 * process.LOG_TAIL_BYTES
+    assert size < supervisor.MOST_LOG_BYTES + 2 * supervisor.LOG_TAIL_BYTES
     assert record.log_tail[-1] == "the last word"
 
 
@@ -84,7 +84,7 @@ def test_a_record_says_how_much_memory_was_used(tmp_path: Path) -> None:
 def test_a_worker_ends_with_its_driver(tmp_path: Path, injected: Injected) -> None:
     """A driver that is killed reaps nobody: the system ends the worker's whole group, stuck or not."""
     script = (
-        "import sys; from bcdl import launch; from tests.factory import job; from pathlib import Path\n"
+        "import sys; from bcdl.runner import launch; from tests.factory import job; from pathlib import Path\n"
         "worker = ('-m', 'tests.faults.bad_worker', sys.argv[1])\n"
         "launch.run(job(), 'a-run', Path(sys.argv[2]), lambda phase: print(phase, flush=True), worker=worker)\n"
     )

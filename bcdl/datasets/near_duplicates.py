@@ -1,0 +1,180 @@
+"""Which images are nearly the same picture: copies that were resized, recompressed, brightened, cropped by up to 5
+percent a side, written on, turned by right angles or mirrored.
+
+Three steps, each on the structure of a picture alone: its local contrast, so that brightness, a black margin or a
+shared background say nothing. The first is quick and lets too much pass, the last decides:
+
+1. every image against every other by a descriptor of its coarse structure, in eight orientations; the few most alike
+   of each image are candidates;
+2. a candidate is laid over the other image as well as an affine map can (enhanced correlation coefficient, Evangelidis
+   and Psarakis 2008, IEEE TPAMI 30(10));
+3. what then agrees block by block in fine structure is nearly the same. Two frames of one sweep, or two lesions of one
+   shape, agree in coarse structure but not in this.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from bcdl.datasets.fingerprint import SIDE
+
+# Scales of structure as standard deviations, pixels of a look, and what is added to a local contrast, grey levels: what
+# is fainter than that counts for less.
+_COARSE, _FINE = (4.0, 12.0, 8.0), (1.5, 5.0, 4.0)
+_DESCRIBED_SIDE, _ALIGNED_SIDE, _BLOCK = 16, 32, 8
+# Copies, made as the first line says, of ultrasound images (BUSI), micrographs (BreaKHis) and drawings agree by 0.8 or
+# more, different ones of full size by less than 0.3. Between lie frames of one sweep, and copies written all over.
+LEAST_AGREEING = 0.6
+# Of the textured blocks. Where half were enough, mammograms of one outline and one label would be one picture; where
+# nine tenths were needed, two lines of a caliper and a caption would make a copy another picture.
+_AGREEING_SHARE = 0.7
+# Of the picture; what has less texture (a label on black, a small breast in a large frame) can't be told apart.
+_TEXTURED_SHARE = 0.25
+_LEAST_TEXTURE = 1.0  # grey levels, everywhere in a block: black with the noise of JPEG in it has less
+# Both let several times as many pass as the last step does; a copy cropped by 5 percent a side has 0.6 and 0.9.
+_LEAST_DESCRIBED, _LEAST_ALIGNED = 0.45, 0.6
+_CANDIDATES = 8  # an image's; more are needed only where none of eight copies leads to a ninth
+_ROWS = 512  # of the table of descriptors against descriptors that are worked on at a time
+_ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in range(4)]
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
+
+
+def clusters(greys: np.ndarray) -> np.ndarray:
+    """The cluster [N] int that each grey look [N, SIDE, SIDE] uint8 belongs to; most have one of their own."""
+    pairs = near_pairs(greys) if len(greys) > 1 else []
+    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(greys), len(greys)))
+    found: np.ndarray = connected_components(links, directed=False)[1]
+    return found
+
+
+def near_pairs(greys: np.ndarray) -> list[tuple[int, int]]:
+    """The pairs of grey looks [N, SIDE, SIDE] uint8 that are nearly the same picture."""
+    candidates = _candidates(greys)
+
+    def near(candidate: tuple[int, int, int]) -> bool:
+        first, second, orientation = candidate
+        return agreement(greys[first], _turn(greys[second], orientation)) >= LEAST_AGREEING
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(near, candidates)
+        return [(first, second) for (first, second, _), alike in zip(candidates, found, strict=True) if alike]
+
+
+def agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """How well two grey looks agree in fine structure, laid over each other, -1 to 1.
+
+    It is what the worst of the best seven tenths of the textured blocks correlate by; 0 where the looks can't be laid
+    over each other, or too little of them is textured to say.
+    """
+    placed = _lay_over(first, second)
+    if placed is None:
+        return 0.0
+    structure, overlap = placed
+    texture, covered = _blocks(_texture(first)), _blocks(overlap)
+    textured = (texture.min(1) > _LEAST_TEXTURE) & (covered.min(1) > 0.99)
+    if textured.mean() < _TEXTURED_SHARE:
+        return 0.0
+    blocks, others = _blocks(_structure(first, *_FINE))[textured], _blocks(structure)[textured]
+    return float(np.quantile(_correlation(blocks, others), 1 - _AGREEING_SHARE))
+
+
+def _candidates(greys: np.ndarray) -> list[tuple[int, int, int]]:
+    """Pairs worth laying over each other, each once: two indices and the orientation of the second."""
+    described = np.stack([_describe(grey) for grey in greys])
+    turned = [_turn(described, orientation).reshape(len(greys), -1) for orientation in range(len(_ORIENTATIONS))]
+    best: dict[tuple[int, int], tuple[int, int, int]] = {}
+    count = min(_CANDIDATES, len(greys))
+    for start in range(0, len(greys), _ROWS):
+        rows = turned[0][start : start + _ROWS]
+        alike = np.full((len(rows), len(greys)), -1, np.float32)
+        orientation = np.zeros(alike.shape, np.int8)
+        for number, others in enumerate(turned):
+            found = rows @ others.T
+            orientation[found > alike] = number
+            np.maximum(alike, found, out=alike)
+        alike[np.arange(len(rows)), start + np.arange(len(rows))] = -1  # with itself
+        for row, others in enumerate(np.argpartition(-alike, count - 1, axis=1)[:, :count]):
+            for other in others[alike[row, others] >= _LEAST_DESCRIBED]:
+                pair = (min(start + row, int(other)), max(start + row, int(other)))
+                best.setdefault(pair, (start + row, int(other), int(orientation[row, other])))
+    return list(best.values())
+
+
+def _describe(grey: np.ndarray) -> np.ndarray:
+    """The coarse structure of a look, [16, 16] float32 of mean 0 and norm 1; all 0 where there is none."""
+    small = _shrink(_structure(grey, *_COARSE), _DESCRIBED_SIDE)
+    small -= small.mean()
+    return small / max(float(np.linalg.norm(small)), 1e-3)
+
+
+def _structure(grey: np.ndarray, finest: float, coarsest: float, floor: float) -> np.ndarray:
+    """What a look holds between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
+    band = _band(grey, finest, coarsest)
+    structure: np.ndarray = band / (np.sqrt(cv2.GaussianBlur(band * band, (0, 0), coarsest)) + floor)
+    return structure
+
+
+def _texture(grey: np.ndarray) -> np.ndarray:
+    """The local contrast of a look's fine structure, [SIDE, SIDE] float32, grey levels."""
+    finest, coarsest, _ = _FINE
+    band = _band(grey, finest, coarsest)
+    texture: np.ndarray = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 2.0))
+    return texture
+
+
+def _band(grey: np.ndarray, finest: float, coarsest: float) -> np.ndarray:
+    pixels = grey.astype(np.float32)
+    band: np.ndarray = cv2.GaussianBlur(pixels, (0, 0), finest) - cv2.GaussianBlur(pixels, (0, 0), coarsest)
+    return band
+
+
+def _shrink(image: np.ndarray, side: int) -> np.ndarray:
+    small: np.ndarray = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    return small
+
+
+def _lay_over(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """The fine structure of `second` where `first` has it, and the share of each pixel that has any; None if no fit."""
+    fixed, moved = (_shrink(_structure(grey, *_COARSE), _ALIGNED_SIDE) for grey in (first, second))
+    warp = np.eye(2, 3, dtype=np.float32)
+    try:
+        fit, warp = cv2.findTransformECC(fixed, moved, warp, cv2.MOTION_AFFINE, _STOP, None, 1)
+    except cv2.error:  # it did not converge, or there is no structure
+        return None
+    if fit < _LEAST_ALIGNED:
+        return None
+    # The centre of pixel x of the small one lies at scale * x + (scale - 1) / 2 of the look.
+    scale = SIDE / _ALIGNED_SIDE
+    offset = np.full(2, (scale - 1) / 2)
+    warp[:, 2] = scale * warp[:, 2] + offset - warp[:, :2] @ offset
+    structure = _structure(second, *_FINE)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    placed, covered = (cv2.warpAffine(p, warp, (SIDE, SIDE), flags=flags) for p in (structure, np.ones_like(structure)))
+    return placed, covered
+
+
+def _blocks(image: np.ndarray) -> np.ndarray:
+    """[SIDE, SIDE] as rows, a square of 8 by 8 pixels each."""
+    count = SIDE // _BLOCK
+    return image.reshape(count, _BLOCK, count, _BLOCK).swapaxes(1, 2).reshape(count * count, -1)
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson's, row by row."""
+    first, second = (part - part.mean(1, keepdims=True) for part in (first, second))
+    products = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    correlation: np.ndarray = (first * second).sum(1) / np.maximum(products, 1e-6)
+    return correlation
+
+
+def _turn(images: np.ndarray, orientation: int) -> np.ndarray:
+    """Images [..., S, S] in one of the eight orientations of a square."""
+    turns, mirrored = _ORIENTATIONS[orientation]
+    return np.rot90(images[..., ::-1] if mirrored else images, turns, axes=(-2, -1))

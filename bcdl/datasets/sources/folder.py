@@ -1,0 +1,203 @@
+"""A folder of class folders, `benign/` and `malignant/`, with or without `train/`, `val/`, `test/` above.
+
+BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups. It only says
+things of images that are there: no path in it is opened. Links that lead out of the folder are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bcdl.datasets.decode import EXTENSIONS, decode, read_looks
+from bcdl.datasets.fingerprint import Looks
+from bcdl.datasets.pool import LABELS, SPLITS, Pool
+from bcdl.errors import UsageError
+
+if TYPE_CHECKING:
+    from bcdl.datasets import Request
+
+# SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
+BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
+GROUPS_FILE = "groups.csv"
+_MOST_TABLE_BYTES = 64 * 2**20  # half a million images
+_LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
+
+
+class _File(NamedTuple):
+    path: Path
+    name: str  # within the data set, with forward slashes
+    label: int
+    given: str | None  # train, val or test, where the folders say
+
+
+def accepts(data: str) -> bool:
+    return Path(data).is_dir()
+
+
+def name_of(data: str) -> str:
+    return Path(data).resolve().name
+
+
+def example(folder: Path) -> str:
+    """A folder of 24 tiny noise images: two a patient, under BreaKHis names."""
+    generator = np.random.default_rng(0)
+    for kind, letter in (("benign", "B_A"), ("malignant", "M_DC")):
+        (folder / "example" / kind).mkdir(parents=True, exist_ok=True)
+        for index in range(12):
+            pixels = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            name = f"SOB_{letter}-14-{letter[0]}{index // 2}-400-{index:03d}.png"
+            Image.fromarray(pixels).save(folder / "example" / kind / name)
+    return str(folder / "example")
+
+
+def read(request: Request) -> Pool:
+    root = Path(request.data)
+    files, notices = _list(root)
+    files, kept = _keep_magnification(files, request.magnification)
+    groups, grouped, dropped = _groups(root, files)
+    notices += kept + dropped
+    everything = files
+    pairs = [(file, group) for file, group in zip(files, groups, strict=True) if group is not None]
+    files = [file for file, _ in pairs]
+    if not files:
+        raise UsageError(f"data set {root.name} has no images left to use: {'; '.join(notices) or 'it is empty'}")
+    names = [file.name for file in files]
+    images, readable = decode([file.path for file in files], names, request.image_size, request.skip_unreadable)
+    if len(readable) < len(files):
+        notices.append(f"{len(files) - len(readable)} unreadable images skipped")
+    given = np.array([file.given or "" for file in files])[readable]
+    return Pool(
+        name=name_of(request.data),
+        synthetic=False,
+        images=images,
+        labels=np.array([file.label for file in files], dtype=np.int64)[readable],
+        groups=np.array([group for _, group in pairs])[readable],
+        names=np.array(names)[readable],
+        given=given if given.any() else None,
+        grouped=grouped,
+        notices=tuple(notices),
+        looks=lambda: _looks(everything),
+    )
+
+
+def _looks(files: list[_File]) -> Looks:
+    found, readable = read_looks([file.path for file in files])
+    names = np.array([file.name for file in files])
+    return Looks(found, names[readable], np.array([file.label for file in files])[readable])
+
+
+def _list(root: Path) -> tuple[list[_File], list[str]]:
+    """The images of the two classes in a fixed order, and what else lies there."""
+    tops = _subfolders(root, root)
+    splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
+    parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
+    class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(root, parent).values()]
+    found: list[_File] = []
+    others: collections.Counter[str] = collections.Counter()
+    for split, folder in class_folders:
+        label = LABELS.get(folder.name.lower())
+        images = sorted(p for p in _files(root, folder) if p.suffix.lower() in EXTENSIONS)
+        if label is None:
+            others[f"images of class {folder.name!r}"] += len(images)
+        else:
+            found += [_File(p, p.relative_to(root).as_posix(), label, split) for p in images]
+    others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(found) - others.total()
+    others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
+    missing = [name for name, label in LABELS.items() if all(file.label != label for file in found)]
+    if missing:
+        raise UsageError(
+            f"data set folder {root.name} has no {' and no '.join(missing)} images; it needs folders benign/ and "
+            f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, "
+            "and no links out of it"
+        )
+    return found, [f"{count} {what} left out" for what, count in others.items() if count]
+
+
+def image_files(root: Path) -> list[Path]:
+    """Every image under the folder, of whatever class, in a fixed order."""
+    return sorted(path for path in _files(root, root) if path.suffix.lower() in EXTENSIONS)
+
+
+def _files(root: Path, folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and _is_inside(root, path)]
+
+
+def _subfolders(root: Path, folder: Path) -> dict[str, Path]:
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and _is_inside(root, path)}
+
+
+def _is_inside(root: Path, path: Path) -> bool:
+    """Whether the path, links followed, lies in the data folder."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def _keep_magnification(files: list[_File], wanted: int) -> tuple[list[_File], list[str]]:
+    if not wanted:
+        return files, []
+    matches = [(file, BREAKHIS.match(file.path.name)) for file in files]
+    kept = [file for file, match in matches if match and int(match["magnification"]) == wanted]
+    if not kept:
+        there = sorted({int(match["magnification"]) for _, match in matches if match})
+        raise UsageError(
+            f"no image has magnification {wanted}; "
+            + (f"there are {', '.join(map(str, there))}" if there else "the file names are not BreaKHis names")
+        )
+    return kept, [f"{len(files) - len(kept)} images of other magnifications than {wanted}X left out"]
+
+
+def _groups(root: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+    """Each file's group (None: drop the file), whether groups are known, and notices."""
+    if (root / GROUPS_FILE).is_file():
+        return _groups_from_csv(root / GROUPS_FILE, files)
+    matches = [BREAKHIS.match(file.path.name) for file in files]
+    if any(matches):
+        return [m["patient"] if m else file.name for m, file in zip(matches, files, strict=True)], True, []
+    return [file.name for file in files], False, []
+
+
+def read_table(table: Path) -> list[dict[str, str]]:
+    """The rows of a table of groups, each with path, class and group; UsageError where it is none."""
+    if table.stat().st_size > _MOST_TABLE_BYTES:
+        raise UsageError(
+            f"{table.name} has {table.stat().st_size} bytes, more than {_MOST_TABLE_BYTES}; split the data"
+        )
+    try:
+        with table.open(newline="", encoding="utf-8") as lines:
+            rows = [
+                {"path": row["path"], "class": row["class"].lower(), "group": row["group"]}
+                for row in csv.DictReader(lines)
+            ]
+        long = next((row["group"] for row in rows if len(row["group"]) > _LONGEST_GROUP), None)
+    except (KeyError, AttributeError, TypeError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{table.name} is not a table with the columns path, class and group ({error!r})") from error
+    if long:
+        raise UsageError(f"{table.name} has a group of {len(long)} letters, {long[:20]!r}...; shorten it")
+    return rows
+
+
+def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+    rows = read_table(table)
+    listed = {row["path"]: row["group"] for row in rows}
+    classes = collections.defaultdict(set)
+    for row in rows:
+        classes[row["group"]].add(row["class"])
+    mixed = {group for group, kinds in classes.items() if len(kinds & LABELS.keys()) > 1}
+    groups = [listed.get(file.name, file.name) for file in files]
+    dropped = sum(group in mixed for group in groups)
+    unlisted = sum(file.name not in listed for file in files)
+    strange = len(listed.keys() - {file.name for file in files})
+    notices = []
+    if strange:
+        notices.append(f"{strange} rows of {table.name} name no image that is used here: ignored")
+    if mixed:
+        notices.append(f"{len(mixed)} groups of {table.name} that mix benign and malignant dropped ({dropped} images)")
+    if unlisted:
+        notices.append(f"{unlisted} images are not in {table.name}: each is a group of its own")
+    return [None if group in mixed else group for group in groups], True, notices

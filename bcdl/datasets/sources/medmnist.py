@@ -1,0 +1,137 @@
+"""MedMNIST's BreastMNIST: an `.npz` by path, or `breastmnist` by name, downloaded once.
+
+BreastMNIST labels malignant 0 and normal or benign 1 (MedMNIST v2, Yang et al. 2023, Scientific Data 10);
+here 1 is always malignant, so the labels are turned round.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import pooch
+from PIL import Image
+
+from bcdl.datasets.decode import resize
+from bcdl.datasets.fingerprint import Looks, look
+from bcdl.datasets.pool import SPLITS, Pool
+from bcdl.errors import UsageError
+from bcdl.machine.hardware import MIB
+
+if TYPE_CHECKING:
+    from bcdl.datasets import Request
+
+NAME = "breastmnist"
+URL = "https://zenodo.org/records/10519652/files/breastmnist.npz"
+MD5 = "750601b1f35ba3300ea97c75c52ff8f6"
+_MOST_BYTES = 1024 * MIB  # BreastMNIST's largest edition takes 40 MiB
+
+
+def accepts(data: str) -> bool:
+    return data == NAME or (data.endswith(".npz") and Path(data).is_file())
+
+
+def name_of(data: str) -> str:
+    return Path(data).stem
+
+
+def example(folder: Path) -> str:
+    """A noise file of BreastMNIST's layout: 12 images a split, half of each class."""
+    generator = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {}
+    for split in SPLITS:
+        arrays[f"{split}_images"] = generator.integers(0, 256, (12, 28, 28), dtype=np.uint8)
+        arrays[f"{split}_labels"] = np.arange(12, dtype=np.uint8)[:, None] % 2
+    np.savez(folder / "example.npz", **arrays)  # type: ignore[arg-type]
+    return str(folder / "example.npz")
+
+
+def read(request: Request) -> Pool:
+    file = _download() if request.data == NAME else Path(request.data)
+    parts = _read_parts(file)
+    images = np.concatenate([images for images, _ in parts.values()])
+    labels = np.concatenate([labels for _, labels in parts.values()])
+    names = np.array([f"{split}/{index:04d}" for split, (_, part) in parts.items() for index in range(len(part))])
+    originals = [Image.fromarray(image).convert("RGB") for image in images]
+    return Pool(
+        name=name_of(request.data),
+        synthetic=False,
+        images=np.stack([resize(image, request.image_size) for image in originals]),
+        labels=1 - labels,
+        groups=names,
+        names=names,
+        given=np.array([name.split("/")[0] for name in names]),
+        grouped=False,
+        notices=("labels read as BreastMNIST's: 0 malignant, 1 normal or benign; turned round, 1 is malignant here",),
+        looks=lambda: Looks(np.stack([look(image) for image in originals]), names, 1 - labels),
+    )
+
+
+def _download() -> Path:
+    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+    try:
+        return Path(pooch.retrieve(URL, f"md5:{MD5}", fname=f"{NAME}.npz", path=folder, progressbar=False))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{NAME} could not be downloaded ({type(error).__name__}); download {URL} on another machine "
+            "and give its path with --data"
+        ) from error
+
+
+def _read_parts(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Images [N, H, W] or [N, H, W, 3] uint8 and labels [N] int64 in {0, 1}, by split."""
+    try:
+        with zipfile.ZipFile(file) as members:
+            _refuse_bombs(members)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {
+                split: _check(file, split, arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in SPLITS
+            }
+    except KeyError as error:
+        raise UsageError(
+            f"{file.name} lacks an array: {error.args[0]}; MedMNIST files have SPLIT_images, SPLIT_labels"
+        ) from error
+    except UsageError:
+        raise
+    except Exception as error:  # readers of zip and npy raise whatever comes up in the midst of broken bytes
+        raise UsageError(f"{file.name} is not a plain .npz of arrays, or is refused: {error}") from error
+
+
+def _refuse_bombs(members: zipfile.ZipFile) -> None:
+    """ValueError where reading the arrays would allocate more than the file may rightly ask for."""
+    total = 0
+    for member in members.infolist():
+        total += member.file_size
+        with members.open(member) as stream:
+            shape, _, dtype = _read_header(stream)
+            if math.prod(shape) * dtype.itemsize + stream.tell() != member.file_size:
+                raise ValueError(f"{member.filename} claims {dtype}{list(shape)} and holds another number of bytes")
+    if total > _MOST_BYTES:
+        raise ValueError(f"its arrays would take {total // MIB} MiB; {_MOST_BYTES // MIB} MiB are the most")
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of an .npy file; ValueError where it is none."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def _check(file: Path, split: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3)
+    if images.dtype != np.uint8 or not fits or labels.size != len(images) or not images.size:
+        raise UsageError(
+            f"{file.name}: {split} has images {images.dtype}{list(images.shape)} and labels {list(labels.shape)}; "
+            "wanted are uint8 [N, H, W] or [N, H, W, 3] and one label an image"
+        )
+    labels = labels.reshape(-1)
+    if labels.dtype.kind not in "iu":
+        raise UsageError(f"{file.name}: {split} has labels of type {labels.dtype}; BreastMNIST's are whole numbers")
+    if not np.isin(labels, (0, 1)).all():
+        raise UsageError(f"{file.name}: {split} has labels {np.unique(labels)[:9].tolist()}; BreastMNIST has 0 and 1")
+    return images, labels.astype(np.int64)

@@ -1,0 +1,1 @@
+"""Experiments: one thing measured two ways in turn, one file an experiment."""

@@ -1,0 +1,116 @@
+"""What this machine is, and what runs on it: made from the hardware, never from a host name."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cpuinfo
+import psutil
+
+from bcdl.machine.provenance import output, versions
+
+
+def has_nvidia_driver() -> bool:
+    """Whether an NVIDIA driver is installed, by its files and tools alone."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def default_device() -> str:
+    """`gpu` where there is an NVIDIA driver, else `cpu`."""
+    return "gpu" if has_nvidia_driver() else "cpu"
+
+
+def machine_name(device: str) -> str:
+    """A folder name for the hardware that computes: the processor, or the GPUs, and how many."""
+    if device == "gpu":
+        gpus = gpu_names()
+        label = f"{gpus[0]} x{len(gpus)}" if gpus else "unknown gpu"
+    else:
+        label = f"{cpu_name()} {psutil.cpu_count()} cores"
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+
+
+@functools.cache
+def cpu_name() -> str:
+    """The processor's name as it gives it, without trademark signs."""
+    brand = str(cpuinfo.get_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
+    return re.sub(r"\((R|TM)\)|CPU|@.*", " ", brand, flags=re.IGNORECASE).strip()
+
+
+@functools.cache
+def gpu_names() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that the driver lists."""
+    lines = output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return tuple(lines.splitlines()) if lines else ()
+
+
+def lacks(device: str, precision: str) -> str:
+    """Why this machine has no arithmetic of its own for `precision`; empty where it has."""
+    if precision == "float32":
+        return ""
+    if device == "gpu":
+        capability = output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader") or "0"
+        old = float(capability.splitlines()[0]) < 8
+        return "NVIDIA GPUs have it from compute capability 8.0 on" if old else ""
+    if precision == "tf32":
+        return "TF32 is arithmetic of NVIDIA GPUs"
+    bfloat16 = {"avx512_bf16", "amx_bf16"} & set(cpuinfo.get_cpu_info().get("flags", []))
+    return "" if bfloat16 else "this processor lacks bfloat16 arithmetic (avx512_bf16 or amx_bf16)"
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Hardware, operating system, driver and versions, as JSON values."""
+    driver = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if device == "gpu" else None
+    return {
+        "cpu": cpu_name(),
+        "cpu_cores": psutil.cpu_count(),
+        "cpu_cores_allowed": cores_allowed(),
+        "memory_mib": psutil.virtual_memory().total // 2**20,
+        "gpus": list(gpu_names()) if device == "gpu" else [],
+        "driver": driver.splitlines()[0] if driver else None,
+        "system": platform.system(),
+        "system_release": platform.release().split("-")[0],
+        "python": platform.python_version(),
+        "versions": versions(),
+    }
+
+
+def cores_allowed() -> int | None:
+    """How many cores this process and its children may use; None where the system does not tell."""
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else None
+
+
+def memory_bytes() -> int:
+    """The memory that this process and its children may use: the machine's, or less where a container is given less."""
+    total = psutil.virtual_memory().total
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    except (OSError, ValueError):  # no such control group, or it says `max`
+        return total
+
+
+MIB = 2**20
+
+
+def peak_rss_bytes() -> int:
+    """Peak resident memory of this process.
+
+    On Linux `VmHWM`, since `ru_maxrss` inherits the parent's peak across a fork.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    memory = psutil.Process().memory_info()
+    if os.name == "nt":
+        return int(memory.peak_wset)  # type: ignore[attr-defined]
+    import resource  # only on Unix
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

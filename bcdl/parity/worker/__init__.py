@@ -1,0 +1,1 @@
+"""What parity computes on a backend; all of it imports Keras."""

@@ -1,0 +1,221 @@
+"""A model from its preprocessed pixels on, opened up: what each layer gives, and how training moves it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from bcdl import datasets
+from bcdl.backends import Backend
+from bcdl.machine import hardware
+from bcdl.machine.provenance import commit
+from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
+from bcdl.records import store
+from bcdl.settings.models import find
+from bcdl.worker import network
+from bcdl.worker.initial_weights import draw_initial_weights
+from bcdl.worker.input_pipeline import Batch, TrainFeed
+from bcdl.worker.snapshot import Snapshot
+
+Parts = list[tuple[str, np.ndarray]]
+# Key of the random stream that perturbs batch norms; `initial` uses the places 0, 1, 2, ... with the same seed.
+_SETTLING = 2**32 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+    """A model without its preprocessing, ready to train by SGD, dropout off; and its batches.
+
+    Attributes:
+        plan: what it was built for.
+        model: float32 pixels [B, S, S, 3] in, outputs [B, 2] out; shares its layers with the whole model.
+        frozen: the same layers, to be trained with every batch norm in inference mode.
+        feed: gives the images before preprocessing.
+        batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
+        dataset: name and checksum of the images.
+    """
+
+    plan: Plan
+    model: keras.Model
+    frozen: keras.Model
+    feed: TrainFeed
+    batches: list[Batch]
+    dataset: dict[str, str]
+
+
+def build(plan: Plan) -> Trunk:
+    """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
+    dataset = datasets.load(datasets.Request(DATA, plan.image_size))
+    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
+    whole = network.build(find(plan.model), plan.image_size, plan.seed)
+    draw_initial_weights(whole, plan.seed)
+    preprocess = whole.get_layer("preprocess")
+    model = keras.Model(preprocess.output, whole.output, name=f"{plan.model}_trunk")
+    for layer in network.every_layer(model):
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
+    frozen = keras.Model(model.input, model.output)
+    for each in (model, frozen):
+        each.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
+    batches = [feed.batch(*divmod(step, feed.steps_per_epoch)) for step in range(max(STEPS))]
+    pixels = [to_numpy(preprocess(images)).astype(np.float32) for images, _ in batches]
+    return Trunk(
+        plan,
+        model,
+        frozen,
+        feed,
+        list(zip(pixels, (labels for _, labels in batches), strict=True)),
+        {"name": dataset.name, "checksum": dataset.checksum},
+    )
+
+
+def provenance(opened: Trunk, adapter: Backend, started: str) -> dict[str, Any]:
+    """Where the figures of a dump come from, as JSON values."""
+    device = opened.plan.device
+    return {
+        "plan": opened.plan.to_dict(),
+        "dataset": opened.dataset,
+        "started": started,
+        "ended": store.now(),
+        "environment": {**adapter.describe(), **hardware.describe(device), **commit()},
+    }
+
+
+def to_numpy(value: Any) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(value))
+
+
+def outputs(model: keras.Model, adapter: Backend, pixels: np.ndarray) -> np.ndarray:
+    """Inference outputs [B, 2] by the compiled forward function."""
+    with adapter.predicting(model) as forward:
+        return to_numpy(forward(adapter.put(pixels)[0]))
+
+
+def walk(model: keras.Model, pixels: np.ndarray, training: bool) -> Parts:
+    """What every layer gives on `pixels`, in topological order, run operation by operation.
+
+    In training mode the batch norms move their averages; the caller puts them back.
+    """
+    found: Parts = []
+    values: Any = keras.ops.convert_to_tensor(pixels)
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            inner = [part for part in layer.layers if not isinstance(part, keras.layers.InputLayer)]
+            probe = keras.Model(layer.inputs, [*(part.output for part in inner), layer.output])
+            *given, values = probe(values, training=training)
+            found += [(part.name, to_numpy(value)) for part, value in zip(inner, given, strict=True)]
+        elif not isinstance(layer, keras.layers.InputLayer):
+            values = layer(values, training=training)
+            found.append((layer.name, to_numpy(values)))
+    return found
+
+
+def settle(opened: Trunk, training_walk: Parts) -> None:
+    """Give every batch norm moving averages, scale and shift of the size that its input has, and logits a size of 1.
+
+    At the start they are 0 and 1, with which a deep net's inference output hardly depends on the image, so
+    that equal outputs would prove nothing; and scores of nearly 0 or 1 would hide differences in the logits. Sizes
+    are rounded to powers of two, so that backends which differ by rounding get the same bits.
+    """
+    given = dict(training_walk)
+    for place, layer in enumerate(network.every_layer(opened.model)):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            source = layer.input._keras_history.operation.name
+            size = _power_of_two(np.var(given[source], dtype=np.float64))
+            generator = np.random.default_rng([opened.plan.seed, _SETTLING, place])
+            shape = tuple(layer.moving_mean.shape)
+            _assign(layer.moving_variance, size * generator.uniform(0.5, 1.5, shape))
+            _assign(layer.moving_mean, np.sqrt(size) * generator.normal(0, 0.1, shape))
+            _assign(layer.beta, generator.normal(0, 0.1, shape))
+            if layer.scale:
+                _assign(layer.gamma, generator.uniform(0.5, 1.5, shape))
+    scores = opened.model.layers[-1]
+    sigmoid, scores.activation = scores.activation, keras.activations.linear
+    logits = to_numpy(opened.model(opened.batches[0][0], training=False)).astype(np.float64)
+    scores.activation = sigmoid
+    _assign(scores.kernel, to_numpy(scores.kernel) / _power_of_two(np.sqrt(np.mean(logits**2))))
+
+
+def _power_of_two(size: Any) -> float:
+    """The power of two nearest to `size`, on a logarithmic scale."""
+    return float(2.0 ** round(np.log2(max(float(size), 1e-12))))
+
+
+def _assign(variable: Any, values: np.ndarray) -> None:
+    variable.assign(values.astype(np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What a run of training steps leaves.
+
+    Attributes:
+        losses: before each step's update, nats.
+        gradient: of the first step, a part a trainable variable.
+        statistics: the batch norms' moving averages after the first step.
+        weights: all trainable weights at the start (0) and after each of `STEPS` reached, as one vector.
+    """
+
+    losses: list[float]
+    gradient: Parts
+    statistics: Parts
+    weights: dict[int, np.ndarray]
+
+
+def train(model: keras.Model, batches: list[Batch], start: Snapshot) -> Steps:
+    """Train one step a batch from `start`, which is restored first and last, by the function `fit` compiles."""
+    start.restore()
+    losses, weights = [], {0: trainable_weights(model)}
+    gradient: Parts = []
+    statistics: Parts = []
+    for step, batch in enumerate(batches, start=1):
+        losses.append(advance(model, batch))
+        if step == 1:
+            gradient = _last_gradient(model)
+            statistics = [(v.path, to_numpy(v)) for v in model.non_trainable_variables if _is_statistic(v)]
+        if step in STEPS:
+            weights[step] = trainable_weights(model)
+    start.restore()
+    return Steps(losses, gradient, statistics, weights)
+
+
+def frozen_gradient(opened: Trunk) -> Parts:
+    """The first batch's gradient from the weights as they are, which stay, every batch norm in inference mode.
+
+    Batch statistics of a few images amplify rounding so much that a wrong gradient could hide behind it;
+    without them the gradient is as steady as the outputs.
+    """
+    norms = [layer for layer in network.every_layer(opened.model) if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.trainable = False
+    before = Snapshot(opened.frozen)
+    advance(opened.frozen, opened.batches[0])
+    gradient = _last_gradient(opened.frozen)
+    before.restore()
+    for layer in norms:
+        layer.trainable = True
+    return gradient
+
+
+def _last_gradient(model: keras.Model) -> Parts:
+    """The gradient of a first step, a part a trainable variable, read from the optimizer's momentum."""
+    slots = zip(model.trainable_variables, model.optimizer.momentums, strict=True)
+    return [(variable.path, to_numpy(slot) / -LEARNING_RATE) for variable, slot in slots]
+
+
+def advance(model: keras.Model, batch: Batch) -> float:
+    """One training step; the loss before its update, nats."""
+    model.reset_metrics()
+    return float(model.train_on_batch(*batch))
+
+
+def trainable_weights(model: keras.Model) -> np.ndarray:
+    """All trainable weights as one vector, in the model's order."""
+    return np.concatenate([to_numpy(v).ravel() for v in model.trainable_variables])
+
+
+def _is_statistic(variable: Any) -> bool:
+    return str(variable.name).startswith("moving_")

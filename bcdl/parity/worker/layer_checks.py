@@ -1,0 +1,282 @@
+"""Each layer type, the loss and the optimizers on this process's backend, against NumPy in float64.
+
+A reference is worth what its parts are worth: only a backend whose float64 agrees here with NumPy may give
+one. To cover a new layer type is to add a row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer  # has no public name
+
+from bcdl.parity.dumps import relative
+from bcdl.parity.worker import numpy_layers as exact
+
+# What float64 rounding leaves room for in sums of some thousand terms; wrong arithmetic is off by far more.
+REFERENCE_TOLERANCE = 1e-12
+# The same for float32, in which every row is checked too.
+FLOAT32_TOLERANCE = 1e-5
+
+# Of the optimizers: binary fractions, which stay what they are where Keras rounds such settings to float32.
+_RATE, _MOMENTUM, _SECOND_MOMENTUM, _EPSILON = 2.0**-7, 0.75, 1 - 2.0**-10, 2.0**-23
+
+_SEED = 0
+_CHANNELS = 4
+
+Weights = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A layer and what it should give.
+
+    Attributes:
+        name: of the row; a known difference is recorded by it.
+        make: makes the Keras layer.
+        expected: from the input and the layer's weights by name, in float64.
+        shapes: of the inputs.
+        training: whether the layer runs in training mode.
+    """
+
+    name: str
+    make: Callable[[], Any]
+    expected: Callable[..., np.ndarray]
+    shapes: tuple[tuple[int, ...], ...]
+    training: bool = False
+
+
+def _map(side: int) -> tuple[tuple[int, ...], ...]:
+    return ((2, side, side, _CHANNELS),)
+
+
+def _conv(size: int | tuple[int, int], strides: int, padding: str, side: int) -> Unit:
+    return Unit(
+        f"Conv2D {size} stride {strides} {padding} on {side}",
+        lambda: layers.Conv2D(6, size, strides=strides, padding=padding),
+        lambda maps, w: exact.conv2d(maps, w["kernel"], strides, padding, w["bias"]),
+        _map(side),
+    )
+
+
+def _depthwise(size: int, strides: int, padding: str, side: int) -> Unit:
+    return Unit(
+        f"DepthwiseConv2D {size} stride {strides} {padding} on {side}",
+        lambda: layers.DepthwiseConv2D(size, strides=strides, padding=padding, use_bias=False),
+        lambda maps, w: exact.depthwise_conv2d(maps, w["kernel"], strides, padding),
+        _map(side),
+    )
+
+
+def _separable(size: int, strides: int, padding: str, side: int) -> Unit:
+    return Unit(
+        f"SeparableConv2D {size} stride {strides} {padding} on {side}",
+        lambda: layers.SeparableConv2D(6, size, strides=strides, padding=padding, use_bias=False),
+        lambda maps, w: exact.conv2d(
+            exact.depthwise_conv2d(maps, w["depthwise_kernel"], strides, padding), w["pointwise_kernel"], 1, "valid"
+        ),
+        _map(side),
+    )
+
+
+def _pool(kind: str, size: int, strides: int, padding: str, side: int) -> Unit:
+    layer = {"Max": layers.MaxPooling2D, "Average": layers.AveragePooling2D}[kind]
+    function = {"Max": exact.max_pool, "Average": exact.average_pool}[kind]
+    return Unit(
+        f"{kind}Pooling2D {size} stride {strides} {padding} on {side}",
+        lambda: layer(size, strides=strides, padding=padding),
+        lambda maps, w: function(maps, size, strides, padding),
+        _map(side),
+    )
+
+
+def _batch_norm(training: bool, scale: bool) -> Unit:
+    def expected(maps: np.ndarray, w: Weights) -> np.ndarray:
+        mean, variance = exact.moments(maps) if training else (w["moving_mean"], w["moving_variance"])
+        return exact.batch_norm(maps, mean, variance, w.get("gamma", 1.0), w["beta"], 1e-3)
+
+    mode = "training" if training else "inference"
+    return Unit(
+        f"BatchNormalization {mode}{'' if scale else ', no scale'}",
+        lambda: layers.BatchNormalization(scale=scale),
+        expected,
+        _map(8),
+        training,
+    )
+
+
+def _plain(name: str, make: Callable[[], Any], expected: Callable[..., np.ndarray], inputs: int = 1) -> Unit:
+    return Unit(name, make, expected, _map(8) * inputs)
+
+
+UNITS = (
+    _conv(3, 1, "same", 8),
+    _conv(3, 1, "valid", 8),
+    _conv(3, 2, "same", 8),
+    _conv(3, 2, "same", 9),
+    _conv(3, 2, "valid", 9),
+    _conv(7, 2, "valid", 14),
+    _conv(1, 2, "valid", 9),
+    _conv((1, 7), 1, "same", 8),
+    _depthwise(3, 1, "same", 8),
+    _depthwise(3, 2, "valid", 9),
+    _separable(3, 1, "same", 8),
+    _separable(5, 2, "valid", 11),
+    _separable(7, 2, "valid", 13),
+    _batch_norm(training=False, scale=True),
+    _batch_norm(training=True, scale=True),
+    _batch_norm(training=True, scale=False),
+    _pool("Max", 2, 1, "same", 8),
+    _pool("Max", 3, 2, "valid", 9),
+    _pool("Max", 3, 2, "same", 8),
+    _pool("Max", 3, 2, "same", 9),
+    _pool("Average", 1, 2, "valid", 9),
+    _pool("Average", 2, 2, "valid", 8),
+    _pool("Average", 3, 1, "same", 8),
+    _pool("Average", 3, 1, "same", 9),
+    _pool("Average", 3, 2, "valid", 9),
+    _pool("Average", 3, 2, "same", 8),
+    _pool("Average", 3, 2, "same", 9),
+    _plain("Activation relu", lambda: layers.Activation("relu"), lambda x, w: np.maximum(x, 0)),
+    _plain("ReLU 6", lambda: layers.ReLU(6.0), lambda x, w: np.clip(x, 0, 6)),
+    _plain("Add", layers.Add, lambda x, y, w: x + y, inputs=2),
+    _plain(
+        "CustomScaleLayer",
+        lambda: CustomScaleLayer(0.17),
+        lambda x, y, w: x + 0.17 * y,
+        inputs=2,
+    ),
+    _plain("Concatenate", layers.Concatenate, lambda x, y, w: np.concatenate([x, y], axis=-1), inputs=2),
+    _plain(
+        "ZeroPadding2D",
+        lambda: layers.ZeroPadding2D(((0, 1), (2, 1))),
+        lambda x, w: np.pad(x, [(0, 0), (0, 1), (2, 1), (0, 0)]),
+    ),
+    _plain("Cropping2D", lambda: layers.Cropping2D(((1, 0), (1, 0))), lambda x, w: x[:, 1:, 1:]),
+    _plain("Flatten", layers.Flatten, lambda x, w: x.reshape(len(x), -1)),
+    Unit(
+        "Dense sigmoid",
+        lambda: layers.Dense(2, activation="sigmoid"),
+        lambda x, w: exact.sigmoid(x @ w["kernel"] + w["bias"]),
+        ((4, 16),),
+    ),
+)
+
+
+def check() -> dict[str, float]:
+    """The relative error of each row, in Keras's current float type, by the row's name."""
+    found = {unit.name: _layer_error(unit) for unit in UNITS}
+    found["BatchNormalization moving averages"] = _moving_averages_error()
+    found["binary cross-entropy"] = _loss_error()
+    found["binary cross-entropy, gradient"] = _loss_gradient_error(0.5)
+    found["binary cross-entropy, gradient at a saturated score"] = _loss_gradient_error(20.0)
+    sgd = keras.optimizers.SGD(_RATE, momentum=_MOMENTUM)
+    adam = keras.optimizers.Adam(_RATE, beta_1=_MOMENTUM, beta_2=_SECOND_MOMENTUM, epsilon=_EPSILON)
+    found["SGD, momentum, 5 steps"] = _optimizer_error(sgd, _sgd)
+    found["Adam, 5 steps"] = _optimizer_error(adam, _adam)
+    return found
+
+
+def optimizer_is_portable() -> bool:
+    """Whether a saved optimizer names its class as Keras's own, which every backend has."""
+    return bool(keras.saving.serialize_keras_object(keras.optimizers.SGD())["module"] == "keras.optimizers")
+
+
+def _layer_error(unit: Unit) -> float:
+    generator = np.random.default_rng(_SEED)
+    inputs = [generator.normal(0, 2, shape).astype(np.float32) for shape in unit.shapes]
+    layer, weights = _with_weights(unit.make(), inputs, generator)
+    given = _to_float64(layer(_tensors(inputs), training=unit.training))
+    expected = unit.expected(*(array.astype(np.float64) for array in inputs), weights)
+    return relative(given - expected, expected)
+
+
+def _with_weights(layer: Any, inputs: list[np.ndarray], generator: np.random.Generator) -> tuple[Any, Weights]:
+    """The layer with weights drawn anew, positive where it holds variances; and the weights, in float64."""
+    layer(_tensors(inputs))
+    drawn: Weights = {}
+    for variable in layer.weights:
+        low, high = (0.5, 1.5) if "variance" in variable.name or "gamma" in variable.name else (-1.0, 1.0)
+        values = generator.uniform(low, high, tuple(variable.shape)).astype(np.float32)
+        variable.assign(values)
+        drawn[variable.name] = values.astype(np.float64)
+    return layer, drawn
+
+
+def _tensors(inputs: list[np.ndarray]) -> Any:
+    tensors = [keras.ops.convert_to_tensor(array, dtype=keras.config.floatx()) for array in inputs]
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def _to_float64(value: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(value), dtype=np.float64)
+
+
+def _moving_averages_error() -> float:
+    generator = np.random.default_rng(_SEED)
+    maps = generator.normal(1, 2, (2, 8, 8, _CHANNELS)).astype(np.float32)
+    layer, weights = _with_weights(layers.BatchNormalization(momentum=0.9), [maps], generator)
+    layer(_tensors([maps]), training=True)
+    mean, variance = exact.moments(maps.astype(np.float64))
+    expected = np.concatenate(
+        [0.9 * weights["moving_mean"] + 0.1 * mean, 0.9 * weights["moving_variance"] + 0.1 * variance]
+    )
+    given = np.concatenate([_to_float64(layer.moving_mean), _to_float64(layer.moving_variance)])
+    return relative(given - expected, expected)
+
+
+def _loss_error() -> float:
+    generator = np.random.default_rng(_SEED)
+    outputs = generator.uniform(0.01, 0.99, (16, 2)).astype(np.float32)
+    wanted = np.eye(2, dtype=np.float32)[generator.integers(0, 2, 16)]
+    given = _to_float64(keras.losses.BinaryCrossentropy()(*(_tensors([array]) for array in (wanted, outputs))))
+    p, y = outputs.astype(np.float64), wanted.astype(np.float64)
+    expected = np.array(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
+    return relative(given - expected, expected)
+
+
+def _loss_gradient_error(logit: float) -> float:
+    """Of the gradient for a logit behind a sigmoid, its label 0: the score itself."""
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid", use_bias=False)])
+    model.layers[-1].kernel.assign([[logit]])
+    model.compile(optimizer=keras.optimizers.SGD(_RATE, momentum=_MOMENTUM), loss="binary_crossentropy")
+    model.train_on_batch(np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
+    expected = exact.sigmoid(np.array([[logit]]))
+    return relative(_to_float64(model.optimizer.momentums[0]) / -_RATE - expected, expected)
+
+
+def _optimizer_error(optimizer: Any, expected: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+    generator = np.random.default_rng(_SEED)
+    start = generator.normal(0, 1, 64).astype(np.float32)
+    gradients = generator.normal(0, 1, (5, 64)).astype(np.float32)
+    variable = keras.Variable(start, dtype=keras.config.floatx())
+    optimizer.build([variable])
+    for gradient in gradients:
+        optimizer.apply([_tensors([gradient])], [variable])
+    moved = expected(start.astype(np.float64), gradients.astype(np.float64))
+    return relative(_to_float64(variable) - moved, moved)
+
+
+def _sgd(weights: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """With momentum, as keras.optimizers.SGD documents it."""
+    velocity = np.zeros_like(weights)
+    for gradient in gradients:
+        velocity = _MOMENTUM * velocity - _RATE * gradient
+        weights = weights + velocity
+    return weights
+
+
+def _adam(weights: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Kingma and Ba 2015 (arXiv 1412.6980), the form just before section 2.1, which Keras uses."""
+    first, second = np.zeros_like(weights), np.zeros_like(weights)
+    for step, gradient in enumerate(gradients, start=1):
+        first = _MOMENTUM * first + (1 - _MOMENTUM) * gradient
+        second = _SECOND_MOMENTUM * second + (1 - _SECOND_MOMENTUM) * gradient**2
+        rate = _RATE * np.sqrt(1 - _SECOND_MOMENTUM**step) / (1 - _MOMENTUM**step)
+        weights = weights - rate * first / (np.sqrt(second) + _EPSILON)
+    return weights

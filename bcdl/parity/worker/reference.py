@@ -1,0 +1,130 @@
+"""One model in float64, and how far rounding alone moves what it computes.
+
+Rounding in lower precision acts like small changes of the weights and the input (backward error: Higham,
+Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, section 1.5). So each draw moves every weight
+and pixel by `plan.MOVED_ULPS` units in the last place, up or down, and computes again in float64: the largest
+relative change over the draws is what rounding may do in this model, figure by figure and layer by layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from bcdl.backends import Backend
+from bcdl.evaluation import quality
+from bcdl.parity.dumps import Dump, relative
+from bcdl.parity.settings import Plan
+from bcdl.parity.worker import instrumented, rounding
+from bcdl.parity.worker.instrumented import Parts, Trunk
+from bcdl.records import store
+from bcdl.worker.input_pipeline import Batch
+from bcdl.worker.regimes import weights_checksum
+from bcdl.worker.snapshot import Snapshot
+
+# Of the central difference; its error is of the order of the square of this, plus 1e-16 over it.
+_DIFFERENCE_STEP = 1e-6
+
+
+def dump(plan: Plan, adapter: Backend, into: Dump, worst_unit: float) -> None:
+    """Write the plan's reference: the vectors of a dump in float64, and `rounding` among the facts.
+
+    `worst_unit` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
+    """
+    started = store.now()
+    opened = instrumented.build(plan)
+    model, batch = opened.model, opened.batches[0]
+    start = Snapshot(model)
+    training_walk = instrumented.walk(model, batch[0], training=True)
+    start.restore()
+    instrumented.settle(opened, training_walk)
+    settled = Snapshot(model)
+    settled_checksum = weights_checksum(model)
+    vectors, loss = _vectors(opened, adapter, start, settled)
+    facts = {
+        "backend": adapter.name,
+        "worst_unit": worst_unit,
+        "loss": loss,
+        "settled": settled_checksum,
+        "rounding": _rounding(opened, adapter, start, settled, vectors, loss),
+        "gradient_check": _gradient_check(model, batch, start, vectors["gradient"]),
+    }
+    into.write(vectors, facts | instrumented.provenance(opened, adapter, started))
+
+
+def _vectors(opened: Trunk, adapter: Backend, start: Snapshot, settled: Snapshot) -> tuple[dict[str, Parts], float]:
+    """What a dump holds, computed from these two states and the first batch; and the training loss."""
+    model, pixels = opened.model, opened.batches[0][0]
+    settled.restore()
+    vectors = {
+        "outputs": [("scores", instrumented.outputs(model, adapter, pixels))],
+        "inference_layers": instrumented.walk(model, pixels, training=False),
+        "frozen_gradient": instrumented.frozen_gradient(opened),
+    }
+    start.restore()
+    vectors["training_layers"] = instrumented.walk(model, pixels, training=True)
+    vectors["training_outputs"] = vectors["training_layers"][-1:]
+    steps = instrumented.train(model, opened.batches[:1], start)
+    return {**vectors, "gradient": steps.gradient, "statistics": steps.statistics}, steps.losses[0]
+
+
+def _rounding(
+    opened: Trunk,
+    adapter: Backend,
+    start: Snapshot,
+    settled: Snapshot,
+    vectors: dict[str, Parts],
+    loss: float,
+) -> dict[str, Any]:
+    """The largest relative change over the draws: of each vector, of each of its parts, and of the loss."""
+    found: dict[str, Any] = {"loss": 0.0, "whole": dict.fromkeys(vectors, 0.0), "parts": {}}
+    for name, parts in vectors.items():
+        found["parts"][name] = [0.0] * len(parts)
+    for draw in range(opened.plan.draws):
+        generator = rounding.stream(opened.plan, draw)
+        roundoff = opened.plan.least_tolerance
+        pixels, labels = opened.batches[0]
+        nudged = dataclasses.replace(opened, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
+        moved = [_moved(state, len(opened.model.variables), roundoff, generator) for state in (start, settled)]
+        perturbed, moved_loss = _vectors(nudged, adapter, *moved)
+        found["loss"] = max(found["loss"], abs(moved_loss - loss) / abs(loss))
+        for name, parts in vectors.items():
+            # Norms part by part: the gradient of the largest model, copied whole, would be gigabytes.
+            norms = [
+                (np.linalg.norm(new - old), np.linalg.norm(old))
+                for (_, new), (_, old) in zip(perturbed.pop(name), parts, strict=True)
+            ]
+            changes, sizes = np.array(norms).T
+            found["whole"][name] = max(found["whole"][name], relative(changes, sizes))
+            found["parts"][name] = list(map(max, found["parts"][name], map(relative, changes, sizes)))
+    return found
+
+
+def _moved(state: Snapshot, weights: int, roundoff: float, generator: np.random.Generator) -> Snapshot:
+    """The state with its first `weights` values, those of the model, moved by rounding."""
+    values = [
+        rounding.rounded(value, roundoff, generator) if place < weights and value.dtype == np.float64 else value
+        for place, value in enumerate(state.values)
+    ]
+    return state.replaced(values)
+
+
+def _gradient_check(model: keras.Model, batch: Batch, start: Snapshot, gradient: Parts) -> float:
+    """Relative gap between the gradient and a central difference of the loss along the gradient.
+
+    Along the gradient g the derivative of the loss is its norm |g|.
+    """
+    flat = [part for _, part in gradient]
+    norm = float(np.linalg.norm([np.linalg.norm(part) for part in flat]))
+    losses = []
+    for sign in (1, -1):
+        start.restore()
+        for variable, part in zip(model.trainable_variables, flat, strict=True):
+            variable.assign(instrumented.to_numpy(variable) + sign * _DIFFERENCE_STEP * part / norm)
+        outputs = instrumented.to_numpy(model(batch[0], training=True))
+        losses.append(quality.loss(outputs, batch[1].argmax(axis=1)))
+    start.restore()
+    return abs((losses[0] - losses[1]) / (2 * _DIFFERENCE_STEP) - norm) / norm

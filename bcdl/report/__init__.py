@@ -1,0 +1,1 @@
+"""Records in; page, tables, plots and cards out."""

@@ -1,0 +1,30 @@
+"""Test accuracy against fit rate: every model and backend in one plane."""
+
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from bcdl.records.groups import Group
+from bcdl.report.plots.style import caption, cross_out, legend, log_rate, signs
+from bcdl.statistics.steadiness import is_unstable
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    ran = [(line, backend, record) for line, backend, record in group.ran() if record.value("fit_images_per_s") > 0]
+    if not ran:
+        return
+    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    for line, backend, record in ran:
+        rate, accuracy = record.value("fit_images_per_s"), record.value("test_accuracy")
+        axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
+        if is_unstable(record, "fit_s"):
+            cross_out(axis, rate, accuracy)
+    majority = ran[0][2].value("test_majority_accuracy")
+    axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
+    axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+    log_rate(axis, "fit rate")
+    axis.set_ylabel("test accuracy")
+    legend(axis, group)
+    caption(figure, group, "Test accuracy against fit rate", ["fit"])
+    yield "accuracy_throughput", figure

@@ -1,0 +1,48 @@
+"""Accuracy and AUROC of every model and backend with their intervals, beside the majority class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bcdl.evaluation import estimates, metrics
+from bcdl.evaluation.estimates import Result
+from bcdl.evaluation.metrics import Metric
+from bcdl.records.groups import Group
+from bcdl.report.plots.style import caption, plain, signs
+
+_SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    found = estimates.worth_drawing(group, _SHOWN)
+    if not found:
+        return
+    figure, axes = plt.subplots(
+        1, len(_SHOWN), figsize=(8.4, 1.6 + 0.24 * len(found)), sharey=True, layout="constrained"
+    )
+    for axis, metric in zip(axes, _SHOWN, strict=True):
+        _panel(axis, group, metric, found)
+    axes[0].set_yticks(range(len(found)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in found])
+    axes[0].set_ylim(len(found) - 0.5, -0.5)
+    caption(figure, group, "Accuracy and AUROC with 95% intervals (ticks: seeds)")
+    yield "forest", figure
+
+
+def _panel(axis: Axes, group: Group, metric: Metric, found: Sequence[Result]) -> None:
+    for place, result in enumerate(found):
+        estimate = result.estimates[metric.name]
+        sign = signs(group, result.line, result.backend)
+        axis.plot([estimate.low, estimate.high], [place] * 2, color=sign["color"], linewidth=1.6)
+        axis.plot([estimate.value], [place], linestyle="", **sign)
+        if len(estimate.seeds) > 1:
+            ticks = [place] * len(estimate.seeds)
+            axis.plot(estimate.seeds, ticks, linestyle="", marker="|", markersize=9, color=sign["color"])
+    reference = found[0].reference[metric.name]
+    axis.axvline(reference, color="#555555", linewidth=1, linestyle=":")
+    axis.annotate("majority class", (reference, 1), xycoords=("data", "axes fraction"), fontsize=7, va="bottom")
+    axis.set_xlabel(metric.title)
+    axis.grid(visible=False, axis="y")

@@ -1,0 +1,73 @@
+"""A grid of benign and one of malignant images, 5 by 4 as the source study drew them.
+
+Committed for synthetic data only: pixels of a data set go to `results/local/`, which git ignores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from bcdl import datasets
+from bcdl.datasets import LABELS, Dataset
+from bcdl.datasets.sources import synthetic
+from bcdl.errors import UsageError
+from bcdl.records.groups import Group
+from bcdl.report.plots import style
+from bcdl.settings.cell import Cell
+from bcdl.text import safe_name
+
+COLUMNS, ROWS = 5, 4
+LOCAL = "local"
+_MOST_IMAGES = 10_000
+_MOST_PIXELS = 200_000_000
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    if not group.synthetic:
+        return
+    cell = group.first.cell
+    if not _may_be_drawn(cell):
+        return
+    try:
+        dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
+    except (UsageError, ValueError):
+        return  # no data set that this version makes
+    if dataset.checksum != group.checksum:
+        return  # an earlier version's drawings, which this one can't make: no picture rather than another one's
+    for kind in LABELS:
+        yield f"images_{kind}", grid(dataset, kind)
+
+
+def _may_be_drawn(cell: Cell) -> bool:
+    """Whether the name is of drawings, not of a path, and they are few enough: records may come from anywhere."""
+    count = synthetic.count_of(cell.data)
+    return count is not None and count <= _MOST_IMAGES and count * cell.image_size**2 <= _MOST_PIXELS
+
+
+def draw_local(dataset: Dataset, results: Path) -> None:
+    """Both grids of a real data set under `results/local/`."""
+    folder = results / LOCAL / safe_name(dataset.name)
+    for kind in LABELS:
+        style.save(grid(dataset, kind), folder / f"{kind}.png")
+
+
+def grid(dataset: Dataset, kind: str) -> Figure:
+    """Up to 20 images of class `kind`, from all splits, titled with what they are."""
+    parts = dataset.splits.values()
+    images = np.concatenate([part.images[part.labels == LABELS[kind]][: COLUMNS * ROWS] for part in parts])
+    images = images[: COLUMNS * ROWS]
+    rows = math.ceil(len(images) / COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(1.5 * COLUMNS, 1.5 * rows + 0.5), layout="constrained")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image in zip(axes.flat, images, strict=False):
+        axis.imshow(image)
+    origin = "synthetic drawings, no medical images" if dataset.synthetic else "images of all splits"
+    figure.suptitle(style.plain(f"{dataset.name}: {kind} ({origin})"), fontsize=11)
+    return figure

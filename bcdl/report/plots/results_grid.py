@@ -1,0 +1,50 @@
+"""The panels of plots of single models: a row a model and its start, a column a backend."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bcdl.evaluation.estimates import Result
+from bcdl.records.groups import Group, Line
+from bcdl.report.plots.style import colour, plain
+
+# Inches.
+_SIDE, _LEAST_WIDTH = 2.5, 5.5
+_LABEL_WIDTH = 24  # letters
+
+
+def grid(
+    group: Group, found: Sequence[Result], xlabel: str, ylabel: str
+) -> tuple[Figure, dict[tuple[Line, str], Axes]]:
+    """A panel of [0, 1] x [0, 1] for each model and backend; one that has no result says so."""
+    lines = [line for line in group.lines if any(result.line == line for result in found)]
+    figure, axes = plt.subplots(
+        len(lines),
+        len(group.backends),
+        figsize=(max(_LEAST_WIDTH, _SIDE * len(group.backends) + 0.8), _SIDE * len(lines) + 1.2),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    panels = {
+        (line, backend): axis
+        for line, row in zip(lines, axes, strict=True)
+        for backend, axis in zip(group.backends, row, strict=True)
+    }
+    for axis in panels.values():
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    for backend, top, bottom in zip(group.backends, axes[0], axes[-1], strict=True):
+        top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left", pad=14)
+        bottom.set_xlabel(xlabel)
+    for line, row in zip(lines, axes, strict=True):
+        label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
+        row[0].set_ylabel("\n".join([*map(plain, label), ylabel]))
+    for line, backend in panels.keys() - {(result.line, result.backend) for result in found}:
+        panels[line, backend].annotate("nothing to show", (0.5, 0.5), ha="center", color="#555555")
+    return figure, panels

@@ -1,0 +1,14 @@
+"""Validation accuracy by epoch, over all models."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from bcdl.records.groups import Group
+from bcdl.report.plots.style import epoch_panels
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    figure = epoch_panels(group, "val_accuracy", "Validation accuracy by epoch", "accuracy (inference mode)")
+    if figure:
+        yield "validation_accuracy", figure

@@ -1,0 +1,221 @@
+"""A model card: what a report of a prediction model should tell, as far as records know it. Never imports Keras.
+
+The items are those of TRIPOD+AI (Collins et al. 2024, BMJ 385:e078378, table 2), whose numbers stand beside them, and
+cover what CLAIM (Tejani et al. 2024, Radiology: Artificial Intelligence 6(4):e240300) asks for besides. What no record
+can know is left as a named blank, so that nobody takes its absence for an answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from bcdl.evaluation import estimates, metrics
+from bcdl.evaluation.estimates import Result
+from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
+from bcdl.report.tables import Table
+from bcdl.settings.models import MODELS
+from bcdl.text import escape, safe_name
+
+_PREPROCESSING = {
+    "unit": "divided by 255",
+    "tf": "scaled to -1..1",
+    "torch": "scaled to 0..1, then by ImageNet's means and standard deviations",
+    "caffe": "BGR, less ImageNet's means",
+}
+_BATCH_NORM = {
+    "moving": "batch norms as Keras averages them",
+    "faster": "batch norms averaged faster",
+    "reestimated": "batch norms re-estimated on training images after every epoch",
+    "frozen": "the backbone's batch norms frozen, the head's re-estimated",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Card:
+    """One line of a group, on all backends that ran it."""
+
+    group: Group
+    line: Line
+    results: list[Result]
+
+    @property
+    def records(self) -> list[Record]:
+        """Those that are ok, of all backends."""
+        return [record for result in self.results for record in result.records if record.ok]
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+
+def cards(group: Group) -> list[tuple[str, str]]:
+    """A file name and its Markdown for each model that was tested on real images."""
+    if group.synthetic:
+        return []
+    found = estimates.results(group)
+    made = [_Card(group, line, [result for result in found if result.line == line]) for line in group.lines]
+    return [(f"{group.slug}-{safe_name(_name(card.line))}.md", _markdown(card)) for card in made if card.results]
+
+
+def _name(line: Line) -> str:
+    return "-".join(part.replace(" ", "_") for part in (line.model, line.weights, line.training) if part)
+
+
+def _markdown(card: _Card) -> str:
+    leaky = ["**LEAKY: the split was by image; these figures say nothing of new patients.**"] * bool(card.group.mark)
+    title = f"{card.line.title}, start: {card.line.start}, on {card.group.first.cell.data}"
+    parts = [
+        f"# Model card: {escape(title)}",
+        "**Not for clinical use.** Generated from records by `python -m bcdl.report`; edit nothing here by hand.",
+        *leaky,
+        Table("What records know", ("TRIPOD+AI", "item", "known"), tuple(_rows(card, _KNOWN))).to_markdown(),
+        _performance(card).to_markdown(),
+        Table("Left blank: no record knows it", ("TRIPOD+AI", "item", "to be filled in"), _BLANK).to_markdown(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(card: _Card, items: Iterable[tuple[str, str, Callable[[_Card], str]]]) -> Iterable[tuple[str, ...]]:
+    return ((number, item, text) for number, item, tell in items if (text := tell(card)))
+
+
+def _performance(card: _Card) -> Table:
+    """Metrics down, backends across, beside the majority class."""
+    grouped = any(result.largest.grouped for result in card.results)
+    rows = []
+    for metric in metrics.METRICS:
+        if grouped or not metric.by_patient:
+            values = [str(result.estimates[metric.name]) for result in card.results]
+            reference = card.results[0].reference[metric.name]
+            rows.append((metric.title, "" if reference != reference else f"{reference:.3f}", *values))
+    head = ("quantity", "majority class", *(result.backend for result in card.results))
+    return Table(f"{card.group.mark}23 Performance on test images, with 95% intervals", head, tuple(rows))
+
+
+def _images(card: _Card) -> str:
+    dataset = card.first.dataset
+    malignant, groups = dataset["malignant"], dataset["groups"]
+    unit = "groups or patients" if dataset.get("grouped") else "images, no patients being known"
+    parts = [
+        f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} {unit})"
+        for name, count in dataset["images"].items()
+    ]
+    return "; ".join(parts)
+
+
+def _data(card: _Card) -> str:
+    dataset = card.first.dataset
+    return f"{dataset['name']}, SHA-256 {card.group.checksum}"
+
+
+def _notices(card: _Card) -> str:
+    return "; ".join(dict.fromkeys(notice for record in card.records for notice in record.dataset["notices"]))
+
+
+def _preparation(card: _Card) -> str:
+    cell = card.first.cell
+    row = MODELS.get(cell.model)
+    scaled = _PREPROCESSING.get(row.preprocessing, row.preprocessing) if row else "as the model's row says"
+    augmented = "rotated, zoomed and flipped at random in training" if cell.augment else "not augmented"
+    return f"RGB, resized to {cell.image_size}x{cell.image_size}, {scaled}; {augmented}"
+
+
+def _specification(card: _Card) -> str:
+    model, weights = card.first.model, card.first.weights
+    start = "drawn at random by NumPy" if card.line.weights == "none" else f"{weights.get('kind')}: {card.line.weights}"
+    if weights.get("sha256"):
+        start += f", SHA-256 {weights['sha256']}"
+    counts = f"{model.get('parameters', 0):,} parameters, {model.get('trainable_parameters', 0):,} of them trainable"
+    return f"{card.line.title} with the source study's head, two sigmoid outputs; {counts}; start {start}"
+
+
+def _training(card: _Card) -> str:
+    cell = card.first.cell
+    parts = (
+        f"Adam, rate {cell.learning_rate:g}",
+        f"batches of {cell.batch_size}",
+        f"the head alone for {cell.head_epochs} epochs first" if cell.head_epochs else "all layers from the start",
+        f"{cell.epochs} epochs" + (f", fewer after {cell.patience} without a better one" if cell.patience else ""),
+        "the epoch of least validation loss" if cell.keep == "best" else "the last epoch",
+        _BATCH_NORM.get(cell.batch_norm, cell.batch_norm),
+        f"{cell.precision} arithmetic",
+        f"seeds {', '.join(str(seed) for seed in sorted({record.cell.seed for record in card.records}))}",
+    )
+    return "; ".join(parts)
+
+
+def _imbalance(card: _Card) -> str:
+    cell, dataset = card.first.cell, card.first.dataset
+    share = sum(dataset["malignant"].values()) / max(1, sum(dataset["images"].values()))
+    return f"{share:.0%} malignant; loss {'weighed by class' if cell.class_weights else 'not weighed'}"
+
+
+def _split(card: _Card) -> str:
+    cell = card.first.cell
+    folds = f"{cell.folds}-fold cross-validation" if cell.folds else "one split into training, validation and test"
+    unit = "by image (LEAKY)" if cell.split_by == "image" else "by group: none is on two sides"
+    return f"{folds}, {unit}, seed {cell.split_seed}; no external validation"
+
+
+def _leaks(card: _Card) -> str:
+    found = (record.dataset["leaks"] for record in card.records if "leaks" in record.dataset)
+    leaks: dict[str, Any] = next(found, {})
+    return "; ".join(leaks.get("notices", []))
+
+
+def _software(card: _Card) -> str:
+    found = {
+        result.backend: ", ".join(
+            f"{name} {version}" for name, version in result.records[0].environment.get("versions", {}).items()
+        )
+        for result in card.results
+    }
+    return "; ".join(f"{backend}: {versions}" for backend, versions in found.items())
+
+
+def _hardware(card: _Card) -> str:
+    environment = card.first.environment
+    gpus = ", ".join(environment.get("gpus") or ()) if isinstance(environment.get("gpus"), list) else ""
+    return gpus or f"{environment.get('cpu')}, {environment.get('cpu_cores')} cores"
+
+
+def _code(card: _Card) -> str:
+    commits = sorted({str(record.environment.get("commit")) for record in card.records})
+    runs = sorted({record.run for record in card.records})
+    return f"bcdl, commit {', '.join(commits)}; runs {', '.join(runs)}"
+
+
+_KNOWN: Sequence[tuple[str, str, Callable[[_Card], str]]] = (
+    ("5", "Data", _data),
+    ("6, 20", "Images, and patients where known", _images),
+    ("7", "Preparation", _preparation),
+    ("8", "Outcome", lambda card: "malignant against benign, as the data set labels each image"),
+    ("9", "Predictors", lambda card: "the image's pixels alone"),
+    ("11", "Left out, and notes on the data", _notices),
+    ("12, 22", "Model", _specification),
+    ("12, 21", "Training", _training),
+    ("13", "Class imbalance", _imbalance),
+    ("15", "Output", lambda card: "malignant score p1 / (p0 + p1) of the two outputs, named malignant above 0.5"),
+    ("16", "Training and evaluation apart", _split),
+    ("16", "Leaks looked for", _leaks),
+    ("18", "Code and records", _code),
+    ("18", "Software", _software),
+    ("18", "Hardware", _hardware),
+    ("27", "Use", lambda card: "to compare frameworks and harnesses; not for clinical use"),
+)
+_BLANK: tuple[tuple[str, str, str], ...] = (
+    ("3, 4", "Clinical background, intended use and users", ""),
+    ("5", "Source of the images: centres, dates, devices", ""),
+    ("6", "Eligibility, and how participants were chosen", ""),
+    ("8", "Reference standard, its readers and their agreement", ""),
+    ("10", "Why so many images", ""),
+    ("14, 20", "Age, sex, ethnicity and other strata; fairness across them", ""),
+    ("17", "Ethics approval and consent", ""),
+    ("18", "Funding, interests, protocol, registration, availability of the data", ""),
+    ("19", "Involvement of patients and the public", ""),
+    ("24", "Updating, and surveillance in use", ""),
+    ("25, 26", "Interpretation, and limitations beyond those above", ""),
+)

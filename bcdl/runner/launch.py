@@ -1,0 +1,161 @@
+"""Start a worker for a job and turn every way it can end into a record. Never imports Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bcdl.errors import UsageError
+from bcdl.machine import hardware, provenance
+from bcdl.machine.hardware import MIB
+from bcdl.records import record, store
+from bcdl.records.record import Record, RecordError
+from bcdl.runner import supervisor
+from bcdl.runner.supervisor import Ending
+from bcdl.settings.job import Job, Limits
+from bcdl.text import scrub
+
+_TAIL_LINES = 20
+# A record is a few MiB at most: per-image scores of some thousand test images.
+_MOST_RESULT_BYTES = 64 * MIB
+# Keras settings that would silently change what is measured.
+_UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+# What C++ and the frameworks say where they give up at once for want of memory, instead of raising an error.
+_OF_MEMORY = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
+WORKER = ("-m", "bcdl.worker")
+
+
+def run(
+    job: Job,
+    run_id: str,
+    log: Path,
+    on_phase: Callable[[str], None],
+    interpreter: str = sys.executable,
+    limits: Limits | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Record:
+    """Run the job in a worker process of `interpreter`; its record, whatever became of the worker.
+
+    Args:
+        job: what to run.
+        run_id: the run the record belongs to.
+        log: file that takes the worker's stdout and stderr.
+        on_phase: called with each phase as the worker begins it.
+        interpreter: the Python that has the cell's backend.
+        limits: past which the worker is ended; none where not given.
+        worker: the interpreter's arguments that start a worker.
+    """
+    started = store.now()
+    limits = limits or Limits()
+    with _folder(log) as folder:
+        (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
+        files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
+        teller = _PhaseTeller(folder / "events.txt", on_phase)
+        ending = supervisor.run([interpreter, *worker, *files], _environment_variables(), log, limits, teller)
+        outcome = _read(folder / "result.json", job, run_id)
+    if outcome is None:
+        status, reason = _death(ending, limits, _last_lines(log))
+        metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
+        environment = _environment(job)
+        outcome = Record(run_id, status, reason, job.cell, started, store.now(), metrics, environment=environment)
+    return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(log))
+
+
+@contextlib.contextmanager
+def _folder(log: Path) -> Iterator[Path]:
+    """A folder for what passes between a worker and its driver; the log's is made. UsageError where they can't be."""
+    with store.writing(log.parent):
+        log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+    except OSError as error:
+        raise UsageError(
+            f"no worker could be started in {tempfile.gettempdir()} ({error}); make room there, or set TMPDIR"
+        ) from error
+
+
+class _PhaseTeller:
+    """Tells of each line that the worker adds to its file of events, once."""
+
+    def __init__(self, events: Path, on_phase: Callable[[str], None]) -> None:
+        self._events, self._on_phase, self._told = events, on_phase, 0
+
+    def __call__(self) -> None:
+        if not self._events.is_file():
+            return
+        phases = self._events.read_text(encoding="utf-8", errors="replace").splitlines()
+        for phase in phases[self._told :]:
+            self._on_phase(phase)
+        self._told = len(phases)
+
+
+def _environment_variables() -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
+    environment["PYTHONPATH"] = os.pathsep.join([str(provenance.ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def _read(result: Path, job: Job, run_id: str) -> Record | None:
+    """The record in the file, where it is one of this job."""
+    try:
+        if result.stat().st_size > _MOST_RESULT_BYTES:
+            return None
+        found = Record.from_json(result.read_text(encoding="utf-8"))
+    except (OSError, RecordError, UnicodeDecodeError):
+        return None
+    return found if (found.cell, found.run) == (job.cell, run_id) else None
+
+
+def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, str]:
+    """Status and reason of a worker that ended without a record, its log's last lines given."""
+    if ending.over == "time":
+        return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
+    if ending.over == "memory":
+        used, most = ending.peak_bytes // MIB, (limits.memory_bytes or 0) // MIB
+        return (
+            record.OUT_OF_MEMORY,
+            f"it used {used} MiB of memory, more than --memory-limit, {most} MiB; use a smaller --batch-size or "
+            "--image-size, or raise the limit",
+        )
+    if ending.code >= 0:
+        return record.CRASHED, f"the worker ended with exit code {ending.code} and left no record; see its log"
+    name = _signal_name(-ending.code)
+    if name == "SIGKILL" and ending.system_killed:
+        return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
+    if name == "SIGABRT" and any(map(_OF_MEMORY.search, last_lines)):
+        return record.OUT_OF_MEMORY, "memory ran out and the framework gave up; use a smaller --batch-size; see its log"
+    hint = ", and not for want of memory, as far as the system tells" if name == "SIGKILL" else ""
+    return record.CRASHED, f"the worker was ended by {name}{hint}; see its log"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no name
+        return f"signal {number}"
+
+
+def _environment(job: Job) -> dict[str, Any]:
+    return {**hardware.describe(job.cell.device), **provenance.commit()}
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The end of the worker's log, folders taken out; empty where the disk had no room for a log."""
+    try:
+        with log.open("rb") as lines:
+            lines.seek(max(0, lines.seek(0, os.SEEK_END) - supervisor.LOG_TAIL_BYTES))
+            text = lines.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [scrub(line) for line in text.splitlines()[-_TAIL_LINES:]]

@@ -1,0 +1,205 @@
+"""A process that may do anything, held to its limits, and ended with all that it started. Never imports Keras."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from bcdl.settings.job import Limits
+
+_POLL_S = 0.2
+
+
+# Looking through all processes of a machine costs milliseconds, which the one being measured would feel.
+_POLL_TREE_S = 5.0
+
+
+_END_S = 10.0
+
+
+# Of what a process prints, so much is kept, and so much of its end.
+MOST_LOG_BYTES = 32 * 2**20
+
+
+LOG_TAIL_BYTES = 64 * 2**10
+
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a process ended.
+
+    Attributes:
+        code: its exit code, or a signal's number, negative.
+        over: the limit it was ended for: `time`, `memory` or empty.
+        system_killed: whether the system's own out-of-memory killer was at work meanwhile.
+        peak_bytes: the most resident memory that was seen.
+    """
+
+    code: int
+    over: str
+    system_killed: bool
+    peak_bytes: int
+
+
+def run(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, limits: Limits, tick: Callable[[], None]
+) -> Ending:
+    """Run the command to its end or to its limits; nothing it started is left when this returns.
+
+    Args:
+        command: program and arguments. Its stdin is a pipe that closes when this process dies.
+        environment: its environment variables.
+        log: file that takes its stdout and stderr; of very much, the beginning and the end.
+        limits: past which it is ended.
+        tick: called a few times a second while it runs.
+    """
+    _adopt_orphans()
+    before = set(psutil.Process().children(recursive=True))
+    kills = _system_kills()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        start_new_session=True,  # Ctrl-C reaches the driver alone, which ends the whole group below
+    )
+    copier = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
+    copier.start()
+    try:
+        over, peak = _watch(process, limits, tick)
+    finally:
+        _end(process, before)
+        copier.join(_END_S)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+    return Ending(process.returncode, over, _system_kills() > kills, peak)
+
+
+def _watch(process: subprocess.Popen[bytes], limits: Limits, tick: Callable[[], None]) -> tuple[str, int]:
+    """Wait for the end or for a limit: which one, and the most memory seen, bytes."""
+    start = time.monotonic()
+    peak, next_tree = 0, start
+    while process.poll() is None:
+        time.sleep(_POLL_S)
+        tick()
+        now = time.monotonic()
+        whole_tree = now >= next_tree
+        peak = max(peak, _resident_bytes(process.pid, whole_tree))
+        if whole_tree:
+            next_tree = now + _POLL_TREE_S
+        if limits.memory_bytes is not None and peak > limits.memory_bytes:
+            return "memory", peak
+        if limits.seconds is not None and now - start > limits.seconds:
+            return "time", peak
+    tick()
+    return "", peak
+
+
+def _resident_bytes(pid: int, whole_tree: bool) -> int:
+    """Resident memory of the process, and of all its children where asked for."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *(process.children(recursive=True) if whole_tree else ())):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total
+
+
+def _adopt_orphans() -> None:
+    """Have the system give this process what a dead worker leaves running, so that it can be ended. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end(process: subprocess.Popen[bytes], before: set[psutil.Process]) -> None:
+    """End the process, its group, and every process that came of it, wherever it has moved."""
+    _kill_group(process)
+    process.wait()
+    stopped: set[psutil.Process] = set()
+    deadline = time.monotonic() + _END_S
+    while (found := _descendants(before)) - stopped and time.monotonic() < deadline:
+        for one in found - stopped:
+            with contextlib.suppress(psutil.Error):
+                one.suspend()  # what is stopped starts no more
+        stopped |= found
+    for one in stopped:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    psutil.wait_procs(list(stopped), timeout=_END_S)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        process.kill()
+
+
+def _descendants(before: set[psutil.Process]) -> set[psutil.Process]:
+    """What this process has below it, save what was there before, and what that has started since."""
+    found = set(psutil.Process().children(recursive=True)) - before
+    for older in before:
+        with contextlib.suppress(psutil.Error):
+            found -= set(older.children(recursive=True))
+    return found
+
+
+def _copy(stream: IO[bytes], log: Path) -> None:
+    """Everything the process prints into the file; beyond `MOST_LOG_BYTES`, only its end."""
+    room, left_out, tail = MOST_LOG_BYTES, 0, b""
+    with _open(log) as output:
+        for chunk in _chunks(stream):
+            kept, rest = chunk[:room], chunk[room:]
+            room -= len(kept)
+            left_out += len(rest)
+            tail = (tail + rest)[-LOG_TAIL_BYTES:]
+            _try_to_write(output, kept)
+        if left_out:
+            _try_to_write(output, b"\n[%d bytes left out]\n" % (left_out - len(tail)) + tail)
+
+
+def _open(log: Path) -> IO[bytes]:
+    """The file, or one that forgets: a full disk must not stop the process that prints."""
+    try:
+        return log.open("wb", buffering=0)
+    except OSError:
+        return open(os.devnull, "wb", buffering=0)
+
+
+def _try_to_write(output: IO[bytes], chunk: bytes) -> None:
+    with contextlib.suppress(OSError):  # as in `_open`
+        output.write(chunk)
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    while chunk := os.read(stream.fileno(), 2**16):
+        yield chunk
+
+
+def _system_kills() -> int:
+    """How often the system's out-of-memory killer has struck; 0 where the system does not tell."""
+    counts = []
+    for file in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
+        with contextlib.suppress(OSError, ValueError):
+            pairs = (line.split() for line in Path(file).read_text(encoding="ascii").splitlines())
+            counts += [int(value) for name, value in pairs if name == "oom_kill"]
+    return sum(counts)

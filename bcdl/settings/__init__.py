@@ -1,0 +1,1 @@
+"""What is to be run: settings, profiles, models, options, and the jobs they resolve to."""

@@ -1,0 +1,56 @@
+"""A job: a cell and what a worker needs to run it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from bcdl import datasets
+from bcdl.settings.cell import Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A cell, with the paths a worker needs to run it and a record must not hold.
+
+    Attributes:
+        cell: what is to be run.
+        data: the `--data` argument.
+        weights_file: path of the backbone's weights, where the cell's weights are a file.
+        skip_unreadable: leave unreadable images out instead of failing.
+    """
+
+    cell: Cell
+    data: str
+    weights_file: str | None
+    skip_unreadable: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Job:
+        return cls(**{**values, "cell": Cell.from_dict(values["cell"])})
+
+    @property
+    def request(self) -> datasets.Request:
+        """What the cell's data set is loaded by."""
+        cell = self.cell
+        return datasets.Request(
+            self.data,
+            cell.image_size,
+            cell.split_seed,
+            cell.magnification,
+            self.skip_unreadable,
+            by_group=cell.split_by == "group",
+            folds=cell.folds,
+            fold=cell.fold,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How long a process may run, seconds, and how much resident memory it and its children may have, bytes."""
+
+    seconds: float | None = None
+    memory_bytes: int | None = None

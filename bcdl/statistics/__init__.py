@@ -1,0 +1,1 @@
+"""Statistics of figures of speed, and the bootstrap that all figures share."""

@@ -1,0 +1,44 @@
+"""Names that come from outside, of files or in records, made fit to be printed and drawn. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+
+
+def legible(name: str, longest: int | None = None) -> str:
+    """`name` on one line: line ends, control characters and undecodable bytes as Python escapes them.
+
+    Of a name with more than `longest` letters, the middle is left out.
+    """
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+    if longest is None or len(shown) <= longest:
+        return shown
+    return f"{shown[: longest // 2 - 1]}...{shown[len(shown) - longest // 2 + 2 :]}"
+
+
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
+
+
+def scrub(text: str) -> str:
+    """`text` with every path cut down to its last part: a record names no folder of the machine it was made on."""
+    return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
+
+
+LONGEST_NAME = 60  # in a file's name
+
+
+UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
+
+
+def safe_name(text: str) -> str:
+    """`text` as a part of a file's name: it leads into no folder, and where it was changed a digest keeps it unique."""
+    safe = re.sub(UNSAFE, "_", text)[:LONGEST_NAME]
+    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def escape(text: str) -> str:
+    """`text` for a cell of a Markdown table: no bar, line break, tag, link, formula or control character has effect."""
+    plain = html.escape(legible(re.sub(r"\s+", " ", text)), quote=False)
+    return re.sub(r"[|\[\]$]", lambda match: f"&#{ord(match[0])};", plain)

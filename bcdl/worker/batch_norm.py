@@ -1,0 +1,116 @@
+"""Which statistics batch norms use in inference, and whether they have settled.
+
+A batch norm normalises by its batch while it trains and by moving averages in inference. Keras starts these averages
+at 0 and 1 and moves them by a hundredth a step (less in the NASNets), so that after a short training they still are
+mostly where they started, and inference is that of another model: the source study's curves show it. The modes:
+
+- `moving`: Keras's averages, as they are.
+- `faster`: the same, moved by a tenth a step.
+- `reestimated`: after every epoch, the statistics of training images under the weights as they now are (Wu and Johnson
+  2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3).
+- `frozen`: the backbone's stay as they were loaded, in training too, as is usual in fine-tuning; the head's are
+  `reestimated`.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+
+from bcdl.backends import Backend
+from bcdl.datasets import Split
+from bcdl.evaluation import quality
+from bcdl.settings.cell import Cell
+from bcdl.worker.input_pipeline import Batch, one_hot
+from bcdl.worker.network import every_layer
+from bcdl.worker.snapshot import SetAside, everything
+
+FASTER_MOMENTUM = 0.9
+# Images that re-estimation sees. The error of a mean falls with their root; beyond some hundred little is gained (Wu
+# and Johnson 2021, section 3.3).
+REESTIMATION_IMAGES = 128
+# Training images on which training-mode and inference-mode accuracy are compared, in batches.
+PROBE_BATCHES = 4
+
+
+def prepare(model: keras.Model, mode: str) -> None:
+    """Have the batch norms of a model that is not compiled yet behave as `mode` says."""
+    for layer in every_layer(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            if mode == "faster":
+                layer.momentum = FASTER_MOMENTUM
+            if mode == "frozen" and layer not in model.layers:  # of the backbone, which is a model in this one
+                layer.trainable = False
+
+
+def settle(model: keras.Model, adapter: Backend, split: Split, cell: Cell) -> None:
+    """Give the batch norms that train the statistics of images of `split`, where the cell's mode says so."""
+    if cell.batch_norm in ("reestimated", "frozen"):
+        chosen = _chosen(split, cell, max(1, REESTIMATION_IMAGES // cell.batch_size))
+        reestimate(model, adapter, _batches(split.images[chosen], split.labels[chosen], cell))
+
+
+def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> None:
+    """Put the statistics of `batches` into the moving averages; all other state stays as it is.
+
+    The averages start at 0 and each batch is a step at learning rate 0 of the function that `fit` compiled. After K
+    steps an average is the sum of (1 - m) m^(K-1-j) b_j over the batches j; divided by 1 - m^K, the sum of these
+    weights, it is a mean of the batches' statistics b_j.
+    """
+    norms = [n for n in every_layer(model) if isinstance(n, keras.layers.BatchNormalization) and n.trainable]
+    averages = [(average, norm.momentum) for norm in norms for average in (norm.moving_mean, norm.moving_variance)]
+    ours = {id(average) for average, _ in averages}
+    others = [v for v in model.non_trainable_variables if id(v) not in ours]
+    before = SetAside([*others, *model.optimizer.variables])
+    for average, _ in averages:
+        average.assign(np.zeros(average.shape, dtype=np.float32))
+    model.optimizer.learning_rate = 0.0
+    for images, labels in batches:
+        with adapter.training(model, *adapter.put(images, labels)) as step:
+            adapter.sync(step())
+    before.restore()
+    for average, momentum in averages:
+        average.assign(np.asarray(keras.ops.convert_to_numpy(average)) / (1 - momentum ** len(batches)))
+
+
+def probe(
+    model: keras.Model, adapter: Backend, outputs: np.ndarray, images: np.ndarray, labels: np.ndarray, cell: Cell
+) -> dict[str, float | None]:
+    """Accuracy and loss on the same images in training mode and in inference mode, whose `outputs` are given.
+
+    Training mode normalises by the batch's own statistics (and drops units out), inference mode by moving
+    averages: where the second is far below the first, the averages have not settled. Training mode is a
+    `fit` at learning rate 0, so that it runs the function already compiled; all state is put back.
+    """
+    before = everything(model)
+    model.optimizer.learning_rate = 0.0
+    batches = _batches(images, labels, cell)
+    stream = adapter.stream(batch for batch in itertools.cycle(batches))
+    training = model.fit(stream, steps_per_epoch=len(batches), epochs=1, verbose=0, shuffle=False).history
+    before.restore()
+    return {
+        "train_mode_accuracy": float(training["accuracy"][0]),
+        "train_mode_loss": float(training["loss"][0]),
+        "inference_mode_accuracy": quality.accuracy(outputs, labels),
+        "inference_mode_loss": quality.loss(outputs, labels),
+    }
+
+
+def probed(split: Split, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of `split` on which both modes are compared: full batches."""
+    chosen = _chosen(split, cell, PROBE_BATCHES)
+    return split.images[chosen], split.labels[chosen]
+
+
+def _batches(images: np.ndarray, labels: np.ndarray, cell: Cell) -> list[Batch]:
+    """As many images as fill batches, [N, S, S, 3] uint8, and labels [N], as batches."""
+    parts = len(images) // cell.batch_size
+    return list(zip(np.split(images, parts), np.split(one_hot(labels), parts), strict=True))
+
+
+def _chosen(split: Split, cell: Cell, most: int) -> np.ndarray:
+    """Indices of images drawn from the split, `most` full batches at most."""
+    count = min(most, len(split) // cell.batch_size) * cell.batch_size
+    return np.random.default_rng([cell.seed, len(split)]).permutation(len(split))[:count]

@@ -1,0 +1,40 @@
+"""A worker's session: the backend is configured, then Keras is imported, once a process and in this order.
+
+No other module of `bcdl.worker` may be imported before `start_backend` has returned, since they import Keras at their
+top; whoever starts a session imports them in the function that does so.
+"""
+
+from __future__ import annotations
+
+import os
+
+from bcdl import backends
+
+
+def start_backend(name: str, device: str, precision: str) -> backends.Backend:
+    """The adapter of backend `name`, configured, with Keras imported on it and set up for `precision`.
+
+    Args:
+        name: of a backend.
+        device: `cpu` or `gpu`.
+        precision: that of a cell, or `float64` for a parity reference.
+
+    Raises:
+        DeviceError: the device can't be had from this framework.
+        UnsupportedError: the hardware lacks the precision.
+    """
+    os.environ["KERAS_BACKEND"] = name
+    adapter = backends.load(name)
+    adapter.configure(device, precision)
+    set_keras_defaults(precision)
+    return adapter
+
+
+def set_keras_defaults(precision: str) -> None:
+    """Undo what a user's Keras configuration may hold, and set the precision's dtype policy."""
+    import keras  # here: it reads KERAS_BACKEND as it is imported
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float64" if precision == "float64" else "float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_dtype_policy(precision if precision in ("mixed_bfloat16", "float64") else "float32")

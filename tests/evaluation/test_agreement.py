@@ -1,0 +1,194 @@
+"""Pairs of models on the same images, against cases worked by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bcdl.evaluation import agreement
+from bcdl.evaluation.agreement import Judged
+from bcdl.records.groups import Group
+from bcdl.records.record import Record
+from bcdl.report import tables
+from tests.factory import record
+from tests.predictions import predicted, scored, split
+
+
+def group(*records: Record) -> Group:
+    return Group("m", "c", records)
+
+
+def named(*words: str) -> list[np.ndarray]:
+    """Scores of images that are named malignant (m) or benign (b)."""
+    return [np.where(np.array(list(word)) == "m", 0.8, 0.2) for word in words]
+
+
+def both(a: str, b: str, labels: str, groups: list[str] | None = None) -> agreement.Agreement:
+    wanted = (np.array(list(labels)) == "m").astype(int)
+    return agreement.compare(*(Judged.of(scored(scores, wanted, groups)) for scores in named(a, b)))
+
+
+def test_agreement_by_hand() -> None:
+    # Of ten malignant images a names 5 so and b 9; 4 both, 0 neither.
+    found = both("mmmmmbbbbb", "mmmmbmmmmm", "mmmmmmmmmm")
+    assert found.agreement == 0.4
+    assert (found.only_a, found.only_b) == (1, 5)
+    # Of 6 fair coins, at most one falls on either side: 2 x (1 + 6) / 64.
+    assert found.p == pytest.approx(14 / 64)
+    # By chance they agree on 0.5 x 0.9 + 0.5 x 0.1 = 0.5.
+    assert found.kappa == pytest.approx((0.4 - 0.5) / (1 - 0.5))
+    assert found.flipped == ("image 4", "image 5", "image 6", "image 7", "image 8", "image 9")
+    assert found.largest == pytest.approx(0.6)
+    assert found.accuracy.value == pytest.approx(0.4)
+    assert math.isnan(found.auroc.value)
+
+
+def test_a_paired_difference_is_surer_than_two_intervals() -> None:
+    # 200 images, each model right on 3 in 4, and both on the same but for four.
+    a = "m" * 150 + "b" * 50
+    b = "b" * 2 + "m" * 150 + "b" * 48
+    found = both(a, b, "m" * 200)
+    assert found.accuracy.value == 0
+    # Of n images with d flipped either way, Wald's interval is 1.96 sqrt(d) / n to either side.
+    reach = 1.96 * math.sqrt(4) / 200
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx((-reach, reach), abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("images", "b", "verdict"),
+    [
+        (127, "", "no difference larger than 0.05"),
+        # As good as they are: of twelve images without a flip it may still be one in six.
+        (12, "", "not shown"),
+        (127, "b" * 10, "not shown"),
+        (127, "b" * 40, "a difference larger than 0.05"),
+    ],
+)
+def test_verdicts(images: int, b: str, verdict: str) -> None:
+    a = "m" * (images // 2) + "b" * (images - images // 2)
+    assert both(a, b + a[len(b) :], a).verdict == verdict
+
+
+def test_many_images_of_few_patients_show_nothing() -> None:
+    a = "mb" * 200
+    assert both(a, a, a).verdict == "no difference larger than 0.05"
+    assert both(a, a, a, [str(place // 40) for place in range(400)]).verdict == "not shown"
+    assert both(a, a, a, [str(place // 100) for place in range(400)]).accuracy.value == 0
+
+
+def test_agreeing_on_one_class_is_told_to_be_empty() -> None:
+    found = both("b" * 127, "b" * 127, "mb" * 63 + "b")
+    assert found.verdict == "no difference larger than 0.05 (empty: all images are named one class)"
+    assert math.isnan(found.kappa)
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.float64, (2, 20), elements=st.floats(0, 1)), arrays(np.int64, 20, elements=st.integers(0, 1)))
+def test_turned_round_the_signs_change_and_nothing_else(scores: np.ndarray, labels: np.ndarray) -> None:
+    a, b = (Judged.of(scored(side, labels)) for side in scores)
+    there, back = agreement.compare(a, b), agreement.compare(b, a)
+    assert (there.flipped, there.p, there.only_a) == (back.flipped, back.p, back.only_b)
+    for one, other in ((there.accuracy, back.accuracy), (there.auroc, back.auroc)):
+        assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low), nan_ok=True)
+    assert math.isnan(there.accuracy.low) or there.accuracy.low <= there.accuracy.value <= there.accuracy.high
+
+
+def drawn(seed: int, images: int = 40) -> dict[str, list]:
+    labels = np.arange(images) % 2
+    return split(np.random.default_rng(seed).uniform(0, 1, images), labels)
+
+
+def grid() -> list[Record]:
+    """Two backends with two seeds each."""
+    return [
+        predicted(drawn(10 * seed + place), seed=seed, weights=f"start {seed}", backend=backend)
+        for place, backend in enumerate(("jax", "torch"))
+        for seed in (0, 1)
+    ]
+
+
+def test_backends_are_compared_and_seeds_beside_them() -> None:
+    found, refused = agreement.pairs(group(*grid()))
+    assert [(pair.across, pair.a, pair.b, pair.same) for pair in found] == [
+        ("backends", "jax", "torch", "seed 0"),
+        ("backends", "jax", "torch", "seed 1"),
+        ("seeds", "seed 0", "seed 1", "jax"),
+        ("seeds", "seed 0", "seed 1", "torch"),
+    ]
+    assert refused == []
+    text, (table,) = agreement.section(group(*grid()))
+    assert "### Does the backend change the diagnosis?" in text
+    assert "**CNN, start: random; 40 images of 40 groups**" in text
+    backends_, seeds = ([len(p.found.flipped) for p in found if p.across == kind] for kind in ("backends", "seeds"))
+    told = [f"{min(some)} to {max(some)}" if min(some) < max(some) else f"{min(some)}" for some in (backends_, seeds)]
+    assert f"Flipped images of 40: {told[0]} between backends, {told[1]} between seeds." in text
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv([table]))))
+    assert [float(row["accuracy b - a, value"]) for row in rows] == pytest.approx(
+        [pair.found.accuracy.value for pair in found], abs=1e-5
+    )
+
+
+def test_folds_are_compared_together() -> None:
+    folds = [
+        predicted(drawn(place, 20), backend=backend, folds=2, fold=fold)
+        for place, backend in enumerate(("jax", "torch"))
+        for fold in (1, 0)
+    ]
+    for one in folds:
+        test = one.predictions["test"]
+        test["names"] = test["groups"] = [f"{one.cell.fold} {name}" for name in test["names"]]
+    ((pair,), _) = agreement.pairs(group(*folds))
+    assert (pair.images, pair.found.flipped[0].split()[0]) == (40, "0")
+    found, refused = agreement.pairs(group(*folds[:-1]))
+    assert (found, refused) == ([], ["CNN, jax and torch, seed 0: not the same folds ran"])
+
+
+def test_what_did_not_start_alike_is_not_compared() -> None:
+    first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1), backend="torch", weights="others")
+    assert agreement.pairs(group(first, second)) == (
+        [],
+        ["CNN, jax and torch, seed 0: not known to have started from the same weights"],
+    )
+    text, found = agreement.section(group(first, second))
+    assert "Not compared: CNN, jax and torch, seed 0: not known to have started" in text
+    assert found == []
+
+
+def test_other_test_images_are_not_compared() -> None:
+    first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1, 38), backend="torch")
+    _, refused = agreement.pairs(group(first, second))
+    assert refused == ["CNN, jax and torch, seed 0: not the same images or splits"]
+
+
+def test_one_model_alone_has_nothing_to_agree_with() -> None:
+    assert agreement.section(group(predicted(drawn(0)), record(backend="jax", status="crashed"))) == ("", [])
+
+
+def test_flipped_images_are_listed_by_names_that_can_do_nothing() -> None:
+    name = "![x](http://e) | <b>`\n_"
+    flipped = [f"{place} {name}" for place in range(agreement.MOST_NAMES + 3)]
+    tests = [split(scores, [1] * len(flipped)) for scores in named("m" * len(flipped), "b" * len(flipped))]
+    for test in tests:
+        test["names"] = flipped
+    records = [predicted(test, backend=backend) for test, backend in zip(tests, ("jax", "torch"), strict=True)]
+    text, _ = agreement.section(group(*records))
+    (line,) = (line for line in text.splitlines() if line.startswith("- jax and torch, seed 0: "))
+    assert line.endswith(" and 3 more")
+    # Of images 0 and 10; 20 is not listed.
+    assert line.count(r"0 !&#91;x&#93;(http\://e) &#124; &lt;b&gt;\` \_") == 2
+
+
+def test_a_split_by_image_is_marked() -> None:
+    text, (table,) = agreement.section(
+        group(*(predicted(drawn(0), backend=b, split_by="image") for b in ("jax", "torch")))
+    )
+    assert text.startswith("### LEAKY: ")
+    assert "**LEAKY: CNN" in text
+    assert all("by image (LEAKY)" in row for row in table.rows)

@@ -1,0 +1,35 @@
+"""What the machine is called, and what is never in its name."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+import pytest
+
+from bcdl.machine import hardware
+
+
+def test_a_machines_name_is_its_hardware_and_never_its_host() -> None:
+    name = hardware.machine_name("cpu")
+    assert re.fullmatch(r"[a-z0-9-]+-\d+-cores", name)
+    assert platform.node().lower() not in name
+
+
+def test_gpus_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "gpu_names", lambda: ("NVIDIA H200", "NVIDIA H200"))
+    assert hardware.machine_name("gpu") == "nvidia-h200-x2"
+
+
+def test_without_a_driver_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "has_nvidia_driver", lambda: False)
+    assert hardware.default_device() == "cpu"
+    monkeypatch.setattr(hardware, "has_nvidia_driver", lambda: True)
+    assert hardware.default_device() == "gpu"
+
+
+def test_what_is_said_of_the_machine_names_no_folder() -> None:
+    facts = hardware.describe("cpu")
+    assert facts["cpu_cores"] >= 1
+    assert facts["versions"]["numpy"]
+    assert "/" not in str(facts)

@@ -1,0 +1,63 @@
+"""The digest is of the very files that a worker imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bcdl import backends
+from bcdl.machine import provenance
+
+
+@pytest.mark.parametrize("backend", backends.NAMES)
+def test_reports_are_no_part_of_what_is_measured(backend: str) -> None:
+    names = {file.relative_to(provenance.ROOT).as_posix() for file in provenance.files(backend)}
+    assert {
+        "bcdl/worker/measurement.py",
+        "bcdl/worker/regimes.py",
+        f"backends/{backend}/adapter.py",
+        "bcdl/settings/cell.py",
+    } <= names
+    assert not names & {"bcdl/report/page.py", "bcdl/report/tables.py", "bcdl/compare.py", "bcdl/runner/run.py"}
+    assert not any(f"backends/{other}/" in name for name in names for other in backends.NAMES if other != backend)
+
+
+def test_backends_have_digests_of_their_own() -> None:
+    assert len({provenance.digest(backend) for backend in backends.NAMES}) == len(backends.NAMES)
+
+
+def test_another_file_is_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in provenance.files(backends.NAMES[0]):
+        copy = tmp_path / file.relative_to(provenance.ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    before = provenance.digest(backends.NAMES[0])
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    found = []
+    for addition in (b"", b"# changed\n"):
+        with (tmp_path / "bcdl" / "worker" / "input_pipeline.py").open("ab") as file:
+            file.write(addition)
+        provenance.files.cache_clear()
+        provenance.digest.cache_clear()
+        found.append(provenance.digest(backends.NAMES[0]))
+    assert found[0] == before != found[1]
+    provenance.files.cache_clear()
+    provenance.digest.cache_clear()
+
+
+@pytest.mark.keras
+def test_a_worker_imports_no_other_file_of_the_project() -> None:
+    backend = os.environ["KERAS_BACKEND"]
+    code = (
+        "import sys, importlib, bcdl.worker.__main__\n"
+        f"importlib.import_module('bcdl.backends.{backend}.adapter')\n"
+        "import bcdl.worker.regimes, bcdl.worker.augmentation\n"
+        "print('\\n'.join(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'bcdl'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=provenance.ROOT, capture_output=True, text=True, check=True)
+    loaded = {Path(line) for line in done.stdout.splitlines() if line.startswith(str(provenance.ROOT))}
+    assert loaded <= set(provenance.files(backend))

@@ -1,0 +1,60 @@
+"""Model cards: what the record knows, and named blanks for what it can't."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from bcdl.records.groups import group_records
+from bcdl.records.record import Record
+from bcdl.report.sections import card
+from tests.predictions import predicted, split
+
+
+def made(**changes: Any) -> Record:
+    labels = np.arange(40) % 2
+    scores = np.where(np.arange(40) < 30, labels, 1 - labels) * 0.6 + 0.2
+    groups = [f"p{number // 2}" for number in range(40)]
+    one = predicted(split(scores, labels, groups), split(scores, labels, groups), **changes)
+    return dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c", "grouped": True})
+
+
+def cards_of(*records: Record) -> dict[str, str]:
+    (group,) = group_records([("m", record) for record in records])
+    return dict(card.cards(group))
+
+
+def test_a_card_tells_what_the_record_knows() -> None:
+    ((name, text),) = cards_of(made(model="mobilenet", epochs=7), made(model="mobilenet", epochs=7, seed=1)).items()
+    assert name.endswith("mobilenet-none.md")
+    assert "**Not for clinical use.**" in text
+    for known in ("MobileNet", "7 epochs", "seeds 0, 1", "by group: none is on two sides", "scaled to -1..1"):
+        assert known in text
+    assert "| Accuracy | 0.500 | 0.750 (" in text
+
+
+def test_what_no_record_knows_is_a_named_blank() -> None:
+    (text,) = cards_of(made()).values()
+    blanks = text.partition("Left blank")[2]
+    for item in ("Ethics approval", "Reference standard", "Age, sex, ethnicity", "Source of the images"):
+        assert item in blanks
+
+
+def test_every_card_of_a_leaky_split_says_so() -> None:
+    (text,) = cards_of(made(split_by="image")).values()
+    assert "**LEAKY: the split was by image" in text
+    assert "by image (LEAKY)" in text
+
+
+def test_drawings_have_no_card() -> None:
+    one = made()
+    assert cards_of(dataclasses.replace(one, dataset={**one.dataset, "synthetic": True})) == {}
+
+
+def test_names_from_outside_are_inert() -> None:
+    ((name, text),) = cards_of(made(model="mobilenet", weights="a|b<script>/../x")).items()
+    assert "/" not in name
+    assert "<script>" not in text
+    assert "a|b" not in text

@@ -1,0 +1,55 @@
+"""What a worker is given and what is kept of it; how it can end is in `faults/`. The workers here are stand-ins."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from bcdl.records.record import Record
+from bcdl.runner import launch
+from bcdl.text import scrub
+from tests.factory import job
+
+
+def run(tmp_path: Path, script: str) -> tuple[Record, list[str]]:
+    """The record and phases of a worker whose interpreter runs `script` instead."""
+    interpreter = tmp_path / "interpreter"
+    interpreter.write_text(f"#!{sys.executable}\nimport os, sys, json\njob, result, events = sys.argv[-3:]\n{script}\n")
+    interpreter.chmod(interpreter.stat().st_mode | stat.S_IEXEC)
+    phases: list[str] = []
+    record = launch.run(job(), "a-run", tmp_path / "logs" / "worker.log", phases.append, str(interpreter))
+    return record, phases
+
+
+def test_phases_are_told_in_order(tmp_path: Path) -> None:
+    script = (
+        "import time\nfor phase in ('one', 'two'):\n    open(events, 'a').write(phase + '\\n')\n    time.sleep(0.3)"
+    )
+    assert run(tmp_path, script)[1] == ["one", "two"]
+
+
+def test_the_log_is_kept_and_its_tail_names_no_folder(tmp_path: Path) -> None:
+    record, _ = run(tmp_path, "print('no such file: /home/someone/secret/file.py')\nsys.exit(1)")
+    assert "/home/someone" in (tmp_path / "logs" / "worker.log").read_text()
+    assert record.log_tail == ["no such file: file.py"]
+
+
+def test_keras_settings_that_would_change_the_run_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
+    record, _ = run(tmp_path, "print('KERAS_MAX_EPOCHS' in os.environ)\nsys.exit(1)")
+    assert record.log_tail == ["False"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("at /a/b/c.py line 3", "at c.py line 3"),
+        (r"at C:\Users\me\x.py", "at x.py"),
+        ("3/4 images, 1.5 images/s", "3/4 images, 1.5 images/s"),
+    ],
+)
+def test_scrubbing_takes_folders_and_leaves_words(text: str, wanted: str) -> None:
+    assert scrub(text) == wanted

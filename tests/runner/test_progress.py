@@ -1,0 +1,73 @@
+"""What a person watching sees, here and at another terminal; piped output stays plain."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bcdl.runner.progress import RunProgress, State, duration, same_work
+from tests.factory import cell, record
+
+CELLS = [cell(seed=seed) for seed in range(3)] + [cell(model="mobilenet")]
+
+
+def shown(file: Path | None = None, **options: object) -> tuple[RunProgress, str]:
+    """Two of four cells: the first ends well, the second does not."""
+    text = io.StringIO()
+    progress = RunProgress(Console(file=text, width=80, **options), CELLS, file)  # type: ignore[arg-type]
+    for one, status in zip(CELLS, ("ok", "crashed"), strict=False):
+        with progress.cell(one) as cell_progress:
+            cell_progress.phase("epoch 1/3")
+            cell_progress.finish(record(status=status, seed=one.seed))
+    return progress, text.getvalue()
+
+
+def test_piped_output_is_one_plain_line_a_phase_and_what_is_left() -> None:
+    _, text = shown()
+    assert [re.split(r" \(|, about", line)[0] for line in text.splitlines()] == [
+        "[1/4] cnn on torch, seed 0: epoch 1/3",
+        "[1/4] cnn on torch, seed 0: ok",
+        "1 done; 3 left",
+        "[2/4] cnn on torch, seed 1: epoch 1/3",
+        "[2/4] cnn on torch, seed 1: crashed: it was made to fail",
+        "2 done; 1 of them not ok; 2 left",
+    ]
+
+
+def test_a_terminal_sees_a_live_line_that_leaves_one_behind() -> None:
+    _, text = shown(force_terminal=True)
+    assert "\x1b[" in text
+    assert "[1/4] cnn on torch, seed 0: ok" in text
+
+
+def test_where_the_run_is_can_be_read_elsewhere(tmp_path: Path) -> None:
+    shown(tmp_path / "status.json")
+    state = State.read(tmp_path / "status.json")
+    assert state is not None
+    assert (state.done, state.failed, state.left) == (2, 1, 2)
+    assert state.cell == CELLS[1].id
+    assert time.time() - 60 < state.cell_started <= state.phase_started <= time.time()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
+def test_a_file_that_is_no_state_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "status.json").write_text(text)
+    assert State.read(tmp_path / "status.json") is None
+
+
+def test_the_estimate_learns_from_earlier_runs_and_from_cells_that_ended() -> None:
+    progress = RunProgress(Console(file=io.StringIO()), CELLS, None, {same_work(CELLS[0]): 10.0})
+    assert progress.about_left_s is None  # nothing is known of mobilenet
+    progress.begin(CELLS[0])
+    progress.end(CELLS[0], "ok", 20.0)
+    assert progress.about_left_s == pytest.approx(2 * 15 + 15)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(3, "3 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations_are_as_coarse_as_estimates(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -1,0 +1,92 @@
+"""What --resume leaves out: cells whose newest record was made by the same code, of the same data, in the same place.
+
+A worker ended by its driver leaves no digest of its code: such a cell is run again, since its limits may be others now.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcdl.machine import hardware, provenance
+from bcdl.records import store
+from bcdl.records.record import Record
+from bcdl.runner.run import Run
+from tests.factory import job, record
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+def made_here(run: str = "20260101T000000Z-0000", status: str = "ok", change: Change = dict) -> Record:
+    """A record as a worker here and now would leave it, then changed."""
+    values = json.loads(record(run=run).to_json())
+    values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
+    values["status"] = status
+    change(values)
+    return Record.from_json(json.dumps(values))
+
+
+def is_left_out(results: Path, *records: Record, resume: bool = True) -> bool:
+    for one in records:
+        store.append(results, hardware.machine_name("cpu"), one)
+    run = Run([job()], results, resume=resume)
+    notes = run.check()
+    if resume:
+        assert f"resumed: {1 - len(run.left)} of 1 cells have their record already" in notes
+    return not run.left
+
+
+@pytest.mark.parametrize("status", ["ok", "skipped", "out_of_memory"])
+def test_what_would_end_in_the_same_way_is_left_out(status: str, tmp_path: Path) -> None:
+    assert is_left_out(tmp_path, made_here(status=status))
+
+
+@pytest.mark.parametrize("status", ["failed", "crashed", "timed_out", "unheard-of"])
+def test_what_may_end_otherwise_is_run_again(status: str, tmp_path: Path) -> None:
+    assert not is_left_out(tmp_path, made_here(status=status))
+
+
+def test_without_resume_everything_is_measured_anew(tmp_path: Path) -> None:
+    assert not is_left_out(tmp_path, made_here(), resume=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values["environment"].update(code="0" * 16),
+        lambda values: values["environment"].pop("code"),
+        lambda values: values["environment"]["versions"].update(numpy="1.0"),
+        lambda values: values["environment"].update(python="3.9.0"),
+        lambda values: values["environment"].update(cpu="another"),
+        lambda values: values["environment"].update(cpu_cores=1),
+        lambda values: values["dataset"].update(checksum="0" * 64),
+        lambda values: values["weights"].update(sha256="0" * 64),
+        lambda values: values["cell"].update(seed=1),
+        lambda values: values["cell"].update(epochs=3),
+        lambda values: values.update(block="1"),
+    ],
+)
+def test_what_was_made_otherwise_or_elsewhere_is_run_again(change: Change, tmp_path: Path) -> None:
+    assert not is_left_out(tmp_path, made_here(change=change))
+
+
+def test_another_commit_of_the_same_code_is_the_same(tmp_path: Path) -> None:
+    assert is_left_out(
+        tmp_path, made_here(change=lambda values: values["environment"].update(commit="0" * 40, dirty=True))
+    )
+
+
+def test_a_later_failure_counts_and_a_later_success_heals(tmp_path: Path) -> None:
+    failed = made_here(run="20260102T000000Z-0000", status="failed")
+    assert not is_left_out(tmp_path, made_here(), failed)
+    assert is_left_out(tmp_path, dataclasses.replace(made_here(), run="20260103T000000Z-0000"))
+
+
+def test_records_of_another_machine_count_for_nothing(tmp_path: Path) -> None:
+    store.append(tmp_path, "another-machine", made_here())
+    assert not is_left_out(tmp_path)

@@ -1,0 +1,77 @@
+"""Cells are hashable, have stable ids, and ids are parsed back."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcdl.errors import UsageError
+from bcdl.settings.cell import Cell
+from tests.factory import cell
+
+text = st.text(min_size=1, max_size=20)
+number, size = st.integers(0, 10**6), st.integers(1, 10**6)
+cells = st.builds(
+    Cell,
+    model=text,
+    backend=text,
+    device=st.sampled_from(["cpu", "gpu"]),
+    profile=text,
+    data=text,
+    magnification=number,
+    image_size=size,
+    batch_size=size,
+    epochs=size,
+    head_epochs=number,
+    keep=text,
+    patience=number,
+    class_weights=st.booleans(),
+    batch_norm=text,
+    split_by=text,
+    folds=number,
+    fold=st.just(0),
+    timing=st.booleans(),
+    learning_rate=st.floats(1e-9, 1e3),
+    weights=text,
+    precision=text,
+    augment=st.booleans(),
+    seed=number,
+    split_seed=number,
+    windows=size,
+    window_steps=size,
+)
+
+
+@given(cells)
+def test_an_id_is_parsed_back_to_its_cell(one: Cell) -> None:
+    assert Cell.parse(one.id) == one
+    assert "\n" not in one.id
+
+
+@given(cells)
+def test_a_cell_survives_json_values(one: Cell) -> None:
+    assert Cell.from_dict(one.to_dict()) == one
+
+
+def test_every_field_is_in_the_id() -> None:
+    one = cell()
+    for field in dataclasses.fields(Cell):
+        assert f"{field.name}=" in one.id
+
+
+@pytest.mark.parametrize("text", ["", "cnn", "model=cnn", cell().id + ",more=1", cell().id.replace("seed=0", "seed=x")])
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a cell's id"):
+        Cell.parse(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"batch_size": 0}, {"batch_size": "many"}, {"batch_size": 1.5}, {"folds": 5, "fold": 5}, {"fold": 1}]
+    + [{"augment": 1}, {"seed": True}, {"model": 3}]
+    + [{"learning_rate": value} for value in ("nan", float("inf"), True)],
+)
+def test_values_of_another_kind_are_no_cell(changes: dict[str, object]) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        Cell.from_dict({**cell().to_dict(), **changes})

@@ -1,0 +1,100 @@
+"""Options resolve to jobs, and a wrong one is named together with its remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from bcdl.errors import UsageError
+from bcdl.settings import job, models, options, profiles
+from tests.factory import OPTIONS
+
+
+@pytest.fixture(autouse=True)
+def every_backend_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bcdl.backends.is_installed", lambda name: True)
+
+
+def resolve(names: str | None = None, backend: str = "jax", **changes: object) -> list[job.Job]:
+    return options.resolve({**OPTIONS, **changes}, backend, names)
+
+
+def test_quick_runs_every_model_once() -> None:
+    jobs = resolve(profile="quick")
+    assert [job.cell.model for job in jobs] == list(models.MODELS)
+    assert {job.cell.seed for job in jobs} == {0}
+
+
+def test_full_is_the_studys_setting_from_three_seeds() -> None:
+    cells = [job.cell for job in resolve("resnet50", profile="full")]
+    assert [cell.seed for cell in cells] == [0, 1, 2]
+    cell = cells[0]
+    assert (cell.image_size, cell.batch_size, cell.epochs, cell.learning_rate) == (224, 32, 10, 1e-4)
+    assert cell.weights == "imagenet"
+
+
+def test_an_option_overrides_its_profile() -> None:
+    cell = resolve("cnn", image_size="48", batch_size="2", epochs="7", learning_rate="0.5", augment=False)[0].cell
+    assert (cell.image_size, cell.batch_size, cell.epochs, cell.learning_rate, cell.augment) == (48, 2, 7, 0.5, False)
+
+
+def test_imagenet_resolves_to_none_for_the_cnn() -> None:
+    weights = {job.cell.model: job.cell.weights for job in resolve("cnn,mobilenet", weights="imagenet")}
+    assert weights == {"cnn": "none", "mobilenet": "imagenet"}
+
+
+def test_a_weights_file_is_a_name_in_the_cell_and_a_path_in_the_job(tmp_path: Path) -> None:
+    file = tmp_path / "some.weights.h5"
+    file.touch()
+    cnn, mobilenet = resolve("cnn,mobilenet", weights=str(file))
+    assert (cnn.cell.weights, cnn.weights_file) == ("none", None)
+    assert (mobilenet.cell.weights, mobilenet.weights_file) == ("some.weights.h5", str(file))
+    resnet50, mobilenet = resolve("resnet50,mobilenet", weights=f"mobilenet={file}")
+    assert (resnet50.cell.weights, mobilenet.cell.weights) == ("none", "some.weights.h5")
+    assert str(tmp_path) not in mobilenet.cell.id
+
+
+def test_seeds_make_a_cell_each() -> None:
+    assert [job.cell.seed for job in resolve("cnn", seed="3,1,3")] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"names": "vgg"}, "unknown model 'vgg'; the models are cnn, resnet50"),
+        ({"backend": "mxnet"}, "unknown backend 'mxnet'; the backends are jax, tensorflow, torch"),
+        ({"profile": "fast"}, "unknown profile 'fast'; the profiles are smoke, quick, full"),
+        ({"precision": "float8"}, "--precision 'float8' is unknown; use float32"),
+        ({"device": "tpu"}, "--device 'tpu' is unknown; use cpu, gpu"),
+        ({"data": "nowhere"}, "no data set 'nowhere': use synthetic"),
+        ({"data": "synthetic-3"}, "synthetic needs 36 or more"),
+        ({"image_size": "31"}, "--image-size 31 is too small: cnn needs 32 or more"),
+        ({"names": "inceptionresnetv2", "image_size": "74"}, "inceptionresnetv2 needs 75 or more"),
+        ({"batch_size": "0"}, "--batch-size '0' is not a whole number of 1 or more"),
+        ({"epochs": "two"}, "--epochs 'two' is not a whole number"),
+        ({"learning_rate": "nan"}, "--learning-rate 'nan' is not a number above 0"),
+        ({"learning_rate": "-1"}, "--learning-rate '-1' is not a number above 0"),
+        ({"seed": "0,x"}, "--seed 'x' is not a whole number of 0 or more"),
+        ({"magnification": "60"}, "--magnification '60' is not one of BreaKHis's: 40, 100, 200, 400"),
+        ({"names": "mobilenet", "weights": "nowhere.h5"}, "there is no file 'nowhere.h5' for mobilenet"),
+        ({"names": "cnn", "weights": "nowhere.h5"}, "cnn has no backbone to load it into"),
+        ({"weights": "cnn=nowhere.h5"}, "cnn has no backbone to load a file into"),
+        ({"weights": "vgg=nowhere.h5"}, "unknown model 'vgg'"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_remedy(changes: dict[str, str], message: str) -> None:
+    names = changes.pop("names", None)
+    with pytest.raises(UsageError) as error:
+        resolve(names, **changes)
+    assert message in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bcdl.backends.is_installed", lambda name: name != "jax")
+    with pytest.raises(UsageError, match="jax not installed in this Python; use nox -s bench-jax"):
+        resolve()
+
+
+def test_every_profile_suits_its_models() -> None:
+    for name, profile in profiles.PROFILES.items():
+        assert [job.cell.profile for job in resolve(profile=name)] == [name] * len(profile.models) * len(profile.seeds)

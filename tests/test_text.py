@@ -1,0 +1,24 @@
+"""Names from outside stay on one line, whatever they hold, and plain ones stay as they are."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcdl.text import legible
+
+
+@given(st.text(st.characters(exclude_categories=())), st.none() | st.integers(8, 40))
+def test_every_name_can_be_printed_on_one_line(name: str, longest: int | None) -> None:
+    shown = legible(name, longest)
+    assert shown.isprintable()
+    shown.encode()
+    assert longest is None or len(shown) <= longest
+
+
+@given(st.text(st.characters(categories=("L", "N", "P", "Zs")).filter(str.isprintable), max_size=30))
+def test_a_plain_name_stays_as_it_is(name: str) -> None:
+    assert legible(name, longest=30) == name
+
+
+def test_what_is_escaped_and_what_is_left_out() -> None:
+    assert legible("a\n\x1b[31m\udcff.png") == r"a\n\x1b[31m\udcff.png"
+    assert legible("malignant (145) of the first patient.png", longest=20) == "malignant...ient.png"

@@ -1,0 +1,218 @@
+"""The whole of a cell on the real framework: trains, tests and times, compiles once, and puts back what it borrows."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bcdl import backends, datasets
+from bcdl.settings.cell import Cell
+from bcdl.worker import measurement, session, timing
+from bcdl.worker.input_pipeline import TrainFeed, one_hot
+from tests.factory import jobs
+
+pytestmark = pytest.mark.keras
+keras = pytest.importorskip("keras")
+regimes = pytest.importorskip("bcdl.worker.regimes")
+training = pytest.importorskip("bcdl.worker.training")
+batch_norm = pytest.importorskip("bcdl.worker.batch_norm")
+
+BACKEND = os.environ.get("KERAS_BACKEND", "")
+
+
+@pytest.fixture(scope="module")
+def adapter() -> backends.Backend:
+    one = backends.load(BACKEND)
+    one.configure("cpu", "float32")
+    return one
+
+
+def silent(phase: str) -> None:
+    """Report nothing."""
+
+
+def probed(model: Any, adapter: backends.Backend, split: datasets.Split, cell: Cell) -> dict[str, float]:
+    """What the batch norms' probe says of the model on training images."""
+    images, labels = batch_norm.probed(split, cell)
+    outputs = training.outputs(model, adapter, images, cell.batch_size)
+    return batch_norm.probe(model, adapter, outputs, images, labels, cell)
+
+
+@pytest.mark.parametrize("model", ["cnn", "mobilenet"])
+def test_a_cell_gives_an_ok_record(model: str) -> None:
+    (job,) = jobs(BACKEND, model)
+    record, trained = measurement.run(job, "a-run", silent)
+    assert (record.status, record.reason) == ("ok", "")
+    assert all(value is not None and math.isfinite(value) for value in record.metrics.values())
+    assert {len(values) for values in record.history.values()} == {job.cell.epochs}
+    assert (len(record.samples["fit_s"]), len(record.samples["fit_warm_up_s"])) == (job.cell.epochs - 1, 1)
+    for regime in ("step", "predict", "request"):
+        kept = record.samples[f"{regime}_s"]
+        assert len(kept) >= job.cell.windows
+        assert sum(kept) >= timing.LEAST_S or len(kept) == timing.MOST_WINDOWS
+        assert record.metrics[f"{regime}_warm_up_s"] == pytest.approx(sum(record.samples[f"{regime}_warm_up_s"]))
+    assert record.metrics["latency_ms"] == pytest.approx(1e3 * np.median(record.samples["request_s"]))
+    assert all(len(record.predictions[name]["scores"]) == record.dataset["images"][name] for name in ("val", "test"))
+    assert record.environment["versions"]["keras"] == keras.__version__
+    assert record.environment["precision_flags"]
+    dataset = datasets.load(job.request)
+    assert record.dataset["checksum"] == dataset.checksum
+    # What the record says of the test split is what Keras itself says of the trained model.
+    loss, accuracy = trained.evaluate(dataset.test.images, one_hot(dataset.test.labels), verbose=0)
+    assert record.metrics["test_loss"] == pytest.approx(loss, rel=1e-4)
+    assert record.metrics["test_accuracy"] == pytest.approx(accuracy)
+
+
+def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adapter: backends.Backend) -> None:
+    (job,) = jobs(BACKEND, "cnn")
+    cell = job.cell
+    dataset = datasets.load(job.request)
+    model = regimes.build(cell, None)
+    traced = _count_calls(model, "train_step")
+    predicted = _count_calls(model, "predict_step")
+    feed = TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
+    regimes.first_step(model, adapter, feed)
+    first = len(traced)
+    training.outputs(model, adapter, dataset.val.images, cell.batch_size)
+    first_predicted = len(predicted)
+    fit = training.fit(model, adapter, feed, dataset, cell, silent, verbose=0)
+    training.outputs(model, adapter, dataset.test.images, cell.batch_size)
+    probed(model, adapter, dataset.train, cell)
+    timed = regimes.time_steps(model, adapter, feed, cell)
+    regimes.time_predictions(model, adapter, feed, cell)
+    assert len(fit.seconds) == cell.epochs
+    # Python runs a step's code once a trace where the framework compiles, and once a step where it does not.
+    settling = min(feed.steps_per_epoch, batch_norm.REESTIMATION_IMAGES // cell.batch_size)
+    steps = cell.epochs * (feed.steps_per_epoch + settling) + batch_norm.PROBE_BATCHES
+    steps += timed.count * cell.window_steps
+    assert len(traced) - first in (0, steps)
+    compiled = len(traced) == first
+    assert not compiled or len(predicted) == first_predicted
+
+
+def _count_calls(model: Any, name: str) -> list[None]:
+    calls: list[None] = []
+    original = getattr(model, name)
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        calls.append(None)
+        return original(*arguments, **named)
+
+    object.__setattr__(model, name, counted)
+    return calls
+
+
+def test_trial_steps_leave_no_trace(adapter: backends.Backend) -> None:
+    (job,) = jobs(BACKEND, "cnn", image_size="32")
+    dataset = datasets.load(job.request)
+    model = regimes.build(job.cell, None)
+    before = regimes.weights_checksum(model)
+    feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=True)
+    regimes.first_step(model, adapter, feed)
+    probed(model, adapter, dataset.train, job.cell)
+    assert regimes.weights_checksum(model) == before
+    assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
+    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(job.cell.learning_rate)
+    regimes.time_steps(model, adapter, feed, job.cell)
+    assert regimes.weights_checksum(model) != before
+
+
+def test_padding_does_not_reach_the_outputs(adapter: backends.Backend) -> None:
+    (job,) = jobs(BACKEND, "cnn", image_size="32")
+    model = regimes.build(job.cell, None)
+    images = datasets.load(job.request).test.images
+    whole = training.outputs(model, adapter, images[:7], batch_size=7)
+    padded = training.outputs(model, adapter, images[:7], batch_size=4)
+    assert padded.shape == (7, 2)
+    np.testing.assert_allclose(padded, whole, atol=1e-6)
+
+
+def test_the_probe_sees_stale_batch_norms(adapter: backends.Backend) -> None:
+    """Moving averages set far off ruin inference mode and leave training mode alone."""
+    (job,) = jobs(BACKEND, "cnn", augment=False, image_size="32")
+    dataset = datasets.load(job.request)
+    model = regimes.build(job.cell, None)
+    feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=False)
+    training.fit(model, adapter, feed, dataset, job.cell, silent, verbose=0)
+    probe = probed(model, adapter, dataset.train, job.cell)
+    for layer in _batch_norms(model):
+        layer.moving_mean.assign(layer.moving_mean + 30.0)
+    spoilt = probed(model, adapter, dataset.train, job.cell)
+    assert spoilt["train_mode_loss"] == pytest.approx(probe["train_mode_loss"], abs=0.3)
+    assert spoilt["inference_mode_loss"] != pytest.approx(probe["inference_mode_loss"], abs=1e-3)
+
+
+def _batch_norms(model: Any) -> list[Any]:
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += _batch_norms(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            found.append(layer)
+    return found
+
+
+@pytest.mark.parametrize("data", ["busi", "breastmnist.npz", "breakhis-sample"])
+def test_real_images_train(data: str, real_data: Path) -> None:
+    (job,) = jobs(BACKEND, "cnn", data=str(real_data / data), image_size="32", epochs="1", batch_size="8")
+    record, _ = measurement.run(job, "a-run", silent)
+    assert (record.status, record.reason) == ("ok", "")
+    assert not record.dataset["synthetic"]
+    assert str(real_data) not in record.to_json()
+
+
+def test_real_weights_are_in_the_record(real_weights: Path) -> None:
+    (job,) = jobs(BACKEND, "mobilenet", weights=str(real_weights), image_size="32", epochs="1")
+    record, _ = measurement.run(job, "a-run", silent)
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.cell.weights == real_weights.name
+    assert record.weights["kind"] == "file"
+    assert len(record.weights["sha256"]) == 64
+
+
+def test_mixed_bfloat16_runs_and_is_recorded() -> None:
+    (job,) = jobs(BACKEND, "cnn", precision="mixed_bfloat16", epochs="1", image_size="32")
+    try:
+        record, model = measurement.run(job, "a-run", silent)
+        assert (record.status, record.reason) == ("ok", "")
+        assert model.get_layer("head_conv16").compute_dtype == "bfloat16"
+    finally:
+        session.set_keras_defaults("float32")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "reason"),
+    [
+        ({"precision": "tf32"}, "skipped", "TF32 is arithmetic of NVIDIA GPUs"),
+        ({"batch_size": "500"}, "failed", "--batch-size 500 is more than the"),
+    ],
+)
+def test_what_cannot_run_says_why(changes: dict[str, str], status: str, reason: str) -> None:
+    (job,) = jobs(BACKEND, "cnn", **changes)
+    record, model = measurement.run(job, "a-run", silent)
+    assert record.status == status
+    assert reason in record.reason
+    assert model is None
+
+
+def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*arguments: Any, **named: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
+    (job,) = jobs(BACKEND, "mobilenet", weights="imagenet")
+    record, _ = measurement.run(job, "a-run", silent)
+    assert record.status == "failed"
+    assert "the ImageNet weights of mobilenet could not be loaded" in record.reason
+    assert "use --weights none, or --weights mobilenet=FILE" in record.reason
+
+
+def test_running_out_of_memory_is_told_apart(adapter: backends.Backend) -> None:
+    assert not adapter.is_out_of_memory(ValueError("a plain mistake"))
+    assert adapter.peak_memory_bytes() is None  # a CPU's memory is the process's

@@ -1,0 +1,96 @@
+"""The clock: what lies inside a window, and what is waited for at its edges."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bcdl.machine import hardware
+from bcdl.statistics import steadiness
+from bcdl.worker import timing
+
+
+class Device:
+    """Notes every call, and moves the clock on when it is synchronised: by each of `seconds`, then by the last."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+        self.calls: list[str] = []
+        self.now = 0.0
+        self._seconds = iter([*seconds, *itertools.repeat(seconds[-1], 1000)])
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+
+    def step(self) -> str:
+        self.calls.append("step")
+        return "result"
+
+    def sync(self, value: Any) -> None:
+        assert value == "result"
+        self.calls.append("sync")
+        self.now += next(self._seconds)
+
+
+def _calls(device: Device) -> tuple[Any, Any]:
+    return device.step, device.sync
+
+
+def test_a_window_is_its_steps_and_one_synchronisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [2.0])
+    assert timing.windows(2, 3, device.step, device.sync) == timing.Timed(warm_up=[2.0], kept=[2.0, 2.0])
+    assert device.calls == ["step", "step", "step", "sync"] * 3
+
+
+def test_warm_up_ends_where_the_samples_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [9.0, 5.0, 4.0, 3.0, 2.0, 1.0])
+    timed = timing.windows(4, 1, device.step, device.sync)
+    assert timed == timing.Timed(warm_up=[9.0, 5.0, 4.0, 3.0, 2.0], kept=[1.0] * 4)
+
+
+def test_short_windows_are_added_until_they_are_long_enough_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = timing.windows(3, 1, *_calls(Device(monkeypatch, [0.25]))).kept
+    assert kept == [0.25] * 8
+    assert len(timing.windows(3, 1, *_calls(Device(monkeypatch, [1e-6]))).kept) == timing.MOST_WINDOWS
+
+
+def test_what_never_settles_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [1.1**number for number in range(1000)])
+    timed = timing.windows(4, 1, device.step, device.sync)
+    assert timed.count < 40
+    assert steadiness.is_steady(timed.kept) is False
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=50), st.floats(1e-3, 1e3))
+def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[float], unit: float) -> None:
+    before, after = steadiness.halves(seconds)
+    assume(abs(abs(after - before) / min(before, after) - steadiness.STEADY) > 1e-6)
+    assert steadiness.is_steady([unit * one for one in seconds]) == steadiness.is_steady(seconds)
+    assert steadiness.is_steady(seconds[::-1]) == steadiness.is_steady(seconds)
+
+
+def test_too_few_samples_tell_nothing() -> None:
+    assert steadiness.is_steady([1.0]) is None
+    assert steadiness.is_steady([1.0, 1.1, 1.2]) is True
+    assert steadiness.is_steady([1.0, 1.1, 1.3]) is False
+
+
+def test_timed_puts_seconds_under_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [0.0])
+    seconds: dict[str, float] = {}
+    with timing.timed(seconds, "build_s"):
+        device.now += 5.0
+    assert seconds == {"build_s": 5.0}
+
+
+def test_a_rate_is_of_the_median_sample() -> None:
+    assert timing.rate(12, [1.0, 2.0, 300.0]) == 6.0
+
+
+def test_the_peak_is_this_processes_own() -> None:
+    before = hardware.peak_rss_bytes()
+    block = bytearray(64 * hardware.MIB)
+    assert before > hardware.MIB
+    assert hardware.peak_rss_bytes() >= before
+    assert len(block) == 64 * hardware.MIB
