@@ -8,13 +8,14 @@ the plain epoch, timed by its beginning and end: of the epoch with the callback,
 
 from __future__ import annotations
 
-import importlib
-import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bcdl.errors import run_command
 from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.experiments.engine import Way
+
+if TYPE_CHECKING:
+    from bcdl.worker.prepared import Prepared
 
 NAME = "A batch callback changes what it measures"
 
@@ -24,34 +25,19 @@ def main() -> int:
 
 
 def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = prepared.with_long_epochs()
+    prepared = engine.with_long_epochs(prepared)
     return {"no callback": lambda: _plain(prepared), "with callback": lambda: _with_callback(prepared)}
 
 
 def _plain(prepared: Prepared) -> dict[str, float]:
-    return {"no callback": prepared.images / prepared.epoch_s([])}
+    return {"no callback": prepared.images_per_epoch / engine.epoch_s(prepared)}
 
 
 def _with_callback(prepared: Prepared) -> dict[str, float]:
-    timer = _naive_timer()
-    seconds = prepared.epoch_s([timer])
-    return {"with callback": prepared.images / seconds, "told by callback": prepared.images / timer.seconds}
+    from bcdl.worker.clocks import BatchTimer
 
-
-def _naive_timer() -> Any:
-    """A batch timer as peers write it: adds up the seconds between a batch's begin and its end."""
-    keras = importlib.import_module("keras")
-
-    class Timer(keras.callbacks.Callback):  # type: ignore[name-defined]
-        seconds = 0.0
-
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-            self._start = time.perf_counter()
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.seconds += time.perf_counter() - self._start
-
-    return Timer()
+    timer, images = BatchTimer(), prepared.images_per_epoch
+    return {"with callback": images / engine.epoch_s(prepared, timer), "told by callback": images / timer.seconds}
 
 
 if __name__ == "__main__":

@@ -6,12 +6,17 @@ runs out or `LARGEST` is reached.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bcdl.errors import run_command
 from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.experiments.engine import Way
 from bcdl.worker.input_pipeline import one_hot
+
+if TYPE_CHECKING:
+    from bcdl.worker.prepared import Prepared
 
 NAME = "Batch size"
 LARGEST = 1024
@@ -60,7 +65,7 @@ def _steps(prepared: Prepared, size: int) -> Way:
 
     def way() -> dict[str, float]:
         with prepared.adapter.training(prepared.model, images, labels) as step:
-            return {_name(size): prepared.rate(step, _WINDOW_S, size)}
+            return {_name(size): engine.rate(prepared.adapter, step, _WINDOW_S, size)}
 
     return way
 

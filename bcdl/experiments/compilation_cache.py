@@ -6,12 +6,17 @@ been forgotten, with the cache that the first has filled. Backends without such 
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bcdl.errors import run_command
 from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.experiments.engine import Way
+
+if TYPE_CHECKING:
+    from bcdl.worker.prepared import Prepared
 
 NAME = "A persistent compilation cache, first step"
 
@@ -30,9 +35,12 @@ def _cold_and_warm(prepared: Prepared) -> dict[str, float]:
 
 
 def _first_step_s(prepared: Prepared, folder: Path) -> float:
+    from bcdl.worker import regimes
+    from bcdl.worker.prepared import build
+
     prepared.adapter.cache_compilations(folder)
-    model = prepared.regimes.build(prepared.cell, prepared.job.weights_file)
-    return float(prepared.regimes.first_step(model, prepared.adapter, prepared.feed))
+    model = build(prepared.job, prepared.class_weights)
+    return regimes.first_step(dataclasses.replace(prepared, model=model))
 
 
 if __name__ == "__main__":

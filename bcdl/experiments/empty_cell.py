@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from bcdl.errors import BcdlError, run_command
@@ -22,6 +21,7 @@ from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
 from bcdl.settings.options import resolve_limits
+from bcdl.worker import timing
 
 NAME = "What the harness costs a cell"
 _DEFAULT_LIMITS = {"cell_timeout": "4h", "memory_limit": None}
@@ -37,9 +37,9 @@ def _ways(job: Job) -> dict[str, Way]:
 
 def _import_alone(job: Job) -> dict[str, float]:
     environment = {**os.environ, "KERAS_BACKEND": job.cell.backend}
-    start = time.perf_counter()
+    elapsed = timing.stopwatch()
     subprocess.run([sys.executable, "-c", "import keras"], env=environment, check=True, capture_output=True)
-    return {"import alone": time.perf_counter() - start}
+    return {"import alone": elapsed()}
 
 
 def _cell(job: Job) -> dict[str, float]:
@@ -47,9 +47,9 @@ def _cell(job: Job) -> dict[str, float]:
         run = Run([job], Path(folder), limits=resolve_limits(_DEFAULT_LIMITS), worker=empty.COMMAND)
         store.check_writable(run.results)
         progress = RunProgress(console(), [job.cell], None)
-        start = time.perf_counter()
+        elapsed = timing.stopwatch()
         record = run.measure(job, progress)
-        seconds = time.perf_counter() - start
+        seconds = elapsed()
     if not record.ok:
         raise BcdlError(f"{job.cell.title}: {record.status}: {record.reason}")
     return {"a cell that measures nothing": seconds}

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import math
 import random
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bcdl import backends, datasets
+from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import experiment, store
@@ -25,7 +22,13 @@ from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job, Limits
 from bcdl.settings.options import add_cell_options, resolve, whole
+from bcdl.worker import timing
 from bcdl.worker.session import start_backend
+
+if TYPE_CHECKING:
+    import keras
+
+    from bcdl.worker.prepared import Prepared
 
 MODELS = "cnn,mobilenet"
 _SKIPPED_ROUNDS = 1  # after compilation, until caches are warm
@@ -33,83 +36,6 @@ _SKIPPED_ROUNDS = 1  # after compilation, until caches are warm
 _LEAST_EPOCH_S = 2.0
 # ... and a multiple of so many steps, for ways that run several at once: Keras runs all of them, asked for or not.
 STEPS_TOGETHER = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A cell in this process: its model is built, compiled and has run a step.
-
-    Attributes:
-        job: what it was built for.
-        adapter: of its backend.
-        regimes: `bcdl.regimes`, which imports Keras.
-        model, feed: what `bcdl.training.fit` takes.
-        dataset: the splits.
-    """
-
-    job: Job
-    adapter: backends.Backend
-    regimes: ModuleType
-    model: Any
-    feed: Any
-    dataset: datasets.Dataset
-
-    @property
-    def cell(self) -> Cell:
-        return self.job.cell
-
-    @property
-    def images(self) -> int:
-        """Images an epoch."""
-        return int(self.feed.steps_per_epoch * self.cell.batch_size)
-
-    def with_long_epochs(self) -> Prepared:
-        """The same with training images repeated until an epoch takes `_LEAST_EPOCH_S`, by two that ran."""
-        together = STEPS_TOGETHER * self.cell.batch_size
-        least = max(self.images, _LEAST_EPOCH_S * self.images / min(self.epoch_s([]) for _ in range(2)))
-        train = self.dataset.train.repeated(together * math.ceil(least / together))
-        feed = self.regimes.TrainFeed(train, self.cell.batch_size, self.cell.seed, self.cell.augment)
-        return dataclasses.replace(self, feed=feed)
-
-    def epoch_s(self, callbacks: list[Any]) -> float:
-        """Seconds of one epoch of `fit` from its beginning to the end of its last step, by a clock of epochs alone.
-
-        A clock around `fit` would time its end too: on TensorFlow that waits now and then, for as long as the epoch.
-        """
-        clock = _epoch_clock(self.adapter)
-        self.fit([clock, *callbacks])
-        return float(clock.seconds)
-
-    def fit(self, callbacks: list[Any]) -> None:
-        """One epoch of `fit`, to the end of its last step."""
-        self.model.fit(
-            self.adapter.stream(self.feed.stream()),
-            steps_per_epoch=self.feed.steps_per_epoch,
-            epochs=1,
-            verbose=0,
-            shuffle=False,
-            callbacks=callbacks,
-        )
-        _wait_for(self.model, self.adapter)
-
-    def rate(self, step: Callable[[], Any], least_s: float, batch_size: int) -> float:
-        """Images/s of training steps, about `least_s` seconds of them; the device is idle at both edges.
-
-        How many steps that is, the faster of two that are waited for tells: a framework that runs ahead of its device
-        would take any number of them in that time.
-        """
-        self.adapter.sync(step())
-        count = math.ceil(least_s / min(self._waited_s(step) for _ in range(2)))
-        start = time.perf_counter()
-        for _ in range(count):
-            last = step()
-        self.adapter.sync(last)
-        return count * batch_size / (time.perf_counter() - start)
-
-    def _waited_s(self, step: Callable[[], Any]) -> float:
-        start = time.perf_counter()
-        self.adapter.sync(step())
-        return time.perf_counter() - start
 
 
 # One round of a way: its figures by name, most often just one of the way's own name.
@@ -233,33 +159,55 @@ def run_worker(job: Job, worker: Sequence[str], limits: Limits | None = None) ->
 
 
 def prepare(job: Job) -> Prepared:
-    cell = job.cell
-    adapter = start_backend(cell.backend, cell.device, cell.precision)
-    regimes = importlib.import_module("bcdl.worker.regimes")
-    dataset = datasets.load(job.request)
-    model = regimes.build(cell, job.weights_file)
-    feed = regimes.TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
-    regimes.first_step(model, adapter, feed)
-    return Prepared(job, adapter, regimes, model, feed, dataset)
+    """The job's cell in this process: its backend started, its model built, compiled and run for a step."""
+    adapter = start_backend(job.cell.backend, job.cell.device, job.cell.precision)
+    from bcdl.worker import prepared, regimes  # here: they import Keras, on the backend that is there by now
+
+    cell = prepared.prepare(job, adapter)
+    regimes.first_step(cell)
+    return cell
 
 
-def _epoch_clock(adapter: backends.Backend) -> Any:
-    keras = importlib.import_module("keras")
+def with_long_epochs(prepared: Prepared) -> Prepared:
+    """The same with training images repeated until an epoch takes `_LEAST_EPOCH_S`, by two that ran."""
+    from bcdl.worker.input_pipeline import InputPipeline
 
-    class Clock(keras.callbacks.Callback):  # type: ignore[name-defined]
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.start = time.perf_counter()
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            _wait_for(self.model, adapter)
-            self.seconds = time.perf_counter() - self.start
-
-    return Clock()
+    cell, images = prepared.cell, prepared.images_per_epoch
+    together = STEPS_TOGETHER * cell.batch_size
+    least = max(images, _LEAST_EPOCH_S * images / min(epoch_s(prepared) for _ in range(2)))
+    train = prepared.dataset.train.repeated(together * math.ceil(least / together))
+    return dataclasses.replace(prepared, pipeline=InputPipeline(train, cell.batch_size, cell.seed, cell.augment))
 
 
-def _wait_for(model: Any, adapter: backends.Backend) -> None:
-    """Wait for the model's last step."""
-    adapter.sync([variable.value for variable in model.trainable_variables])
+def epoch_s(prepared: Prepared, *callbacks: keras.callbacks.Callback) -> float:
+    """Seconds of one epoch of `fit` from its beginning to the end of its last step, by a clock of epochs alone.
+
+    A clock around `fit` would time its end too: on TensorFlow that waits now and then, for as long as the epoch.
+    """
+    from bcdl.worker.clocks import EpochClock
+
+    clock = EpochClock(prepared.adapter)
+    fit(prepared, clock, *callbacks)
+    return clock.seconds[-1]
+
+
+def fit(prepared: Prepared, *callbacks: keras.callbacks.Callback) -> None:
+    """One epoch of `fit`, to the end of its last step."""
+    from bcdl.worker import clocks, fitting
+
+    fitting.run_epochs(prepared, 1, list(callbacks))
+    clocks.wait_for_training(prepared.model, prepared.adapter)
+
+
+def rate(adapter: backends.Backend, step: Callable[[], Any], least_s: float, batch_size: int) -> float:
+    """Images/s of training steps, about `least_s` seconds of them; the device is idle at both edges.
+
+    How many steps that is, the faster of two that are waited for says: a framework that runs ahead of its device
+    would take any number of them in that time.
+    """
+    adapter.sync(step())
+    count = math.ceil(least_s / min(timing.window(1, step, adapter.sync) for _ in range(2)))
+    return count * batch_size / timing.window(count, step, adapter.sync)
 
 
 def _measure(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> dict[str, list[float]]:

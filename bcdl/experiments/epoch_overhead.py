@@ -7,11 +7,15 @@ with its callback of epochs, less the time of the validation, which a bare `fit`
 from __future__ import annotations
 
 import dataclasses
-import time
+from typing import TYPE_CHECKING
 
 from bcdl.errors import run_command
 from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.experiments.engine import Way
+from bcdl.worker import timing
+
+if TYPE_CHECKING:
+    from bcdl.worker.prepared import Prepared
 
 NAME = "What the harness costs an epoch"
 
@@ -21,24 +25,24 @@ def main() -> int:
 
 
 def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = prepared.with_long_epochs()
+    prepared = engine.with_long_epochs(prepared)
     return {"bare fit": lambda: _bare(prepared), "under the harness": lambda: _under_the_harness(prepared)}
 
 
 def _bare(prepared: Prepared) -> dict[str, float]:
-    start = time.perf_counter()
-    prepared.fit([])
-    return {"bare fit": prepared.images / (time.perf_counter() - start)}
+    seconds = timing.seconds_of(lambda: engine.fit(prepared))
+    return {"bare fit": prepared.images_per_epoch / seconds}
 
 
 def _under_the_harness(prepared: Prepared) -> dict[str, float]:
+    from bcdl.worker import fitting
+
     # The last epoch is kept: to put the best one's weights back is no part of an epoch.
-    one_epoch = dataclasses.replace(prepared.cell, epochs=1, keep="last")
-    start = time.perf_counter()
-    fit = prepared.regimes.training.fit(
-        prepared.model, prepared.adapter, prepared.feed, prepared.dataset, one_epoch, _silent, verbose=0
-    )
-    return {"under the harness": prepared.images / (time.perf_counter() - start - fit.validation_s)}
+    cell = dataclasses.replace(prepared.cell, epochs=1, keep="last")
+    one_epoch = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, cell=cell))
+    elapsed = timing.stopwatch()
+    fit = fitting.fit(one_epoch, _silent)
+    return {"under the harness": prepared.images_per_epoch / (elapsed() - fit.validation_s)}
 
 
 def _silent(phase: str) -> None:

@@ -7,11 +7,14 @@ with several steps an execution. A setting that the backend refuses is named and
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bcdl.errors import run_command
 from bcdl.experiments import engine
-from bcdl.experiments.engine import STEPS_TOGETHER, Prepared, Way
+from bcdl.experiments.engine import STEPS_TOGETHER, Way
+
+if TYPE_CHECKING:
+    from bcdl.worker.prepared import Prepared
 
 NAME = "Keras's settings"
 
@@ -21,7 +24,7 @@ def main() -> int:
 
 
 def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = prepared.with_long_epochs()
+    prepared = engine.with_long_epochs(prepared)
     jit = bool(prepared.model.jit_compile)
     settings: dict[str, dict[str, Any]] = {
         f"jit_compile={not jit}": {"jit_compile": not jit},
@@ -37,15 +40,19 @@ def _ways(prepared: Prepared) -> dict[str, Way]:
 
 
 def _epoch(name: str, prepared: Prepared) -> Way:
-    return lambda: {name: prepared.images / prepared.epoch_s([])}
+    return lambda: {name: prepared.images_per_epoch / engine.epoch_s(prepared)}
 
 
 def _recompiled(prepared: Prepared, changed: dict[str, Any]) -> Prepared:
     """The same cell with another model, compiled with `changed`, that has run a step; ValueError where refused."""
-    model = prepared.regimes.build(prepared.cell, prepared.job.weights_file)
-    model.compile(optimizer=model.optimizer, loss="binary_crossentropy", metrics=["accuracy"], **changed)
-    prepared.regimes.first_step(model, prepared.adapter, prepared.feed)
-    return dataclasses.replace(prepared, model=model)
+    from bcdl.worker import regimes
+    from bcdl.worker.prepared import build
+
+    model = build(prepared.job, prepared.class_weights)
+    model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], **changed)
+    recompiled = dataclasses.replace(prepared, model=model)
+    regimes.first_step(recompiled)
+    return recompiled
 
 
 if __name__ == "__main__":

@@ -186,8 +186,7 @@ def test_a_framework_that_runs_ahead_takes_no_more_steps_than_fit() -> None:
             self.waiting = 0
 
     one = RunsAhead()
-    prepared = engine.Prepared(job(), one, None, None, None, None)
-    assert 0 < prepared.rate(one.step, 0.1, batch_size=4) <= 4 / 0.02
+    assert 0 < engine.rate(one, one.step, 0.1, batch_size=4) <= 4 / 0.02
     assert one.taken <= 3 + 5
 
 
@@ -250,14 +249,14 @@ def test_a_long_epoch_trains_the_steps_that_it_is_credited_with(monkeypatch: pyt
     """Several steps an execution included, which Keras rounds up: 3 steps asked for at 2 each would be 4."""
     pytest.importorskip("keras")
     monkeypatch.setattr(engine, "_LEAST_EPOCH_S", 0.2)
-    prepared = engine.prepare(jobs(BACKEND, "cnn", image_size="32")[0]).with_long_epochs()
+    prepared = engine.with_long_epochs(engine.prepare(jobs(BACKEND, "cnn", image_size="32")[0]))
     together = [prepared]
     with contextlib.suppress(ValueError):  # torch refuses
         together.append(keras_settings._recompiled(prepared, {"steps_per_execution": engine.STEPS_TOGETHER}))
     for one in together:
         before = int(one.model.optimizer.iterations)
-        one.epoch_s([])
-        assert (int(one.model.optimizer.iterations) - before) * one.cell.batch_size == one.images
+        engine.epoch_s(one)
+        assert (int(one.model.optimizer.iterations) - before) * one.cell.batch_size == one.images_per_epoch
 
 
 @pytest.mark.keras

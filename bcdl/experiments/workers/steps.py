@@ -7,15 +7,15 @@ split; its images are repeated then.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from types import ModuleType
 from typing import Any
 
 from bcdl import backends, datasets
 from bcdl.experiments.workers.slowed import Slowed
-from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, timing
+from bcdl.worker.measured import Measured, Report
 
 
 def command(share: float = 0.0) -> tuple[str, ...]:
@@ -24,27 +24,26 @@ def command(share: float = 0.0) -> tuple[str, ...]:
 
 
 def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
-    def time_steps(job: Job, adapter: backends.Backend, regimes: ModuleType, findings: dict[str, Any], *_: Any) -> None:
-        _time_steps(job, Slowed(adapter, float(share)), regimes, findings)
+    def time_steps(job: Job, adapter: backends.Backend, measured: Measured, report: Report) -> None:
+        _time_steps(job, Slowed(adapter, float(share)), measured)
 
-    def measure_cell(job: Job, run_id: str, report: measurement.Report) -> Record:
-        return measurement.run(job, run_id, report, measure_cell=time_steps)[0]
-
-    return measurement.serve(job_file, result_file, events_file, measure_cell)
+    return measurement.serve(job_file, result_file, events_file, time_steps)
 
 
-def _time_steps(job: Job, adapter: Any, regimes: ModuleType, findings: dict[str, Any]) -> None:
-    cell, metrics = job.cell, findings["metrics"]
-    findings["environment"].update(adapter.describe())
+def _time_steps(job: Job, adapter: Any, measured: Measured) -> None:
+    from bcdl.worker import cell, regimes  # here: they import Keras, on the backend that is there by now
+    from bcdl.worker.prepared import prepare
+
+    measured.environment |= adapter.describe()
     dataset = datasets.load(job.request)
-    findings["dataset"] = measurement.describe_dataset(dataset)
-    model = regimes.build(cell, job.weights_file)
-    train = dataset.train.repeated(max(len(dataset.train), cell.batch_size))
-    feed = regimes.TrainFeed(train, cell.batch_size, cell.seed, cell.augment)
-    metrics["first_step_s"] = regimes.first_step(model, adapter, feed)
-    timed = regimes.time_steps(model, adapter, feed, cell)
-    findings["samples"] = {"step_s": timed.kept, "step_warm_up_s": timed.warm_up}
-    metrics["step_images_per_s"] = timing.rate(cell.window_steps * cell.batch_size, timed.kept)
+    measured.dataset = cell.describe_dataset(dataset)
+    train = dataset.train.repeated(max(len(dataset.train), job.cell.batch_size))
+    prepared = prepare(job, adapter, dataclasses.replace(dataset, train=train))
+    measured.metrics["first_step_s"] = regimes.first_step(prepared)
+    timed = regimes.time_steps(prepared)
+    measured.samples = {"step_s": timed.kept, "step_warm_up_s": timed.warm_up}
+    images = job.cell.window_steps * job.cell.batch_size
+    measured.metrics["step_images_per_s"] = timing.rate(images, timed.kept)
 
 
 if __name__ == "__main__":
