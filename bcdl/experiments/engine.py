@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
 from bcdl.machine import hardware, provenance
-from bcdl.records import experiment, store
+from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
 from bcdl.runner import launch
@@ -120,7 +120,9 @@ def run(
     if len({in_words(job.cell) for job in jobs}) < len(jobs):
         raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
     store.check_writable(results)
-    run_id = store.new_run_id()
+    for notice in log.repair(results):
+        print(notice)
+    run_id = runs.new_run_id()
     for job in jobs:
         try:
             ways, described = prepare(job)

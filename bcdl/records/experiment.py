@@ -16,16 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
-from bcdl.records import store
+from bcdl.records import log
+from bcdl.records.log import Problem
 from bcdl.report.tables import Table
 from bcdl.statistics import effects
 
 # 1: the first schema.
 # 2: `sample` and `cell`. What schema 1 recorded describes its framework only where it ran in the experiment's process.
 SCHEMA = 2
-EXPERIMENTS = "experiments"
 SECONDS = "s"  # the unit of ways that are times
 # The ways of an experiment on equal sides: what differs between them is noise.
 EQUAL_SIDES = ("as it is", "as it is, again")
@@ -64,6 +63,20 @@ class Experiment:
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
 
+    @classmethod
+    def from_json(cls, line: str) -> Experiment:
+        """The experiment on `line`, upgraded from an older schema; ValueError, with the reason, if it is none."""
+        values = log.parse_object(line, SCHEMA, "an experiment")
+        schema = values.pop("schema")
+        try:
+            values["ways"] = tuple(values["ways"])
+            values.setdefault("sample", "window" if "platform" in values["environment"] else "process")
+            experiment = cls(**values)
+            _check(experiment)
+            return experiment
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"an experiment whose fields do not fit schema {schema} ({error})") from error
+
     @property
     def day(self) -> str:
         """When it ran, as the id of its run has it: year, month and day, UTC."""
@@ -86,27 +99,31 @@ class Experiment:
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:
-    """Add the experiment to its run's file."""
-    file = results / EXPERIMENTS / machine / f"{experiment.run}.jsonl"
-    store.append_line(file, experiment.to_json())
-    return file
+    """Add the experiment to its run's file, on the disk when this returns; the file's path."""
+    return log.append(results, log.EXPERIMENTS, machine, experiment.run, experiment.to_json())
 
 
-def read_all(results: Path) -> list[tuple[str, Experiment]]:
-    """Every experiment with its machine, oldest run first; UsageError, naming the line, where one can't be read."""
-    found = []
-    for file in sorted((results / EXPERIMENTS).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                values = json.loads(line)
-                if values.pop("schema") > SCHEMA:
-                    raise ValueError("its schema is newer than this bcdl reads; update bcdl")
-                values["ways"] = tuple(values["ways"])
-                values.setdefault("sample", "window" if "platform" in values["environment"] else "process")
-                found.append((file.parent.name, Experiment(**values)))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise UsageError(f"{file.name}, line {number} is no experiment: {error}") from error
-    return found
+def read_all(results: Path) -> tuple[list[tuple[str, Experiment]], list[Problem]]:
+    """Every experiment with its machine, oldest run first, and each thing that is not an experiment."""
+    return log.read(results / log.EXPERIMENTS, Experiment.from_json, SCHEMA)
+
+
+def _check(experiment: Experiment) -> None:
+    """ValueError if a field has not the shape that readers rely on."""
+    words = (experiment.run, experiment.name, experiment.subject, experiment.unit, experiment.sample, *experiment.ways)
+    if not all(isinstance(word, str) for word in words) or len(experiment.ways) != 2:
+        raise ValueError("run, name, subject, unit, sample and two ways must be words")
+    if not isinstance(experiment.environment, dict) or not isinstance(experiment.cell, dict):
+        raise ValueError("environment and cell must be objects")
+    for rates in (experiment.a, experiment.b):
+        if not isinstance(rates, list) or not rates or not all(map(_is_rate, rates)):
+            raise ValueError(f"rates must be numbers above 0, at least one of them, and are {str(rates)[:60]}")
+    if len(experiment.a) != len(experiment.b):
+        raise ValueError(f"{len(experiment.a)} rates of one way and {len(experiment.b)} of the other are no pairs")
+
+
+def _is_rate(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value > 0  # type: ignore[arg-type, operator]
 
 
 def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str], list[Experiment]]:
@@ -129,8 +146,11 @@ def _by_number(one: Experiment) -> list[tuple[int, str]]:
 
 
 def noise_of_equal_sides(results: Path, machine: str, rounds: int) -> tuple[float, str] | None:
-    """The largest noise that equal sides have shown on the machine, and on which subject; None where none was tried."""
-    tried = newest([(where, one) for where, one in read_all(results) if where == machine])
+    """The largest noise that equal sides have shown on the machine, and on which subject; None if none was tried.
+
+    What can't be read among the experiments is left out.
+    """
+    tried = newest([(where, one) for where, one in read_all(results)[0] if where == machine])
     equal = [one for some in tried.values() for one in some if one.ways == EQUAL_SIDES and len(one.a) > 2]
     return max(((one.noise(rounds), one.subject) for one in equal), default=None)
 

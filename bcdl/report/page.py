@@ -15,20 +15,18 @@ from rich.console import Console
 from bcdl.errors import BcdlError
 from bcdl.parity.findings import read_findings
 from bcdl.parity.verdicts import Verdicts, comparisons
-from bcdl.records import experiment, store
+from bcdl.records import experiment, runs, store
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
-from bcdl.report import tables
-from bcdl.report.check import PAGE, differences, generated
+from bcdl.report import artefacts, tables
+from bcdl.report.check import differences
 from bcdl.report.sections import interleaved, sections
 from bcdl.report.sections.sections import Section
 from bcdl.text import escape, legible
 
-_INTRODUCTION = """\
-# Results
-
-This page, `tables/` and `plots/` are generated from `records/` by `python -m bcdl.report`; edit nothing here by hand.
-
+_INTRODUCTION = (
+    f"{store.PAGE_START}\n"
+    + """\
 How to read it. Each section holds what may be compared: one machine, one data set (by checksum), one set of settings.
 Models go down, backends across. Rates are medians of the samples in the records. **Fit** is what a user of `model.fit`
 gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
@@ -42,6 +40,7 @@ whose parity failed (see the parity sections). The runs of a section were made o
 ratios between backends on a shared machine are partly its noise; a matrix product in each worker shows when its speed
 changed by much. Two sides in turn have a section of their own.
 """
+)
 
 
 def build(results: Path) -> list[str]:
@@ -49,8 +48,10 @@ def build(results: Path) -> list[str]:
 
     UsageError where they can't be written.
     """
-    with store.one_at_a_time(results, "report"), store.writing(results):
-        return _build(results, results)
+    artefacts.check_folder(results)
+    with runs.one_at_a_time(results, "report"):
+        lines, files, is_whole = _build(results)
+        return [*lines, *artefacts.write(results, files, remove_stale=is_whole)]
 
 
 def check(results: Path) -> list[str]:
@@ -58,9 +59,7 @@ def check(results: Path) -> list[str]:
 
     BcdlError, naming each file, where they do not.
     """
-    with tempfile.TemporaryDirectory(prefix="bcdl-report-") as folder:
-        _build(results, Path(folder))
-        found = list(differences(results, Path(folder)))
+    found = list(differences(results, _build(results)[1]))
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise BcdlError(
@@ -70,26 +69,37 @@ def check(results: Path) -> list[str]:
     return [f"README.md, tables and plots of {results} follow from its records"]
 
 
-def _build(results: Path, into: Path) -> list[str]:
-    """Draw everything that the records under `results` give, under `into`; what was written."""
+def _build(results: Path) -> tuple[list[str], dict[str, bytes], bool]:
+    """Draw everything that the records under `results` give: lines, files, and if all could be read."""
+    with tempfile.TemporaryDirectory(prefix="bcdl-report-") as folder:
+        into = Path(folder)
+        lines, is_whole = _draw(results, into)
+        files = {file.relative_to(into).as_posix(): file.read_bytes() for file in into.rglob("*") if file.is_file()}
+        return lines, files, is_whole
+
+
+def _draw(results: Path, into: Path) -> tuple[list[str], bool]:
+    """Draw it under `into`; what was written, and whether everything could be read."""
     records, problems = store.read_all(results)
     # The rounds of two sides in turn have a section of their own: here each would stand for the cell.
     shown = [(machine, record) for machine, record in records if not record.block]
-    findings = read_findings(results)
+    findings, problems_of_findings = read_findings(results)
+    experiments, problems_of_experiments = experiment.read_all(results)
+    problems += problems_of_findings + problems_of_experiments
     verdicts = Verdicts(findings)
     groups = group_records(shown, verdicts)
     found = [sections.of_group(into, group, verdicts) for group in groups]
     found += sections.of_premiums(into, groups)
     found += [sections.of_parity(into, compared) for compared in comparisons(findings)]
     found += sections.of_interleaved(into, interleaved.read(records, verdicts))
-    found += sections.of_experiments(into, experiment.newest(experiment.read_all(results)))
-    sections.write(into / PAGE, _page(found, problems))
-    _remove_stale(into, {file for section in found for file in section.files})
+    found += sections.of_experiments(into, experiment.newest(experiments))
+    sections.write(into / store.PAGE, _page(found, [str(problem) for problem in problems if not problem.foreign]))
     counts = Counter(file.relative_to(into).parts[0] for section in found for file in section.files)
     made = ", ".join(f"{counts[folder]} {folder}" for folder in sorted(counts))
     parity = f" and {len(findings)} parity findings" if findings else ""
     summary = f"{len(records)} records{parity}: README.md{', ' if made else ''}{made} in {results}"
-    return [summary, *(f"not read: {problem}" for problem in problems)]
+    is_whole = all(problem.foreign for problem in problems)
+    return [summary, *(f"not read: {problem}" for problem in problems)], is_whole
 
 
 def print_run(records: Iterable[Record], console: Console) -> None:
@@ -110,12 +120,3 @@ def _page(found: list[Section], problems: list[str]) -> str:
         lines = "\n".join(f"- {escape(problem)}" for problem in problems)
         parts.append(f"## Lines that could not be read\n\n{lines}\n")
     return "\n".join(parts)
-
-
-def _remove_stale(into: Path, kept: set[Path]) -> None:
-    """Delete generated tables and plots that no record asks for any more."""
-    for file in generated(into) - kept - {into / PAGE}:
-        file.unlink()
-    for folder in (into / "plots").glob("*/"):
-        if not any(folder.iterdir()):
-            folder.rmdir()

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from bcdl import backends
 from bcdl.errors import BcdlError
 from bcdl.machine import hardware, provenance
-from bcdl.records import record, store
+from bcdl.records import disk, record
+from bcdl.records.moment import now
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.text import scrub
@@ -46,7 +47,7 @@ def serve(job_file: str, result_file: str, events_file: str, measure_cell: Measu
             events.write(phase + "\n")
 
     outcome, _ = run(Job.from_dict(values["job"]), values["run"], report, measure_cell=measure_cell)
-    store.replace(Path(result_file), outcome.to_json().encode())
+    disk.replace(Path(result_file), outcome.to_json().encode())
     return 0
 
 
@@ -62,7 +63,7 @@ def run(
         verbose: Keras's, of `fit`.
         measure_cell: what is done once the backend is there; if not given, all that a cell is measured for.
     """
-    started = store.now()
+    started = now()
     measured = Measured()
     adapter, model, status, reason = None, None, record.OK, ""
     try:
@@ -78,7 +79,7 @@ def run(
     measured.environment["code"] = provenance.digest(job.cell.backend)
     if not job.cell.timing:
         measured.drop_speed()
-    return Record(run_id, status, scrub(reason), job.cell, started, store.now(), **measured.parts()), model
+    return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model
 
 
 def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, str]:
