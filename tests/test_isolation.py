@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bcdl import backends
+from bcdl.machine import provenance
 from bcdl.records.record import Record
 from tests import sources
 from tests.factory import jobs
@@ -95,25 +96,39 @@ def run_cell(tmp_path: Path, before: str, **options: object) -> tuple[Record, st
     return Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8")), printed
 
 
+# Notes which packages the project's own code imports; Keras and the frameworks import more, and are not asked.
+NOTE_IMPORTS = """
+import builtins, json, sys
+plain, imported = builtins.__import__, set()
+
+def note(name, scope=None, *others):
+    if (scope or {}).get("__name__", "").startswith("bcdl"):
+        imported.add(name.split(".")[0])
+    return plain(name, scope, *others)
+
+def after():
+    files = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("bcdl.")}
+    print()
+    print(json.dumps({"imported": list(imported), "files": files}))
+
+builtins.__import__ = note
+"""
+
+
 @pytest.mark.keras
 @pytest.mark.parametrize("augment", [False, True])
 def test_a_whole_cell_imports_these_packages_and_no_other(tmp_path: Path, augment: bool) -> None:
-    """What the project's own code imports: Keras and the frameworks import more, and are not asked."""
-    note = (
-        "import builtins, sys\nplain, seen = builtins.__import__, set()\n"
-        "def note(name, scope=None, *others):\n"
-        "    if (scope or {}).get('__name__', '').startswith('bcdl'):\n        seen.add(name.split('.')[0])\n"
-        "    return plain(name, scope, *others)\n"
-        "builtins.__import__ = note\n"
-        "def after():\n    print('IMPORTED', *seen)\n    print('LOADED', *(m for m in sys.modules if m[:5] == 'bcdl.'))"
-    )
-    record, printed = run_cell(tmp_path, note, augment=augment)
+    record, printed = run_cell(tmp_path, NOTE_IMPORTS, augment=augment)
     assert (record.status, record.reason) == ("ok", "")
-    words = {line.split()[0]: set(line.split()[1:]) for line in printed.splitlines() if line.strip()}
-    imported = packages(words["IMPORTED"]) - {""}
-    assert imported - {"keras", record.cell.backend} <= CELL_PACKAGES | ({"cv2"} if augment else set())
-    assert {"keras", "numpy"} <= imported
-    assert rooms(words["LOADED"]) <= CELL_ROOMS
+    noted = json.loads(printed.splitlines()[-1])
+    imported = packages(set(noted["imported"])) - {""}  # a relative import has no name
+    own = {"keras", "numpy", record.cell.backend}
+    assert own <= imported | {"numpy"}
+    assert imported - own <= CELL_PACKAGES | ({"cv2"} if augment else set())
+    assert rooms(set(noted["files"])) <= CELL_ROOMS
+    # The digest of the code that a record carries is of every file that was run.
+    ran = {Path(file) for file in noted["files"].values() if file}
+    assert ran <= set(provenance.files(record.cell.backend))
 
 
 @pytest.mark.keras
