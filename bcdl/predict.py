@@ -22,8 +22,9 @@ from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
 
 if TYPE_CHECKING:
-    import keras
     import numpy as np
+
+    from bcdl.worker.saved_model import SavedModel
 
 _NAMES = {label: name for name, label in LABELS.items()}
 # Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
@@ -66,7 +67,7 @@ def main() -> int:
     failed = False
     for file in task.images:
         try:
-            image = read_image(file, saved_model.image_size(model))
+            image = read_image(file, model.image_size)
         except ValueError as error:
             print(f"error: {legible(str(file))}: {error}", file=sys.stderr)
             failed = True
@@ -154,18 +155,16 @@ def _start(device: str) -> backends.Backend:
         raise UsageError(f"{error}; use --device cpu") from error
 
 
-def _labeller(model: keras.Model) -> _Label:
-    from bcdl.worker import saved_model
-
-    return lambda file, image: _print_label(file, saved_model.malignant_score(model, image))
+def _labeller(model: SavedModel) -> _Label:
+    return lambda file, image: _print_label(file, model.malignant_score(image))
 
 
-def _explainer(task: _Task, adapter: backends.Backend, model: keras.Model) -> _Label:
+def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _Label:
     from bcdl.datasets.decode import read_picture
     from bcdl.report.plots import overlay
     from bcdl.worker import grad_cam
 
-    cut = grad_cam.cut(model, task.layer)
+    cut = grad_cam.cut(model.model, task.layer)
 
     def label(file: Path, image: np.ndarray) -> None:
         explanation = grad_cam.explain(cut, adapter, image, task.kind)

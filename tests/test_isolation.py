@@ -30,7 +30,9 @@ CELL_ROOMS = WORKER_ROOMS | {"evaluation"}
 
 
 def run_python(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def modules_after(statement: str) -> set[str]:
@@ -101,10 +103,10 @@ NOTE_IMPORTS = """
 import builtins, json, sys
 plain, imported = builtins.__import__, set()
 
-def note(name, scope=None, *others):
-    if (scope or {}).get("__name__", "").startswith("bcdl"):
+def note(name, globals=None, *others, **named):
+    if ((globals or {}).get("__name__") or "").startswith("bcdl"):
         imported.add(name.split(".")[0])
-    return plain(name, scope, *others)
+    return plain(name, globals, *others, **named)
 
 def after():
     files = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("bcdl.")}

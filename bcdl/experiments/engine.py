@@ -26,8 +26,7 @@ from bcdl.worker import timing
 from bcdl.worker.session import start_backend
 
 if TYPE_CHECKING:
-    import keras
-
+    from bcdl.worker.clocks import Callback
     from bcdl.worker.prepared import Prepared
 
 MODELS = "cnn,mobilenet"
@@ -181,7 +180,7 @@ def with_long_epochs(prepared: Prepared) -> Prepared:
     return dataclasses.replace(prepared, pipeline=InputPipeline(train, cell.batch_size, cell.seed, cell.augment))
 
 
-def epoch_s(prepared: Prepared, *callbacks: keras.callbacks.Callback) -> float:
+def epoch_s(prepared: Prepared, *callbacks: Callback) -> float:
     """Seconds of one epoch of `fit` from its beginning to the end of its last step, by a clock of epochs alone.
 
     A clock around `fit` would time its end too: on TensorFlow that waits now and then, for as long as the epoch.
@@ -193,7 +192,7 @@ def epoch_s(prepared: Prepared, *callbacks: keras.callbacks.Callback) -> float:
     return clock.seconds[-1]
 
 
-def fit(prepared: Prepared, *callbacks: keras.callbacks.Callback) -> None:
+def fit(prepared: Prepared, *callbacks: Callback) -> None:
     """One epoch of `fit`, to the end of its last step."""
     from bcdl.worker import clocks, fitting
 

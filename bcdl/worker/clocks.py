@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from bcdl.backends import Backend
 from bcdl.worker.timing import stopwatch
+
+Callback: TypeAlias = keras.callbacks.Callback
 
 
 class EpochClock(keras.callbacks.Callback):

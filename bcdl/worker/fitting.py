@@ -15,7 +15,7 @@ import numpy as np
 from bcdl.backends import Backend
 from bcdl.evaluation import quality
 from bcdl.worker import batch_norm, timing
-from bcdl.worker.clocks import EpochClock
+from bcdl.worker.clocks import Callback, EpochClock
 from bcdl.worker.input_pipeline import padded
 from bcdl.worker.measured import Report
 from bcdl.worker.prepared import Prepared
@@ -68,9 +68,7 @@ def fit(prepared: Prepared, report: Report, verbose: int = 0) -> Fit:
     return Fit(validation.seconds, validation.validation_s, history, validation.choose())
 
 
-def run_epochs(
-    prepared: Prepared, epochs: int, callbacks: list[keras.callbacks.Callback] | None = None, verbose: int = 0
-) -> History:
+def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None = None, verbose: int = 0) -> History:
     """`model.fit` of the cell's input pipeline for so many epochs; its history. `verbose` is Keras's own."""
     history = prepared.model.fit(
         prepared.adapter.stream(prepared.pipeline.stream()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -12,8 +13,24 @@ from bcdl.evaluation.quality import malignant_scores
 from bcdl.worker import network
 
 
-def load(file: Path) -> keras.Model:
-    """The model in `file`, not compiled, loaded in Keras's safe mode: no code in the file is run.
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A model of bcdl, not compiled."""
+
+    model: keras.Model
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images that the model takes, pixels."""
+        return int(self.model.input_shape[1])
+
+    def malignant_score(self, image: np.ndarray) -> float:
+        """The malignant score, 0 to 1, of `image` [S, S, 3] uint8."""
+        return float(malignant_scores(np.asarray(self.model.predict(image[None], verbose=0)))[0])
+
+
+def load(file: Path) -> SavedModel:
+    """The model in `file`, loaded in Keras's safe mode: no code in the file is run.
 
     Raises UsageError if the file is no Keras model, or its outputs are not those of bcdl's models.
     """
@@ -26,14 +43,4 @@ def load(file: Path) -> keras.Model:
         raise UsageError(
             f"{str(file)!r} has outputs {model.output_shape}; a model of bcdl has two, benign and malignant"
         )
-    return model
-
-
-def image_size(model: keras.Model) -> int:
-    """Height and width of the images that the model takes, pixels."""
-    return int(model.input_shape[1])
-
-
-def malignant_score(model: keras.Model, image: np.ndarray) -> float:
-    """The malignant score, 0 to 1, of `image` [S, S, 3] uint8."""
-    return float(malignant_scores(np.asarray(model.predict(image[None], verbose=0)))[0])
+    return SavedModel(model)
