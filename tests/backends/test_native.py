@@ -12,7 +12,7 @@ from bcdl.parity.settings import LEARNING_RATE, MOMENTUM, Plan
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
-trunk = pytest.importorskip("bcdl.parity.worker.instrumented")
+instrumented = pytest.importorskip("bcdl.parity.worker.instrumented")
 tax = pytest.importorskip("bcdl.experiments.native_models")
 
 # Relative norms. The drift of a few million float32 sums; what a wrong layer does is far above (last test).
@@ -28,12 +28,12 @@ def adapter() -> backends.Backend:
 
 def opened(model: str) -> Any:
     """The model with settled batch norms, so that inference depends on every layer."""
-    found = trunk.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
+    found = instrumented.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
     pixels = found.batches[0][0]
-    start = trunk.Snapshot(found.model)
-    walked = trunk.walk(found.model, pixels, training=True)
+    start = instrumented.Snapshot(found.model)
+    walked = instrumented.walk(found.model, pixels, training=True)
     start.restore()
-    trunk.settle(found, walked)
+    instrumented.settle(found, walked)
     return found
 
 
@@ -42,11 +42,11 @@ def differences(twin: Any, found: Any, adapter: backends.Backend) -> tuple[float
     pixels, labels = found.batches[0]
     images, _ = found.feed.batch(0, 0)
     given = adapter.put(images, labels)
-    wanted = {tax.short(path): part for path, part in trunk.frozen_gradient(found)}
+    wanted = {tax.short(path): part for path, part in instrumented.frozen_gradient(found)}
     gradient = twin.gradient(*given)
     norms = {path for path in gradient if path.rpartition("/")[2] in ("gamma", "beta")}
     assert wanted.keys() == gradient.keys() - norms  # frozen norms have none
-    outputs = relative(trunk.outputs(found.model, adapter, pixels), twin.outputs(given[0]))
+    outputs = relative(instrumented.outputs(found.model, adapter, pixels), twin.outputs(given[0]))
     flat = [np.concatenate([parts[path].ravel() for path in wanted]) for parts in (wanted, gradient)]
     return outputs, relative(*flat)
 
