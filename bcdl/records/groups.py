@@ -7,14 +7,22 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
-from bcdl.parity.verdicts import Verdicts
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
 from bcdl.text import LONGEST_NAME, UNSAFE
 
-NO_FINDINGS = Verdicts(())
+
+class ParityVerdicts(Protocol):
+    """What a report asks of parity about the records of a group."""
+
+    def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
+        """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
+
+    def among(self, machine: str, records: Sequence[Record]) -> str:
+        """One verdict for all backends of one model."""
 
 
 # What may differ between the records of one group: what makes its lines and columns, and what chance decides.
@@ -63,12 +71,15 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity."""
+    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity.
+
+    Without `verdicts` nothing is known of it.
+    """
 
     machine: str
     checksum: str
     records: tuple[Record, ...]
-    verdicts: Verdicts = NO_FINDINGS
+    verdicts: ParityVerdicts | None = None
 
     @property
     def first(self) -> Record:
@@ -155,12 +166,16 @@ class Group:
             for backend in self.backends:
                 yield from ((line, backend, record) for record in self.of(line, backend) if record.ok)
 
+    def ok_records(self, line: Line) -> list[Record]:
+        """The line's records that are ok, on all backends."""
+        return [record for other, _, record in self.ran() if other == line]
+
     @property
     def failures(self) -> list[Record]:
         return [record for record in self.records if not record.ok]
 
 
-def group_records(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Group]:
+def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdicts | None = None) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
     A failed record may not know its data's checksum; it joins the newest group of its settings.
