@@ -72,7 +72,7 @@ class Group:
         machine, checksum, records, verdicts: as above; the checksum is that of the data. Without verdicts
             nothing is known of the backends' parity.
         apart: in words, other facts that set it apart, if other groups have the same machine, data and settings.
-        late: those facts, unless it is the oldest of such groups, whose files keep the name they had while it was alone.
+        late: those facts, unless it is the oldest of such groups, whose files keep the name that they had at first.
     """
 
     machine: str
