@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from bcdl import compare
 from bcdl.errors import UsageError
 from bcdl.parity.verdicts import NEVER_MEASURED, UNMEASURED
-from bcdl.records import store
+from bcdl.records import comparability, store
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.report.sections import comparison_table, interleaved
 from bcdl.statistics import comparison, effects
@@ -124,9 +125,9 @@ def test_json_of_pytest_benchmark_is_read_like_records(tmp_path: Path) -> None:
     benchmarks = []
     for line in file.read_text().splitlines():
         one = Record.from_json(line)
-        axes, rest = comparison.circumstances(one)
+        facts = comparability.values(Evidence.of(one), Purpose.RATES)
         info = {"cell": one.cell.id, "regime": "fit", "images_per_s": one.value("fit_images_per_s"), "block": one.block}
-        benchmarks.append({"extra_info": {**info, "axes": axes, "rest": rest}})
+        benchmarks.append({"extra_info": {**info, "facts": facts}})
     other = tmp_path / "a.json"
     other.write_text(json.dumps({"benchmarks": benchmarks}))
     assert compare.read(other) == [sample for sample in compare.read(file) if sample.regime == "fit"]

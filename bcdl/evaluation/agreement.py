@@ -22,6 +22,7 @@ from sklearn import metrics as library
 from bcdl.evaluation import estimates, metrics, scored
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
+from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report.tables import Table
@@ -237,21 +238,22 @@ def _across_seeds(sides: _Sides) -> Iterator[_Compared]:
             yield "seeds", f"seed {a}", f"seed {b}", backend, sides[backend, a], sides[backend, b]
 
 
+# Why two models can't be compared, by the fact that does not agree.
+_REASONS = {
+    "images and split": "not the same images or splits",
+    "test images": "not the same images or splits",
+    "initial weights": "not known to have started from the same weights",
+}
+
+
 def _incomparable(first: list[Record], second: list[Record], across: str) -> str:
-    """Why the two sides, folds in order, can't be compared; empty where they can."""
+    """Why the two sides, folds in order, can't be compared; empty if they can."""
     if [record.cell.fold for record in first] != [record.cell.fold for record in second]:
         return "not the same folds ran"
-    if any(_tested_on(a) != _tested_on(b) for a, b in zip(first, second, strict=True)):
-        return "not the same images or splits"
-    starts = [[record.model.get("initial_weights") for record in side] for side in (first, second)]
-    if across == "backends" and (starts[0] != starts[1] or None in starts[0]):
-        return "not known to have started from the same weights"
-    return ""
-
-
-def _tested_on(record: Record) -> tuple[object, ...]:
-    test = record.predictions["test"]
-    return record.dataset.get("checksum"), test["names"], test["labels"]
+    purpose = Purpose.BACKENDS if across == "backends" else Purpose.SEEDS
+    sides = zip(map(Evidence.of, first), map(Evidence.of, second), strict=True)
+    facts = [difference.fact for a, b in sides for difference in differences(a, b, purpose)]
+    return "; ".join(dict.fromkeys(_REASONS.get(fact, f"not the same {fact}") for fact in facts))
 
 
 def section(group: Group) -> tuple[str, list[Table]]:

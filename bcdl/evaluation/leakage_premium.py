@@ -16,7 +16,9 @@ from bcdl.evaluation import metrics, scored
 from bcdl.evaluation.agreement import Difference
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
-from bcdl.records.groups import Group, Line, settings_of
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose
+from bcdl.records.groups import Group, Line
 from bcdl.report.tables import Table
 from bcdl.statistics import bootstrap
 from bcdl.text import escape
@@ -63,7 +65,7 @@ def pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     for group in groups:
         cell = group.first.cell
         if cell.folds:
-            key = (group.machine, group.checksum, *settings_of(cell, free=("split_by",)).items())
+            key = comparability.key(Evidence.of(group.first, group.machine), Purpose.PREMIUM)
             found.setdefault(key, {})[cell.split_by] = group
     return [(ways["group"], ways["image"]) for ways in found.values() if {"group", "image"} <= ways.keys()]
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from bcdl.parity.findings import DIFFERS, NOT_JUDGED, Finding, pair_name
+from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.record import Record
 from bcdl.settings.models import MODELS
 
@@ -120,11 +121,8 @@ def _bad(verdict: str) -> bool:
 
 def _same_program(finding: Finding, record: Record) -> bool:
     """Whether the finding is of the record's model, precision and versions (bcdl's own may move on)."""
-    cell = record.cell
-    environment = finding.backends.get(cell.backend, {}).get("environment")
-    if environment is None or (finding.plan["model"], finding.plan["precision"]) != (cell.model, cell.precision):
+    environment = finding.backends.get(record.cell.backend, {}).get("environment")
+    if environment is None:
         return False
-    versions = [
-        {k: v for k, v in e.get("versions", {}).items() if k != "bcdl"} for e in (environment, record.environment)
-    ]
-    return versions[0] == versions[1]
+    measured = Evidence(finding.plan, environment=environment)
+    return not differences(measured, Evidence.of(record), Purpose.PARITY)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
 from bcdl.parity.verdicts import Verdicts
+from bcdl.records import comparability
 from bcdl.records.groups import NO_FINDINGS, group_records
 from bcdl.records.record import Record
 from bcdl.report.sections import comparison_table
@@ -82,6 +83,9 @@ def _alike(record: Record, other: Record) -> bool:
 def _side(records: list[Record]) -> str:
     """A side in words, by its first record that is ok."""
     record = next((record for record in records if record.ok), records[0])
-    axes, _ = comparison.circumstances(record)
-    told = f"{axes['backend']}, {axes['precision']} ({axes['versions']}), commit {short_commit(record.environment)}"
-    return f"{told}, jit_compile {record.environment.get('jit_compile')}"
+    cell, environment = record.cell, record.environment
+    versions = ", ".join(
+        f"{name} {version}" for name, version in sorted((comparability.versions(environment) or {}).items())
+    )
+    commit, jit = short_commit(environment), environment.get("jit_compile")
+    return f"{cell.backend}, {cell.precision} ({versions}), commit {commit}, jit_compile {jit}"
