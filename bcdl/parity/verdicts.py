@@ -115,6 +115,10 @@ class Verdicts:
         return next(iter(found.values()), "")
 
 
+# Of a report that was given no findings.
+NO_FINDINGS = Verdicts(())
+
+
 def _bad(verdict: str) -> bool:
     return verdict.startswith((DIFFERS, NOT_JUDGED, NEVER_MEASURED))
 

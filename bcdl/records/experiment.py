@@ -19,7 +19,7 @@ from typing import Any
 from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
 from bcdl.records import store
-from bcdl.report.tables import Table
+from bcdl.report.tables import Table, figures, word, words
 from bcdl.statistics import effects
 
 # 1: the first schema.
@@ -151,8 +151,9 @@ def best_table(experiments: Sequence[Experiment]) -> Table:
         else:
             shown = ("the default" if len(tried[0].a) > 2 else "too few rounds", "1", "")
         rows.append((subject, name, default, *shown, str(len(tried)), rounds, tried[0].sample))
-    figures = ("best / default", "95% interval of the best", "others tried", "rounds", "sample")
-    return Table("Best settings", ("subject", "setting", "default", "best", *figures), tuple(rows))
+    measured = map(figures, ("best / default", "95% interval of the best", "others tried", "rounds"))
+    columns = (*map(words, ("subject", "setting", "default", "best")), *measured, words("sample"))
+    return Table("Best settings", columns, tuple(tuple(map(word, row)) for row in rows))
 
 
 def table(name: str, experiments: Sequence[Experiment]) -> Table:
@@ -165,9 +166,9 @@ def table(name: str, experiments: Sequence[Experiment]) -> Table:
         rows.append((one.subject, *one.ways, *medians, *found, one.sample, one.day, one.commit))
     unit = experiments[0].unit if experiments else ""
     difference = ("b - a",) if unit == SECONDS else ()
-    figures = ("a, median", "b, median", "b / a", "95% interval", *difference, "p", "rounds")
-    head = ("subject", "a", "b", *figures, "sample", "measured", "commit")
-    return Table(f"{name} ({unit})", head, tuple(rows))
+    measured = map(figures, ("a, median", "b, median", "b / a", "95% interval", *difference, "p", "rounds"))
+    columns = (*map(words, ("subject", "a", "b")), *measured, *map(words, ("sample", "measured", "commit")))
+    return Table(f"{name} ({unit})", columns, tuple(tuple(map(word, row)) for row in rows))
 
 
 def _difference(one: Experiment) -> tuple[str, ...]:

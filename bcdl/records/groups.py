@@ -7,8 +7,8 @@ import functools
 import hashlib
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from bcdl.parity.verdicts import Verdicts
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
@@ -16,7 +16,15 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
 from bcdl.text import LONGEST_NAME, UNSAFE
 
-NO_FINDINGS = Verdicts(())
+
+class ParityVerdicts(Protocol):
+    """What a report asks of parity about the records of a group."""
+
+    def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
+        """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
+
+    def among(self, machine: str, records: Sequence[Record]) -> str:
+        """One verdict for all backends of one model."""
 
 
 _BATCH_NORM = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
@@ -61,7 +69,8 @@ class Group:
     """Records that may stand in one table, the newest of each cell; what is known of their backends' parity.
 
     Attributes:
-        machine, checksum, records, verdicts: as above; the checksum is that of the data.
+        machine, checksum, records, verdicts: as above; the checksum is that of the data. Without verdicts
+            nothing is known of the backends' parity.
         apart: in words, other facts that set it apart, if other groups have the same machine, data and settings.
         late: those facts, unless it is the oldest of such groups, whose files keep the name that they had at first.
     """
@@ -69,7 +78,7 @@ class Group:
     machine: str
     checksum: str
     records: tuple[Record, ...]
-    verdicts: Verdicts = NO_FINDINGS
+    verdicts: ParityVerdicts | None = None
     apart: str = ""
     late: _Pairs = ()
 
@@ -160,12 +169,16 @@ class Group:
             for backend in self.backends:
                 yield from ((line, backend, record) for record in self.of(line, backend) if record.ok)
 
+    def ok_records(self, line: Line) -> list[Record]:
+        """The line's records that are ok, on all backends."""
+        return [record for other, _, record in self.ran() if other == line]
+
     @property
     def failures(self) -> list[Record]:
         return [record for record in self.records if not record.ok]
 
 
-def group_records(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Group]:
+def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdicts | None = None) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
     A failed record may not know its data; it joins the newest group of its machine and settings.
@@ -214,7 +227,7 @@ def _alike(places: Iterable[_Place]) -> list[list[_Place]]:
 
 
 def _told_apart(
-    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: Verdicts
+    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: ParityVerdicts | None
 ) -> Iterator[Group]:
     """The groups of those places, each with what sets it apart from the others."""
     facts = [dict(place.others) for place in alike]

@@ -18,8 +18,8 @@ from bcdl.parity.verdicts import Verdicts, comparisons
 from bcdl.records import experiment, store
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
-from bcdl.report import tables
 from bcdl.report.check import PAGE, differences, generated
+from bcdl.report.run_table import run_table
 from bcdl.report.sections import interleaved, sections
 from bcdl.report.sections.sections import Section
 from bcdl.text import escape, legible
@@ -78,7 +78,7 @@ def _build(results: Path, into: Path) -> list[str]:
     findings = read_findings(results)
     verdicts = Verdicts(findings)
     groups = group_records(shown, verdicts)
-    found = [sections.of_group(into, group, verdicts) for group in groups]
+    found = [sections.of_group(into, group) for group in groups]
     found += sections.of_premiums(into, groups)
     found += [sections.of_parity(into, compared) for compared in comparisons(findings)]
     found += sections.of_interleaved(into, interleaved.read(records, verdicts))
@@ -95,7 +95,7 @@ def _build(results: Path, into: Path) -> list[str]:
 def print_run(records: Iterable[Record], console: Console) -> None:
     """The table of one run's records, then the reason of each that is not ok."""
     records = list(records)
-    console.print(tables.run_table(records).to_rich())
+    console.print(run_table(records).to_rich())
     for record in records:
         if not record.ok:
             line = f"{record.cell.title}: {record.status}: {record.reason}"

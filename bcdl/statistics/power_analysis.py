@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from bcdl.records.experiment import EQUAL_SIDES, Experiment
 from bcdl.report.plots import style
-from bcdl.report.tables import Table
+from bcdl.report.tables import Table, figures, word, words
 from bcdl.statistics import comparison, effects
 
 NAME = "Slow-downs injected"
@@ -110,8 +110,9 @@ def table(powers: Mapping[str, Mapping[float, Power]], subjects: Mapping[str, Se
         measured = (str(len(equal.a)), f"{spread:.1%}", f"{comparison.threshold(spread):.1%}", str(found[0.0]))
         rows.append((subject, *measured, *told, least))
     slower = (slower_by(share) for share in shares)
-    head = ("subject", "rounds", "noise", "threshold", "false alarms", *slower, "smallest found")
-    return Table(f"What a comparison of {ROUNDS} rounds finds", head, tuple(rows))
+    headings = map(figures, ("rounds", "noise", "threshold", "false alarms", *slower, "smallest found"))
+    columns = (words("subject"), *headings)
+    return Table(f"What a comparison of {ROUNDS} rounds finds", columns, tuple(tuple(map(word, row)) for row in rows))
 
 
 def picture(machine: str, powers: Mapping[str, Mapping[float, Power]]) -> Figure:

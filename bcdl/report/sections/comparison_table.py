@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bcdl.report.tables import Table
+from bcdl.report.tables import Table, figures, word, words
 from bcdl.statistics.comparison import Comparison
 
 RATIO = "B / A"  # the column of ratios
@@ -26,8 +26,9 @@ def table(comparisons: list[Comparison]) -> Table:
         )
         for one in comparisons
     ]
-    figures = ("A, median", "B, median", RATIO, "95% interval", "p", "p, Holm", "Cliff's delta", "processes")
-    return Table("Images/s of A and B", ("cell", "regime", *figures, "measured"), tuple(rows))
+    measured = ("A, median", "B, median", RATIO, "95% interval", "p", "p, Holm", "Cliff's delta", "processes")
+    columns = (words("cell"), words("regime"), *map(figures, measured), words("measured"))
+    return Table("Images/s of A and B", columns, tuple(tuple(map(word, row)) for row in rows))
 
 
 def _p(value: float) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
-from bcdl.parity.verdicts import Verdicts
+from bcdl.parity.verdicts import NO_FINDINGS, Verdicts
 from bcdl.records import comparability
-from bcdl.records.groups import NO_FINDINGS, group_records
+from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report.sections import comparison_table
-from bcdl.report.tables import Table
+from bcdl.report.tables import Table, word, words
 from bcdl.statistics import comparison
 
 
@@ -67,13 +67,13 @@ def _with_parity(table: Table, machine: str, a: list[Record], b: list[Record], v
     if {record.cell.backend for record in a} == {record.cell.backend for record in b}:
         return table
     pairs = {comparison.title(record.cell): (record, other) for record in a for other in b if _alike(record, other)}
-    place = table.head.index(comparison_table.RATIO)
+    place = [column.title for column in table.columns].index(comparison_table.RATIO)
     rows = []
     for row in table.rows:
-        record, other = pairs[str(row[0])]
-        marked = str(row[place]) + verdicts.mark(machine, [record], [other])
-        rows.append((*row[:place], marked, *row[place + 1 :], verdicts.of(machine, record, other)))
-    return Table(table.title, (*table.head, "parity"), tuple(rows))
+        record, other = pairs[str(row[0].value)]
+        marked = dataclasses.replace(row[place], mark=verdicts.mark(machine, [record], [other]))
+        rows.append((*row[:place], marked, *row[place + 1 :], word(verdicts.of(machine, record, other))))
+    return Table(table.title, (*table.columns, words("parity")), tuple(rows))
 
 
 def _alike(record: Record, other: Record) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,8 @@ from bcdl.parity.findings import Finding
 from bcdl.parity.judge import QUANTITIES, WIDEST
 from bcdl.parity.settings import MOVED_ULPS, STEPS, UNIT_ROUNDOFF
 from bcdl.parity.verdicts import NEVER_MEASURED, Comparison, title_of
-from bcdl.report.tables import Table
+from bcdl.report import formats
+from bcdl.report.tables import Entry, Table, figures, word, words
 from bcdl.settings.models import MODELS
 from bcdl.text import escape
 
@@ -117,10 +119,13 @@ def _versions(finding: Finding, backend: str) -> str:
 
 def _verdicts(comparison: Comparison) -> Table:
     rows = [
-        (title_of(f), *(f.pairs[p]["verdict"] if p in f.pairs else NEVER_MEASURED for p in comparison.pairs))
+        (
+            word(title_of(f)),
+            *(word(f.pairs[p]["verdict"] if p in f.pairs else NEVER_MEASURED) for p in comparison.pairs),
+        )
         for f in comparison.findings
     ]
-    return Table("Verdict", ("model", *comparison.pairs), tuple(rows))
+    return Table("Verdict", (words("model"), *map(figures, comparison.pairs)), tuple(rows))
 
 
 def _errors(comparison: Comparison) -> Table:
@@ -130,9 +135,10 @@ def _errors(comparison: Comparison) -> Table:
             tolerance = finding.tolerance.get(quantity)
             errors = (finding.errors.get(backend, {}).get(quantity) for backend in comparison.backends)
             wide = "*" if tolerance is not None and tolerance > WIDEST else ""
-            rows.append((title_of(finding), _TITLES[quantity], _small(tolerance) + wide, *map(_small, errors)))
-    head = ("model", "quantity", "tolerance", *comparison.backends)
-    return Table("Difference from the float64 reference", head, tuple(rows))
+            named = (word(title_of(finding)), word(_TITLES[quantity]))
+            rows.append((*named, _small(tolerance, flag=wide), *map(_small, errors)))
+    columns = (words("model"), words("quantity"), *map(figures, ("tolerance", *comparison.backends)))
+    return Table("Difference from the float64 reference", columns, tuple(rows))
 
 
 def _steps(comparison: Comparison) -> Table:
@@ -140,11 +146,12 @@ def _steps(comparison: Comparison) -> Table:
     for finding in comparison.findings:
         for step in map(str, STEPS):
             drifts = [draw["weights"][step] for draw in finding.chaos.get("draws", [])]
-            chaos = [_small(statistics.median(drifts)), _small(max(drifts))] if drifts else [NEVER_MEASURED] * 2
+            chaos = [_small(statistics.median(drifts)), _small(max(drifts))] if drifts else [_small(None)] * 2
             pairs = (finding.pairs.get(pair, {}).get("steps", {}).get(step, {}) for pair in comparison.pairs)
-            rows.append((title_of(finding), step, *chaos, *(_small(pair.get("weights")) for pair in pairs)))
-    head = ("model", "step", "perturbed, median", "perturbed, largest", *comparison.pairs)
-    return Table("Distance of the weights", head, tuple(rows))
+            named = (word(title_of(finding)), word(step))
+            rows.append((*named, *chaos, *(_small(pair.get("weights")) for pair in pairs)))
+    measured = map(figures, ("step", "perturbed, median", "perturbed, largest", *comparison.pairs))
+    return Table("Distance of the weights", (words("model"), *measured), tuple(rows))
 
 
 def _checkpoints(comparison: Comparison) -> Table:
@@ -152,8 +159,9 @@ def _checkpoints(comparison: Comparison) -> Table:
     for finding in comparison.findings:
         for saver in comparison.backends:
             loaded = (finding.checkpoints.get(saver, {}).get(loader) for loader in comparison.backends)
-            rows.append((title_of(finding), saver, *map(_exchanged, loaded)))
-    return Table("Checkpoints", ("model", "saved by", *comparison.backends), tuple(rows))
+            rows.append((word(title_of(finding)), word(saver), *map(word, map(_exchanged, loaded))))
+    columns = (words("model"), words("saved by"), *map(figures, comparison.backends))
+    return Table("Checkpoints", columns, tuple(rows))
 
 
 def _exchanged(found: dict[str, Any] | None) -> str:
@@ -170,9 +178,9 @@ def _determinism(comparison: Comparison) -> Table:
     rows = []
     for finding in comparison.findings:
         cells = [_repeats(finding, backend) for backend in comparison.backends]
-        rows.append((title_of(finding), *cells))
+        rows.append(tuple(map(word, (title_of(finding), *cells))))
     title = "Two runs of one backend: in one process (5 steps), and in another (a checkpoint resumed)"
-    return Table(title, ("model", *comparison.backends), tuple(rows))
+    return Table(title, (words("model"), *map(figures, comparison.backends)), tuple(rows))
 
 
 def _repeats(finding: Finding, backend: str) -> str:
@@ -196,10 +204,9 @@ def _units(comparison: Comparison) -> Table:
     units = comparison.first.units
     names = list(dict.fromkeys(name for errors in units.values() for name in errors))
     errors = [units.get(backend, {}) for backend in comparison.backends]
-    rows = [(name, *(_small(error.get(name)) for error in errors)) for name in names]
-    return Table(
-        "Relative error of each layer type, the loss and the optimizers", ("unit", *comparison.backends), tuple(rows)
-    )
+    rows = [(word(name), *(_small(error.get(name)) for error in errors)) for name in names]
+    columns = (words("unit"), *map(figures, comparison.backends))
+    return Table("Relative error of each layer type, the loss and the optimizers", columns, tuple(rows))
 
 
 def _known(comparison: Comparison) -> str:
@@ -213,7 +220,5 @@ def _known_lines(comparison: Comparison) -> Iterator[str]:
             yield f"{row.backend}, {row.unit}: {row.cause}; {row.upstream}; seen in Keras {row.seen_in}. {row.meets}"
 
 
-def _small(value: float | None) -> str:
-    if value is None:
-        return NEVER_MEASURED
-    return "0" if value == 0 else f"{value:.1e}"
+def _small(value: float | None, flag: str = "") -> Entry:
+    return Entry(value, functools.partial(formats.scientific, digits=1, missing=NEVER_MEASURED), flag=flag)

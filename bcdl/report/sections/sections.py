@@ -13,37 +13,19 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from bcdl.evaluation import agreement, estimates, leakage_premium, utilisation
 from bcdl.parity.findings import Finding
-from bcdl.parity.verdicts import Comparison, Verdicts
+from bcdl.parity.verdicts import Comparison
 from bcdl.records import experiment, store
 from bcdl.records.experiment import Experiment
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
-from bcdl.report import plots, tables
+from bcdl.report import section, tables
 from bcdl.report.plots import style
-from bcdl.report.sections import card, parity, parity_pictures
+from bcdl.report.sections import group as group_section
+from bcdl.report.sections import parity, parity_pictures, premium
 from bcdl.report.sections.interleaved import Interleaved
 from bcdl.statistics import power_analysis
 from bcdl.text import escape, safe_name
-
-_SPREAD_TEXT = """\
-In these first tables a figure is the median over seeds and folds, and in brackets are the least and the largest of
-them. Figures of quality with intervals over patients follow below.
-"""
-
-_STALENESS_TEXT = """\
-The same training images, not augmented, scored twice after the last epoch: in training mode (normalised by the batch's
-own statistics, dropout active) and in inference mode (normalised by moving averages). Where the second lies far below
-the first, the moving averages have not settled in so few steps, and the test figures above are those of stale
-statistics rather than of the weights. The source study's curves show the same fault.
-"""
-
-_UTILISATION_TEXT = """\
-The model's own operations (convolutions and dense layers, counted from its graph: two for each multiplication and
-addition) in a second, as a share of what this machine gave in a large matrix product. Workers of this section measured
-at most {gflops:.0f} GFLOP/s in a product and {gbytes:.1f} GB/s in a copy, read and written.
-"""
 
 _EXPERIMENTS_TEXT = """\
 One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
@@ -87,60 +69,17 @@ class Section:
         return self.text.partition("\n")[0].removeprefix("## ")
 
 
-def of_group(into: Path, group: Group, verdicts: Verdicts) -> Section:
-    timed = group.first.cell.timing
-    shown = tables.METRICS if timed else tables.QUALITY
-    metrics = [tables.metric_table(group, metric, verdicts) for metric in shown]
-    startup, staleness, energy = (
-        [tables.metric_table(group, metric) for metric in metrics_]
-        for metrics_ in (
-            tables.STARTUP if timed else (),
-            tables.STALENESS,
-            tables.ENERGY if _has_energy(group) else (),
-        )
-    )
-    limit = utilisation.peaks(group)
-    utilised = utilisation.utilisation_tables(group, limit) if limit else []
-    costs = [utilisation.cost_table(group)] if limit else []
-    evaluated, measures = estimates.section(group)
-    agreed, pairs = agreement.section(group)
-    cards = [write(into / "cards" / name, text) for name, text in card.cards(group)]
-    drawn = (pair for module in plots.modules().values() for pair in module.draw(group))
-    figures = _save(drawn, into / "plots" / group.slug, group.records)
-    parts = [
-        f"## {escape(group.title)}",
-        _facts(group),
-        _SPREAD_TEXT.strip() if any(len(group.draws(line)) > 1 for line in group.lines) else "",
-        *(table.to_markdown() for table in (*metrics, *energy)),
-        evaluated,
-        agreed,
-        _cards(into, cards),
-        "### Before the steady state" if timed else "",
-        *(table.to_markdown() for table in startup),
-        *(["### How far from the device's limit?", _utilisation_text(limit)] if limit else []),
-        *(table.to_markdown() for table in (*utilised, *costs)),
-        "### Have the batch norms settled?",
-        _STALENESS_TEXT.strip(),
-        *(table.to_markdown() for table in staleness),
-        _failures(group),
-        "### Plots",
-        *(f"![{file.stem}]({_link(into, file)})" for file in figures),
-    ]
-    text = "\n\n".join(part for part in parts if part) + "\n"
-    written = [_write_table(into, group.slug, *metrics, *energy, *startup, *utilised, *staleness)]
-    others = {"cost": costs, "quality": measures, "agreement": pairs}
-    written += [_write_table(into, f"{group.slug}-{name}", *some) for name, some in others.items() if some]
-    return Section(text, [*written, *figures, *cards])
-
-
-def _cards(into: Path, files: Sequence[Path]) -> str:
-    return f"Model cards: {', '.join(f'[{file.stem}]({_link(into, file)})' for file in files)}" if files else ""
+def of_group(into: Path, group: Group) -> Section:
+    return _write(into, group_section.section(group))
 
 
 def of_premiums(into: Path, groups: Sequence[Group]) -> list[Section]:
     """What split by image and split by group differ by, where the same cells were run both ways."""
-    found = leakage_premium.section(groups)
-    return [Section(text, [_write_table(into, slug, table)]) for slug, text, table in found]
+    return [_write(into, made) for made in premium.sections(groups)]
+
+
+def _write(into: Path, made: section.Section) -> Section:
+    return Section(made.text, [store.replace(into / path, content) for path, content in made.files().items()])
 
 
 def of_parity(into: Path, found: Comparison) -> Section:
@@ -216,79 +155,6 @@ def of_interleaved(into: Path, found: list[Interleaved]) -> list[Section]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _facts(group: Group) -> str:
-    """Machine, data, versions and commits, a line each."""
-    ran = [record for record in group.records if record.ok]
-    dataset = group.first.dataset
-    lines = [f"Machine: {group.machine}"]
-    if dataset:
-        malignant, groups = dataset["malignant"], dataset["groups"]
-        images = ", ".join(
-            f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} groups)"
-            for name, count in dataset["images"].items()
-        )
-        lines.append(f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`")
-        lines += [f"Note: {notice}" for notice in dataset["notices"]]
-        lines += [f"Leaks: {told}" for told in _leaks(group)]
-    if ran:
-        lines.append(f"Majority class on the test split: {ran[0].value('test_majority_accuracy'):.3f}")
-    lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
-    lines += utilisation.products(group)
-    lines += _circumstances(ran)
-    commits = sorted({str(record.environment.get("commit"))[:10] for record in group.records})
-    lines.append(f"Commits: {', '.join(commits)}")
-    return "\n".join(f"- {escape(line)}" for line in lines)
-
-
-def _leaks(group: Group) -> list[str]:
-    """What the leak detector said of the data; in every fold the same images are there, of which others leak."""
-    found = [record.dataset["leaks"] for record in group.records if "leaks" in record.dataset]
-    if not found:
-        return [] if group.synthetic else ["not looked for when these records were made"]
-    return list(dict.fromkeys(told for leaks in found[:1] for told in leaks.get("notices", ()))) or ["none found"]
-
-
-def _has_energy(group: Group) -> bool:
-    return any(metric.name in record.metrics for record in group.records for metric in tables.ENERGY)
-
-
-def _circumstances(ran: list[Record]) -> list[str]:
-    """The arithmetic found by the probe, what the hardware lacks, and what the GPU says of itself, a line each."""
-    probed = {kind for record in ran for kind in record.environment.get("arithmetic", {}).values()}
-    lines = [f"Arithmetic, by the probe: {', '.join(sorted(probed))}"] if probed else []
-    lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
-    states = [(record, state) for record in ran for state in record.environment.get("gpu_state", {}).items()]
-    for record, (regime, state) in states:
-        held_back = state.get("held_back_s", {})
-        causes = ", ".join([*state.get("throttled", ()), *(f"{cause} {s:.1f} s" for cause, s in held_back.items())])
-        if causes:
-            lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
-    if ran and not states:
-        lines.append("Energy, clocks and temperature: not measured, no NVML answered")
-    return lines
-
-
-def _versions(group: Group, backend: str) -> str:
-    found: dict[str, str] = {}
-    for record in group.records:
-        if record.cell.backend == backend and record.ok:
-            environment = record.environment
-            found.update(environment.get("versions", {}), python=environment.get("python", "unknown"))
-            found["jit_compile"] = str(environment.get("jit_compile"))
-    return ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing ran"
-
-
-def _utilisation_text(limit: utilisation.Peaks) -> str:
-    return _UTILISATION_TEXT.format(gflops=limit.flops_per_s / 1e9, gbytes=limit.bytes_per_s / 1e9).strip()
-
-
-def _failures(group: Group) -> str:
-    if not group.failures:
-        return ""
-    lines = [f"- {escape(f'{r.cell.title}: {r.status}: {r.reason}')}" for r in group.failures]
-    return "### Cells that are not ok\n\n" + "\n".join(lines)
 
 
 def _save(
