@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.records import experiment
 from bcdl.records.record import Record, RecordError
 from bcdl.report.sections.comparison_table import table
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("compare"), description=__doc__)
     parser.add_argument(
         "a", metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
     )

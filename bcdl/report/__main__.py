@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.records import store
 from bcdl.report.page import build, check
 from bcdl.settings.options import DEFAULT_RESULTS
@@ -13,7 +13,7 @@ from bcdl.text import legible
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("report"), description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
     parser.add_argument(
         "--check",
