@@ -15,6 +15,7 @@ from bcdl.records.record import Record, RecordError
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
+from bcdl.statistics import experiments
 from bcdl.statistics.comparison import (
     AXES,
     LEAST_REGRESSION,
@@ -129,7 +130,10 @@ def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
 def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
     """What experiments found on the machine in whose folder A's records lie, in the same results folder."""
     file = next(iter(_record_files(a)), a).resolve()
-    return experiment.noise_of_equal_sides(file.parents[2], file.parent.name, rounds) if len(file.parents) > 2 else None
+    if len(file.parents) < 3:
+        return None
+    made = experiment.read_all(file.parents[2])
+    return experiments.noise_of_equal_sides(made, file.parent.name, rounds)
 
 
 def _conclusion(

@@ -30,12 +30,12 @@ def _run(name: str, options: list[str]) -> int:
     definition = experiments.load(name)
     # Here, so that the list of experiments is there at once.
     from bcdl.experiments.engine import rounds
-    from bcdl.records import experiment
+    from bcdl.report.sections.experiment_tables import experiment_table
     from bcdl.runner.progress import console
 
     arguments = _parser(name, definition).parse_args(options)
     for measured in rounds.run(definition, arguments):
-        console().print(experiment.table(definition.name, measured).to_rich())
+        console().print(experiment_table(definition.name, measured).to_rich())
     return 0
 
 

@@ -33,4 +33,4 @@ def _with_callback(cell: TrainingCell) -> dict[str, float]:
     return {"with callback": cell.images / seconds, "told by callback": cell.images / timer.seconds}
 
 
-EXPERIMENT = InProcess(name="A batch callback changes what it measures", ways=ways)
+EXPERIMENT = InProcess(name="What a batch callback costs", ways=ways)

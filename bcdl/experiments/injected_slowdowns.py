@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.engine.rates import rate_in_worker
 from bcdl.experiments.workers import steps
-from bcdl.records.experiment import EQUAL_SIDES
 from bcdl.settings.job import Job
-from bcdl.statistics.power_analysis import NAME, slower_by
 
-SLOWDOWNS = {**dict.fromkeys(EQUAL_SIDES, 0.0), **{slower_by(share): share for share in (0.02, 0.05, 0.1, 0.2, 0.5)}}
+NAME = "Slow-downs injected"
+SLOWDOWNS = {
+    "as it is": 0.0,
+    "as it is, again": 0.0,
+    **{f"slower by {share:.0%}": share for share in (0.02, 0.05, 0.1, 0.2, 0.5)},
+}
 
 
 def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 
 from bcdl.experiments.engine.definition import InWorkers, Way
-from bcdl.experiments.injected_slowdowns import SLOWDOWNS, slowed
+from bcdl.experiments.injected_slowdowns import NAME, SLOWDOWNS, slowed
 from bcdl.experiments.workers import loop
 from bcdl.settings.job import Job
-from bcdl.statistics.power_analysis import NAME
 
 
 def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:

@@ -28,7 +28,6 @@ from bcdl.experiments.workers import loop
 from bcdl.records import experiment
 from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
-from bcdl.report import page as report
 from bcdl.runner import launch
 from bcdl.settings.job import Job, Limits
 from bcdl.worker.session import start_backend
@@ -45,7 +44,6 @@ ONE = Experiment(
     [5.0, 5.5, 5.2],
     {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
 )
-OLDER = "20261123T142328Z-af84"
 NO_OPTIONS = argparse.Namespace()
 
 
@@ -59,28 +57,6 @@ def test_a_torn_experiment_is_named(tmp_path: Path) -> None:
     file.write_text(file.read_text()[:-30])
     with pytest.raises(UsageError, match=r"af84\.jsonl, line 1"):
         experiment.read_all(tmp_path)
-
-
-def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
-    for ways in (ONE.ways, ("plain", "gone since")):
-        experiment.append(tmp_path, "m", dataclasses.replace(ONE, run=OLDER, ways=ways, b=[1.0, 1.0, 1.0]))
-    experiment.append(tmp_path, "m", ONE)
-    report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text()
-    assert "## Experiments" in page
-    assert "- keras 3.15.1 (2026-11-24)" in page
-    figures = "10.5 | 5.2 | 0.498 |  | 0.25 | 3"  # three rounds give no interval
-    assert f"| cnn on torch | plain | other | {figures} | window | 2026-11-24 | 0123456789 |" in page
-    assert "gone since" not in page
-    (table,) = tmp_path.glob("tables/*.csv")
-    assert table.read_text().splitlines()[1].endswith("0.25,3,window,2026-11-24,0123456789")
-
-
-def test_times_are_also_shown_by_their_difference(tmp_path: Path) -> None:
-    one = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.5, 2.5, 3.6], sample="process")
-    (row,) = experiment.table("A name", [one]).rows
-    assert row[6:9] == ("", "+0.53 (+0.39 to +0.68)", "0.25")
-    assert row[10] == "process"
 
 
 def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environment(tmp_path: Path) -> None:
@@ -97,28 +73,6 @@ def test_an_experiment_refuses_two_seeds(tmp_path: Path) -> None:
     done = run("empty-cell", tmp_path, "--seeds", "0,1")
     assert done.returncode == 2
     assert "an experiment takes one seed and one split, and was given 2 cells; give --seeds 0" in done.stderr
-
-
-def test_an_experiment_from_a_changed_tree_says_so(tmp_path: Path) -> None:
-    experiment.append(tmp_path, "m", dataclasses.replace(ONE, environment={"commit": "0" * 40, "dirty": True}))
-    report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text()
-    assert "| 0000000000* |" in page
-    assert "versions unknown" in page
-
-
-def test_the_best_setting_stands_beside_the_default(tmp_path: Path) -> None:
-    tried = {"batch 1": [5.0, 5.1, 5.2], "batch 8": [20.0, 21.0, 22.0], "batch 16": [12.0, 13.0, 12.5]}
-    for way, figures in tried.items():
-        one = dataclasses.replace(ONE, name="Batch size", ways=("batch 4", way), b=figures, searches=True)
-        experiment.append(tmp_path, "m", one)
-    experiment.append(tmp_path, "m", dataclasses.replace(ONE, name="Settings", searches=True))
-    report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text()
-    assert re.findall(r"\| batch 4 \| (batch \d+) \| 10", page) == ["batch 1", "batch 8", "batch 16"]
-    # Student's t of 2 degrees of freedom leaves out 0.05 / 3 beyond 7.65: of log ratios 0.693, 0.647 and 0.740.
-    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 3 | 3 | window |" in page
-    assert "| cnn on torch | Settings | plain | the default | 1 |  | 1 | 3 | window |" in page
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="only Linux holds a process to some cores")

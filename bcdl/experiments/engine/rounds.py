@@ -10,7 +10,7 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError
-from bcdl.experiments.engine.definition import Definition, InProcess, Way
+from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way
 from bcdl.machine import hardware, provenance
 from bcdl.records import experiment, store
 from bcdl.records.experiment import Experiment
@@ -67,6 +67,7 @@ def _measure(
         figures, described = _run_rounds(definition.ways(job, arguments), rounds, 0, job.cell.seed), {}
         subject, sample = definition.subject or in_words(job.cell), "process"
     environment = {**described, **hardware.describe(job.cell.device), **provenance.commit()}
+    slowdowns = definition.slowdowns if isinstance(definition, InWorkers) else {}
     first, *others = figures
     return [
         Experiment(
@@ -81,6 +82,7 @@ def _measure(
             searches=definition.searches,
             sample=sample,
             cell=job.cell.to_dict(),
+            slowdown=slowdowns.get(way),
         )
         for way in others
     ]
