@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from bcdl import compare
-from bcdl.errors import BcdlError, UsageError, run_command
+from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import store
 from bcdl.report.sections import comparison_table
 from bcdl.runner.progress import RunProgress, console
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.ab", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("ab"), description=__doc__)
     for side in ("a", "b"):
         parser.add_argument(f"--{side}", required=True, metavar="BACKEND[=PYTHON]", help=f"side {side}")
     parser.add_argument("--models", help="model names separated by commas; where not given, the profile's")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.records import store
 from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
 from bcdl.runner import progress
@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.status", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("status"), description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="results folder of the run")
     arguments = parser.parse_args()
     if not arguments.results.is_dir():

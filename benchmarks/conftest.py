@@ -16,7 +16,7 @@ import pytest
 from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
 from bcdl.records.record import Record
-from bcdl.report import page
+from bcdl.report import page, run_table
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
@@ -96,7 +96,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if not run.records:
         return
     terminalreporter.section("results")
-    page.print_run(list(run.records.values()), console())
+    run_table.print_run(list(run.records.values()), console())
     with _as_pytest_exit():
         for line in page.build(run.results):
             terminalreporter.write_line(legible(line))

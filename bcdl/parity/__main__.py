@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from bcdl import backends
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import hardware
 from bcdl.parity import judge, known_differences
 from bcdl.parity.dumps import dump_of, units_of
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.parity", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("parity"), description=__doc__)
     parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(STEP_NAMES)}; default dump")
     parser.add_argument("--models", default=",".join(models.MODELS), help="model names separated by commas")
     parser.add_argument("--image-size", default="96", help="height and width of the images, pixels; default 96")

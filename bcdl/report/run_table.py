@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console
+
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.report import formats
 from bcdl.report.sections.metrics import METRICS, metric_entry
 from bcdl.report.tables import Entry, Table, absent, figures, word, words
+from bcdl.text import legible
 
 _SHOWN = tuple(metric for metric in METRICS if metric.short)
 _COLUMNS = (words("model"), words("backend"), words("seed"), *(figures(metric.short) for metric in _SHOWN))
+
+
+def print_run(records: Sequence[Record], console: Console) -> None:
+    """The table of one run's records, then the reason of each that is not ok."""
+    console.print(run_table(records).to_rich())
+    for record in records:
+        if not record.ok:
+            line = f"{record.cell.title}: {record.status}: {record.reason}"
+            console.print(legible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def run_table(records: Sequence[Record]) -> Table:

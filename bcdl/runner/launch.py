@@ -101,7 +101,8 @@ class _PhaseTeller:
 
 def _environment_variables() -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
-    environment["PYTHONPATH"] = os.pathsep.join([str(provenance.ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    paths = [*provenance.python_path(), environment.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 

@@ -13,7 +13,7 @@ from bcdl.parity.settings import LEARNING_RATE, MOMENTUM, Plan
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
 trunk = pytest.importorskip("bcdl.parity.worker.instrumented")
-tax = pytest.importorskip("bcdl.experiments.native_models")
+native_comparison = pytest.importorskip("bcdl.worker.native_comparison")
 
 # Relative norms. The drift of a few million float32 sums; what a wrong layer does is far above (last test).
 OUTPUTS, GRADIENT = 1e-5, 1e-3
@@ -42,7 +42,7 @@ def differences(twin: Any, found: Any, adapter: backends.Backend) -> tuple[float
     pixels, labels = found.batches[0]
     images, _ = found.feed.batch(0, 0)
     given = adapter.put(images, labels)
-    wanted = {tax.short(path): part for path, part in trunk.frozen_gradient(found)}
+    wanted = {native_comparison.short_path(path): part for path, part in trunk.frozen_gradient(found)}
     gradient = twin.gradient(*given)
     norms = {path for path in gradient if path.rpartition("/")[2] in ("gamma", "beta")}
     assert wanted.keys() == gradient.keys() - norms  # frozen norms have none
@@ -66,7 +66,7 @@ def twins(model: str, weights: dict[str, np.ndarray], adapter: backends.Backend)
 @pytest.mark.parametrize("model", ["resnet50", "mobilenet"])
 def test_a_twin_computes_what_the_keras_model_does(model: str, adapter: backends.Backend) -> None:
     found = opened(model)
-    twin = next(iter(twins(model, tax.weights_of(found.model), adapter).values()))
+    twin = next(iter(twins(model, native_comparison.weights_by_name(found.model), adapter).values()))
     assert twin.parameters == found.model.count_params()
     outputs, gradient = differences(twin, found, adapter)
     assert outputs < OUTPUTS
@@ -80,14 +80,14 @@ def test_a_twin_computes_what_the_keras_model_does(model: str, adapter: backends
 def test_every_way_to_run_a_twin_gives_the_same_outputs(adapter: backends.Backend) -> None:
     found = opened("mobilenet")
     (images,) = adapter.put(found.feed.batch(0, 0)[0])
-    first, *others = twins("mobilenet", tax.weights_of(found.model), adapter).values()
+    first, *others = twins("mobilenet", native_comparison.weights_by_name(found.model), adapter).values()
     for other in others:
         assert relative(first.outputs(images), other.outputs(images)) < OUTPUTS
 
 
 def test_a_twin_with_a_layer_transposed_is_seen(adapter: backends.Backend) -> None:
     found = opened("mobilenet")
-    weights = tax.weights_of(found.model)
+    weights = native_comparison.weights_by_name(found.model)
     weights["conv_dw_3/kernel"] = weights["conv_dw_3/kernel"].swapaxes(0, 1)
     outputs, gradient = differences(next(iter(twins("mobilenet", weights, adapter).values())), found, adapter)
     assert outputs > 10 * OUTPUTS
