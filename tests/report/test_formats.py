@@ -97,15 +97,19 @@ def number_formats(file: Path) -> Iterator[int]:
             )
             if NUMERIC.search(spec):
                 yield node.lineno
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("format", "round"):
-            yield node.lineno
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"\{\w*:[^{}]+\}", node.value):
-            yield node.lineno
         elif (
-            isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Mod)
-            and isinstance(node.left, ast.Constant)
-            and isinstance(node.left.value, str)
+            (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("format", "round"))
+            or (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.search(r"\{\w*:[^{}]+\}", node.value)
+            )
+            or (
+                isinstance(node, ast.BinOp)
+                and isinstance(node.op, ast.Mod)
+                and isinstance(node.left, ast.Constant)
+                and isinstance(node.left.value, str)
+            )
         ):
             yield node.lineno
 
