@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bcdl import backends
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import hardware
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.parity", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("parity"), description=__doc__)
     parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(_STEPS)}; default dump")
     parser.add_argument("--models", default=",".join(models.MODELS), help="model names separated by commas")
     parser.add_argument("--image-size", default="96", help="height and width of the images, pixels; default 96")

@@ -14,7 +14,7 @@ from bcdl.errors import UsageError
 from bcdl.parity.findings import DatasetFacts, Determinism, Draw
 from bcdl.parity.settings import Plan
 from bcdl.records import store
-from bcdl.records.record import Environment
+from bcdl.records.schema import Environment
 
 # Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
 _FORMAT = 2

@@ -13,9 +13,8 @@ from typing import Any, TypedDict
 from bcdl.errors import UsageError
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
 from bcdl.records import store
-from bcdl.records.record import Environment
-from bcdl.records.record import _finite as finite
-from bcdl.records.record import _fits as fits
+from bcdl.records.record import finite
+from bcdl.records.schema import Environment, fits
 
 # 1: the first schema.
 # 2: `batches`, `layer_checks` and `worst_layer_check` (before, `food`, `units` and `worst_unit`); the `outcome` of a

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -134,10 +135,12 @@ def _reference(results: Path, plan: Plan, dumps: _Dumps) -> Dump[ReferenceFacts]
 
 def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
     """UsageError if the dumps were not made of the same thing."""
-    plans = [fact["plan"] for fact in facts.values()]
-    datasets = [fact["dataset"] for fact in facts.values()]
-    lengths = [_lengths(dump) for dump in dumps.values()]
-    for what, values in {"plan": plans, "dataset": datasets, "model definition": lengths}.items():
+    made_of: dict[str, list[Any]] = {
+        "plan": [fact["plan"] for fact in facts.values()],
+        "dataset": [fact["dataset"] for fact in facts.values()],
+        "model definition": [_lengths(dump) for dump in dumps.values()],
+    }
+    for what, values in made_of.items():
         if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
             raise UsageError(f"the dumps of {', '.join(facts)} were made with another {what}: make them anew")
 

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Sequence
 
 from bcdl.parity.findings import DIFFERS, NOT_JUDGED, Finding, pair_name
+from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.record import Record
 from bcdl.settings.models import MODELS
 from bcdl.text import safe_name
@@ -139,13 +140,8 @@ NO_FINDINGS = Verdicts(())
 
 def _same_program(finding: Finding, record: Record) -> bool:
     """Whether the finding is of the record's model, precision and versions (bcdl's own may move on)."""
-    cell = record.cell
-    if cell.backend not in finding.backends:
+    if record.cell.backend not in finding.backends:
         return False
-    environment = finding.backends[cell.backend]["environment"]
-    if (finding.plan.model, finding.plan.precision) != (cell.model, cell.precision):
-        return False
-    versions = [
-        {k: v for k, v in e.get("versions", {}).items() if k != "bcdl"} for e in (environment, record.environment)
-    ]
-    return versions[0] == versions[1]
+    environment = finding.backends[record.cell.backend]["environment"]
+    measured = Evidence(finding.plan.to_dict(), environment=environment)
+    return not differences(measured, Evidence.of(record), Purpose.PARITY)

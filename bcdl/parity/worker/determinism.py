@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TypedDict
 
@@ -24,6 +23,7 @@ from bcdl.parity.findings import Determinism
 from bcdl.parity.settings import STEPS, Plan
 from bcdl.parity.worker import instrumented
 from bcdl.parity.worker.dump import repeats_itself
+from bcdl.worker import timing
 from bcdl.worker.snapshot import Snapshot
 
 # Processes of each kind.
@@ -77,12 +77,11 @@ def pace(plan: Plan, adapter: Backend) -> Pace:
     subject = instrumented.build(plan)
     start = Snapshot(subject.model)
     first = instrumented.train(subject.model, subject.batches, start)
-    begin = time.perf_counter()
-    instrumented.train(subject.model, subject.batches, start)
+    steps_s = timing.seconds_of(lambda: instrumented.train(subject.model, subject.batches, start))
     return {
         "backend": adapter.name,
         "steps": max(STEPS),
-        "steps_s": time.perf_counter() - begin,
+        "steps_s": steps_s,
         "repeats": repeats_itself(subject, start, first),
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,9 +16,9 @@ from bcdl.parity.settings import REPEATED_STEPS, STEPS, Plan
 from bcdl.parity.worker import checkpoints, instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Steps
 from bcdl.records import store
-from bcdl.worker import network
-from bcdl.worker.input_pipeline import TrainFeed
-from bcdl.worker.regimes import weights_checksum
+from bcdl.worker import network, timing
+from bcdl.worker.input_pipeline import InputPipeline
+from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
 
 # Epochs whose batches are compared: the second has another order and other augmentation.
@@ -32,7 +31,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool
     subject = instrumented.build(plan)
     model, (pixels, _) = subject.model, subject.batches[0]
     start = Snapshot(model)
-    start_checksum, batches = weights_checksum(model), _batches(adapter, subject.feed)
+    start_checksum, batches = weights_checksum(model), _batches(adapter, subject.pipeline)
 
     training_walk = instrumented.walk(model, pixels, training=True)
     start.restore()
@@ -46,9 +45,9 @@ def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool
         "training_layers": training_walk,
         "training_outputs": training_walk[-1:],
     }
-    begin = time.perf_counter()
+    elapsed = timing.stopwatch()
     steps = instrumented.train(model, subject.batches, start)
-    steps_s = time.perf_counter() - begin
+    steps_s = elapsed()
     vectors |= {"gradient": steps.gradient, "statistics": steps.statistics}
     vectors |= {f"weights_{step}": [("weights", weights)] for step, weights in steps.weights.items()}
     facts: BackendFacts = {
@@ -73,10 +72,10 @@ def repeats_itself(subject: Instrumented, start: Snapshot, steps: Steps) -> bool
     return same_weights and again.losses == steps.losses[:REPEATED_STEPS]
 
 
-def _batches(adapter: Backend, feed: TrainFeed) -> list[str]:
+def _batches(adapter: Backend, pipeline: InputPipeline) -> list[str]:
     """SHA-256 of the uint8 images and labels that reach the backend through its own stream, one an epoch."""
-    batches = iter(adapter.stream(feed.stream()))
-    return [_checksum(itertools.islice(batches, feed.steps_per_epoch)) for _ in range(_BATCHES_EPOCHS)]
+    batches = iter(adapter.stream(pipeline.stream()))
+    return [_checksum(itertools.islice(batches, pipeline.steps_per_epoch)) for _ in range(_BATCHES_EPOCHS)]
 
 
 def _checksum(batches: Iterable[tuple[Any, Any]]) -> str:

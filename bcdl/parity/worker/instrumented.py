@@ -16,11 +16,11 @@ from bcdl.parity.dumps import Provenance
 from bcdl.parity.findings import DatasetFacts
 from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
 from bcdl.records import store
-from bcdl.records.record import Environment
+from bcdl.records.schema import Environment
 from bcdl.settings.models import find
 from bcdl.worker import network
 from bcdl.worker.initial_weights import draw_initial_weights
-from bcdl.worker.input_pipeline import Batch, TrainFeed
+from bcdl.worker.input_pipeline import Batch, InputPipeline
 from bcdl.worker.snapshot import Snapshot
 
 Parts = list[tuple[str, np.ndarray]]
@@ -36,7 +36,7 @@ class Instrumented:
         plan: what it was built for.
         model: from float32 pixels [B, S, S, 3] to outputs [B, 2]; shares its layers with the whole model.
         frozen: the same layers, to be trained with every batch norm in inference mode.
-        feed: gives the images before preprocessing.
+        pipeline: gives the batches before preprocessing.
         batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
         dataset: of the images.
     """
@@ -44,7 +44,7 @@ class Instrumented:
     plan: Plan
     model: keras.Model
     frozen: keras.Model
-    feed: TrainFeed
+    pipeline: InputPipeline
     batches: list[Batch]
     dataset: DatasetFacts
 
@@ -52,7 +52,7 @@ class Instrumented:
 def build(plan: Plan) -> Instrumented:
     """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
     dataset = datasets.load(datasets.Request(DATA, plan.image_size))
-    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
+    pipeline = InputPipeline(dataset.train, plan.batch_size, plan.seed, augmented=True)
     whole = network.build(find(plan.model), plan.image_size, plan.seed)
     draw_initial_weights(whole, plan.seed)
     preprocess = whole.get_layer("preprocess")
@@ -63,13 +63,13 @@ def build(plan: Plan) -> Instrumented:
     frozen = keras.Model(model.input, model.output)
     for each in (model, frozen):
         each.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
-    batches = [feed.batch(*divmod(step, feed.steps_per_epoch)) for step in range(max(STEPS))]
+    batches = [pipeline.batch(*divmod(step, pipeline.steps_per_epoch)) for step in range(max(STEPS))]
     pixels = [to_numpy(preprocess(images)).astype(np.float32) for images, _ in batches]
     return Instrumented(
         plan,
         model,
         frozen,
-        feed,
+        pipeline,
         list(zip(pixels, (labels for _, labels in batches), strict=True)),
         {"name": dataset.name, "checksum": dataset.checksum},
     )

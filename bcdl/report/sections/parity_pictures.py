@@ -49,7 +49,7 @@ def draw(group: ParityGroup) -> Iterator[tuple[str, Figure]]:
 def _reference(group: ParityGroup) -> Figure:
     """Where each backend lies, beside its tolerance."""
     findings = [finding for finding in group.findings if finding.reference]
-    ulps = MOVED_ULPS[group.first.plan["precision"]]
+    ulps = MOVED_ULPS[group.first.plan.precision]
     figure, axes = plt.subplots(
         1, len(_PANELS), figsize=(12, 1.7 + 0.42 * len(findings)), sharey=True, layout="constrained"
     )
