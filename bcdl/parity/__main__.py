@@ -24,7 +24,7 @@ from bcdl.parity import judge, known_differences
 from bcdl.parity.dumps import dump_of, units_of
 from bcdl.parity.findings import append_finding
 from bcdl.parity.settings import REFERENCE, UNIT_ROUNDOFF, Plan
-from bcdl.records import store
+from bcdl.records import log, runs, store
 from bcdl.report import page
 from bcdl.settings import models
 from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
@@ -151,7 +151,9 @@ def _pace(plan: Plan, deterministic: bool) -> int:
 
 
 def _join(plans: list[Plan], results: Path) -> int:
-    run = store.new_run_id()
+    run = runs.new_run_id()
+    for notice in log.repair(results):
+        print(notice)
     for plan in plans:
         found = judge.join(results, plan, run)
         append_finding(results, hardware.machine_name(plan.device), found)

@@ -7,12 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bcdl.errors import UsageError
-from bcdl.records import store
+from bcdl.records import log
+from bcdl.records.log import Problem
 
 # 1: the first schema.
 SCHEMA = 1
-PARITY = "parity"
 
 IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within {} rounding", "differs", "not judged"
 
@@ -55,6 +54,16 @@ class Finding:
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
 
+    @classmethod
+    def from_json(cls, line: str) -> Finding:
+        """The finding on `line`; ValueError, with the reason, if it is none."""
+        values = log.parse_object(line, SCHEMA, "a parity finding")
+        schema = values.pop("schema")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"a parity finding whose fields do not fit schema {schema} ({error})") from error
+
 
 def pair_name(first: str, second: str) -> str:
     """The key of a pair of backends."""
@@ -62,22 +71,10 @@ def pair_name(first: str, second: str) -> str:
 
 
 def append_finding(results: Path, machine: str, finding: Finding) -> Path:
-    """Add the finding to its run's file."""
-    file = results / PARITY / machine / f"{finding.run}.jsonl"
-    store.append_line(file, finding.to_json())
-    return file
+    """Add the finding to its run's file, on the disk when this returns; the file's path."""
+    return log.append(results, log.PARITY, machine, finding.run, finding.to_json())
 
 
-def read_findings(results: Path) -> list[tuple[str, Finding]]:
-    """Every finding with its machine, oldest run first; UsageError, naming the line, where one can't be read."""
-    found = []
-    for file in sorted((results / PARITY).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                values = json.loads(line)
-                if values.pop("schema") > SCHEMA:
-                    raise ValueError("its schema is newer than this bcdl reads; update bcdl")
-                found.append((file.parent.name, Finding(**values)))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise UsageError(f"{file.name}, line {number} is no parity finding: {error}") from error
-    return found
+def read_findings(results: Path) -> tuple[list[tuple[str, Finding]], list[Problem]]:
+    """Every finding with its machine, oldest run first, and each thing that is not a finding."""
+    return log.read(results / log.PARITY, Finding.from_json, SCHEMA)
