@@ -31,7 +31,7 @@ def main() -> int:
         print(line)
     if not record.ok:
         raise BcdlError(f"{record.status}: {record.reason}")
-    if arguments.save:
+    if arguments.save and model is not None:
         model.save(arguments.save)
         print(f"model: {arguments.save}")
     return 0

@@ -30,7 +30,7 @@ def _first_step_s(cell: TrainingCell, folder: Path) -> float:
     from bcdl.worker import prepared, regimes  # here: they import Keras
 
     cell.adapter.cache_compilations(folder)
-    fresh = dataclasses.replace(cell.prepared, model=prepared.build(cell.job))
+    fresh = dataclasses.replace(cell.prepared, model=prepared.build(cell.job, cell.prepared.class_weights))
     return regimes.first_step(fresh)
 
 

@@ -36,8 +36,8 @@ def recompiled(cell: TrainingCell, changed: dict[str, Any]) -> TrainingCell:
     """The same cell with another model, compiled with `changed`, that has run a step; ValueError if it is refused."""
     from bcdl.worker import prepared  # here: it imports Keras
 
-    model = prepared.build(cell.job)
-    model.compile(optimizer=model.optimizer, loss="binary_crossentropy", metrics=["accuracy"], **changed)
+    model = prepared.build(cell.job, cell.prepared.class_weights)
+    model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], **changed)
     return cell.with_model(model)
 
 

@@ -18,8 +18,8 @@ from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.engine.rates import rate_in_worker, record_of_worker
 from bcdl.experiments.workers import steps
 from bcdl.records import record
-from bcdl.settings.job import Job, Limits
-from bcdl.settings.options import add_limit_options, resolve_limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 
 MOST_TRIES = 14
 # What a try leaves to spare: of the limit, and of the device's memory by images more.

@@ -26,10 +26,10 @@ _WINDOW_S = 0.5
 
 
 def ways(cell: TrainingCell) -> dict[str, Way]:
-    from bcdl.worker import fitting, native_comparison  # here: they import Keras
+    from bcdl.worker import fitting, network, training  # here: they import Keras
 
     settings, model, adapter = cell.cell, cell.model, cell.adapter
-    weights = native_comparison.weights_by_name(model)
+    weights = network.named_weights(model)
     natives = adapter.native_models(settings.model, weights, LEARNING_RATE, MOMENTUM, settings.precision)
     if not natives:
         raise UsageError(f"there is no native model equal to {settings.model} on {settings.backend}")
@@ -38,7 +38,7 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
     wanted = fitting.outputs(model, adapter, batch[0], settings.batch_size)
     for way, native in natives.items():
         check(way, wanted, native.outputs(images), _TOLERANCE[settings.precision])
-    native_comparison.compile_alike(model, LEARNING_RATE, MOMENTUM)
+    training.compile_plainly(model, LEARNING_RATE, MOMENTUM)
     return {
         "Keras": _keras(cell, images, labels),
         **{way: _native(way, native, cell, images, labels) for way, native in natives.items()},

@@ -33,8 +33,8 @@ def digest(backend: str) -> str:
 @functools.cache
 def files(backend: str) -> tuple[Path, ...]:
     """The project's files that a worker of `backend` imports, directly or through others, sorted."""
-    # The worker imports these two by name, once the backend is known, and a data set's module once its name is.
-    waiting = ["bcdl.worker.__main__", "bcdl.worker.regimes", f"{_BACKENDS}.{backend}.adapter"]
+    # The adapter is imported by its name, once the backend is known, and a data set's module once its name is.
+    waiting = ["bcdl.worker.__main__", f"{_BACKENDS}.{backend}.adapter"]
     waiting += [f"bcdl.datasets.sources.{path.stem}" for path in (ROOT / "bcdl" / "datasets" / "sources").glob("*.py")]
     files: dict[str, Path] = {}
     while waiting:

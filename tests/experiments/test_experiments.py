@@ -29,7 +29,8 @@ from bcdl.records import experiment
 from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
 from bcdl.runner import launch
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 from bcdl.worker.session import start_backend
 from tests.factory import job, jobs, record
 

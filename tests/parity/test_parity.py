@@ -26,7 +26,6 @@ trunk = pytest.importorskip("bcdl.parity.worker.instrumented")
 units = pytest.importorskip("bcdl.parity.worker.layer_checks")
 determinism = pytest.importorskip("bcdl.parity.worker.determinism")
 checkpoints = pytest.importorskip("bcdl.parity.worker.checkpoints")
-regimes = pytest.importorskip("bcdl.worker.regimes")
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=0)

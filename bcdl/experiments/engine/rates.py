@@ -11,7 +11,8 @@ from typing import Any
 from bcdl.errors import BcdlError
 from bcdl.records.record import Record
 from bcdl.runner import launch
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 from bcdl.worker import timing
 
 

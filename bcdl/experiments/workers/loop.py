@@ -16,7 +16,7 @@ from typing import Any
 
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.records import store
-from bcdl.records.record import OK, Record
+from bcdl.records.record import OK, DatasetFacts, Record
 from bcdl.settings.cell import Cell
 from bcdl.worker import parent_death, timing
 
@@ -29,11 +29,17 @@ def command(share: float) -> tuple[str, ...]:
     return ("-m", "bcdl.experiments.workers.loop", str(share))
 
 
-def no_data(cell: Cell) -> dict[str, Any]:
+def no_data(cell: Cell) -> DatasetFacts:
     """What a record says of its data if none was loaded."""
-    counts: dict[str, int] = {}
-    facts = {"name": cell.data, "checksum": "", "synthetic": True, "notices": []}
-    return {**facts, "images": counts, "malignant": counts, "groups": counts}
+    return {
+        "name": cell.data,
+        "checksum": "",
+        "synthetic": True,
+        "notices": [],
+        "images": {},
+        "malignant": {},
+        "groups": {},
+    }
 
 
 class _Loop:
@@ -56,7 +62,7 @@ def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
             seconds.append(timing.seconds_of(step))
     kept = seconds[1:]
     metrics: dict[str, float | None] = {"step_images_per_s": cell.batch_size / statistics.median(kept)}
-    samples, data = {"step_s": kept}, no_data(cell)
+    samples, data = {"step_s": kept}, dict(no_data(cell))
     record = Record(values["run"], OK, "", cell, started, store.now(), metrics, samples, dataset=data)
     Path(result_file).write_text(record.to_json(), encoding="utf-8")
     return 0

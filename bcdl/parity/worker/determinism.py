@@ -10,7 +10,6 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from typing import Any
 
 from bcdl.backends import Backend
@@ -19,6 +18,7 @@ from bcdl.parity.dumps import Dump
 from bcdl.parity.settings import STEPS, Plan
 from bcdl.parity.worker import instrumented
 from bcdl.parity.worker.dump import repeats_itself
+from bcdl.worker import timing
 from bcdl.worker.snapshot import Snapshot
 
 # Processes of each kind.
@@ -54,12 +54,11 @@ def pace(plan: Plan, adapter: Backend) -> dict[str, Any]:
     opened = instrumented.build(plan)
     start = Snapshot(opened.model)
     first = instrumented.train(opened.model, opened.batches, start)
-    begin = time.perf_counter()
-    instrumented.train(opened.model, opened.batches, start)
+    steps_s = timing.seconds_of(lambda: instrumented.train(opened.model, opened.batches, start))
     return {
         "backend": adapter.name,
         "steps": max(STEPS),
-        "steps_s": time.perf_counter() - begin,
+        "steps_s": steps_s,
         "repeats": repeats_itself(opened, start, first),
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import time
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from bcdl.parity.settings import REPEATED_STEPS, STEPS, Plan
 from bcdl.parity.worker import checkpoints, instrumented, rounding
 from bcdl.parity.worker.instrumented import Steps, Trunk
 from bcdl.records import store
-from bcdl.worker import network
-from bcdl.worker.input_pipeline import TrainFeed
-from bcdl.worker.regimes import weights_checksum
+from bcdl.worker import network, timing
+from bcdl.worker.input_pipeline import InputPipeline
+from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
 
 _FOOD_EPOCHS = 2
@@ -43,9 +42,9 @@ def dump(plan: Plan, adapter: Backend, into: Dump, perturbed: bool) -> None:
         "training_layers": training_walk,
         "training_outputs": training_walk[-1:],
     }
-    begin = time.perf_counter()
+    elapsed = timing.stopwatch()
     steps = instrumented.train(model, opened.batches, start)
-    facts["steps_s"] = time.perf_counter() - begin
+    facts["steps_s"] = elapsed()
     facts["losses"] = steps.losses
     facts["repeats_itself"] = repeats_itself(opened, start, steps)
     facts["chaos"] = [_chaos(opened, start, steps, draw) for draw in range(plan.draws)] if perturbed else []
@@ -56,7 +55,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump, perturbed: bool) -> None:
     into.write(vectors, facts | instrumented.provenance(opened, adapter, started))
 
 
-def _food(adapter: Backend, feed: TrainFeed) -> list[str]:
+def _food(adapter: Backend, feed: InputPipeline) -> list[str]:
     """SHA-256 of the uint8 images and labels that reach the backend, an epoch each, through its own stream."""
     batches = iter(adapter.stream(feed.stream()))
     return [_checksum(itertools.islice(batches, feed.steps_per_epoch)) for _ in range(_FOOD_EPOCHS)]

@@ -17,7 +17,7 @@ from bcdl.records import store
 from bcdl.settings.models import find
 from bcdl.worker import network
 from bcdl.worker.initial_weights import draw_initial_weights
-from bcdl.worker.input_pipeline import Batch, TrainFeed
+from bcdl.worker.input_pipeline import Batch, InputPipeline
 from bcdl.worker.snapshot import Snapshot
 
 Parts = list[tuple[str, np.ndarray]]
@@ -41,7 +41,7 @@ class Trunk:
     plan: Plan
     model: keras.Model
     frozen: keras.Model
-    feed: TrainFeed
+    feed: InputPipeline
     batches: list[Batch]
     dataset: dict[str, str]
 
@@ -49,7 +49,7 @@ class Trunk:
 def build(plan: Plan) -> Trunk:
     """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
     dataset = datasets.load(datasets.Request(DATA, plan.image_size))
-    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
+    feed = InputPipeline(dataset.train, plan.batch_size, plan.seed, augmented=True)
     whole = network.build(find(plan.model), plan.image_size, plan.seed)
     draw_initial_weights(whole, plan.seed)
     preprocess = whole.get_layer("preprocess")

@@ -22,7 +22,7 @@ from bcdl.parity.worker import instrumented, rounding
 from bcdl.parity.worker.instrumented import Parts, Trunk
 from bcdl.records import store
 from bcdl.worker.input_pipeline import Batch
-from bcdl.worker.regimes import weights_checksum
+from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
 
 # Of the central difference; its error is of the order of the square of this, plus 1e-16 over it.
