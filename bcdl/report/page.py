@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bcdl.errors import BcdlError
-from bcdl.parity.verdicts import Verdicts, comparisons
+from bcdl.parity.verdicts import Verdicts, group_findings
 from bcdl.records import runs
 from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
@@ -110,7 +110,7 @@ def _sections(sources: Sources) -> list[Section]:
     return [
         *map(group.section, groups),
         *premium.sections(groups),
-        *map(parity.section, comparisons(sources.findings)),
+        *map(parity.section, group_findings(sources.findings)),
         *filter(None, whole),
     ]
 
