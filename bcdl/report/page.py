@@ -9,14 +9,12 @@ from pathlib import Path
 
 from bcdl.errors import BcdlError
 from bcdl.parity.findings import read_findings
-from bcdl.parity.verdicts import Comparison, Verdicts, comparisons
+from bcdl.parity.verdicts import Verdicts, group_findings
 from bcdl.records import experiment, store
 from bcdl.records.groups import group_records
-from bcdl.report import figures
 from bcdl.report.check import PAGE, differences, generated
-from bcdl.report.section import Section, figure_path
-from bcdl.report.sections import experiments, group, parity, parity_pictures, premium, sides_in_turn
-from bcdl.report.tables import Table
+from bcdl.report.section import Section
+from bcdl.report.sections import experiments, group, parity, premium, sides_in_turn
 from bcdl.text import escape
 
 _INTRODUCTION = """\
@@ -94,18 +92,9 @@ def _sections(results: Path) -> list[Section]:
     return [
         *map(group.section, groups),
         *premium.sections(groups),
-        *map(_parity, comparisons(findings)),
+        *map(parity.section, group_findings(findings)),
         *filter(None, whole),
     ]
-
-
-def _parity(compared: Comparison) -> Section:
-    pngs = figures.to_pngs(compared.slug, parity_pictures.draw(compared), compared.findings)
-    text = parity.section(compared, [figure_path(key) for key in pngs])
-    tables: dict[str, tuple[Table, ...]] = {
-        f"{compared.slug}-{name}": (table,) for name, table in parity.tables(compared).items()
-    }
-    return Section(text, tables, pngs)
 
 
 def _page(sections: Sequence[Section], unread: Sequence[str]) -> str:
