@@ -18,6 +18,7 @@ from bcdl.errors import UsageError
 from bcdl.records import comparability, store
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
+from bcdl.report import formats
 from bcdl.statistics import comparison, effects
 from tests.factory import record
 
@@ -184,7 +185,7 @@ def _held(count: int) -> dict[str, int]:
 def test_fewer_than_six_processes_have_no_interval() -> None:
     effect = effects.paired(RATES[:5], RATES[5:])
     assert np.isnan([effect.low, effect.high]).all()
-    assert effect.interval == ""
+    assert formats.interval(effect.low, effect.high) == ""
 
 
 def test_the_luckiest_of_many_equal_settings_is_seldom_called_better() -> None:
