@@ -22,8 +22,9 @@ from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
 
 if TYPE_CHECKING:
-    import keras
     import numpy as np
+
+    from bcdl.worker.prepared import Model
 
 _NAMES = {label: name for name, label in LABELS.items()}
 # Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
@@ -154,13 +155,13 @@ def _start(device: str) -> backends.Backend:
         raise UsageError(f"{error}; use --device cpu") from error
 
 
-def _labeller(model: keras.Model) -> _Label:
+def _labeller(model: Model) -> _Label:
     from bcdl.worker import saved_model
 
     return lambda file, image: _print_label(file, saved_model.malignant_score(model, image))
 
 
-def _explainer(task: _Task, adapter: backends.Backend, model: keras.Model) -> _Label:
+def _explainer(task: _Task, adapter: backends.Backend, model: Model) -> _Label:
     from bcdl.datasets.decode import read_picture
     from bcdl.report.plots import overlay
     from bcdl.worker import grad_cam

@@ -17,6 +17,10 @@ from bcdl.worker.initial_weights import draw_initial_weights
 from bcdl.worker.input_pipeline import InputPipeline
 
 
+# For annotations elsewhere, where Keras is not imported.
+Model = keras.Model
+
+
 @dataclasses.dataclass(frozen=True)
 class Prepared:
     """A cell that is ready to be trained and timed.
