@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, program, run_command
-from bcdl.report import page
+from bcdl.report import page, run_table
 from bcdl.runner import progress
 from bcdl.runner.run import Run
 from bcdl.settings import models
@@ -26,7 +26,7 @@ def main() -> int:
         print(line)
     record, model = measurement.run(jobs[0], run.id, lambda phase: None, verbose=1)
     run.keep(jobs[0], record)
-    page.print_run([record], progress.console())
+    run_table.print_run([record], progress.console())
     for line in page.build(run.results):
         print(line)
     if not record.ok:

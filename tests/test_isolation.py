@@ -165,11 +165,9 @@ def test_a_cell_is_prepared_in_one_place() -> None:
     }
 
 
-TYPED = ("bcdl/worker", "bcdl/experiments", "bcdl/predict.py", "bcdl/doctor.py", "bcdl/train.py")
-
-
-def test_a_worker_passes_typed_objects() -> None:
-    assert sources.untyped(*TYPED) == []
+def test_typed_objects_are_passed_and_no_modules() -> None:
+    """A plot is a module that is found by being there, so the plots' own door passes modules."""
+    assert [place for place in sources.untyped() if not place.startswith("bcdl/report/plots/__init__.py")] == []
     assert {place: count for place, count in sources.parameters("bcdl/worker").items() if count > 5} == {}
 
 

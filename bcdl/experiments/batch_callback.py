@@ -1,44 +1,36 @@
-"""What a batch callback does to the figure it measures: `python -m benchmarks.experiment_callback --backend jax`.
+"""What a batch callback costs, and what it does to the figure that it measures.
 
-Peers time training by a Keras callback with `on_train_batch_begin` and `on_train_batch_end`. Keras hands such a
-callback each batch's logs, and must wait for the device to have them. So the same `fit` is run in turn without any
-callback and with such a one, by the same compiled function in one process, and two rates are compared with that of
-the plain epoch, timed by its beginning and end: of the epoch with the callback, and that which the callback tells.
+Other harnesses time training by a Keras callback with `on_train_batch_begin` and `on_train_batch_end`. Keras hands such
+a callback each batch's logs, and must wait for the device to have them. So the same `fit` is run in turn without any
+callback and with such a one, by the same compiled function in one process. The rate of the plain epoch, timed by its
+beginning and end, is compared with two others: that of the epoch with the callback, and that which the callback gives.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Way
+from bcdl.experiments.engine.definition import InProcess, Way
 
 if TYPE_CHECKING:
-    from bcdl.worker.prepared import Prepared
-
-NAME = "A batch callback changes what it measures"
+    from bcdl.experiments.engine.training_cell import TrainingCell
 
 
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_callback", NAME, _ways)
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    cell = cell.with_long_epochs()
+    return {"no callback": lambda: _plain(cell), "with callback": lambda: _with_callback(cell)}
 
 
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = engine.with_long_epochs(prepared)
-    return {"no callback": lambda: _plain(prepared), "with callback": lambda: _with_callback(prepared)}
+def _plain(cell: TrainingCell) -> dict[str, float]:
+    return {"no callback": cell.images / cell.epoch_s()}
 
 
-def _plain(prepared: Prepared) -> dict[str, float]:
-    return {"no callback": prepared.images_per_epoch / engine.epoch_s(prepared)}
+def _with_callback(cell: TrainingCell) -> dict[str, float]:
+    from bcdl.worker.clocks import BatchTimer  # here: it imports Keras
+
+    timer = BatchTimer()
+    seconds = cell.epoch_s(timer)
+    return {"with callback": cell.images / seconds, "told by callback": cell.images / timer.seconds}
 
 
-def _with_callback(prepared: Prepared) -> dict[str, float]:
-    from bcdl.worker.clocks import BatchTimer
-
-    timer, images = BatchTimer(), prepared.images_per_epoch
-    return {"with callback": images / engine.epoch_s(prepared, timer), "told by callback": images / timer.seconds}
-
-
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InProcess(name="What a batch callback costs", ways=ways)

@@ -1,4 +1,4 @@
-"""What the harness costs an epoch: `python -m benchmarks.experiment_overhead --backend jax`.
+"""What the harness costs an epoch.
 
 The same `fit` of one epoch is timed in turn bare, by a clock around it, and as the harness runs it, by the same clock:
 with its callback of epochs, less the time of the validation, which a bare `fit` has not.
@@ -9,45 +9,40 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Way
+from bcdl.experiments.engine.definition import InProcess, Way
 from bcdl.worker import timing
 
 if TYPE_CHECKING:
+    from bcdl.experiments.engine.training_cell import TrainingCell
     from bcdl.worker.prepared import Prepared
 
-NAME = "What the harness costs an epoch"
+
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    cell = cell.with_long_epochs()
+    return {"bare fit": lambda: _bare(cell), "under the harness": lambda: _under_the_harness(cell)}
 
 
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_overhead", NAME, _ways)
+def _bare(cell: TrainingCell) -> dict[str, float]:
+    return {"bare fit": cell.images / timing.seconds_of(lambda: cell.fit())}
 
 
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = engine.with_long_epochs(prepared)
-    return {"bare fit": lambda: _bare(prepared), "under the harness": lambda: _under_the_harness(prepared)}
+def _under_the_harness(cell: TrainingCell) -> dict[str, float]:
+    from bcdl.worker import fitting  # here: it imports Keras
 
-
-def _bare(prepared: Prepared) -> dict[str, float]:
-    seconds = timing.seconds_of(lambda: engine.fit(prepared))
-    return {"bare fit": prepared.images_per_epoch / seconds}
-
-
-def _under_the_harness(prepared: Prepared) -> dict[str, float]:
-    from bcdl.worker import fitting
-
-    # The last epoch is kept: to put the best one's weights back is no part of an epoch.
-    cell = dataclasses.replace(prepared.cell, epochs=1, keep="last")
-    one_epoch = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, cell=cell))
+    prepared = _for_one_epoch(cell.prepared)
     elapsed = timing.stopwatch()
-    fit = fitting.fit(one_epoch, _silent)
-    return {"under the harness": prepared.images_per_epoch / (elapsed() - fit.validation_s)}
+    fit = fitting.fit(prepared, _silent)
+    return {"under the harness": cell.images / (elapsed() - fit.validation_s)}
+
+
+def _for_one_epoch(prepared: Prepared) -> Prepared:
+    """The same for one epoch, whose weights stay: to put the best one's weights back is no part of an epoch."""
+    cell = dataclasses.replace(prepared.cell, epochs=1, keep="last")
+    return dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, cell=cell))
 
 
 def _silent(phase: str) -> None:
     """Report nothing."""
 
 
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InProcess(name="What the harness costs an epoch", ways=ways)

@@ -9,6 +9,7 @@ import keras
 from bcdl.backends import Backend
 from bcdl.worker.timing import stopwatch
 
+# What `model.fit` takes; for annotations in modules that must not import Keras.
 Callback: TypeAlias = keras.callbacks.Callback
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
 import keras
 
@@ -15,6 +16,9 @@ from bcdl.settings.models import find
 from bcdl.worker import batch_norm, network, training
 from bcdl.worker.initial_weights import draw_initial_weights
 from bcdl.worker.input_pipeline import InputPipeline
+
+# For annotations in modules that must not import Keras.
+Model: TypeAlias = keras.Model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bcdl.worker import session
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
-trunk = pytest.importorskip("bcdl.parity.worker.instrumented")
+instrumented = pytest.importorskip("bcdl.parity.worker.instrumented")
 network = pytest.importorskip("bcdl.worker.network")
 
 # Relative norms. The drift of a few million float32 sums; what a wrong layer does is far above (last test).
@@ -27,25 +27,25 @@ def adapter() -> backends.Backend:
 
 def opened(model: str) -> Any:
     """The model with settled batch norms, so that inference depends on every layer."""
-    found = trunk.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
+    found = instrumented.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
     pixels = found.batches[0][0]
-    start = trunk.Snapshot(found.model)
-    walked = trunk.walk(found.model, pixels, training=True)
+    start = instrumented.Snapshot(found.model)
+    walked = instrumented.walk(found.model, pixels, training=True)
     start.restore()
-    trunk.settle(found, walked)
+    instrumented.settle(found, walked)
     return found
 
 
 def differences(native: Any, found: Any, adapter: backends.Backend) -> tuple[float, float]:
     """Relative norms of the difference of outputs and of the gradient in inference mode."""
     pixels, labels = found.batches[0]
-    images, _ = found.feed.batch(0, 0)
+    images, _ = found.pipeline.batch(0, 0)
     given = adapter.put(images, labels)
-    wanted = {network.short_name(path): part for path, part in trunk.frozen_gradient(found)}
+    wanted = {network.short_name(path): part for path, part in instrumented.frozen_gradient(found)}
     gradient = native.gradient(*given)
     norms = {path for path in gradient if path.rpartition("/")[2] in ("gamma", "beta")}
     assert wanted.keys() == gradient.keys() - norms  # frozen norms have none
-    outputs = relative(trunk.outputs(found.model, adapter, pixels), native.outputs(given[0]))
+    outputs = relative(instrumented.outputs(found.model, adapter, pixels), native.outputs(given[0]))
     flat = [np.concatenate([parts[path].ravel() for path in wanted]) for parts in (wanted, gradient)]
     return outputs, relative(*flat)
 
@@ -70,15 +70,15 @@ def test_a_native_model_computes_what_the_keras_model_does(model: str, adapter: 
     outputs, gradient = differences(native, found, adapter)
     assert outputs < OUTPUTS
     assert gradient < GRADIENT
-    before = native.outputs(adapter.put(found.feed.batch(0, 0)[0])[0])
-    adapter.sync(native.step(*adapter.put(*found.feed.batch(0, 0))))
-    after = native.outputs(adapter.put(found.feed.batch(0, 0)[0])[0])
+    before = native.outputs(adapter.put(found.pipeline.batch(0, 0)[0])[0])
+    adapter.sync(native.step(*adapter.put(*found.pipeline.batch(0, 0))))
+    after = native.outputs(adapter.put(found.pipeline.batch(0, 0)[0])[0])
     assert relative(before, after) > 10 * OUTPUTS  # a training step moved it
 
 
 def test_every_way_to_run_a_native_model_gives_the_same_outputs(adapter: backends.Backend) -> None:
     found = opened("mobilenet")
-    (images,) = adapter.put(found.feed.batch(0, 0)[0])
+    (images,) = adapter.put(found.pipeline.batch(0, 0)[0])
     first, *others = natives("mobilenet", network.named_weights(found.model), adapter).values()
     for other in others:
         assert relative(first.outputs(images), other.outputs(images)) < OUTPUTS

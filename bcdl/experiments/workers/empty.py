@@ -1,4 +1,7 @@
-"""A worker that starts its backend and measures nothing: `python -m benchmarks.noop_worker JOB RESULT EVENTS`."""
+"""A worker that starts its backend and measures nothing.
+
+`python -m bcdl.experiments.workers.empty JOB RESULT EVENTS`, as `bcdl.worker`.
+"""
 
 from __future__ import annotations
 

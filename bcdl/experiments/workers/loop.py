@@ -1,7 +1,7 @@
-"""A worker of a test cell: `python -m benchmarks.loop_worker SHARE JOB RESULT EVENTS`.
+"""A worker of a test cell: `python -m bcdl.experiments.workers.loop SHARE JOB RESULT EVENTS`.
 
 A loop of plain Python stands in for a framework's training step, so that the process starts in a fraction of a second:
-what a comparison can find is tried on hundreds of them. SHARE is as in `benchmarks.step_worker`.
+what a comparison can find is tried on hundreds of them. SHARE is as in `bcdl.experiments.workers.steps`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TURNS = 40_000  # of the loop, a few milliseconds
 
 
 def command(share: float) -> tuple[str, ...]:
-    """The interpreter's arguments that start this worker, as `bcdl.launch.run` takes them."""
+    """The interpreter's arguments that start this worker, as `bcdl.runner.launch.run` takes them."""
     return ("-m", "bcdl.experiments.workers.loop", str(share))
 
 

@@ -1,6 +1,6 @@
-"""A worker that times training steps and nothing else: `python -m benchmarks.step_worker SHARE JOB RESULT EVENTS`.
+"""A worker that times training steps alone: `python -m bcdl.experiments.workers.steps SHARE JOB RESULT EVENTS`.
 
-It stands in for `bcdl.worker` where many processes are needed. After each step it waits, busily, for SHARE of the time
+It stands in for `bcdl.worker` if many processes are needed. After each step it waits, busily, for SHARE of the time
 that the step took: 0 for none, 0.1 for a step that takes a tenth longer. A batch may be larger than the training
 split; its images are repeated then.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any
+from typing import cast
 
-from bcdl import backends, datasets
+from bcdl import datasets
+from bcdl.backends import Backend
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, timing
@@ -19,31 +20,31 @@ from bcdl.worker.measured import Measured, Report
 
 
 def command(share: float = 0.0) -> tuple[str, ...]:
-    """The interpreter's arguments that start this worker, as `bcdl.launch.run` takes them."""
+    """The interpreter's arguments that start this worker, as `bcdl.runner.launch.run` takes them."""
     return ("-m", "bcdl.experiments.workers.steps", str(share))
 
 
 def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
-    def time_steps(job: Job, adapter: backends.Backend, measured: Measured, report: Report) -> None:
-        _time_steps(job, Slowed(adapter, float(share)), measured)
+    def time_steps(job: Job, adapter: Backend, measured: Measured, report: Report) -> None:
+        _time_steps(job, cast(Backend, Slowed(adapter, float(share))), measured)
 
     return measurement.serve(job_file, result_file, events_file, time_steps)
 
 
-def _time_steps(job: Job, adapter: Any, measured: Measured) -> None:
-    from bcdl.worker import cell, regimes  # here: they import Keras, on the backend that is there by now
-    from bcdl.worker.prepared import prepare
+def _time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
+    from bcdl.worker import cell as whole_cell  # here: they import Keras, and its backend is started by now
+    from bcdl.worker import prepared, regimes
 
-    measured.environment |= adapter.describe()
+    cell = job.cell
+    measured.environment.update(adapter.describe())
     dataset = datasets.load(job.request)
-    measured.dataset = cell.describe_dataset(dataset)
-    train = dataset.train.repeated(max(len(dataset.train), job.cell.batch_size))
-    prepared = prepare(job, adapter, dataclasses.replace(dataset, train=train))
-    measured.metrics["first_step_s"] = regimes.first_step(prepared)
-    timed = regimes.time_steps(prepared)
-    measured.samples = {"step_s": timed.kept, "step_warm_up_s": timed.warm_up}
-    images = job.cell.window_steps * job.cell.batch_size
-    measured.metrics["step_images_per_s"] = timing.rate(images, timed.kept)
+    measured.dataset = whole_cell.describe_dataset(dataset)
+    enough = dataset.train.repeated(max(len(dataset.train), cell.batch_size))
+    ready = prepared.prepare(job, adapter, dataclasses.replace(dataset, train=enough))
+    measured.metrics["first_step_s"] = regimes.first_step(ready)
+    timed = regimes.time_steps(ready)
+    measured.samples |= {"step_s": timed.kept, "step_warm_up_s": timed.warm_up}
+    measured.metrics["step_images_per_s"] = timing.rate(cell.window_steps * cell.batch_size, timed.kept)
 
 
 if __name__ == "__main__":
