@@ -55,9 +55,9 @@ def settle(model: keras.Model, adapter: Backend, split: Split, cell: Cell) -> No
 def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> None:
     """Put the statistics of `batches` into the moving averages; all other state stays as it is.
 
-    The averages start at 0 and each batch is a step at learning rate 0 of the function that `fit` compiled. After K
-    steps an average is the sum of (1 - m) m^(K-1-j) b_j over the batches j; divided by 1 - m^K, the sum of these
-    weights, it is a mean of the batches' statistics b_j.
+    The averages start at 0 and each batch is a step of the function that `fit` compiled, with the optimizer at rest.
+    After K steps an average is the sum of (1 - m) m^(K-1-j) b_j over the batches j; divided by 1 - m^K, the sum of
+    these weights, it is a mean of the batches' statistics b_j.
     """
     norms = [n for n in every_layer(model) if isinstance(n, keras.layers.BatchNormalization) and n.trainable]
     averages = [(average, norm.momentum) for norm in norms for average in (norm.moving_mean, norm.moving_variance)]
@@ -66,7 +66,7 @@ def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> No
     before = DiskSnapshot([*others, *model.optimizer.variables])
     for average, _ in averages:
         average.assign(np.zeros(average.shape, dtype=np.float32))
-    model.optimizer.learning_rate = 0.0
+    _rest(model)
     for images, labels in batches:
         with adapter.training(model, *adapter.put(images, labels)) as step:
             adapter.sync(step())
@@ -82,7 +82,7 @@ def probe(
 
     Training mode normalises by the batch's own statistics (and drops units out), inference mode by moving
     averages: if the second is far below the first, the averages have not settled. Training mode is a
-    `fit` at learning rate 0, so that it runs the function already compiled; all state is put back.
+    `fit` with the optimizer at rest, so that it runs the function already compiled; all state is put back.
 
     Args:
         model: as it was trained.
@@ -92,7 +92,7 @@ def probe(
         cell: whose batch size they are taken by.
     """
     before = DiskSnapshot.of(model)
-    model.optimizer.learning_rate = 0.0
+    _rest(model)
     batches = _batches(probed, cell)
     stream = adapter.stream(batch for batch in itertools.cycle(batches))
     training = model.fit(stream, steps_per_epoch=len(batches), epochs=1, verbose=0, shuffle=False).history
@@ -108,6 +108,12 @@ def probe(
 def to_probe(split: Split, cell: Cell) -> Split:
     """Images of `split` on which both modes are compared: full batches."""
     return _draw(split, cell, PROBE_BATCHES)
+
+
+def _rest(model: keras.Model) -> None:
+    """Let the steps that follow change no weight: at learning rate 0 an optimizer with momentum would move on."""
+    for variable in model.optimizer.variables:  # the learning rate, the count of steps, and a slot or two a weight
+        variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
 
 
 def _batches(split: Split, cell: Cell) -> list[Batch]:
