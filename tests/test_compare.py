@@ -20,7 +20,7 @@ from bcdl.records import comparability, store
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.report.sections import comparison_table, interleaved
-from bcdl.statistics import comparison, effects
+from bcdl.statistics import bootstrap, comparison, effects
 from tests.factory import record
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
@@ -166,7 +166,7 @@ def test_equal_sides_raise_few_false_alarms() -> None:
 def test_intervals_of_few_processes_hold_the_truth_as_often_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Coverage of 95 percent intervals in 400 draws, of the fewest there may be and of seven; and of plain ones."""
     held = {count: _held(count) for count in (6, 7)}
-    monkeypatch.setattr(effects, "_tail", lambda count: 0.025)
+    monkeypatch.setattr(bootstrap, "process_tail", lambda count: 0.025)
     # Binomial(400, 0.95) lies below 366 once in 500 times.
     assert min(min(one.values()) for one in held.values()) >= 366, held
     assert max(_held(7).values()) < 366

@@ -124,8 +124,8 @@ def versions(environment: Mapping[str, Any]) -> dict[str, str] | None:
 
     None if they are not known.
     """
-    packages = environment.get("versions")
-    return packages and {name: version for name, version in packages.items() if name != "bcdl"}
+    packages = environment.get("versions") or {}
+    return {name: version for name, version in packages.items() if name != "bcdl"} or None
 
 
 # Settings that may differ; all others must agree. A table's lines, its columns and what chance decides:

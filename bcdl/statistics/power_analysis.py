@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from bcdl.records.experiment import EQUAL_SIDES, Experiment
 from bcdl.report.plots import style
 from bcdl.report.tables import Table
-from bcdl.statistics import comparison, effects
+from bcdl.statistics import bootstrap, comparison, effects
 
 NAME = "Slow-downs injected"
 ROUNDS = 10  # of a comparison: what `bcdl.ab` runs where nothing else is asked for
@@ -74,18 +74,17 @@ def _power(logs: np.ndarray, equal: np.ndarray) -> Power:
     """The power in rounds of log ratios [n], judged by the noise of those of equal sides [m]."""
     draws = np.random.default_rng(0)
     value = _judged(logs, equal, _DRAWS, draws)
-    again = [_judged(_resample(logs, draws), _resample(equal, draws), _INNER_DRAWS, draws) for _ in range(_RESAMPLES)]
-    return Power(value, *map(float, np.percentile(again, (2.5, 97.5))))
 
+    def judged(logs: np.ndarray, equal: np.ndarray) -> float:
+        return _judged(logs, equal, _INNER_DRAWS, draws)
 
-def _resample(values: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-    return draws.choice(values, len(values))
+    return Power(value, *bootstrap.percentiles(judged, (logs, equal), _RESAMPLES, draws))
 
 
 def _judged(logs: np.ndarray, equal: np.ndarray, count: int, draws: np.random.Generator) -> float:
     """The share of so many comparisons, their rounds drawn from `logs`, that are called a regression."""
     beyond = comparison.threshold(float(np.std(equal, ddof=1)) / math.sqrt(ROUNDS))
-    rounds = draws.choice(logs, (count, ROUNDS))
+    rounds = bootstrap.draw(logs, draws, (count, ROUNDS))
     return float(np.mean(comparison.is_regression(np.exp(rounds.mean(axis=1)), effects.sign_flip_p(rounds), beyond)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from bcdl import backends
+from bcdl.machine.environment import clear_unwanted
 
 
 def start_backend(name: str, device: str, precision: str) -> backends.Backend:
@@ -23,6 +24,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         DeviceError: the device can't be had from this framework.
         UnsupportedError: the hardware lacks the precision.
     """
+    clear_unwanted()
     os.environ["KERAS_BACKEND"] = name
     adapter = backends.load(name)
     adapter.configure(device, precision)
