@@ -19,7 +19,8 @@ from bcdl.records.record import Record
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
-from bcdl.settings.options import add_cell_options, add_limit_options, resolve, resolve_limits
+from bcdl.settings.limits import add_limit_options, resolve_limits
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve
 from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
@@ -30,8 +31,8 @@ INTERRUPTED = 130
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bcdl", "bcdl: which cells to run")
     group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; if not given, the only one installed")
-    group.addoption("--models", help="model names separated by commas; if not given, the profile's")
-    group.addoption("--resume", action="store_true", help="run only the cells that have no valid record yet")
+    MODELS.add(group.addoption)
+    RESUME.add(group.addoption)
     add_limit_options(group.addoption)
     add_cell_options(group.addoption)
 

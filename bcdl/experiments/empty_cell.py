@@ -21,7 +21,7 @@ from bcdl.records import store
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
-from bcdl.settings.options import resolve_limits
+from bcdl.settings.limits import resolve_limits
 
 NAME = "What the harness costs a cell"
 _DEFAULT_LIMITS = {"cell_timeout": "4h", "memory_limit": None}

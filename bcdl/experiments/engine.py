@@ -23,7 +23,8 @@ from bcdl.records.record import Record
 from bcdl.runner import launch
 from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 from bcdl.settings.options import add_cell_options, resolve, whole
 from bcdl.worker.session import start_backend
 

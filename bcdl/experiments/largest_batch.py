@@ -17,8 +17,8 @@ from bcdl.experiments import engine
 from bcdl.experiments.engine import Way
 from bcdl.experiments.workers import steps
 from bcdl.records import record
-from bcdl.settings.job import Job, Limits
-from bcdl.settings.options import add_limit_options, resolve_limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 
 NAME = "The largest batch that fits"
 MOST_TRIES = 14

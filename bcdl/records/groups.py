@@ -14,12 +14,10 @@ from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
+from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
 NO_FINDINGS = Verdicts(())
-
-
-_BATCH_NORM = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +34,7 @@ class Line:
     @classmethod
     def of(cls, cell: Cell) -> Line:
         """The line that the cell's record stands in."""
-        chosen = (
-            f"head alone for {cell.head_epochs} epochs first" if cell.head_epochs else "",
-            _BATCH_NORM.get(cell.batch_norm, ""),
-            "balanced loss" if cell.class_weights else "",
-            f"patience {cell.patience}" if cell.patience else "",
-            f"{cell.keep} epoch" if cell.keep != "best" else "",
-        )
-        return cls(cell.model, cell.weights, ", ".join(filter(None, chosen)))
+        return cls(cell.model, cell.weights, line_words(cell))
 
     @property
     def title(self) -> str:
@@ -51,7 +42,7 @@ class Line:
 
     @property
     def start(self) -> str:
-        """What the backbone started from, and how it was trained where not as usual."""
+        """What the backbone started from, and how it was trained if not as usual."""
         weights = {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
         return f"{weights}; {self.training}" if self.training else weights
 
@@ -94,7 +85,7 @@ class Group:
 
     @property
     def mark(self) -> str:
-        """What titles of its figures begin with: a warning where one patient's images are on both sides."""
+        """What titles of its figures begin with: a warning if one patient's images are on both sides."""
         return "LEAKY: " if self.first.cell.split_by == "image" else ""
 
     @property
@@ -102,14 +93,8 @@ class Group:
         """One line that says what was run; synthetic data is called so."""
         cell = self.first.cell
         kind = " (synthetic drawings)" if self.synthetic else ""
-        augmented = "augmented" if cell.augment else "not augmented"
-        folds = f", {cell.folds} folds" if cell.folds else ""
-        leaky = ", LEAKY: split by image" if cell.split_by == "image" else ""
-        return (
-            f"{cell.data}{kind}, {cell.precision}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}, "
-            f"{cell.epochs} epochs, Adam {cell.learning_rate:g}, {augmented}, profile {cell.profile}{folds}{leaky}"
-            f"{f', {self.apart}' if self.apart else ''}"
-        )
+        apart = f", {self.apart}" if self.apart else ""
+        return f"{cell.data}{kind}, {title_words(cell)}{apart}"
 
     @functools.cached_property
     def lines(self) -> list[Line]:
@@ -123,7 +108,7 @@ class Group:
         return sorted({record.cell.backend for record in self.records})
 
     def label(self, line: Line) -> str:
-        """The line's name, with its start where the model stands in the group with several."""
+        """The line's name, with its start if the model stands in the group with several."""
         same = [other for other in self.lines if other.model == line.model]
         parts = [line.title]
         if len({other.weights for other in same}) > 1:

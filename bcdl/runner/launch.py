@@ -22,7 +22,8 @@ from bcdl.records import record, store
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 from bcdl.text import scrub
 
 _TAIL_LINES = 20

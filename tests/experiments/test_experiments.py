@@ -27,7 +27,8 @@ from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
 from bcdl.report import page as report
 from bcdl.runner import launch
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 from tests.factory import job, jobs, record
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,6 +17,7 @@ from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report.tables import Table
 from bcdl.settings.models import MODELS
+from bcdl.settings.words import card_words
 from bcdl.text import escape, safe_name
 
 _PREPROCESSING = {
@@ -24,12 +25,6 @@ _PREPROCESSING = {
     "tf": "scaled to -1..1",
     "torch": "scaled to 0..1, then by ImageNet's means and standard deviations",
     "caffe": "BGR, less ImageNet's means",
-}
-_BATCH_NORM = {
-    "moving": "batch norms as Keras averages them",
-    "faster": "batch norms averaged faster",
-    "reestimated": "batch norms re-estimated on training images after every epoch",
-    "frozen": "the backbone's batch norms frozen, the head's re-estimated",
 }
 
 
@@ -133,18 +128,8 @@ def _specification(card: _Card) -> str:
 
 
 def _training(card: _Card) -> str:
-    cell = card.first.cell
-    parts = (
-        f"Adam, rate {cell.learning_rate:g}",
-        f"batches of {cell.batch_size}",
-        f"the head alone for {cell.head_epochs} epochs first" if cell.head_epochs else "all layers from the start",
-        f"{cell.epochs} epochs" + (f", fewer after {cell.patience} without a better one" if cell.patience else ""),
-        "the epoch of least validation loss" if cell.keep == "best" else "the last epoch",
-        _BATCH_NORM.get(cell.batch_norm, cell.batch_norm),
-        f"{cell.precision} arithmetic",
-        f"seeds {', '.join(str(seed) for seed in sorted({record.cell.seed for record in card.records}))}",
-    )
-    return "; ".join(parts)
+    seeds = sorted({record.cell.seed for record in card.records})
+    return "; ".join([*card_words(card.first.cell), f"seeds {', '.join(map(str, seeds))}"])
 
 
 def _imbalance(card: _Card) -> str:
