@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bcdl.errors import UsageError
@@ -161,6 +161,7 @@ CELLS = st.builds(
 )
 
 
+@settings(deadline=None)  # the first draws the data set of its records
 @given(PURPOSES, st.tuples(ENVIRONMENTS, ENVIRONMENTS), st.tuples(CELLS, CELLS))
 def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
     purpose: Purpose, environments: tuple[dict[str, Any], ...], cells: tuple[dict[str, Any], ...]
