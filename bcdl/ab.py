@@ -12,8 +12,8 @@ import random
 import sys
 from pathlib import Path
 
-from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.records import store
+from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.records import runs
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
@@ -35,7 +35,7 @@ class Side:
 def main() -> int:
     arguments = _parse()
     rounds = whole("--rounds", arguments.rounds)
-    run_id = store.new_run_id()
+    run_id = runs.new_run_id()
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
     for line in dict.fromkeys(line for side in sides for line in side.run.check()):
         print(line)
@@ -63,7 +63,7 @@ def _show(sides: list[Side], files: list[Path]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.ab", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("ab"), description=__doc__)
     for side in ("a", "b"):
         parser.add_argument(f"--{side}", required=True, metavar="BACKEND[=PYTHON]", help=f"side {side}")
     MODELS.add(parser.add_argument)

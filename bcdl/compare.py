@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.records import experiment
 from bcdl.records.record import Record, RecordError
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
+from bcdl.statistics import experiments
 from bcdl.statistics.comparison import (
     AXES,
     LEAST_REGRESSION,
@@ -44,7 +45,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("compare"), description=__doc__)
     parser.add_argument(
         "a", metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
     )
@@ -129,7 +130,10 @@ def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
 def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
     """What experiments found on the machine in whose folder A's records lie, in the same results folder."""
     file = next(iter(_record_files(a)), a).resolve()
-    return experiment.noise_of_equal_sides(file.parents[2], file.parent.name, rounds) if len(file.parents) > 2 else None
+    if len(file.parents) < 3:
+        return None
+    made, _ = experiment.read_all(file.parents[2])  # what is no experiment is no business of a comparison
+    return experiments.noise_of_equal_sides(made, file.parent.name, rounds)
 
 
 def _conclusion(

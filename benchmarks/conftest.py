@@ -104,10 +104,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 def _report(run: Run) -> list[str]:
     """Show the run's records and rebuild the report; lines that say what was written."""
     # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
-    from bcdl.report import page
+    from bcdl.report import page, run_table
     from bcdl.report.plots import image_grid
 
-    page.print_run(list(run.records.values()), console())
+    run_table.print_run(list(run.records.values()), console())
     if run.examples:
         image_grid.draw_local(run.examples, run.results)
     return page.build(run.results)

@@ -7,8 +7,8 @@ import functools
 import hashlib
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from bcdl.parity.verdicts import Verdicts
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
@@ -17,7 +17,15 @@ from bcdl.settings.models import MODELS
 from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
-NO_FINDINGS = Verdicts(())
+
+class ParityVerdicts(Protocol):
+    """What a report asks of parity about the records of a group."""
+
+    def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
+        """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
+
+    def among(self, machine: str, records: Sequence[Record]) -> str:
+        """One verdict for all backends of one model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +60,8 @@ class Group:
     """Records that may stand in one table, the newest of each cell; what is known of their backends' parity.
 
     Attributes:
-        machine, checksum, records, verdicts: as above; the checksum is that of the data.
+        machine, checksum, records, verdicts: as above; the checksum is that of the data. Without verdicts
+            nothing is known of the backends' parity.
         apart: in words, other facts that set it apart, if other groups have the same machine, data and settings.
         late: those facts, unless it is the oldest of such groups, whose files keep the name that they had at first.
     """
@@ -60,7 +69,7 @@ class Group:
     machine: str
     checksum: str
     records: tuple[Record, ...]
-    verdicts: Verdicts = NO_FINDINGS
+    verdicts: ParityVerdicts | None = None
     apart: str = ""
     late: _Pairs = ()
 
@@ -145,12 +154,16 @@ class Group:
             for backend in self.backends:
                 yield from ((line, backend, record) for record in self.of(line, backend) if record.ok)
 
+    def ok_records(self, line: Line) -> list[Record]:
+        """The line's records that are ok, on all backends."""
+        return [record for other, _, record in self.ran() if other == line]
+
     @property
     def failures(self) -> list[Record]:
         return [record for record in self.records if not record.ok]
 
 
-def group_records(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Group]:
+def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdicts | None = None) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
     A failed record may not know its data; it joins the newest group of its machine and settings.
@@ -166,6 +179,7 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO
 
 
 _Pairs = tuple[tuple[str, Hashable], ...]
+_NONE_KNOWN: _Pairs = (("others", None),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,13 +213,13 @@ def _alike(places: Iterable[_Place]) -> list[list[_Place]]:
 
 
 def _told_apart(
-    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: Verdicts
+    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: ParityVerdicts | None
 ) -> Iterator[Group]:
     """The groups of those places, each with what sets it apart from the others."""
     facts = [dict(place.others) for place in alike]
-    names = dict.fromkeys(name for one in facts for name in one)
-    differing = [name for name in names if len({one.get(name) for one in facts}) > 1]
+    names = dict.fromkeys(name for of_place in facts for name in of_place)
+    differing = [name for name in names if len({of_place.get(name) for of_place in facts}) > 1]
     for place, of_place in zip(alike, facts, strict=True):
         apart = ", ".join(f"{name} {of_place.get(name, 'unknown')}" for name in differing)
-        late = () if place is alike[0] else place.others
+        late = () if place is alike[0] else place.others or _NONE_KNOWN
         yield Group(place.machine, place.checksum, tuple(cells[place].values()), verdicts, apart, late)

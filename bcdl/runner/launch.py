@@ -18,7 +18,7 @@ from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.machine.environment import without_unwanted
 from bcdl.machine.hardware import MIB
-from bcdl.records import record, store
+from bcdl.records import disk, record, store
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
@@ -73,7 +73,7 @@ def run(
 @contextlib.contextmanager
 def _folder(log: Path) -> Iterator[Path]:
     """A folder for what passes between a worker and its driver; the log's is made. UsageError if they can't be."""
-    with store.writing(log.parent):
+    with disk.writing(log.parent):
         log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as name:
@@ -101,7 +101,8 @@ class _PhaseFollower:
 
 def _environment_variables() -> dict[str, str]:
     environment = without_unwanted(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join([str(provenance.ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    paths = [*provenance.python_path(), environment.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 
