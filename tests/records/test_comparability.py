@@ -105,7 +105,7 @@ def test_a_row_more_counts_in_agreement(across: str, values: tuple[Any, Any]) ->
     models = [threads(predicted(test, **{across: value}), place) for place, value in enumerate(values)]
     pairs, refused = agreement.pairs(Group("m", "c", tuple(models)))
     assert pairs == []
-    assert [line.rpartition(": ")[2] for line in refused] == ["not the same threads"]
+    assert [pair.reason for pair in refused] == ["not the same threads"]
 
 
 @pytest.mark.usefixtures("another_fact")
