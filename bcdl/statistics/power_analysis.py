@@ -63,7 +63,7 @@ def analyse(slowed: Sequence[Experiment]) -> list[PowerAnalysis]:
     for experiment in slowed:
         if experiment.slowdown is not None and len(experiment.a) >= ROUNDS:
             subjects.setdefault(experiment.subject, []).append(experiment)
-    return [_analysis(of_subject) for of_subject in subjects.values() if any(one.slowdown == 0 for one in of_subject)]
+    return [_analysis(of_subject) for of_subject in subjects.values() if any(map(_is_equal, of_subject))]
 
 
 def _analysis(of_subject: Sequence[Experiment]) -> PowerAnalysis:
@@ -78,16 +78,21 @@ def power(of_subject: Sequence[Experiment]) -> dict[float, Estimated]:
     The experiments are those of one subject, on one machine. The threshold is that of the noise of its equal sides.
     """
     equal = _logs(_equal(of_subject))
-    logs = {one.slowdown: _logs(one) for one in of_subject if one.slowdown is not None}
+    logs = {slowed.slowdown: _logs(slowed) for slowed in of_subject if slowed.slowdown is not None}
     return {share: _power(logs[share], equal) for share in sorted(logs)}
 
 
 def _equal(of_subject: Sequence[Experiment]) -> Experiment:
-    return next(one for one in of_subject if one.slowdown == 0)
+    return next(filter(_is_equal, of_subject))
 
 
-def _logs(one: Experiment) -> np.ndarray:
-    return np.log(one.b) - np.log(one.a)
+def _is_equal(experiment: Experiment) -> bool:
+    """Whether nothing slows down either side."""
+    return experiment.slowdown == 0
+
+
+def _logs(experiment: Experiment) -> np.ndarray:
+    return np.log(experiment.b) - np.log(experiment.a)
 
 
 def _power(logs: np.ndarray, equal: np.ndarray) -> Estimated:
