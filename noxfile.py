@@ -113,12 +113,12 @@ def parity(session: nox.Session) -> None:
     """Show whether the backends compute the same models: dumps, checkpoints exchanged, tables and pictures."""
     for backend in BACKENDS:
         session.notify(f"parity-{backend}", session.posargs)
-    session.notify("parity-join", session.posargs)
+    session.notify("parity-judge", session.posargs)
 
 
-@nox.session(name="parity-join")
-def parity_join(session: nox.Session) -> None:
-    """Exchange the backends' checkpoints, then join their dumps; after the sessions parity-<backend>."""
+@nox.session(name="parity-judge")
+def parity_judge(session: nox.Session) -> None:
+    """Exchange the backends' checkpoints, then judge their dumps; after the sessions parity-<backend>."""
     session.install("-e", ".")
     for backend in BACKENDS:
         programs = Path(session.virtualenv.bin)
@@ -126,7 +126,7 @@ def parity_join(session: nox.Session) -> None:
         for step in ("exchange", "determinism"):
             command = (str(python), "-m", "bcdl.parity", step, *session.posargs)
             session.run(*command, env={"KERAS_BACKEND": backend}, external=True)
-    session.run("python", "-m", "bcdl.parity", "join", *session.posargs)
+    session.run("python", "-m", "bcdl.parity", "judge", *session.posargs)
 
 
 @nox.session(venv_backend="none")

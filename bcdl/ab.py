@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from bcdl import compare
-from bcdl.errors import BcdlError, UsageError, run_command
+from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import runs
 from bcdl.report.sections import comparison_table
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
-from bcdl.settings.job import Limits
-from bcdl.settings.options import add_cell_options, add_limit_options, resolve, resolve_limits, whole
+from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
+from bcdl.settings.options import MODELS, add_cell_options, resolve, whole
 from bcdl.statistics import comparison
 
 DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see significance.paired
@@ -53,10 +53,10 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.ab", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("ab"), description=__doc__)
     for side in ("a", "b"):
         parser.add_argument(f"--{side}", required=True, metavar="BACKEND[=PYTHON]", help=f"side {side}")
-    parser.add_argument("--models", help="model names separated by commas; where not given, the profile's")
+    MODELS.add(parser.add_argument)
     parser.add_argument("--rounds", default=str(DEFAULT_ROUNDS), help=f"processes a side; default {DEFAULT_ROUNDS}")
     add_limit_options(parser.add_argument)
     add_cell_options(parser.add_argument)

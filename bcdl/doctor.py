@@ -15,7 +15,7 @@ import platformdirs
 from rich.table import Table
 
 from bcdl import __version__, backends
-from bcdl.errors import run_command
+from bcdl.errors import program, run_command
 from bcdl.machine import hardware, provenance
 from bcdl.runner import progress
 from bcdl.settings.options import PRECISIONS
@@ -23,7 +23,7 @@ from bcdl.worker.session import start_backend
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("doctor"), description=__doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default=hardware.default_device())
     parser.add_argument("--probe", nargs=2, metavar=("BACKEND", "FILE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -68,7 +68,8 @@ def _backend(name: str, device: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, str(answer)]
-        environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": str(provenance.ROOT)}
+        paths = [*provenance.python_path(), os.environ.get("PYTHONPATH")]
+        environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import store
 from bcdl.records.record import Record
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.gallery", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("gallery"), description=__doc__)
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of the records; default results")
     parser.add_argument("--data", required=True, help="the data set that the models were tested on, as for training")
     parser.add_argument("--run", help="id of a run; default the newest that was tested on this data set")

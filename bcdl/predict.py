@@ -18,7 +18,7 @@ import numpy as np
 from bcdl import backends
 from bcdl.datasets.decode import read_image, read_picture
 from bcdl.datasets.pool import LABELS
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.machine import hardware
 from bcdl.settings.options import DEVICES, check_backend, one_of
@@ -52,7 +52,7 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     """The arguments; `model` and `images` apart, wherever the model was named."""
-    parser = argparse.ArgumentParser(prog="python -m bcdl.predict", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("predict"), description=__doc__)
     parser.add_argument("--model", type=Path, metavar="PATH.keras", help="a model saved by bcdl.train")
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="image files; without --model, the model's comes first"

@@ -16,11 +16,12 @@ import pytest
 from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
 from bcdl.records.record import Record
-from bcdl.report import page
+from bcdl.report import page, run_table
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
-from bcdl.settings.options import add_cell_options, add_limit_options, resolve, resolve_limits
+from bcdl.settings.limits import add_limit_options, resolve_limits
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve
 from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
@@ -31,8 +32,8 @@ INTERRUPTED = 130
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bcdl", "bcdl: which cells to run")
     group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; where not given, the only one installed")
-    group.addoption("--models", help="model names separated by commas; where not given, the profile's")
-    group.addoption("--resume", action="store_true", help="run only the cells that have no valid record yet")
+    MODELS.add(group.addoption)
+    RESUME.add(group.addoption)
     add_limit_options(group.addoption)
     add_cell_options(group.addoption)
 
@@ -96,7 +97,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if not run.records:
         return
     terminalreporter.section("results")
-    page.print_run(list(run.records.values()), console())
+    run_table.print_run(list(run.records.values()), console())
     with _as_pytest_exit():
         for line in page.build(run.results):
             terminalreporter.write_line(legible(line))

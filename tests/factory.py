@@ -13,14 +13,8 @@ from bcdl.settings.options import resolve
 
 OPTIONS: dict[str, Any] = {
     "profile": "smoke",
-    "split_seed": "0",
-    "magnification": "0",
     "device": "cpu",
     "skip_unreadable": False,
-    "patience": "0",
-    "split_by": "group",
-    "folds": "0",
-    "timing": True,
 }
 
 

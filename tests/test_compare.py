@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from bcdl import compare
 from bcdl.errors import UsageError
-from bcdl.parity.verdicts import NEVER_MEASURED, UNMEASURED
-from bcdl.records import store
+from bcdl.records import comparability, store
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
-from bcdl.report.sections import comparison_table, interleaved
 from bcdl.statistics import comparison, effects
 from tests.factory import record
 
@@ -124,9 +123,9 @@ def test_json_of_pytest_benchmark_is_read_like_records(tmp_path: Path) -> None:
     benchmarks = []
     for line in file.read_text().splitlines():
         one = Record.from_json(line)
-        axes, rest = comparison.circumstances(one)
+        facts = comparability.values(Evidence.of(one), Purpose.RATES)
         info = {"cell": one.cell.id, "regime": "fit", "images_per_s": one.value("fit_images_per_s"), "block": one.block}
-        benchmarks.append({"extra_info": {**info, "axes": axes, "rest": rest}})
+        benchmarks.append({"extra_info": {**info, "facts": facts}})
     other = tmp_path / "a.json"
     other.write_text(json.dumps({"benchmarks": benchmarks}))
     assert compare.read(other) == [sample for sample in compare.read(file) if sample.regime == "fit"]
@@ -225,43 +224,3 @@ def test_holm_keeps_the_order_and_never_lowers_a_p(p_values: list[float]) -> Non
 
 def test_holms_own_steps() -> None:
     assert effects.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-
-
-def test_runs_of_two_sides_in_turn_are_shown(tmp_path: Path) -> None:
-    for side, factor in (("a", 1.0), ("b", 0.8)):
-        write(tmp_path, f"r-{side}", [rate * factor for rate in RATES], backend={"a": "jax", "b": "torch"}[side])
-    (one,) = interleaved.read(store.read_all(tmp_path)[0])
-    assert (one.machine, one.run, one.failures) == ("m", "r", ())
-    assert [side.partition(",")[0] for side in one.sides] == ["jax", "torch"]
-    ratio = one.table.head.index(comparison_table.RATIO)
-    assert {row[1]: row[2:ratio] for row in one.table.rows} == dict.fromkeys(comparison.RATES, ("100.1", "80.1"))
-    assert {(row[ratio], row[-1]) for row in one.table.rows} == {(f"0.800{UNMEASURED}", NEVER_MEASURED)}
-    assert [line.partition(",")[0] for line in one.cells] == ["synthetic-48 (synthetic drawings)"]
-
-
-def test_a_side_is_told_by_a_record_that_ran_with_its_changes(tmp_path: Path) -> None:
-    ran = record(run="r-a")
-    changed = {**ran.environment, "commit": "c" * 40, "dirty": True}
-    ran = dataclasses.replace(ran, environment=changed, block="r/1", side="a")
-    for one in (dataclasses.replace(record(run="r-a", status="failed"), block="r/0", side="a"), ran):
-        store.append(tmp_path, "m", one)
-    write(tmp_path, "r-b", RATES[:2])
-    (one,) = interleaved.read(store.read_all(tmp_path)[0])
-    assert f"commit {'c' * 10}*, jit_compile" in one.sides[0]
-    assert "cnn on torch, seed 0: failed: it was made to fail" in one.failures
-
-
-def test_two_sides_of_one_backend_need_no_parity(tmp_path: Path) -> None:
-    for side in "ab":
-        write(tmp_path, f"r-{side}", RATES)
-    (one,) = interleaved.read(store.read_all(tmp_path)[0])
-    assert "parity" not in one.table.head
-    assert {row[one.table.head.index(comparison_table.RATIO)] for row in one.table.rows} == {"1.000"}
-
-
-def test_a_run_of_two_sides_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
-    write(tmp_path, "r-a", RATES)
-    write(tmp_path, "r-b", RATES, image_size=64)
-    (one,) = interleaved.read(store.read_all(tmp_path)[0])
-    assert one.table.rows == ()
-    assert "image_size is 32 in A and 64 in B" in one.failures[0]

@@ -6,25 +6,26 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from bcdl.parity.verdicts import Verdicts
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
+from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
-NO_FINDINGS = Verdicts(())
 
+class ParityVerdicts(Protocol):
+    """What a report asks of parity about the records of a group."""
 
-# What may differ between the records of one group: what makes its lines and columns, and what chance decides.
-_TRAINING = ("head_epochs", "keep", "patience", "class_weights", "batch_norm")
+    def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
+        """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
 
-
-_FREE = ("model", "weights", *_TRAINING, "backend", "seed", "fold")
-
-
-_BATCH_NORM = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
+    def among(self, machine: str, records: Sequence[Record]) -> str:
+        """One verdict for all backends of one model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +42,7 @@ class Line:
     @classmethod
     def of(cls, cell: Cell) -> Line:
         """The line that the cell's record stands in."""
-        chosen = (
-            f"head alone for {cell.head_epochs} epochs first" if cell.head_epochs else "",
-            _BATCH_NORM.get(cell.batch_norm, ""),
-            "balanced loss" if cell.class_weights else "",
-            f"patience {cell.patience}" if cell.patience else "",
-            f"{cell.keep} epoch" if cell.keep != "best" else "",
-        )
-        return cls(cell.model, cell.weights, ", ".join(filter(None, chosen)))
+        return cls(cell.model, cell.weights, line_words(cell))
 
     @property
     def title(self) -> str:
@@ -56,19 +50,28 @@ class Line:
 
     @property
     def start(self) -> str:
-        """What the backbone started from, and how it was trained where not as usual."""
+        """What the backbone started from, and how it was trained if not as usual."""
         weights = {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
         return f"{weights}; {self.training}" if self.training else weights
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity."""
+    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity.
+
+    Attributes:
+        machine, checksum, records, verdicts: as above; the checksum is that of the data. Without verdicts
+            nothing is known of the backends' parity.
+        apart: in words, other facts that set it apart, if other groups have the same machine, data and settings.
+        late: those facts, unless it is the oldest of such groups, whose files keep the name that they had at first.
+    """
 
     machine: str
     checksum: str
     records: tuple[Record, ...]
-    verdicts: Verdicts = NO_FINDINGS
+    verdicts: ParityVerdicts | None = None
+    apart: str = ""
+    late: _Pairs = ()
 
     @property
     def first(self) -> Record:
@@ -83,14 +86,15 @@ class Group:
     def slug(self) -> str:
         """A file name for the group: readable, and made unique by a digest of the whole key."""
         cell = self.first.cell
-        digest = hashlib.sha256(repr(_key(self.machine, self.checksum, self.first)).encode()).hexdigest()[:6]
+        key = (self.machine, self.checksum, *_Place.of(self.machine, self.first).settings, *self.late)
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:6]
         settings = f"{cell.image_size}px-b{cell.batch_size}-{cell.precision}"
         parts = (cell.data, cell.profile, settings)
         return re.sub(UNSAFE, "_", "-".join(part[:LONGEST_NAME] for part in parts) + f"-{digest}")
 
     @property
     def mark(self) -> str:
-        """What titles of its figures begin with: a warning where one patient's images are on both sides."""
+        """What titles of its figures begin with: a warning if one patient's images are on both sides."""
         return "LEAKY: " if self.first.cell.split_by == "image" else ""
 
     @property
@@ -98,13 +102,8 @@ class Group:
         """One line that says what was run; synthetic data is called so."""
         cell = self.first.cell
         kind = " (synthetic drawings)" if self.synthetic else ""
-        augmented = "augmented" if cell.augment else "not augmented"
-        folds = f", {cell.folds} folds" if cell.folds else ""
-        leaky = ", LEAKY: split by image" if cell.split_by == "image" else ""
-        return (
-            f"{cell.data}{kind}, {cell.precision}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}, "
-            f"{cell.epochs} epochs, Adam {cell.learning_rate:g}, {augmented}, profile {cell.profile}{folds}{leaky}"
-        )
+        apart = f", {self.apart}" if self.apart else ""
+        return f"{cell.data}{kind}, {title_words(cell)}{apart}"
 
     @functools.cached_property
     def lines(self) -> list[Line]:
@@ -118,7 +117,7 @@ class Group:
         return sorted({record.cell.backend for record in self.records})
 
     def label(self, line: Line) -> str:
-        """The line's name, with its start where the model stands in the group with several."""
+        """The line's name, with its start if the model stands in the group with several."""
         same = [other for other in self.lines if other.model == line.model]
         parts = [line.title]
         if len({other.weights for other in same}) > 1:
@@ -155,38 +154,71 @@ class Group:
             for backend in self.backends:
                 yield from ((line, backend, record) for record in self.of(line, backend) if record.ok)
 
+    def ok_records(self, line: Line) -> list[Record]:
+        """The line's records that are ok, on all backends."""
+        return [record for other, _, record in self.ran() if other == line]
+
     @property
     def failures(self) -> list[Record]:
         return [record for record in self.records if not record.ok]
 
 
-def group_records(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Group]:
+def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdicts | None = None) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
-    A failed record may not know its data's checksum; it joins the newest group of its settings.
+    A failed record may not know its data; it joins the newest group of its machine and settings.
     """
-    newest_checksum = {_key(m, "", r): _content(r) for m, r in records if _content(r)}
-    sorted_out: dict[tuple[object, ...], dict[str, Record]] = {}
-    places: dict[tuple[object, ...], tuple[str, str]] = {}
-    for machine, record in records:
-        checksum = _content(record) or newest_checksum.get(_key(machine, "", record), "")
-        key = _key(machine, checksum, record)
-        cells = sorted_out.setdefault(key, {})
-        cells[record.cell.id] = record
-        places[key] = (machine, checksum)
-    found = [Group(*places[key], tuple(cells.values()), verdicts) for key, cells in sorted_out.items()]
-    return sorted(found, key=lambda group: (group.synthetic, group.title, group.machine))
+    placed = [(_Place.of(machine, record), record) for machine, record in records]
+    newest = {place.settings_here: place for place, _ in placed if place.checksum}
+    cells: dict[_Place, dict[str, Record]] = {}
+    for place, record in placed:
+        joined = place if place.checksum else newest.get(place.settings_here, place)
+        cells.setdefault(joined, {})[record.cell.id] = record
+    groups = [group for alike in _alike(cells) for group in _told_apart(alike, cells, verdicts)]
+    return sorted(groups, key=lambda group: (group.synthetic, group.title, group.machine))
 
 
-def _content(record: Record) -> str:
-    """Checksum of the record's data, of its images alone where folds split them in several ways; empty if unknown."""
-    return str(record.dataset.get("images_checksum" if record.cell.folds else "checksum", ""))
+_Pairs = tuple[tuple[str, Hashable], ...]
 
 
-def _key(machine: str, checksum: str, record: Record) -> tuple[object, ...]:
-    return (machine, checksum, *settings_of(record.cell).items())
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """What all records of a group have in common: the key of `comparability` for tables, in four parts."""
+
+    machine: str
+    checksum: str
+    settings: _Pairs
+    others: _Pairs
+
+    @classmethod
+    def of(cls, machine: str, record: Record) -> _Place:
+        key = comparability.key(Evidence.of(record, machine), Purpose.TABLE)
+        own = record.cell.to_dict().keys()
+        settings = tuple(pair for pair in key if pair[0] in own)
+        others = tuple(pair for pair in key if pair[0] not in (*own, "machine", "images"))
+        return cls(machine, str(dict(key).get("images", "")), settings, others)
+
+    @property
+    def settings_here(self) -> tuple[str, _Pairs]:
+        return self.machine, self.settings
 
 
-def settings_of(cell: Cell, free: Sequence[str] = ()) -> dict[str, object]:
-    """What the cells of a group have in common, less what else is `free` to differ."""
-    return {key: value for key, value in cell.to_dict().items() if key not in (*_FREE, *free)}
+def _alike(places: Iterable[_Place]) -> list[list[_Place]]:
+    """The places that differ in nothing that a group's title or its files' names say of a lone one; oldest first."""
+    alike: dict[tuple[object, ...], list[_Place]] = {}
+    for place in places:
+        alike.setdefault((place.machine, place.checksum, place.settings), []).append(place)
+    return list(alike.values())
+
+
+def _told_apart(
+    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: ParityVerdicts | None
+) -> Iterator[Group]:
+    """The groups of those places, each with what sets it apart from the others."""
+    facts = [dict(place.others) for place in alike]
+    names = dict.fromkeys(name for one in facts for name in one)
+    differing = [name for name in names if len({one.get(name) for one in facts}) > 1]
+    for place, of_place in zip(alike, facts, strict=True):
+        apart = ", ".join(f"{name} {of_place.get(name, 'unknown')}" for name in differing)
+        late = () if place is alike[0] else place.others
+        yield Group(place.machine, place.checksum, tuple(cells[place].values()), verdicts, apart, late)

@@ -21,7 +21,8 @@ from bcdl.records import disk, record, store
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 from bcdl.text import scrub
 
 _TAIL_LINES = 20
@@ -101,7 +102,8 @@ class _PhaseTeller:
 
 def _environment_variables() -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
-    environment["PYTHONPATH"] = os.pathsep.join([str(provenance.ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    paths = [*provenance.python_path(), environment.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 

@@ -20,7 +20,8 @@ from bcdl.records.record import Record
 from bcdl.report.plots import image_grid
 from bcdl.runner import launch
 from bcdl.runner.progress import RunProgress, same_work
-from bcdl.settings.job import Job, Limits
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits
 
 # A cell that ended so is not run again by --resume: it would end so again.
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)

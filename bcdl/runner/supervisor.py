@@ -17,7 +17,7 @@ from typing import IO
 
 import psutil
 
-from bcdl.settings.job import Limits
+from bcdl.settings.limits import Limits
 
 _POLL_S = 0.2
 

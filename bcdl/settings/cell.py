@@ -1,87 +1,341 @@
-"""The cell: what is to be run, with every setting resolved. Standard library only."""
+"""The cell: what is to be run, with every setting resolved; a row a setting, from which all else about it follows.
 
-from __future__ import annotations
+To add a setting is to add its row here, as the last one, and to use it: see `bcdl.settings.setting.Setting`.
+"""
 
 import dataclasses
-import functools
-import math
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Self
 from urllib.parse import quote, unquote
 
 from bcdl.errors import UsageError
+from bcdl.settings.setting import SILENT, Setting, Words, rows
+from bcdl.settings.words import draw_words
+
+_BATCH_NORM_IN_A_LINE = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
+_BATCH_NORM_IN_A_CARD = {
+    "moving": "batch norms as Keras averages them",
+    "faster": "batch norms averaged faster",
+    "reestimated": "batch norms re-estimated on training images after every epoch",
+    "frozen": "the backbone's batch norms frozen, the head's re-estimated",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One model on one backend, with one set of settings and one seed.
+    """One model on one backend, with one set of settings and one seed; each field is the row of a setting.
 
     A cell holds names, never paths: `data` and `weights` are the base names of files or folders, and
     the record adds their checksums.
 
-    Attributes:
-        model: name of a row of `bcdl.models.MODELS`.
-        backend: name of a folder of `backends/`.
-        device: `cpu` or `gpu`.
-        profile: the profile whose settings were the starting point.
-        data: name of the data set.
-        magnification: BreaKHis magnification kept (40, 100, 200 or 400), or 0 for all there are.
-        image_size: height and width of the square images, pixels.
-        batch_size: images a training, validation and test batch.
-        epochs: passes over the training images, those of the head alone left out.
-        head_epochs: passes before those, in which the head alone is trained and the backbone is frozen.
-        keep: the epoch whose weights are tested: the `last`, or the `best` by validation loss.
-        patience: epochs without a better validation loss after which training stops, or 0 for never.
-        learning_rate: of Adam; of the head alone, ten times as much.
-        class_weights: whether the loss weighs the classes as if they were equally frequent.
-        batch_norm: which statistics inference normalises by: see `bcdl.batch_norm`.
-        weights: what the backbone starts from: `none`, `imagenet`, or the name of a weights file.
-        precision: `float32`, `tf32` or `mixed_bfloat16`.
-        augment: whether training images are rotated, zoomed and flipped.
-        seed: of initial weights, order of images, augmentation and dropout.
-        split_seed: of the train, validation and test split, apart from `seed` so that seeds share a test set.
-        split_by: what a split never cuts: a `group` (a patient), or only an `image`, which leaks.
-        folds: of a cross-validation, or 0 for a single split.
-        fold: which of the folds is the test set, from 0.
-        optimizer: `adam`, or `sgd` with momentum 0.9.
-        timing: whether rates are measured; where not, the cell is about accuracy alone.
-        windows: timed windows of the step and predict regimes.
-        window_steps: steps a window.
+    Raises:
+        ValueError: a value that its row does not allow, or a fold that there is not.
     """
 
-    model: str
-    backend: str
-    device: str
-    profile: str
-    data: str
-    magnification: int
-    image_size: int
-    batch_size: int
-    epochs: int
-    head_epochs: int
-    keep: str
-    patience: int
-    learning_rate: float
-    class_weights: bool
-    batch_norm: str
-    weights: str
-    precision: str
-    augment: bool
-    seed: int
-    split_seed: int
-    split_by: str
-    folds: int
-    fold: int
-    timing: bool
-    windows: int
-    window_steps: int
-    optimizer: str
+    model: Annotated[
+        str,
+        Setting(
+            help="name of a row of `bcdl.settings.models.MODELS`", given_by="command", within_table="line", words=SILENT
+        ),
+    ]
+    backend: Annotated[
+        str, Setting(help="name of a folder of `backends/`", given_by="command", within_table="column", words=SILENT)
+    ]
+    device: Annotated[
+        str,
+        Setting(
+            help="device that computes; if not given, `gpu` if there is an NVIDIA driver",
+            choices=("cpu", "gpu"),
+            words=Words(75, lambda cell: "on a GPU" if cell.device == "gpu" else ""),
+            card=SILENT,  # the card's item on hardware says it
+        ),
+    ]
+    profile: Annotated[
+        str,
+        Setting(
+            help="settings to start from: `smoke` (cnn and mobilenet, minutes for all backends), `quick` (seven "
+            "models, about 20 minutes a backend on 2 CPU cores) or `full` (the source study's settings: 224x224, "
+            "batch 32, 10 epochs, ImageNet weights, three seeds)",
+            default="quick",
+            words=Words(80, lambda cell: f"profile {cell.profile}"),
+            card=SILENT,
+        ),
+    ]
+    data: Annotated[
+        str,
+        Setting(
+            metavar="DATA",
+            help="data set: `synthetic` or `synthetic-COUNT` (drawings), `breastmnist` (downloaded), a MedMNIST "
+            "`.npz`, or a folder of `benign/` and `malignant/` images, with or without `train/`, `val/`, `test/` "
+            "above; `groups.csv` (path, class, group) or BreaKHis file names give patients",
+            words=SILENT,  # a title begins with it, and a card has an item of it
+        ),
+    ]
+    magnification: Annotated[
+        int,
+        Setting(
+            help="keep BreaKHis images of this magnification only; 0 for all",
+            default=0,
+            choices=(0, 40, 100, 200, 400),
+            wrong="is not one of BreaKHis's: 40, 100, 200, 400",
+        ),
+    ]
+    image_size: Annotated[
+        int,
+        Setting(
+            help="height and width that the images are resized to, pixels",
+            least=1,
+            words=Words(20, lambda cell: f"{cell.image_size}x{cell.image_size}"),
+            card=SILENT,  # the card's item on preparation says it
+        ),
+    ]
+    batch_size: Annotated[
+        int,
+        Setting(
+            help="images a training, validation and test batch",
+            least=1,
+            words=Words(30, lambda cell: f"batch {cell.batch_size}"),
+            card=Words(20, lambda cell: f"batches of {cell.batch_size}"),
+        ),
+    ]
+    epochs: Annotated[
+        int,
+        Setting(
+            help="passes over the training images, those of the head alone left out",
+            least=1,
+            words=Words(40, lambda cell: f"{cell.epochs} epochs"),
+            card=Words(
+                40,
+                lambda cell: (
+                    f"{cell.epochs} epochs"
+                    + (f", fewer after {cell.patience} without a better one" if cell.patience else "")
+                ),
+            ),
+        ),
+    ]
+    head_epochs: Annotated[
+        int,
+        Setting(
+            help="passes before those in which the head alone is trained, at ten times the learning rate",
+            within_table="line",
+            default=0,
+            least=0,
+            words=Words(10, lambda cell: f"head alone for {cell.head_epochs} epochs first" if cell.head_epochs else ""),
+            card=Words(
+                30,
+                lambda cell: (
+                    f"the head alone for {cell.head_epochs} epochs first"
+                    if cell.head_epochs
+                    else "all layers from the start"
+                ),
+            ),
+            since=4,
+            before=0,
+        ),
+    ]
+    keep: Annotated[
+        str,
+        Setting(
+            help="epoch whose weights are tested: the best by validation loss, or the last",
+            within_table="line",
+            default="best",
+            choices=("best", "last"),
+            words=Words(50, lambda cell: f"{cell.keep} epoch" if cell.keep != "best" else ""),
+            card=Words(
+                50,
+                lambda cell: "the epoch of least validation loss" if cell.keep == "best" else "the last epoch",
+            ),
+            since=4,
+            before="last",
+        ),
+    ]
+    patience: Annotated[
+        int,
+        Setting(
+            help="stop after so many epochs without a better validation loss; 0 for never",
+            within_table="line",
+            default=0,
+            least=0,
+            words=Words(40, lambda cell: f"patience {cell.patience}" if cell.patience else ""),
+            card=SILENT,  # said with the epochs
+            since=4,
+            before=0,
+        ),
+    ]
+    learning_rate: Annotated[
+        float,
+        Setting(
+            help="learning rate of the optimizer; of the head alone, ten times as much",
+            default=1e-4,
+            above=0,
+            words=Words(50, lambda cell: f"Adam {cell.learning_rate:g}"),
+            card=Words(10, lambda cell: f"Adam, rate {cell.learning_rate:g}"),
+        ),
+    ]
+    class_weights: Annotated[
+        bool,
+        Setting(
+            help="weigh the loss as if the classes were equally frequent",
+            within_table="line",
+            default=False,
+            words=Words(30, lambda cell: "balanced loss" if cell.class_weights else ""),
+            card=SILENT,  # the card's item on imbalance says it
+            since=4,
+            before=False,
+        ),
+    ]
+    batch_norm: Annotated[
+        str,
+        Setting(
+            help="statistics that inference normalises by ([why](docs/evaluation.md))",
+            within_table="line",
+            default="reestimated",
+            choices=("moving", "faster", "reestimated", "frozen"),
+            words=Words(20, lambda cell: _BATCH_NORM_IN_A_LINE.get(cell.batch_norm, "")),
+            card=Words(60, lambda cell: _BATCH_NORM_IN_A_CARD[cell.batch_norm]),
+            since=4,
+            before="moving",
+        ),
+    ]
+    weights: Annotated[
+        str,
+        Setting(
+            metavar="WEIGHTS",
+            help="what backbones start from: `none`, `imagenet` (Keras downloads it), a file, or a file a model as in "
+            "`mobilenet=FILE,resnet50=FILE`",
+            within_table="line",
+            words=SILENT,  # a column of its own in tables, and part of an item in cards
+        ),
+    ]
+    precision: Annotated[
+        str,
+        Setting(
+            help="arithmetic; `float32` has TF32 off",
+            default="float32",
+            choices=("float32", "tf32", "mixed_bfloat16"),
+            words=Words(10, lambda cell: cell.precision),
+            card=Words(70, lambda cell: f"{cell.precision} arithmetic"),
+        ),
+    ]
+    augment: Annotated[
+        bool,
+        Setting(
+            help="rotate, zoom and flip training images",
+            default=True,
+            words=Words(60, lambda cell: "augmented" if cell.augment else "not augmented"),
+            card=SILENT,  # the card's item on preparation says it
+        ),
+    ]
+    seed: Annotated[
+        int,
+        Setting(
+            help="seeds, separated by commas, of initial weights, order of images, augmentation and dropout",
+            within_table="draw",
+            aliases=("--seeds",),
+            least=0,
+            several=True,
+            words=Words(10, lambda cell: f"seed {cell.seed}"),
+        ),
+    ]
+    split_seed: Annotated[
+        int,
+        Setting(
+            help="seed of the train, validation and test split, apart from `--seed` so that seeds share a test set",
+            default=0,
+            least=0,
+            card=SILENT,  # the card's item on the split says it
+        ),
+    ]
+    split_by: Annotated[
+        str,
+        Setting(
+            help="what a split never cuts: a `group` (no patient is on two sides), or only an `image`, which leaks and "
+            "is marked so; `group,image` shows the leakage premium",
+            default="group",
+            choices=("group", "image"),
+            several=True,
+            words=Words(100, lambda cell: "LEAKY: split by image" if cell.split_by == "image" else ""),
+            card=SILENT,  # the card's item on the split says it
+            since=4,
+            before="group",
+        ),
+    ]
+    folds: Annotated[
+        int,
+        Setting(
+            help="cross-validate over so many folds, each the test set once; 0 for a single split",
+            default=0,
+            least=0,
+            words=Words(90, lambda cell: f"{cell.folds} folds" if cell.folds else ""),
+            card=SILENT,  # the card's item on the split says it
+            since=4,
+            before=0,
+        ),
+    ]
+    fold: Annotated[
+        int,
+        Setting(
+            help="the only fold to test, counted from 0; if not given, every fold",
+            within_table="draw",
+            least=0,
+            words=Words(20, lambda cell: f"fold {cell.fold}" if cell.folds else ""),
+            since=4,
+            before=0,
+        ),
+    ]
+    timing: Annotated[
+        bool,
+        Setting(
+            help="measure rates, besides accuracy",
+            default=True,
+            words=SILENT,  # the group's tables show whether there are rates
+            since=4,
+            before=True,
+        ),
+    ]
+    windows: Annotated[
+        int,
+        Setting(
+            help="timed windows of the step and predict regimes",
+            given_by="profile",
+            least=1,
+            words=SILENT,  # a title names the profile, which alone gives it
+        ),
+    ]
+    window_steps: Annotated[
+        int,
+        Setting(
+            help="steps a window",
+            given_by="profile",
+            least=1,
+            words=SILENT,  # a title names the profile, which alone gives it
+        ),
+    ]
+    optimizer: Annotated[
+        str,
+        Setting(
+            help="optimizer of the weights",
+            given_by="profile",
+            default="adam",
+            choices=("adam",),
+            words=SILENT,
+            since=6,
+            before="adam",
+        ),
+    ]
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "batch_size", "epochs", "windows", "window_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, less than 1")
-        if not 0 <= self.fold < max(1, self.folds):
+        for name, row in self.rows().items():
+            try:
+                row.check(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from error
+        if self.fold >= max(1, self.folds):
             raise ValueError(f"fold is {self.fold}, none of {self.folds} folds")
+
+    @classmethod
+    def rows(cls) -> dict[str, Setting]:
+        """The settings by the names of their fields, in order."""
+        return rows(cls)
 
     @property
     def id(self) -> str:
@@ -90,55 +344,66 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """The cell in words, told from the others of a run."""
+        """The cell in words that tell it from the others of a run."""
         return f"{self.model} on {self.backend}, {self.draw}"
 
     @property
     def draw(self) -> str:
-        """What chance decides in the cell: its seed, and its part of the data where that is not the plain split."""
-        fold = f", fold {self.fold}" if self.folds else ""
-        return f"seed {self.seed}{fold}{', by image' if self.split_by == 'image' else ''}"
+        """What chance decides in the cell: its seed, and its part of the data if that is not the plain split."""
+        return f"{draw_words(self)}{', by image' if self.split_by == 'image' else ''}"
 
     @property
     def stem(self) -> str:
-        """A file name for the cell, told from the others of a run."""
+        """A file name that tells the cell from the others of a run."""
         return f"{self.model}-{self.backend}-{self.draw}".replace(", ", "-").replace(" ", "")
 
     @classmethod
-    def parse(cls, cell_id: str) -> Cell:
-        """The cell whose id is `cell_id`; UsageError where it is not a cell's id."""
+    def parse(cls, cell_id: str) -> Self:
+        """The cell whose id is `cell_id`; UsageError if it is not a cell's id."""
         try:
             pairs = dict(pair.split("=", 1) for pair in cell_id.split(","))
             return cls.from_dict({key: unquote(value) for key, value in pairs.items()})
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{cell_id!r} is not a cell's id ({error}); an id is made by Cell.id") from error
 
     def to_dict(self) -> dict[str, Any]:
+        """The values by the names of their settings, in order, as JSON has them."""
         return dataclasses.asdict(self)
 
+    def identity(self) -> dict[str, Any]:
+        """What names the cell's group: `to_dict` without what older records have no word for, at the value they had.
+
+        So a new setting does not rename the files of groups that there were before it.
+        """
+        settings = self.rows()
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if not (settings[name].new and value == settings[name].before)
+        }
+
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Cell:
-        """The cell with these values, each read as its field's type (JSON numbers and strings alike)."""
-        types = _types()
-        unknown = values.keys() - types.keys()
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The cell with these values, each read by its row (JSON numbers and texts alike).
+
+        Raises:
+            KeyError: a setting that is missing, or one that there is not.
+            ValueError: a value that its row does not allow.
+        """
+        settings = cls.rows()
+        unknown = values.keys() - settings.keys()
         if unknown:
             raise KeyError(f"unknown keys: {', '.join(sorted(unknown))}")
-        return cls(**{key: _read(types[key], values[key]) for key in types})
+        return cls(**{name: _read(row, values[name]) for name, row in settings.items()})
+
+    @classmethod
+    def upgraded(cls, values: dict[str, Any], schema: int) -> dict[str, Any]:
+        """The values of a cell that a record of an older schema holds, with those of the settings that came since."""
+        return {**{name: row.before for name, row in cls.rows().items() if row.since > schema}, **values}
 
 
-@functools.cache
-def _types() -> dict[str, type]:
-    return get_type_hints(Cell)
-
-
-def _read(kind: type, value: Any) -> Any:
-    """`value` as a `kind`, where it is one or the text of one; ValueError where not."""
-    if kind is bool and isinstance(value, str):
-        return {"True": True, "False": False}[value]
-    wanted = (int, float, str) if kind is float else (kind, str)
-    if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
-        raise ValueError(f"{str(value)[:40]!r} is no {kind.__name__}")
-    read = kind(value)
-    if kind in (int, float) and not math.isfinite(read):
-        raise ValueError(f"{value!r} is not finite")
-    return read
+def _read(row: Setting, value: object) -> Any:
+    try:
+        return row.read(value)
+    except ValueError as error:
+        raise ValueError(f"{row.name} {error}") from error

@@ -16,7 +16,7 @@ class Job:
     Attributes:
         cell: what is to be run.
         data: the `--data` argument.
-        weights_file: path of the backbone's weights, where the cell's weights are a file.
+        weights_file: path of the backbone's weights, if the cell's weights are a file.
         skip_unreadable: leave unreadable images out instead of failing.
     """
 
@@ -46,11 +46,3 @@ class Job:
             folds=cell.folds,
             fold=cell.fold,
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """How long a process may run, seconds, and how much resident memory it and its children may have, bytes."""
-
-    seconds: float | None = None
-    memory_bytes: int | None = None

@@ -1,7 +1,7 @@
-"""A worker's session: the backend is configured, then Keras is imported, once a process and in this order.
+"""A session: the backend is configured, then Keras is imported, once a process and in this order.
 
-No other module of `bcdl.worker` may be imported before `start_backend` has returned, since they import Keras at their
-top; whoever starts a session imports them in the function that does so.
+A module that imports Keras at its top must not be imported before `start_backend` has returned: Keras reads its backend
+as it is imported. So whoever starts a session imports such modules inside a function, after that.
 """
 
 from __future__ import annotations

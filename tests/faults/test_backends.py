@@ -16,7 +16,7 @@ from PIL import Image
 
 from bcdl.records.record import Record
 from bcdl.runner import launch
-from bcdl.settings.job import Limits
+from bcdl.settings.limits import Limits
 from tests.conftest import ROOT
 from tests.factory import job
 from tests.faults.conftest import Injected

@@ -11,7 +11,7 @@ import pytest
 
 from bcdl.records.record import Record
 from bcdl.runner import launch, supervisor
-from bcdl.settings.job import Limits
+from bcdl.settings.limits import Limits
 from tests.factory import job
 from tests.faults.bad_worker import FAULTS
 from tests.faults.conftest import Injected

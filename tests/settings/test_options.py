@@ -97,4 +97,6 @@ def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.
 
 def test_every_profile_suits_its_models() -> None:
     for name, profile in profiles.PROFILES.items():
-        assert [job.cell.profile for job in resolve(profile=name)] == [name] * len(profile.models) * len(profile.seeds)
+        seeds = profile.settings["seed"]
+        assert isinstance(seeds, tuple)
+        assert [job.cell.profile for job in resolve(profile=name)] == [name] * len(profile.models) * len(seeds)

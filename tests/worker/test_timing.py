@@ -55,7 +55,7 @@ def test_short_windows_are_added_until_they_are_long_enough_together(monkeypatch
     assert len(timing.windows(3, 1, *_calls(Device(monkeypatch, [1e-6]))).kept) == timing.MOST_WINDOWS
 
 
-def test_what_never_settles_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_never_settles_ends_and_is_not_steady(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch, [1.1**number for number in range(1000)])
     timed = timing.windows(4, 1, device.step, device.sync)
     assert timed.count < 40
@@ -66,7 +66,7 @@ def test_what_never_settles_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) ->
 def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[float], unit: float) -> None:
     before, after = steadiness.halves(seconds)
     assume(abs(abs(after - before) / min(before, after) - steadiness.STEADY) > 1e-6)
-    assert steadiness.is_steady([unit * one for one in seconds]) == steadiness.is_steady(seconds)
+    assert steadiness.is_steady([unit * sample for sample in seconds]) == steadiness.is_steady(seconds)
     assert steadiness.is_steady(seconds[::-1]) == steadiness.is_steady(seconds)
 
 
@@ -78,7 +78,7 @@ def test_too_few_samples_tell_nothing() -> None:
 
 def test_timed_puts_seconds_under_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch, [0.0])
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float | None] = {}
     with timing.timed(seconds, "build_s"):
         device.now += 5.0
     assert seconds == {"build_s": 5.0}

@@ -1,6 +1,6 @@
 """An image with the heat map that explains what a model said of it.
 
-Never committed where the image is a data set's: `bcdl.predict` writes it where it is asked to, for one person.
+It is never committed if the image is a data set's: `bcdl.predict` writes it to the file that its user names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bcdl.errors import UsageError
+from bcdl.report import formats
 from bcdl.report.plots import style
 from bcdl.text import legible
 
@@ -49,7 +50,7 @@ def overlay(picture: np.ndarray, explanation: Explanation, image: str, model: st
     figure.colorbar(shown, ax=covered, shrink=0.8, label="evidence (strongest here = 1)")
     style.footer(
         figure,
-        f"Grad-CAM for {explanation.kind}: malignant score {explanation.score:.3f}",
+        f"Grad-CAM for {explanation.kind}: malignant score {formats.fixed(explanation.score, 3)}",
         f"Image: {legible(image, _LONGEST_NAME)}. Model: {legible(model, _LONGEST_NAME)}. Map of layer "
         f"{legible(explanation.layer, _LONGEST_NAME)}, {heat.shape[0]}x{heat.shape[1]} cells. {_reading(explanation)}",
         "Not for clinical use.",
@@ -64,7 +65,7 @@ def _reading(explanation: Explanation) -> str:
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write the figure as PNG, whole or not at all; UsageError where it can't be written."""
+    """Write the figure as PNG, whole or not at all; UsageError if it can't be written."""
     try:
         style.save(figure, file)
     except OSError as error:

@@ -23,10 +23,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bcdl import backends
-from bcdl.parity.verdicts import MISMATCH, UNMEASURED
+from bcdl.parity.verdicts import MISMATCH, NO_FINDINGS, UNMEASURED
 from bcdl.records import store
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
+from bcdl.report import formats
 from bcdl.report.artefacts import SOURCE as SOURCE
 from bcdl.settings.models import MODELS
 from bcdl.statistics.steadiness import is_unstable
@@ -132,7 +133,7 @@ def log_rate(axis: Axes, label: str) -> None:
 def plain_ticks(axis: Axis) -> None:
     """Ticks of a logarithmic axis at 1, 2, 5, 10 ..., written as plain numbers."""
     axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: formats.plain(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -180,7 +181,7 @@ def legend(axis: Axes, group: Group) -> None:
 
 def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = ()) -> None:
     """The title, what was run, on what; which cells are missing and why; of `regimes` shown, which rates say little."""
-    failed = [f"{_name(group, r)} ({r.status.replace('_', ' ')})" for r in group.failures]
+    failed = [f"{_name(group, r)} ({formats.status(r.status)})" for r in group.failures]
     notes = {
         "Not shown": [*failed, *(f"{name} (not run)" for name in group.not_run), *_without_rate(group, regimes)],
         "Crossed out, never steady": [
@@ -213,10 +214,11 @@ def _without_rate(group: Group, regimes: Sequence[str]) -> list[str]:
 def _parity_notes(group: Group) -> dict[str, list[str]]:
     """The lines and backends whose rates are of another model than another backend's, or may be."""
     notes: dict[str, list[str]] = {"Parity fails": [], "Parity not measured": []}
+    verdicts = group.verdicts or NO_FINDINGS
     for line in group.lines:
-        ran = [record for one, _, record in group.ran() if one == line]
+        ran = group.ok_records(line)
         for backend in group.backends:
-            mark = group.verdicts.mark(group.machine, group.of(line, backend), ran)
+            mark = verdicts.mark(group.machine, group.of(line, backend), ran)
             kind = {MISMATCH: "Parity fails", UNMEASURED: "Parity not measured"}.get(mark)
             if kind and any(record.cell.backend == backend for record in ran):
                 notes[kind].append(f"{group.label(line)} on {backend}")

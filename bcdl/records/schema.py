@@ -1,0 +1,186 @@
+"""The schemas of records: their history, upgrades from older ones, and the shapes that readers rely on."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+import types
+import typing
+from collections.abc import Callable, Collection
+from typing import Any, TypedDict
+
+from bcdl.settings.cell import Cell
+
+# What came with each schema, besides the settings of the cell: their rows say what they came with (`since`), and what
+# the cells of older records had (`before`).
+HISTORY = {
+    1: "the first schema",
+    2: "`block`; empty in what schema 1 recorded",
+    3: "`environment.code`, which source the worker ran; None in what schemas 1 and 2 recorded",
+    4: "predictions by split, of validation and test; before, only those of the test split. "
+    "`dataset.images_checksum`, of the images whatever their split, and `dataset.leaks`, what stands on both its sides",
+    5: "the first epoch is `fit_warm_up_s`, if there are others; before, it counted in `fit_s` and its rate",
+    6: "`side` of two sides in turn; before, the last letter of the run's id. What a person should know of leaks is "
+    "`dataset.leaks.notices`; before, `told`",
+}
+SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
+
+
+def upgrade(values: dict[str, Any], schema: int) -> None:
+    """Lift the values of a record from an older schema to today's, in place.
+
+    Raises:
+        KeyError, TypeError, AttributeError: a schema that there never was, or values that are not of a record.
+    """
+    if schema < 1:
+        raise KeyError(f"there is no schema {schema}")
+    for older in range(schema, SCHEMA):
+        _UPGRADES.get(older, _no_change)(values)
+    values["cell"] = Cell.upgraded(values["cell"], schema)
+
+
+def _to_2(values: dict[str, Any]) -> None:
+    values["block"] = ""
+
+
+def _to_3(values: dict[str, Any]) -> None:
+    values["environment"] = {**values.get("environment", {}), "code": None}
+
+
+def _to_4(values: dict[str, Any]) -> None:
+    if values.get("predictions"):
+        values["predictions"] = {"test": values["predictions"]}
+
+
+def _to_5(values: dict[str, Any]) -> None:
+    samples, metrics = values.get("samples") or {}, values.get("metrics") or {}
+    epochs = samples.get("fit_s", [])
+    if len(epochs) > 1:
+        samples |= {"fit_warm_up_s": epochs[:1], "fit_s": epochs[1:]}
+        if metrics.get("fit_images_per_s"):
+            metrics["fit_images_per_s"] *= statistics.median(epochs) / statistics.median(epochs[1:])
+
+
+def _to_6(values: dict[str, Any]) -> None:
+    values["side"] = values["run"].rpartition("-")[2] if values.get("block") else ""
+    leaks = (values.get("dataset") or {}).get("leaks")
+    if isinstance(leaks, dict) and "told" in leaks:
+        leaks["notices"] = leaks.pop("told")
+
+
+def _no_change(values: dict[str, Any]) -> None:
+    """Of a schema that brought settings of the cell alone."""
+
+
+# By the schema they lift a record from, to the next.
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
+
+
+class _EveryDataset(TypedDict):
+    name: str
+    checksum: str
+    synthetic: bool
+    images: dict[str, int]
+    malignant: dict[str, int]
+    groups: dict[str, int]
+    notices: list[str]
+
+
+class DatasetFacts(_EveryDataset, total=False):
+    """What a record says of its data; never a path. Counts are by split. The last three since schema 4."""
+
+    images_checksum: str
+    grouped: bool
+    leaks: dict[str, Any]
+
+
+class Predictions(TypedDict):
+    """What a record says of a split's images, one entry an image; None stands for NaN, of a model that diverged."""
+
+    outputs: list[list[float | None]]
+    scores: list[float | None]
+    labels: list[int]
+    groups: list[str]
+    names: list[str]
+
+
+class Cost(TypedDict):
+    """Operations an image by layer type, and bytes."""
+
+    forward_flops: dict[str, int]
+    training_flops: dict[str, int]
+    weight_bytes: int
+    activation_bytes: int
+
+
+class ModelFacts(TypedDict, total=False):
+    """What a record says of its model."""
+
+    parameters: int
+    trainable_parameters: int
+    head_padding: str
+    initial_weights: str
+    cost: Cost
+
+
+class GpuState(TypedDict, total=False):
+    """What a GPU said of itself during a regime; other readings stand beside these."""
+
+    throttled: list[str]
+    held_back_s: dict[str, float]
+
+
+class Environment(TypedDict, total=False):
+    """What a record says of where it was made; other facts stand beside these."""
+
+    versions: dict[str, str]
+    python: str
+    commit: str | None
+    dirty: bool | None
+    code: str | None
+    arithmetic: dict[str, str]
+    lacking: str
+    gpu_state: dict[str, GpuState]
+
+
+@functools.cache
+def fits(shape: Any) -> Callable[[Any], bool]:
+    """A test of JSON values: whether one is of the type `shape`, through lists, dictionaries and unions."""
+    if shape is Any:
+        return lambda value: True
+    if typing.is_typeddict(shape):
+        required = shape.__required_keys__
+        parts = {key: fits(hint) for key, hint in typing.get_type_hints(shape).items()}
+        return lambda value: (
+            isinstance(value, dict)
+            and required <= value.keys()
+            and all(part(value[key]) for key, part in parts.items() if key in value)
+        )
+    if typing.get_origin(shape) is list:
+        each = _all_fit(typing.get_args(shape)[0])
+        return lambda value: isinstance(value, list) and each(value)
+    if typing.get_origin(shape) is dict:
+        each = _all_fit(typing.get_args(shape)[1])
+        return lambda value: isinstance(value, dict) and each(value.values())
+    each = _all_fit(shape)
+    return lambda value: each((value,))
+
+
+def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
+    """A test whether all of some JSON values are of the type `shape`: of numbers and words without a call for each."""
+    kinds = _scalar_types(shape)
+    if not kinds:
+        each = fits(shape)
+        return lambda values: all(map(each, values))
+    if kinds & {int, float}:
+        # None and 0 need no further look; integers too large for a float raise OverflowError.
+        return lambda values: kinds.issuperset(map(type, values)) and all(map(math.isfinite, filter(None, values)))
+    return lambda values: kinds.issuperset(map(type, values))
+
+
+def _scalar_types(shape: Any) -> frozenset[type]:
+    """The types that JSON's numbers and words have where they are a `shape`; none where it is something else."""
+    parts = typing.get_args(shape) if isinstance(shape, types.UnionType) else (shape,)
+    found: set[type] = {int} if float in parts else set()
+    return frozenset(found.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()

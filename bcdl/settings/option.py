@@ -1,0 +1,47 @@
+"""An option of a command: how it is declared, and what `--help` and the README say of it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option; its value is a text, or True and False.
+
+    Attributes:
+        names: as typed; the first gives the name of the value.
+        help: what it means, in Markdown: names of values stand between backticks.
+        metavar: what stands for the value.
+        default: what is taken if the option is not given, in words; empty if the help says it.
+        kind: a `text`; a `flag`, which is given or not; or a `switch`, which has a `--no-` form.
+        value: what the command reads if the option is not given.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str = ""
+    default: str = ""
+    kind: Literal["text", "flag", "switch"] = "text"
+    value: str | None = None
+
+    def add(self, add: Callable[..., Any]) -> None:
+        """Declare the option by a parser's `add_argument` or a pytest group's `addoption`."""
+        text = f"{self.help}; default {self.default}" if self.default else self.help
+        text = re.sub(r"\[\w+\]\((\S+)\)", r"see \1", text).replace("`", "").replace("%", "%%")
+        if self.kind == "text":
+            add(*self.names, metavar=self.metavar, default=self.value, help=text)
+        else:
+            action: Any = "store_true" if self.kind == "flag" else argparse.BooleanOptionalAction
+            add(*self.names, action=action, help=text)
+
+    def to_markdown(self) -> str:
+        """The option as a line of the README's table: option, meaning, default."""
+        names = [name if self.kind != "text" else f"{name} {self.metavar}" for name in self.names]
+        if self.kind == "switch":
+            names += [f"--no-{name.removeprefix('--')}" for name in self.names]
+        return f"| {', '.join(f'`{name}`' for name in names)} | {self.help} | {self.default} |"

@@ -1,0 +1,43 @@
+"""What `--weights` means for each model: the name that its cell carries, and the file that its worker loads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bcdl.errors import UsageError
+from bcdl.settings import models
+
+
+def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str, str | None]]:
+    """For each model, the name that the cell carries and the file's path or None.
+
+    A bare file is for every backbone asked for; the CNN has no backbone and starts from none.
+
+    Raises:
+        UsageError: a file that there is not, or one for a model that can't load it.
+    """
+    if value in ("none", "imagenet"):
+        return {row.name: (value if row.backbone else "none", None) for row in rows}
+    files = _files(value, rows)
+    for name, file in files.items():
+        if not models.find(name).backbone:
+            raise UsageError(f"--weights: {name} has no backbone to load a file into; leave it out")
+        if not Path(file).is_file():
+            raise UsageError(f"--weights: there is no file {file!r} for {name}; use none, imagenet or a file's path")
+    return {row.name: _named(files.get(row.name)) for row in rows}
+
+
+def _files(value: str, rows: Sequence[models.ModelRow]) -> dict[str, str]:
+    """The path for each model that is to load one."""
+    if "=" in value and not Path(value).exists():
+        pairs = (pair.partition("=") for pair in value.split(","))
+        return {name: file for name, _, file in pairs}
+    files = {row.name: value for row in rows if row.backbone}
+    if not files:
+        raise UsageError(f"--weights {value!r}: {', '.join(row.name for row in rows)} has no backbone to load it into")
+    return files
+
+
+def _named(file: str | None) -> tuple[str, str | None]:
+    return (Path(file).name, str(Path(file).resolve())) if file else ("none", None)

@@ -1,0 +1,51 @@
+"""What a cell says of its settings: in a group's title, a line of a table, a model card, the name of a draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bcdl.settings.setting import LAST, Setting, Within, Words, rows
+
+if TYPE_CHECKING:
+    from bcdl.settings.cell import Cell
+
+
+def title_words(cell: Cell) -> str:
+    """What all cells of the group have in common; the data's name, which stands before it, left out."""
+    return ", ".join(_said(cell, "same"))
+
+
+def line_words(cell: Cell) -> str:
+    """How the model is trained, if not as usual; model and weights, which have columns of their own, left out."""
+    return ", ".join(_said(cell, "line"))
+
+
+def draw_words(cell: Cell) -> str:
+    """What chance decides in the cell: its seed, and its fold if there are several."""
+    return ", ".join(_said(cell, "draw"))
+
+
+def card_words(cell: Cell) -> list[str]:
+    """How the model was trained, a part a setting; what the card says elsewhere, and the draws, left out."""
+    settings = [row for row in rows(type(cell)).values() if row.within_table in ("same", "line")]
+    return _texts(cell, [row.card or row.words or _name_and_value(row) for row in settings])
+
+
+def _said(cell: Cell, within: Within) -> list[str]:
+    settings = [row for row in rows(type(cell)).values() if row.within_table == within]
+    return _texts(cell, [row.words or _name_and_value(row) for row in settings])
+
+
+def _texts(cell: Cell, words: list[Words]) -> list[str]:
+    """The words in the order of their places, those that say nothing left out."""
+    return [text for each in sorted(words, key=lambda each: each.place) if (text := each.text(cell))]
+
+
+def _name_and_value(row: Setting) -> Words:
+    name = row.name.replace("_", " ")
+
+    def text(cell: Cell) -> str:
+        value = getattr(cell, row.name)
+        return "" if value == row.usual else f"{name} {value:g}" if row.kind is float else f"{name} {value}"
+
+    return Words(LAST, text)
