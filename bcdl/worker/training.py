@@ -17,13 +17,18 @@ import numpy as np
 from bcdl.backends import Backend
 from bcdl.datasets import LABELS, Dataset
 from bcdl.evaluation import quality
-from bcdl.settings.cell import Cell
+from bcdl.settings.cell import MOMENTUM, Cell
 from bcdl.worker import batch_norm
 from bcdl.worker.input_pipeline import TrainFeed, padded
 from bcdl.worker.snapshot import SetAside
 
 # The head, drawn at random, learns at so many times the rate of a pretrained backbone.
 HEAD_RATE = 10
+# By the value of the setting, from the learning rate.
+_OPTIMIZERS: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=MOMENTUM),
+}
 
 Report = Callable[[str], None]
 
@@ -72,9 +77,9 @@ def class_weights(labels: np.ndarray) -> list[float]:
 
 
 def compile_model(model: keras.Model, cell: Cell, weights: list[float] | None, rate: float) -> None:
-    """Compile for the cell's loss at a learning rate; `weights` are those of the classes, None for equal ones."""
+    """Compile for the cell's loss and optimizer at a learning rate; `weights` of classes are None for equal ones."""
     loss = BalancedCrossentropy(weights) if weights else "binary_crossentropy"
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy"])
+    model.compile(optimizer=_OPTIMIZERS[cell.optimizer](rate), loss=loss, metrics=["accuracy"])
 
 
 def fit_head(
