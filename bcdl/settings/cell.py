@@ -11,6 +11,8 @@ from bcdl.errors import UsageError
 from bcdl.settings.setting import SILENT, Setting, Words, rows
 from bcdl.settings.words import draw_words
 
+MOMENTUM = 0.9  # of SGD
+
 _BATCH_NORM_IN_A_LINE = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
 _BATCH_NORM_IN_A_CARD = {
     "moving": "batch norms as Keras averages them",
@@ -167,8 +169,7 @@ class Cell:
             help="learning rate of the optimizer; of the head alone, ten times as much",
             default=1e-4,
             above=0,
-            words=Words(50, lambda cell: f"Adam {cell.learning_rate:g}"),
-            card=Words(10, lambda cell: f"Adam, rate {cell.learning_rate:g}"),
+            words=SILENT,  # said with the optimizer
         ),
     ]
     class_weights: Annotated[
@@ -313,11 +314,25 @@ class Cell:
     optimizer: Annotated[
         str,
         Setting(
-            help="optimizer of the weights",
-            given_by="profile",
+            help=f"optimizer of the weights; `sgd` has momentum {MOMENTUM}",
             default="adam",
-            choices=("adam",),
-            words=SILENT,
+            choices=("adam", "sgd"),
+            words=Words(
+                50,
+                lambda cell: (
+                    f"SGD {cell.learning_rate:g}, momentum {MOMENTUM}"
+                    if cell.optimizer == "sgd"
+                    else f"Adam {cell.learning_rate:g}"
+                ),
+            ),
+            card=Words(
+                10,
+                lambda cell: (
+                    f"SGD, momentum {MOMENTUM}, rate {cell.learning_rate:g}"
+                    if cell.optimizer == "sgd"
+                    else f"Adam, rate {cell.learning_rate:g}"
+                ),
+            ),
             since=6,
             before="adam",
         ),

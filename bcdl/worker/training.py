@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
 from bcdl.datasets import LABELS
-from bcdl.settings.cell import Cell
+from bcdl.settings.cell import MOMENTUM, Cell
 
 # The head, drawn at random, learns at so many times the rate of a pretrained backbone.
 HEAD_RATE = 10
+# By the value of the setting, from the learning rate.
+_OPTIMIZERS: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
+    "adam": keras.optimizers.Adam,
+    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=MOMENTUM),
+}
 
 
 @keras.saving.register_keras_serializable(package="bcdl")
@@ -41,9 +47,9 @@ def class_weights(labels: np.ndarray) -> list[float]:
 
 
 def compile_model(model: keras.Model, cell: Cell, weights: list[float] | None, rate: float) -> None:
-    """Compile for the cell's loss at a learning rate; `weights` are those of the classes, None for equal ones."""
+    """Compile for the cell's loss and optimizer at a learning rate; `weights` of classes are None for equal ones."""
     loss = BalancedCrossentropy(weights) if weights else "binary_crossentropy"
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss=loss, metrics=["accuracy"])
+    model.compile(optimizer=_OPTIMIZERS[cell.optimizer](rate), loss=loss, metrics=["accuracy"])
 
 
 def compile_plainly(model: keras.Model, rate: float, momentum: float) -> None:
