@@ -219,9 +219,9 @@ def test_a_long_epoch_trains_the_steps_that_it_is_credited_with(monkeypatch: pyt
     with contextlib.suppress(ValueError):  # torch refuses
         cells.append(keras_settings.recompiled(plain, {"steps_per_execution": training_cell.STEPS_TOGETHER}))
     for cell in cells:
-        before = int(cell.model.optimizer.iterations)
-        cell.epoch_s([])
-        assert (int(cell.model.optimizer.iterations) - before) * cell.cell.batch_size == cell.images
+        before = int(cell.prepared.model.optimizer.iterations)
+        cell.epoch_s()
+        assert (int(cell.prepared.model.optimizer.iterations) - before) * cell.cell.batch_size == cell.images
 
 
 @pytest.mark.keras
