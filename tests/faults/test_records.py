@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bcdl.records import store
+from bcdl.records import disk, store
 from bcdl.records.record import SCHEMA, Record
 from bcdl.report import page as report
 from bcdl.report import plots, run_table
@@ -92,7 +92,7 @@ def test_a_newer_schema_is_refused_with_advice_and_costs_no_other(tmp_path: Path
     with injected("newer_schema") as tally:
         file = store.append(tmp_path, MACHINE, record())
         newer = json.dumps({**json.loads(record().to_json()), "schema": SCHEMA + 1, "more": {}})
-        store.append_line(file, newer)
+        disk.append_line(file, newer)
         store.append(tmp_path, MACHINE, record())
         records, (problem,) = store.read_all(tmp_path)
         tally.lost += 2 - len(records)
