@@ -59,7 +59,7 @@ def _parse() -> argparse.Namespace:
         nargs=2,
         metavar=("A", "A2"),
         help="two sides that are the same, measured in turn: what noise alone does; if not given, what "
-        "benchmarks.experiment_power found on A's machine",
+        "bcdl experiment injected-slowdowns found on A's machine",
     )
     parser.add_argument("--allow-separate", action="store_true", help="judge sides that were not measured in turn, too")
     return parser.parse_args()
@@ -128,7 +128,7 @@ def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, 
     known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
     if known is None:
         return 0.0, (
-            "the noise of equal sides on this machine is not known (python -m benchmarks.experiment_power measures "
+            "the noise of equal sides on this machine is not known (bcdl experiment injected-slowdowns measures "
             f"it), so that any significant slow-down over {LEAST_REGRESSION:.0%} counts"
         )
     noise, source = known
