@@ -99,17 +99,18 @@ def test_a_newer_schema_is_refused_with_advice_and_costs_no_other(tmp_path: Path
         assert str(problem).endswith(
             f"line 2: schema {SCHEMA + 1} is newer than this bcdl reads ({SCHEMA}); update bcdl"
         )
+        assert problem.newer
         assert str(problem) in " ".join(report.build(tmp_path))
 
 
 def test_many_records_are_read(tmp_path: Path, request: pytest.FixtureRequest, injected: Injected) -> None:
     """All of them where the page of faults is written, which tells how long it took; elsewhere a part."""
     count = 100_000 if request.config.getoption("--reliability", None) else 5_000
-    one = record()
-    one.samples["step_s"] = [0.03] * 100
-    line = one.to_json() + "\n"
     for number in range(100):
-        file = tmp_path / store.RECORDS / MACHINE / f"20260101T0000{number:02d}Z-0000.jsonl"
+        one = record(run=f"20260101T0000{number:02d}Z-0000")
+        one.samples["step_s"] = [0.03] * 100
+        line = one.to_json() + "\n"
+        file = tmp_path / store.RECORDS / MACHINE / f"{one.run}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(line * (count // 100) + "broken\n", encoding="utf-8")
     with injected("many_records") as tally:
