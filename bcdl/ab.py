@@ -1,4 +1,4 @@
-"""python -m bcdl.ab: two sides measured in turn, a process each, round after round; then compared.
+"""Measure two sides in turn, a process each, round after round; then compare them.
 
 A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: both sides of
 a round meet the same weather. `nox -s bench-ab` makes the environments and calls this.
