@@ -97,8 +97,8 @@ def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
             for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
                 record = side.run.measure(job, progress, side.interpreter, block=f"{run_id}/{number}", side=side.name)
                 if not record.ok:
-                    where = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
-                    raise BcdlError(f"{where}: {record.status}: {record.reason}")
+                    failed = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
+                    raise BcdlError(f"{failed}: {record.status}: {record.reason}")
     return [side.run.file for side in sides]
 
 
