@@ -45,16 +45,6 @@ class Effect:
     processes: tuple[int, int]
     scatter: float = math.nan
 
-    @property
-    def interval(self) -> str:
-        """The interval as tables show it."""
-        return between(self.low, self.high)
-
-
-def between(low: float, high: float) -> str:
-    """An interval as tables show it; empty if it is not known."""
-    return "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
-
 
 def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
     """The effect of rates measured in turn: a[i] and b[i] in the same round.

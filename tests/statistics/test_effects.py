@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bcdl.report import formats
 from bcdl.statistics import bootstrap, effects
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
@@ -65,7 +66,7 @@ def _held(count: int) -> dict[str, int]:
 def test_fewer_than_six_processes_have_no_interval() -> None:
     effect = effects.paired(RATES[:5], RATES[5:])
     assert np.isnan([effect.low, effect.high]).all()
-    assert effect.interval == ""
+    assert formats.interval(effect.low, effect.high) == ""
 
 
 def test_the_luckiest_of_many_equal_settings_is_seldom_called_better() -> None:

@@ -38,9 +38,9 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     try:
         dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
     except (UsageError, ValueError):
-        return  # no data set that this version makes
+        return  # This version makes no such data set.
     if dataset.checksum != group.checksum:
-        return  # an earlier version's drawings, which this one can't make: no picture rather than another one's
+        return  # An earlier version made other drawings: no picture is better than a picture of these.
     for kind in LABELS:
         yield f"images_{kind}", grid(dataset, kind)
 
