@@ -1,4 +1,4 @@
-"""python -m bcdl.ab: two sides measured in turn, a process each, round after round; then compared.
+"""Measure two sides in turn, a process each, round after round; then compare them.
 
 A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: both sides of
 a round meet the same weather. `nox -s bench-ab` makes the environments and calls this.
@@ -97,8 +97,8 @@ def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
             for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
                 record = side.run.measure(job, progress, side.interpreter, block=f"{run_id}/{number}", side=side.name)
                 if not record.ok:
-                    where = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
-                    raise BcdlError(f"{where}: {record.status}: {record.reason}")
+                    failed = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
+                    raise BcdlError(f"{failed}: {record.status}: {record.reason}")
     return [side.run.file for side in sides]
 
 

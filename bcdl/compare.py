@@ -1,4 +1,4 @@
-"""python -m bcdl.compare A B: is B slower than A? Ratios with intervals and p-values; exit code 1 on a regression."""
+"""Is B slower than A? Ratios with intervals and p-values; exit code 1 on a regression."""
 
 from __future__ import annotations
 

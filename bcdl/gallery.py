@@ -1,4 +1,4 @@
-"""python -m bcdl.gallery: the test images that a run's models got wrong most confidently, named and drawn.
+"""The test images that a run's models got wrong most confidently, named and drawn.
 
 The pictures hold a data set's pixels: they go to `local/errors/` of the results folder, which git ignores. Not for
 clinical use.

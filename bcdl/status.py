@@ -1,4 +1,4 @@
-"""python -m bcdl.status: what is running on a results folder, seen from another terminal. Never imports Keras."""
+"""What is running on a results folder, seen from another terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m bcdl.train: one model, trained and measured in this process, with Keras's progress bar."""
+"""Train and measure one model in this process, with Keras's progress bar."""
 
 from __future__ import annotations
 

@@ -149,17 +149,21 @@ class Run:
                 continue
             facts = self._since(earlier, Purpose.RESUME, job, checksums[job.request])
             if facts:
-                changed[", ".join(facts)] += 1
+                changed[" and another ".join(facts)] += 1
             else:
                 self.records[job] = earlier
-        again = [f"measured again: {count} cells, since when has changed: {facts}" for facts, count in changed.items()]
-        return [f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already", *again]
+        number = len(self.jobs)
+        again = [
+            f"{count} of {number} cells run again: their records were made with another {facts}"
+            for facts, count in changed.items()
+        ]
+        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again]
 
     def _since(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
         """What sets an earlier record of this machine apart from one that its job would leave now, by name."""
         now = Evidence(
             earlier.cell.to_dict(),
-            environment={**self._hardware, "code": provenance.digest(earlier.cell.backend)},
+            environment={**self._hardware, "code": provenance.digest(job.cell.backend) if job else None},
             weights={"sha256": provenance.sha256(job.weights_file)} if job and job.weights_file else {},
             # A cell that failed before it had loaded its data knows none.
             dataset={"checksum": checksum} if earlier.dataset else {},

@@ -93,7 +93,7 @@ def test_a_row_more_counts_in_resume(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(again.seconds_of_earlier().values()) == [60]
     here = {**here, "threads": 1}
     otherwise = Run([job()], tmp_path, resume=True)
-    assert "measured again: 1 cells, since when has changed: threads" in otherwise.check()
+    assert "1 of 1 cells run again: their records were made with another threads" in otherwise.check()
     assert otherwise.left == [job()]
     assert not otherwise.seconds_of_earlier()
 
