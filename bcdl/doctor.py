@@ -1,4 +1,4 @@
-"""python -m bcdl.doctor: what a bug report needs; versions, devices, precision and jit as resolved, caches."""
+"""What a bug report needs: versions, devices, precision and jit as resolved, caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m bcdl.predict: label and malignant score of image files, by a saved model; and why.
+"""Label and malignant score of image files, by a saved model; and why.
 
 With --explain also a picture of each image that shows which parts of it speak for the class (Grad-CAM). Not for
 clinical use.

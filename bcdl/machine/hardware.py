@@ -22,7 +22,7 @@ def has_nvidia_driver() -> bool:
 
 
 def default_device() -> str:
-    """`gpu` where there is an NVIDIA driver, else `cpu`."""
+    """`gpu` if there is an NVIDIA driver, else `cpu`."""
     return "gpu" if has_nvidia_driver() else "cpu"
 
 
@@ -51,7 +51,7 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def lacks(device: str, precision: str) -> str:
-    """Why this machine has no arithmetic of its own for `precision`; empty where it has."""
+    """Why this machine has no arithmetic of its own for `precision`; empty if it has."""
     if precision == "float32":
         return ""
     if device == "gpu":
@@ -82,13 +82,13 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def cores_allowed() -> int | None:
-    """How many cores this process and its children may use; None where the system does not tell."""
+    """How many cores this process and its children may use; None if the system does not say."""
     process = psutil.Process()
     return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else None
 
 
 def memory_bytes() -> int:
-    """The memory that this process and its children may use: the machine's, or less where a container is given less."""
+    """The memory that this process and its children may use: the machine's, or less if a container is given less."""
     total = psutil.virtual_memory().total
     try:
         return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))

@@ -1,4 +1,4 @@
-"""python -m bcdl.report: tables, plots and page, rebuilt from records alone, or checked against them."""
+"""Tables, plots and page, rebuilt from records alone, or checked against them."""
 
 from __future__ import annotations
 

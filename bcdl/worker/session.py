@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from bcdl import backends
+from bcdl.machine.environment import clear_unwanted
 
 
 def start_backend(name: str, device: str, precision: str) -> backends.Backend:
@@ -24,6 +25,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         DeviceError: the device can't be had from this framework.
         UnsupportedError: the hardware lacks the precision.
     """
+    clear_unwanted()
     os.environ["KERAS_BACKEND"] = name
     adapter = backends.load(name)
     adapter.configure(device, precision)
