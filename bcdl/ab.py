@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bcdl import compare
 from bcdl.errors import BcdlError, UsageError, program, run_command
-from bcdl.records import store
+from bcdl.records import runs
 from bcdl.report.sections import comparison_table
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
@@ -37,7 +37,7 @@ class Side:
 def main() -> int:
     arguments = _parse()
     rounds = whole("--rounds", arguments.rounds)
-    run_id = store.new_run_id()
+    run_id = runs.new_run_id()
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
     for line in dict.fromkeys(line for side in sides for line in side.run.check()):
         print(line)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import store
+from bcdl.records import runs
 from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
 from bcdl.runner import progress
 from bcdl.runner.progress import State, duration
@@ -38,14 +38,14 @@ def main() -> int:
 
 def _live(results: Path) -> Iterator[tuple[str, State | None]]:
     """The runs whose process lives, by id, and where they are; None where their file does not say."""
-    for folder in sorted((results / store.RUNS).glob("*/")):
-        if store.is_live(results, folder.name):
+    for folder in sorted((results / runs.RUNS).glob("*/")):
+        if runs.is_live(results, folder.name):
             yield folder.name, State.read(folder / STATUS_FILE)
 
 
-def table(runs: dict[str, State | None]) -> Table:
+def table(live: dict[str, State | None]) -> Table:
     """One line a run."""
-    return Table("Running now", _COLUMNS, tuple((word(run), *_row(state)) for run, state in runs.items()))
+    return Table("Running now", _COLUMNS, tuple((word(run), *_row(state)) for run, state in live.items()))
 
 
 def _row(state: State | None) -> tuple[Entry, ...]:

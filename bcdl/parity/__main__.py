@@ -18,7 +18,7 @@ from bcdl.machine import hardware
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
-from bcdl.records import store
+from bcdl.records import log, runs, store
 from bcdl.settings import models
 from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
 from bcdl.worker.session import start_backend
@@ -101,7 +101,9 @@ def _determinism(plans: list[Plan], results: Path) -> None:
 
 
 def _judge(plans: list[Plan], results: Path) -> None:
-    run = store.new_run_id()
+    run = runs.new_run_id()
+    for notice in log.repair(results):
+        _say(notice)
     for plan in plans:
         finding = judge(results, plan, run)
         append_finding(results, hardware.machine_name(plan.device), finding)

@@ -13,7 +13,7 @@ import numpy as np
 from bcdl.errors import UsageError
 from bcdl.parity.findings import DatasetFacts, Determinism, Draw
 from bcdl.parity.settings import Plan
-from bcdl.records import store
+from bcdl.records import disk, store
 from bcdl.records.schema import Environment
 
 # Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
@@ -113,7 +113,7 @@ class Dump(Generic[Facts]):
 
         What was loaded or timed with an earlier dump goes.
         """
-        with store.writing(self.folder):
+        with disk.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for stale in (_FACTS, _LOADED, _DETERMINISM):
                 (self.folder / stale).unlink(missing_ok=True)
@@ -178,7 +178,7 @@ class Dump(Generic[Facts]):
         return values
 
     def _write(self, name: str, values: object) -> None:
-        with store.writing(self.folder):
+        with disk.writing(self.folder):
             store.replace(self.folder / name, json.dumps(values).encode())
 
     def _read_if_there(self, name: str) -> Any:
@@ -207,7 +207,7 @@ def reference_of(results: Path, plan: Plan) -> Dump[ReferenceFacts]:
 def write_layer_checks(results: Path, precision: str, backend: str, errors: Mapping[str, float]) -> None:
     """Keep the backend's relative error of each layer check in that precision."""
     file = _layer_checks_file(results, precision, backend)
-    with store.writing(file):
+    with disk.writing(file):
         store.replace(file, json.dumps(errors).encode())
 
 

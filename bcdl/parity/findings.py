@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
-from bcdl.errors import UsageError
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
-from bcdl.records import store
+from bcdl.records import log
+from bcdl.records.log import Problem
 from bcdl.records.record import finite
 from bcdl.records.schema import Environment, fits
 
@@ -21,7 +21,6 @@ from bcdl.records.schema import Environment, fits
 #    pair (before, the first words of its verdict); `chaos` has no backend and no draws if there were no perturbed runs
 #    (before, it was empty); null stands for a number that is not finite (before, no such finding could be kept).
 SCHEMA = 2
-PARITY = "parity"
 
 # What the verdict on a pair of backends comes to.
 IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within rounding", "differs", "not judged"
@@ -193,12 +192,13 @@ class Finding:
     @classmethod
     def from_json(cls, line: str) -> Finding:
         """The finding on `line`, upgraded from an older schema; FindingError if it is none."""
-        values = _json_object(line)
-        schema = values.pop("schema", None)
-        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-            raise FindingError("a line without a schema number; it is not a parity finding of bcdl")
-        if schema > SCHEMA:
-            raise FindingError(f"schema {schema} is newer than this bcdl reads ({SCHEMA}); update bcdl")
+        try:
+            values = log.parse_object(line, SCHEMA, "a parity finding")
+            if "\\u" in line:
+                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
+        except ValueError as error:
+            raise FindingError(str(error)) from error
+        schema = values.pop("schema")
         try:
             for older in range(schema, SCHEMA):
                 _UPGRADES[older](values)
@@ -221,32 +221,13 @@ def as_float(number: Number) -> float:
 
 
 def append_finding(results: Path, machine: str, finding: Finding) -> Path:
-    """Add the finding to its run's file."""
-    file = results / PARITY / machine / f"{finding.run}.jsonl"
-    store.append_line(file, finding.to_json())
-    return file
+    """Add the finding to its run's file, on the disk when this returns; the file's path."""
+    return log.append(results, log.PARITY, machine, finding.run, finding.to_json())
 
 
-def read_findings(results: Path) -> list[tuple[str, Finding]]:
-    """Every finding with its machine, oldest run first; UsageError, naming the line, if one can't be read."""
-    findings = []
-    for file in sorted((results / PARITY).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                findings.append((file.parent.name, Finding.from_json(line)))
-            except FindingError as error:
-                raise UsageError(f"{file.name}, line {number} is no parity finding: {error}") from error
-    return findings
-
-
-def _json_object(line: str) -> dict[str, Any]:
-    try:
-        values = json.loads(line)
-        if "\\u" in line:
-            json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
-    except (ValueError, RecursionError) as error:
-        raise FindingError(f"not a line of JSON ({error}); it was torn or edited") from error
-    return values if isinstance(values, dict) else {}
+def read_findings(results: Path) -> tuple[list[tuple[str, Finding]], list[Problem]]:
+    """Every finding with its machine, oldest run first, and each thing that is not a finding."""
+    return log.read(results / log.PARITY, Finding.from_json, SCHEMA)
 
 
 def _plan(values: dict[str, Any]) -> Plan:

@@ -13,15 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
-from bcdl.records import store
+from bcdl.records import log
+from bcdl.records.log import Problem
 
 # 1: the first schema.
 # 2: `sample` and `cell`. What schema 1 recorded describes its framework only if it ran in the experiment's process.
 # 3: `slowdown`; before, only the words of the ways said it. The experiment on batch callbacks has another name.
 SCHEMA = 3
-EXPERIMENTS = "experiments"
 SECONDS = "s"  # the unit of ways that are times
 
 
@@ -70,16 +69,12 @@ class Experiment:
     def from_json(cls, line: str) -> Experiment:
         """The experiment on `line`, upgraded from an older schema; ExperimentError if it is none."""
         try:
-            values = json.loads(line)
+            values = log.parse_object(line, SCHEMA, "an experiment")
             if "\\u" in line:
                 json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
-        except (ValueError, RecursionError) as error:
-            raise ExperimentError(f"not a line of JSON ({error}); it was torn or edited") from error
-        schema = values.pop("schema", None) if isinstance(values, dict) else None
-        if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-            raise ExperimentError("a line without a schema number; it is not an experiment of bcdl")
-        if schema > SCHEMA:
-            raise ExperimentError(f"schema {schema} is newer than this bcdl reads ({SCHEMA}); update bcdl")
+        except ValueError as error:
+            raise ExperimentError(str(error)) from error
+        schema = values.pop("schema")
         try:
             for older in range(schema, SCHEMA):
                 _UPGRADES[older](values)
@@ -151,19 +146,10 @@ def _is_number(value: object) -> bool:
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:
-    """Add the experiment to its run's file."""
-    file = results / EXPERIMENTS / machine / f"{experiment.run}.jsonl"
-    store.append_line(file, experiment.to_json())
-    return file
+    """Add the experiment to its run's file, on the disk when this returns; the file's path."""
+    return log.append(results, log.EXPERIMENTS, machine, experiment.run, experiment.to_json())
 
 
-def read_all(results: Path) -> list[tuple[str, Experiment]]:
-    """Every experiment with its machine, oldest run first; UsageError, naming the line, where one can't be read."""
-    experiments = []
-    for file in sorted((results / EXPERIMENTS).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                experiments.append((file.parent.name, Experiment.from_json(line)))
-            except ExperimentError as error:
-                raise UsageError(f"{file.name}, line {number} is no experiment: {error}") from error
-    return experiments
+def read_all(results: Path) -> tuple[list[tuple[str, Experiment]], list[Problem]]:
+    """Every experiment with its machine, oldest run first, and each thing that is not an experiment."""
+    return log.read(results / log.EXPERIMENTS, Experiment.from_json, SCHEMA)

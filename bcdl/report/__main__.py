@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import store
 from bcdl.report import page
 from bcdl.settings.options import DEFAULT_RESULTS
@@ -20,7 +20,10 @@ def main() -> int:
     if arguments.check:
         _print(page.check(results))
         return 0
-    _print(page.build(results))
+    report = page.write(results)
+    _print(report.lines)
+    if report.failure:
+        raise BcdlError(report.failure)
     return 0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.machine.hardware import MIB
-from bcdl.records import record, store
+from bcdl.records import disk, record, store
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
@@ -74,7 +74,7 @@ def run(
 @contextlib.contextmanager
 def _folder(log: Path) -> Iterator[Path]:
     """A folder for what passes between a worker and its driver; the log's is made. UsageError where they can't be."""
-    with store.writing(log.parent):
+    with disk.writing(log.parent):
         log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as name:

@@ -15,7 +15,7 @@ from bcdl.datasets import Dataset, Request
 from bcdl.datasets.leaks import Duplicates, Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
-from bcdl.records import record, store
+from bcdl.records import log, record, runs, store
 from bcdl.records.record import Record
 from bcdl.report.plots import image_grid
 from bcdl.runner import launch
@@ -47,7 +47,7 @@ class Run:
 
     jobs: list[Job]
     results: Path
-    id: str = dataclasses.field(default_factory=store.new_run_id)
+    id: str = dataclasses.field(default_factory=runs.new_run_id)
     limits: Limits = dataclasses.field(default_factory=Limits)
     resume: bool = False
     require_clean: bool = False
@@ -61,8 +61,8 @@ class Run:
         Raises UsageError where the results can't be written or the data can't be used.
         """
         store.check_writable(self.results)
-        self._alive = store.claim(self.results, self.id)  # held as long as this process lives
-        notes = store.set_aside_torn(self.results)
+        self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
+        notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
         duplicates: Duplicates | None = None
         for request in dict.fromkeys(job.request for job in self.jobs):
@@ -122,7 +122,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where the run's logs and status lie."""
-        return self.results / store.RUNS / self.id
+        return runs.folder_of(self.results, self.id)
 
     def log(self, job: Job) -> Path:
         """The file that takes the output of the job's worker."""

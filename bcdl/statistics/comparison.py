@@ -194,7 +194,8 @@ def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> 
     """In words, where the two sides that are closest to each other differ."""
     sides = ([samples[0].facts for samples in _by_cell(side, free).values()] for side in (a, b))
     differing = (_in_words(first, second, free) for first, second in itertools.product(*sides))
-    return ", ".join(min(differing, key=len)) or "they were measured in different regimes"
+    closest: list[str] = min(differing, key=len)
+    return ", ".join(closest) or "they were measured in different regimes"
 
 
 def _in_words(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str]) -> list[str]:

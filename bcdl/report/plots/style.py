@@ -28,6 +28,7 @@ from bcdl.records import store
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats
+from bcdl.report.artefacts import SOURCE as SOURCE
 from bcdl.settings.models import MODELS
 from bcdl.statistics.steadiness import is_unstable
 from bcdl.text import legible
@@ -36,7 +37,6 @@ from bcdl.text import legible
 _PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
 _UNKNOWN = "#777777"
 _DPI = 120
-SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest
 plt.rcParams.update(
     {
         "font.size": 9,
