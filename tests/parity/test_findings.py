@@ -206,9 +206,8 @@ def test_whatever_is_read_can_be_shown(line: str) -> None:
 
 
 @given(mutated())
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_read_can_be_drawn(line: str) -> None:
     finding = read(line)
-    whole = Finding.from_json(LINES[1])
-    for group in group_findings([("a-machine", each) for each in (whole, finding) if each]):
+    for group in group_findings([("a-machine", finding)] if finding else []):
         assert all(png.startswith(b"\x89PNG") for png in parity.section(group).figures.values())
