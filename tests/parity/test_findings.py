@@ -29,7 +29,7 @@ def test_a_finding_reads_back_as_it_was_written(tmp_path: Path) -> None:
     write_reference(tmp_path)
     finding = judged(tmp_path)
     append_finding(tmp_path, "a-machine", finding)
-    assert read_findings(tmp_path) == [("a-machine", finding)]
+    assert read_findings(tmp_path) == ([("a-machine", finding)], [])
 
 
 def test_numbers_that_are_not_finite_are_kept_as_null(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def damaged(**changes: Any) -> str:
 )
 def test_a_finding_with_a_damaged_field_is_refused(changes: dict[str, Any]) -> None:
     Finding.from_json(damaged())
-    with pytest.raises(ValueError, match=r"do not fit schema|torn or edited"):
+    with pytest.raises(ValueError, match="do not fit schema"):
         Finding.from_json(damaged(**changes))
 
 
