@@ -302,7 +302,10 @@ def _to_2(values: dict[str, Any]) -> None:
 def _outcome_of_schema_1(verdict: str) -> str:
     if verdict.startswith("within "):
         return WITHIN_ROUNDING
-    return next(outcome for outcome in (IDENTICAL, DIFFERS, NOT_JUDGED) if verdict.startswith(outcome))
+    for outcome in (IDENTICAL, DIFFERS, NOT_JUDGED):
+        if verdict.startswith(outcome):
+            return outcome
+    raise ValueError(f"unknown verdict {verdict[:60]!r}")
 
 
 # By the schema from which they lift a finding to the next.

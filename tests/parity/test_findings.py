@@ -90,6 +90,13 @@ def test_the_outcome_of_schema_1_is_that_of_its_verdict(verdict: str, outcome: s
     assert Finding.from_json(json.dumps(values)).pairs["jax-torch"]["outcome"] == outcome
 
 
+def test_an_unknown_verdict_of_schema_1_is_refused() -> None:
+    values = json.loads(LINES[1])
+    values["pairs"]["jax-torch"]["verdict"] = ""
+    with pytest.raises(ValueError, match="do not fit schema 1"):
+        Finding.from_json(json.dumps(values))
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -139,6 +146,7 @@ def damaged(**changes: Any) -> str:
         {"dataset__checksum": 7},
         {"run": "\ud800"},
         {"more": 1},
+        {"pairs__jax-torch__outcome": "perhaps"},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -155,6 +163,17 @@ JSON = st.recursive(
 )
 
 
+def of_the_kind_of(value: Any) -> st.SearchStrategy[Any]:
+    """Values that may well stand in place of this one."""
+    if isinstance(value, bool):
+        return st.booleans()
+    if isinstance(value, int):
+        return st.integers(0, 2**40)
+    if isinstance(value, float):
+        return st.floats(min_value=0) | st.none()
+    return st.text() if isinstance(value, str) else JSON
+
+
 def places(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The path to every part of a JSON value."""
     if path:
@@ -166,16 +185,18 @@ def places(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 @st.composite
 def mutated(draw: st.DrawFn) -> str:
-    """A line of some schema of which some parts were replaced, removed or renamed."""
+    """A line of some schema of which some parts were varied, replaced, removed or renamed."""
     values = json.loads(LINES[draw(st.sampled_from(sorted(LINES)))])
     for _ in range(draw(st.integers(1, 3))):
         *parents, last = draw(st.sampled_from(sorted(places(values), key=str)))
         part = values
         for key in parents:
             part = part[key]
-        change = draw(st.sampled_from(("replace", "remove", "rename")))
+        change = draw(st.sampled_from(("vary", "vary", "replace", "remove", "rename")))
         if change == "replace":
             part[last] = draw(JSON)
+        elif change == "vary":
+            part[last] = draw(of_the_kind_of(part[last]))
         else:
             value = part.pop(last)
             if change == "rename" and isinstance(part, dict):

@@ -16,6 +16,7 @@ from tests.parity.dumps import judged, write, write_reference
 
 def report(results: Path) -> str:
     """The page that the command makes of the findings under `results`."""
+    (results / "records").mkdir(exist_ok=True)
     command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
