@@ -144,7 +144,7 @@ class Dump(Generic[Facts]):
         """The vector, read from the disk as it is used; UsageError if it can't be."""
         try:
             return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise self._not_whole() from error
 
     @property

@@ -139,10 +139,6 @@ class Exchange(TypedDict, total=False):
     error: str
 
 
-class FindingError(ValueError):
-    """A line that can't be read as a finding; the message says why and what to do."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One model's parity.
@@ -191,15 +187,12 @@ class Finding:
 
     @classmethod
     def from_json(cls, line: str) -> Finding:
-        """The finding on `line`, upgraded from an older schema; FindingError if it is none."""
-        try:
-            values = log.parse_object(line, SCHEMA, "a parity finding")
-            if "\\u" in line:
-                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
-        except ValueError as error:
-            raise FindingError(str(error)) from error
+        """The finding on `line`, upgraded from an older schema; ValueError, with the reason, if it is none."""
+        values = log.parse_object(line, SCHEMA, "a parity finding")
         schema = values.pop("schema")
         try:
+            if "\\u" in line:
+                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
             for older in range(schema, SCHEMA):
                 _UPGRADES[older](values)
             finding = cls(plan=_plan(values.pop("plan")), **values)
@@ -207,7 +200,7 @@ class Finding:
             finding.to_json()  # what can't be written again can't be drawn either
             return finding
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise FindingError(f"a parity finding whose fields do not fit schema {schema} ({error})") from error
+            raise ValueError(f"a parity finding whose fields do not fit schema {schema} ({error})") from error
 
 
 def pair_name(first: str, second: str) -> str:
@@ -309,7 +302,10 @@ def _to_2(values: dict[str, Any]) -> None:
 def _outcome_of_schema_1(verdict: str) -> str:
     if verdict.startswith("within "):
         return WITHIN_ROUNDING
-    return next(outcome for outcome in (IDENTICAL, DIFFERS, NOT_JUDGED) if verdict.startswith(outcome))
+    for outcome in (IDENTICAL, DIFFERS, NOT_JUDGED):
+        if verdict.startswith(outcome):
+            return outcome
+    raise ValueError(f"unknown verdict {verdict[:60]!r}")
 
 
 # By the schema from which they lift a finding to the next.

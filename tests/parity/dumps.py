@@ -1,0 +1,91 @@
+"""Dumps made up for tests of what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bcdl.parity.dumps import Dump, dump_of, reference_of, write_layer_checks
+from bcdl.parity.findings import Finding
+from bcdl.parity.judge import judge
+from bcdl.parity.settings import STEPS, Plan
+
+RUN = "20260101T000000Z-0000"
+PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=1)
+LAYERS = ("first", "second", "third")
+ROUNDING = 1e-5
+ENVIRONMENT = {"versions": {"keras": "3.15.1"}}
+
+
+def vectors(layers: dict[str, float], gradient: float = 0.0) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """Vectors of ones, the layers named in `layers` (and the gradient) off by a share."""
+    walk = [(name, np.full(4, 1 + layers.get(name, 0.0))) for name in LAYERS]
+    off = layers.get(LAYERS[-1], 0.0)
+    parts = {
+        "pixels": [("preprocess", np.ones(4))],
+        "outputs": [("scores", np.full(2, 1 + off))],
+        "inference_layers": walk,
+        "training_layers": walk,
+        "training_outputs": walk[-1:],
+        "frozen_gradient": [(f"net/{name}/kernel", np.ones(2)) for name in LAYERS],
+        "gradient": [(f"net/{name}/kernel", np.full(2, 1 + gradient)) for name in LAYERS],
+        "statistics": [("net/second/moving_mean", np.ones(2))],
+    }
+    return parts | {f"weights_{step}": [("weights", np.full(3, 1.0 + step))] for step in (0, *STEPS)}
+
+
+def write(results: Path, backend: str, layers: dict[str, float] | None = None, **changes: Any) -> None:
+    """The dump of a backend, its vectors off as in `vectors`, with `changes` to its facts."""
+    resumed = {"state": "s", "outputs": [[0.5, 0.5]], "resumed_loss": 0.7, "resumed_outputs": [[0.4, 0.6]]}
+    facts = {
+        "start": "a",
+        "batches": ["b"],
+        "settled": "c",
+        "losses": [0.7] * max(STEPS),
+        "repeats_itself": True,
+        "steps_s": 1.0,
+        "chaos": [],
+        "resumed": resumed,
+        "layers": dict.fromkeys(LAYERS, "Conv2D"),
+        "plan": PLAN.to_dict(),
+        "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
+        "started": "t0",
+        "ended": "t1",
+        "environment": ENVIRONMENT,
+    }
+    dump: Dump[Any] = dump_of(results, PLAN, backend)
+    dump.write(vectors(layers or {}, changes.pop("gradient", 0.0)), facts | changes)
+    dump.write_loaded({backend: {**resumed, "loads_as_it_is": True}})
+    write_layer_checks(results, PLAN.precision, backend, {"Conv2D": 1e-8})
+
+
+def write_reference(results: Path, rounding: float = ROUNDING) -> None:
+    """The reference, of vectors of ones, every part of which rounding moves by `rounding`."""
+    parts = vectors({})
+    moved = {
+        "loss": rounding,
+        "whole": dict.fromkeys(parts, rounding),
+        "parts": {name: [rounding] * len(named) for name, named in parts.items()},
+    }
+    facts = {
+        "backend": "tensorflow",
+        "worst_layer_check": 1e-15,
+        "gradient_check": 1e-8,
+        "settled": "c",
+        "loss": 0.7,
+        "rounding": moved,
+        "plan": PLAN.to_dict(),
+        "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
+        "started": "t0",
+        "ended": "t1",
+        "environment": ENVIRONMENT,
+    }
+    reference: Dump[Any] = reference_of(results, PLAN)
+    reference.write(parts, facts)
+
+
+def judged(results: Path) -> Finding:
+    """The finding from what was written."""
+    return judge(results, PLAN, RUN)
