@@ -1,8 +1,8 @@
 """The backends, and the only door to them: `load(name)`.
 
-A backend is a folder here with an `adapter.py` and its pinned requirements. The adapter holds the few
-things Keras has no word for, and is the only module that imports its framework. This folder itself must
-never be on `sys.path`: its `jax/` would shadow the framework.
+A backend is a folder here with an `adapter.py` and its pinned requirements. The adapter does what Keras has no
+function for. It and the modules beside it are the only ones that import the framework. This folder itself must never
+be on `sys.path`: its `jax/` would shadow the framework.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/adapter.py")))
 
@@ -28,20 +29,20 @@ class UnsupportedError(Exception):
 
 
 def check_precision(device: str, precision: str) -> None:
-    """Raise UnsupportedError where no framework could give `precision` on `device`."""
+    """Raise UnsupportedError if no framework could give `precision` on `device`."""
     if precision == "tf32" and device == "cpu":
         raise UnsupportedError("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
 
 
-class Twin(Protocol):
-    """A model written in the framework itself, equal to a Keras model; trains by SGD with momentum.
+class NativeModel(Protocol):
+    """A model written in the framework itself, without Keras, equal to a Keras model; trains by SGD with momentum.
 
     Images are [B, S, S, 3] uint8 and labels [B, 2] float32, both on the device.
     """
 
     @property
     def parameters(self) -> int:
-        """All of them, moving averages included, as Keras counts."""
+        """The number of all parameters, moving averages included, as Keras counts."""
 
     def outputs(self, images: Any) -> np.ndarray:
         """Inference outputs [B, 2] float32, sigmoids."""
@@ -54,24 +55,27 @@ class Twin(Protocol):
 
 
 class Backend(Protocol):
-    """What an adapter offers. Tensors are the framework's own; `model` is a compiled keras.Model."""
+    """What an adapter does for the harness. Tensors are the framework's own; `model` is a compiled keras.Model.
+
+    A difference between the frameworks belongs here, as a method: no other module asks which backend runs.
+    """
 
     name: str
 
     def configure(self, device: str, precision: str) -> None:
         """Set device, precision, memory growth and caches; called once, before Keras is imported.
 
-        `precision` is that of a cell, or `float64` for a parity reference. Raises DeviceError where `device` (`cpu`
-        or `gpu`) can't be had, UnsupportedError where the hardware lacks `precision`.
+        `precision` is that of a cell, or `float64` for a parity reference. Raises DeviceError if `device` (`cpu`
+        or `gpu`) can't be had, UnsupportedError if the hardware lacks `precision`.
         """
 
     def make_deterministic(self) -> None:
-        """Have the framework give the same bits each time, at whatever cost; called before `configure`, for good."""
+        """Make the framework give the same bits each time, at whatever cost; called before `configure`, for good."""
 
     def cache_compilations(self, folder: Path) -> None:
         """Forget what this process has compiled, and keep on disk, under `folder`, what it compiles from now on.
 
-        Raises UnsupportedError where the framework has no such cache.
+        Raises UnsupportedError if the framework has no such cache.
         """
 
     def describe(self) -> dict[str, Any]:
@@ -89,8 +93,8 @@ class Backend(Protocol):
     def training(self, model: Any, images: Any, labels: Any) -> AbstractContextManager[Callable[[], Any]]:
         """A function that runs one training step on a device batch, the very one `fit` compiled.
 
-        It does not synchronise, and returns something `sync` can wait for. Set-up and taking the new weights
-        over into the model happen at the context's edges, outside what is timed.
+        It does not synchronise, and returns something `sync` can wait for. The context sets up before the first step
+        and writes the new weights into the model at its end, both outside what is timed.
         """
 
     def predicting(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
@@ -99,22 +103,23 @@ class Backend(Protocol):
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         """The gradient of `function`, from a tensor to a single number, at the tensor `at`; of its shape and type."""
 
-    def twins(
+    def native_models(
         self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
-    ) -> Mapping[str, Twin]:
-        """Hand-written equals of the model of that name, by the way they run; empty where there are none.
+    ) -> Mapping[str, NativeModel]:
+        """Hand-written equals of the Keras model of that name, by the way they run; empty if there are none.
 
-        `weights` are the Keras model's, by `<layer>/<variable>`. `precision` is that of a cell.
+        They train by SGD. `weights` are the Keras model's, [...] float32, by `<layer>/<variable>`. `precision` is
+        that of a cell.
         """
 
     def sync(self, value: Any) -> None:
         """Return once `value`, and so every step before it, is computed."""
 
     def peak_memory_bytes(self) -> int | None:
-        """Peak of the framework's device allocator, or None on a CPU, where the process tells."""
+        """Peak of the framework's device allocator; None on a CPU, where the peak of the process counts instead."""
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether `error` is this framework's way to say that memory ran out."""
+        """Whether `error` means, on this framework, that memory ran out."""
 
 
 def load(name: str) -> Backend:

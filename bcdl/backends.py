@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # for type checkers and the linter of imports, which follow f
     from backends import NAMES as NAMES
     from backends import Backend as Backend
     from backends import DeviceError as DeviceError
-    from backends import Twin as Twin
+    from backends import NativeModel as NativeModel
     from backends import UnsupportedError as UnsupportedError
     from backends import check_precision as check_precision
     from backends import is_installed as is_installed

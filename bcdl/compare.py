@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from bcdl.errors import UsageError, run_command
-from bcdl.records import experiment
-from bcdl.records.record import Record, RecordError
+from bcdl.errors import UsageError, program, run_command
+from bcdl.records import experiment, log
+from bcdl.records.record import Record
+from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
+from bcdl.statistics import experiments
 from bcdl.statistics.comparison import (
     AXES,
     LEAST_REGRESSION,
@@ -23,93 +28,107 @@ from bcdl.statistics.comparison import (
     samples,
     threshold,
 )
+from bcdl.text import legible
 
 
 def main() -> int:
     arguments = _parse()
     comparisons = compare(read(Path(arguments.a)), read(Path(arguments.b)), arguments.across)
-    noise, told = _noise(Path(arguments.a), arguments.noise, min(min(one.effect.processes) for one in comparisons))
+    processes = min(min(compared.effect.processes) for compared in comparisons)
+    noise, line_on_noise = _noise(Path(arguments.a), arguments.noise, processes)
     beyond = threshold(noise)
     console().print(table(comparisons).to_rich())
     if hopeless := beyond_reach(comparisons):
         raise UsageError(hopeless)
-    judged = [one for one in comparisons if one.interleaved or arguments.allow_separate]
-    regressions = [one for one in judged if one.regressed(beyond)]
-    for line in [told, *_conclusion(comparisons, judged, regressions, beyond)]:
+    judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
+    regressions = [compared for compared in judged if compared.regressed(beyond)]
+    for line in [line_on_noise, *_conclusion(comparisons, judged, regressions, beyond)]:
         print(line)
     return 1 if regressions else 0
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("compare"), description=__doc__)
     parser.add_argument(
         "a", metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
     )
     parser.add_argument("b", metavar="B", help="the side that may have become slower")
-    parser.add_argument(
-        "--across", choices=AXES, help="the one axis that may differ; where not given, the one that does"
-    )
+    parser.add_argument("--across", choices=AXES, help="the one axis that may differ; if not given, the one that does")
     parser.add_argument(
         "--noise",
         nargs=2,
         metavar=("A", "A2"),
-        help="two sides that are the same, measured in turn: what noise alone does; where not given, what "
-        "benchmarks.experiment_power found on A's machine",
+        help="two sides that are the same, measured in turn: what noise alone does; if not given, what "
+        "bcdl experiment injected-slowdowns found on A's machine",
     )
     parser.add_argument("--allow-separate", action="store_true", help="judge sides that were not measured in turn, too")
     return parser.parse_args()
 
 
 def read(source: Path) -> list[Sample]:
-    """Every process's rates in the file or folder; UsageError where it holds none."""
-    if source.suffix == ".json":
-        samples = _from_pytest_benchmark(source)
-    else:
-        samples = [sample for file in _record_files(source) for sample in _from_records(file)]
-    if not samples:
+    """Every process's rates in the file or folder; UsageError if it holds none, or if a newer bcdl wrote some of it.
+
+    What else can't be read of records is reported on stderr, and the rest counts.
+    """
+    is_json = source.suffix == ".json"
+    rates, problems = (_from_pytest_benchmark(source), []) if is_json else _from_records(source)
+    if newer := [problem for problem in problems if problem.newer]:
+        raise UsageError(str(newer[0]))
+    if not rates:
+        first = f" ({problems[0]})" if problems else ""
         raise UsageError(
-            f"{source} holds no ok record with rates: give a record file, a folder of them, or a JSON file"
+            f"{source} holds no ok record with rates{first}: give a record file, a folder of them, or a JSON file"
         )
-    return samples
+    for problem in problems:
+        print(legible(f"not read: {problem}"), file=sys.stderr)
+    if problems:
+        print(f"{source}: compared without what could not be read in {len(problems)} places", file=sys.stderr)
+    return rates
+
+
+def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
+    """The rates of records in a file, whatever it is called, or in all files of a folder."""
+    rates: list[Sample] = []
+    problems: list[log.Problem] = []
+    for file in _record_files(source):
+        records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
+        rates += [sample for record in records for sample in samples(record)]
+        problems += problems_here
+    return rates, problems
 
 
 def _record_files(source: Path) -> list[Path]:
-    return sorted(source.rglob("*.jsonl")) if source.is_dir() else [source]
-
-
-def _from_records(file: Path) -> list[Sample]:
-    try:
-        records = [Record.from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError, RecordError) as error:
-        raise UsageError(f"{file} can't be read as records: {error}") from error
-    return [sample for record in records for sample in samples(record)]
+    """The files to read; of a whole results folder those of its records, not those of experiments or parity."""
+    if not source.is_dir():
+        return [source]
+    folder = source / log.RECORDS
+    return sorted((folder if folder.is_dir() else source).rglob("*.jsonl"))
 
 
 def _from_pytest_benchmark(file: Path) -> list[Sample]:
     try:
         benchmarks = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
-        infos = [benchmark["extra_info"] for benchmark in benchmarks]
-        return [
-            Sample(
-                Cell.parse(info["cell"]),
-                info["regime"],
-                float(info["images_per_s"]),
-                info["block"],
-                info["axes"],
-                tuple(info["rest"]),
-            )
-            for info in infos
-        ]
+        return [_sample(benchmark["extra_info"]) for benchmark in benchmarks]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file} is no JSON of pytest-benchmark from this harness ({error!r})") from error
 
 
+def _sample(info: Mapping[str, Any]) -> Sample:
+    """The sample that `benchmarks.replay` wrote down; ValueError, KeyError or TypeError if it is none."""
+    if "axes" in info:
+        raise ValueError("an older bcdl wrote it, which kept less of what must agree: give the record files instead")
+    facts = info["facts"]
+    if not isinstance(facts, dict):
+        raise TypeError("facts are no object")
+    return Sample(Cell.parse(info["cell"]), info["regime"], float(info["images_per_s"]), info["block"], facts)
+
+
 def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
-    """The noise of equal sides in a comparison of so many rounds, 0 where it is not known; and what to say of it."""
+    """The noise of equal sides in a comparison of so many rounds, 0 if it is not known; and a line on it."""
     known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
     if known is None:
         return 0.0, (
-            "the noise of equal sides on this machine is not known (python -m benchmarks.experiment_power measures "
+            "the noise of equal sides on this machine is not known (bcdl experiment injected-slowdowns measures "
             f"it), so that any significant slow-down over {LEAST_REGRESSION:.0%} counts"
         )
     noise, source = known
@@ -118,24 +137,30 @@ def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, 
 
 def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
     first, second = (read(Path(source)) for source in equal)
-    found = [one for one in compare(first, second) if one.interleaved and not math.isnan(one.effect.scatter)]
-    if not found:
+    in_turn = [compared for compared in compare(first, second) if not math.isnan(compared.effect.scatter)]
+    if not in_turn:
         raise UsageError("--noise needs two sides that were measured in turn, 3 rounds or more")
-    return max((one.effect.scatter / math.sqrt(rounds), f"{one.title}, {one.regime}") for one in found)
+    return max(
+        (compared.effect.scatter / math.sqrt(rounds), f"{compared.title}, {compared.regime}") for compared in in_turn
+    )
 
 
 def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
     """What experiments found on the machine in whose folder A's records lie, in the same results folder."""
     file = next(iter(_record_files(a)), a).resolve()
-    return experiment.noise_of_equal_sides(file.parents[2], file.parent.name, rounds) if len(file.parents) > 2 else None
+    if len(file.parents) < 3:
+        return None
+    made, _ = experiment.read_all(file.parents[2])  # what is no experiment is no business of a comparison
+    return experiments.noise_of_equal_sides(made, file.parent.name, rounds)
 
 
 def _conclusion(
     comparisons: list[Comparison], judged: list[Comparison], regressions: list[Comparison], threshold: float
 ) -> list[str]:
     lines = [
-        f"slower by more than {threshold:.1%}, beyond chance: {one.title}, {one.regime}: {one.effect.ratio:.3f} of A"
-        for one in regressions
+        f"slower by more than {threshold:.1%}, beyond chance: {slower.title}, {slower.regime}: "
+        f"{slower.effect.ratio:.3f} of A"
+        for slower in regressions
     ]
     if len(judged) < len(comparisons):
         apart = len(comparisons) - len(judged)

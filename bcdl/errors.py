@@ -1,30 +1,62 @@
-"""The errors a person is meant to read: each says what is wrong, with which value, and what to do next."""
+"""Errors that a person is meant to read, and how a command ends: with a message and an exit code, never a traceback.
 
+Each error says in a line what is wrong, with which value, and what to do next.
+"""
+
+from __future__ import annotations
+
+import os
 import sys
 from collections.abc import Callable
 
 from bcdl.text import legible
 
+# Exit codes of every command, besides 0 and those of the two errors below.
+INTERRUPTED = 130  # as a shell gives for a program that Ctrl-C (SIGINT, signal 2) ended: 128 + 2
+OUTPUT_LOST = 1
+
 
 class BcdlError(Exception):
-    """Something went wrong in a run that was asked for properly (exit code 1)."""
+    """A run that was asked for properly failed (exit code 1)."""
 
     exit_code = 1
 
 
 class UsageError(BcdlError):
-    """What was asked for can't be run: a wrong flag, name, folder or file (exit code 2)."""
+    """What was asked for can't be run: a wrong option, name, folder or file (exit code 2)."""
 
     exit_code = 2
 
 
 def run_command(main: Callable[[], int]) -> None:
-    """Run a command's `main` and exit with its code; a BcdlError becomes a message, never a traceback."""
+    """Run a command's `main` and leave the process with its exit code.
+
+    A BcdlError becomes its message, Ctrl-C becomes 130. A reader that stops reading (`bcdl report | head`) ends the
+    command without a word, as it ends any Unix tool. argparse leaves by itself, with 0 after --help and 2 otherwise.
+    """
     try:
-        sys.exit(main())
+        try:
+            code = main()
+        finally:
+            if sys.stdout is not None:  # it is None where a process has no stdout at all
+                sys.stdout.flush()  # here, where what goes wrong can still be handled
     except BcdlError as error:
         print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
         print("interrupted; every finished cell's record is kept", file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        code = OUTPUT_LOST
+    sys.exit(code)
+
+
+def program(command: str) -> str:
+    """How the command was called, for its usage line: `bcdl train`, or `python -m bcdl.train`."""
+    return sys.argv[0] if sys.argv[0] == f"bcdl {command}" else f"python -m bcdl.{command}"
+
+
+def _drop_output() -> None:
+    """Lead stdout nowhere, so that Python does not complain of the broken pipe when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import store
 from bcdl.records.record import Record
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.gallery", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("gallery"), description=__doc__)
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of the records; default results")
     parser.add_argument("--data", required=True, help="the data set that the models were tested on, as for training")
     parser.add_argument("--run", help="id of a run; default the newest that was tested on this data set")
@@ -65,14 +65,18 @@ def _records(results: Path, data: str, run: str | None) -> list[Record]:
     """The records of the run, or of the newest, that hold predictions for test images of the data set."""
     name = datasets.name_of(data)
     everything, _ = store.read_all(results)
-    usable = [one for _, one in everything if one.ok and one.predictions and one.dataset.get("name") == name]
+    usable = [record for _, record in everything if _is_usable(record, name)]
     if not usable:
         raise UsageError(f"{results} holds no record of a model tested on {name}; name another --results or --data")
-    found = [one for one in usable if one.run == (run or usable[-1].run)]
-    if not found:
-        newest = list(dict.fromkeys(one.run for one in reversed(usable)))[:_SHOWN_RUNS]
+    of_run = [record for record in usable if record.run == (run or usable[-1].run)]
+    if not of_run:
+        newest = list(dict.fromkeys(record.run for record in reversed(usable)))[:_SHOWN_RUNS]
         raise UsageError(f"no run {run!r} with a model tested on {name}; the newest are {', '.join(newest)}")
-    return found
+    return of_run
+
+
+def _is_usable(record: Record, name: str) -> bool:
+    return record.ok and bool(record.predictions) and record.dataset.get("name") == name
 
 
 def most_confident_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -7,55 +7,59 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bcdl.errors import UsageError, run_command
-from bcdl.records import store
-from bcdl.report.tables import Table
+from bcdl.errors import UsageError, program, run_command
+from bcdl.records import runs
+from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
 from bcdl.runner import progress
 from bcdl.runner.progress import State, duration
 from bcdl.runner.run import STATUS_FILE
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEFAULT_RESULTS
 
+_COLUMNS = (
+    *map(words, ("run", "cell", "phase")),
+    *map(figures, ("cell's time", "done", "not ok", "left after it")),
+)
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.status", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("status"), description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="results folder of the run")
     arguments = parser.parse_args()
     if not arguments.results.is_dir():
         raise UsageError(f"there is no results folder {str(arguments.results)!r}; name the run's own with --results")
-    found = dict(_live(arguments.results))
-    if found:
-        progress.console().print(table(found).to_rich())
+    live = dict(_live(arguments.results))
+    if live:
+        progress.console().print(table(live).to_rich())
     else:
         print(f"nothing is running on {arguments.results}")
     return 0
 
 
 def _live(results: Path) -> Iterator[tuple[str, State | None]]:
-    """The runs whose process lives, by id, and where they are; None where their file does not say."""
-    for folder in sorted((results / store.RUNS).glob("*/")):
-        if store.is_live(results, folder.name):
+    """The runs whose process lives, by id, and where they are; None if their file does not say."""
+    for folder in sorted((results / runs.RUNS).glob("*/")):
+        if runs.is_live(results, folder.name):
             yield folder.name, State.read(folder / STATUS_FILE)
 
 
-def table(runs: dict[str, State | None]) -> Table:
+def table(live: dict[str, State | None]) -> Table:
     """One line a run."""
-    head = ("run", "cell", "phase", "cell's time", "done", "not ok", "left after it")
-    return Table("Running now", head, tuple((run, *_row(state)) for run, state in runs.items()))
+    return Table("Running now", _COLUMNS, tuple((word(run), *_row(state)) for run, state in live.items()))
 
 
-def _row(state: State | None) -> tuple[str, ...]:
+def _row(state: State | None) -> tuple[Entry, ...]:
     if state is None:  # it has not begun its first cell, or its file is not what a run writes
-        return ("unknown", *[""] * 5)
+        return (absent("unknown"), *[absent()] * 5)
     cell, now = Cell.parse(state.cell), time.time()
     about = "unknown" if state.about_left_s is None else f"about {duration(state.about_left_s)}"
     return (
-        f"{cell.model} on {cell.backend}, {cell.draw}",
-        f"{state.phase}, for {duration(now - state.phase_started)}",
-        duration(now - state.cell_started),
-        str(state.done),
-        str(state.failed),
-        f"{state.left}, {about}" if state.left else "0",
+        word(cell.title),
+        word(f"{state.phase}, for {duration(now - state.phase_started)}"),
+        Entry(now - state.cell_started, duration),
+        count(state.done),
+        count(state.failed),
+        word(f"{state.left}, {about}" if state.left else "0"),
     )
 
 

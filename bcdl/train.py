@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.report import page
+from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.runner import progress
 from bcdl.runner.run import Run
 from bcdl.settings import models
@@ -26,19 +25,30 @@ def main() -> int:
         print(line)
     record, model = measurement.run(jobs[0], run.id, lambda phase: None, verbose=1)
     run.keep(jobs[0], record)
-    page.print_run([record], progress.console())
-    for line in page.build(run.results):
+    for line in _report(run):
         print(line)
     if not record.ok:
         raise BcdlError(f"{record.status}: {record.reason}")
-    if arguments.save:
+    if arguments.save and model is not None:
         model.save(arguments.save)
         print(f"model: {arguments.save}")
     return 0
 
 
+def _report(run: Run) -> list[str]:
+    """Show the run's record and rebuild the report; lines that say what was written."""
+    # Here, so that matplotlib takes neither time nor memory from what is measured.
+    from bcdl.report import page, run_table
+    from bcdl.report.plots import image_grid
+
+    run_table.print_run(list(run.records.values()), progress.console())
+    if run.examples:
+        image_grid.draw_local(run.examples, run.results)
+    return page.build(run.results)
+
+
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("train"), description=__doc__)
     parser.add_argument("--model", default="mobilenet", help=f"one of {', '.join(models.MODELS)}; default mobilenet")
     parser.add_argument("--save", type=Path, metavar="PATH.keras", help="where to save the trained model")
     add_cell_options(parser.add_argument)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
-from bcdl.statistics.comparison import circumstances
 
 
 class ReplayClock:
@@ -29,7 +30,7 @@ CLOCK = ReplayClock()
 def replay(benchmark: Any, record: Record, sample: str) -> None:
     """Hand the record's samples of that name to pytest-benchmark, one a round, with the rates they gave.
 
-    Fails with the record's reason where it is not ok; skips where the cell is about accuracy alone.
+    Fails with the record's reason if it is not ok; skips if the cell is about accuracy alone.
     """
     if not record.ok:
         pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
@@ -42,6 +43,6 @@ def replay(benchmark: Any, record: Record, sample: str) -> None:
     benchmark.extra_info["run"] = record.run
     benchmark.extra_info["block"] = record.block
     benchmark.extra_info["regime"] = regime
-    benchmark.extra_info["axes"], benchmark.extra_info["rest"] = circumstances(record)
+    benchmark.extra_info["facts"] = comparability.values(Evidence.of(record), Purpose.RATES)
     benchmark.extra_info["images_per_s"] = record.metrics[f"{regime}_images_per_s"]
     benchmark.pedantic(CLOCK.advance, setup=lambda: ((next(samples),), {}), rounds=len(record.samples[sample]))

@@ -1,4 +1,4 @@
-"""What Keras has no word for, on JAX."""
+"""What Keras has no function for, on JAX."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from .. import DeviceError, Twin, check_precision
+from .. import DeviceError, NativeModel, check_precision
 from . import native
 
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
@@ -88,8 +88,10 @@ class Adapter:
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         return np.asarray(jax.grad(function)(*self.put(at)))
 
-    def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
-        return native.twins(model, weights, **settings)
+    def native_models(
+        self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
+    ) -> Mapping[str, NativeModel]:
+        return native.native_models(model, weights, learning_rate, momentum, precision)
 
     def sync(self, value: Any) -> None:
         jax.block_until_ready(value)

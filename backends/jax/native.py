@@ -26,8 +26,8 @@ _DROPOUT_RATE = 0.5
 _STATISTICS = ("moving_mean", "moving_variance")
 
 
-class Twin:
-    """A model that trains by SGD with momentum, compiled whole; see `backends.Twin`."""
+class NativeModel:
+    """A model that trains by SGD with momentum, compiled whole; see `backends.NativeModel`."""
 
     def __init__(
         self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
@@ -51,8 +51,8 @@ class Twin:
         return np.asarray(self._infer(self._trained, self._statistics, images))
 
     def gradient(self, images: Any, labels: Any) -> dict[str, np.ndarray]:
-        found = self._gradient(self._trained, self._statistics, images, labels)
-        return {name: np.asarray(value) for name, value in found.items()}
+        gradient = self._gradient(self._trained, self._statistics, images, labels)
+        return {name: np.asarray(value) for name, value in gradient.items()}
 
     def step(self, images: Any, labels: Any) -> Any:
         state = (self._trained, self._velocity, self._statistics, self._key)
@@ -83,7 +83,7 @@ def _step(
 def _loss(
     forward: Callable[..., Any], trained: Weights, statistics: Weights, images: Any, labels: Any, key: Any = None
 ) -> Any:
-    """Mean binary cross-entropy, nats, and the moved statistics; in training mode where there is a key."""
+    """Mean binary cross-entropy, nats, and the moved statistics; in training mode if there is a key."""
     moved: Weights = {}
     logits = forward(trained, statistics, images, key, moved)
     return jnp.mean(jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-jnp.abs(logits)))), moved
@@ -200,6 +200,10 @@ def _head(net: _Pass, x: Any) -> Any:
 _LAYERS: dict[str, Callable[[_Pass, Any], Any]] = {"resnet50": _resnet50, "mobilenet": _mobilenet}
 
 
-def twins(model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> dict[str, Twin]:
-    """The model's twin by the way it runs; empty where none was written."""
-    return {"native, jit": Twin(model, weights, **settings)} if model in _LAYERS else {}
+def native_models(
+    model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
+) -> dict[str, NativeModel]:
+    """The native model of that name by the way it runs; empty if none was written."""
+    if model not in _LAYERS:
+        return {}
+    return {"native, jit": NativeModel(model, weights, learning_rate, momentum, precision)}

@@ -1,4 +1,4 @@
-"""What Keras has no word for, on TensorFlow."""
+"""What Keras has no function for, on TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import DeviceError, Twin, UnsupportedError, check_precision
+from .. import DeviceError, NativeModel, UnsupportedError, check_precision
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf
 
-# Batches made ahead of the step, besides those the feed itself keeps ready.
+# Batches made ahead of the step, besides those that the input pipeline itself keeps ready.
 _PREFETCHED_BATCHES = 2
 
 
@@ -63,7 +63,7 @@ class Adapter:
             yield first
             yield from source
 
-        # A signature of full shapes, the one `training` feeds too: both share one traced function.
+        # A signature of full shapes, the one that `training` uses too: both share one traced function.
         signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
         return self._to_device(tf.data.Dataset.from_generator(generate, output_signature=signature))
 
@@ -72,7 +72,7 @@ class Adapter:
 
     @contextlib.contextmanager
     def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
-        # `fit` feeds its function an iterator of tf.data, so the same here: other input is another function.
+        # `fit` gives its function an iterator of tf.data, so the same here: other input is another function.
         iterator = iter(self._to_device(tf.data.Dataset.from_tensors((images, labels)).repeat()))
         yield lambda: model.train_function(iterator)
 
@@ -88,7 +88,9 @@ class Adapter:
             value = function(point)
         return tape.gradient(value, point).numpy()
 
-    def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
+    def native_models(
+        self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
+    ) -> Mapping[str, NativeModel]:
         return {}  # Keras's home: its models are what a TensorFlow user writes
 
     def sync(self, value: Any) -> None:

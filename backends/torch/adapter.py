@@ -1,4 +1,4 @@
-"""What Keras has no word for, on PyTorch."""
+"""What Keras has no function for, on PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import DeviceError, Twin, UnsupportedError, check_precision
+from .. import DeviceError, NativeModel, UnsupportedError, check_precision
 from . import native
 
 
@@ -22,14 +22,14 @@ class Adapter:
         check_precision(device, precision)
         if device == "gpu" and not torch.cuda.is_available():
             raise DeviceError(f"torch {torch.__version__} finds no GPU: its build or the driver lacks CUDA")
-        # Keras takes a GPU wherever there is one unless told otherwise.
+        # Keras takes a GPU if there is one, unless this variable says otherwise.
         os.environ["KERAS_TORCH_DEVICE"] = "cuda" if device == "gpu" else "cpu"
         # torch's own defaults are TF32 off for matrix products and on for convolutions.
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
     def make_deterministic(self) -> None:
-        # cuBLAS reads its own word when it starts: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+        # cuBLAS reads its own variable when it starts: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
@@ -71,11 +71,14 @@ class Adapter:
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         (point,) = self.put(at)
-        (found,) = torch.autograd.grad(function(point.requires_grad_()), point)
-        return found.cpu().numpy()
+        (gradient,) = torch.autograd.grad(function(point.requires_grad_()), point)
+        return gradient.cpu().numpy()
 
-    def twins(self, model: str, weights: Mapping[str, np.ndarray], **settings: Any) -> Mapping[str, Twin]:
-        return native.twins(model, weights, device=os.environ["KERAS_TORCH_DEVICE"], **settings)
+    def native_models(
+        self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
+    ) -> Mapping[str, NativeModel]:
+        device = os.environ["KERAS_TORCH_DEVICE"]
+        return native.native_models(model, weights, device, learning_rate, momentum, precision)
 
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.

@@ -22,8 +22,8 @@ _NORM_MOMENTUM = 0.01  # the share of the new, 1 - Keras's 0.99
 _DROPOUT_RATE = 0.5
 
 
-class Twin:
-    """A model that trains by SGD with momentum, eager or compiled; see `backends.Twin`."""
+class NativeModel:
+    """A model that trains by SGD with momentum, eager or compiled; see `backends.NativeModel`."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class _Conv(nn.Conv2d):
 
 
 def _pad_same(x: Any, size: int, stride: int) -> Any:
-    """`x` [B, C, H, W] padded to what Keras calls `same`: where the padding is odd, more of it comes after."""
+    """`x` [B, C, H, W] padded to what Keras calls `same`: if the padding is odd, more of it comes after."""
     rows, columns = (max((-(-side // stride) - 1) * stride + size - side, 0) for side in x.shape[2:])
     return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
@@ -207,15 +207,15 @@ _MODULES: dict[str, Any] = {"resnet50": _ResNet50, "mobilenet": _MobileNet}
 
 def _by_keras_name(module: nn.Module) -> dict[str, Any]:
     """Every parameter by the name Keras gives it."""
-    found = {}
+    parameters = {}
     for layer in module.modules():
         if hasattr(layer, "keras_name"):
             is_norm = isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d))
             first, second = ("gamma", "beta") if is_norm else ("kernel", "bias")
-            found[f"{layer.keras_name}/{first}"] = layer.weight
+            parameters[f"{layer.keras_name}/{first}"] = layer.weight
             if layer.bias is not None:
-                found[f"{layer.keras_name}/{second}"] = layer.bias
-    return found
+                parameters[f"{layer.keras_name}/{second}"] = layer.bias
+    return parameters
 
 
 def _to_keras(name: str, tensor: Any) -> np.ndarray:
@@ -229,9 +229,14 @@ def _to_keras(name: str, tensor: Any) -> np.ndarray:
     return np.moveaxis(kernel, 2, 3) if "conv_dw_" in name else kernel
 
 
-def twins(model: str, weights: Weights, **settings: Any) -> dict[str, Twin]:
-    """The model's twin by the way it runs; empty where none was written."""
+def native_models(
+    model: str, weights: Weights, device: str, learning_rate: float, momentum: float, precision: str
+) -> dict[str, NativeModel]:
+    """The native model of that name by the ways it runs; empty if none was written."""
     if model not in _MODULES:
         return {}
     ways = {"native, eager": False, "native, torch.compile": True}
-    return {way: Twin(model, weights, compiled=compiled, **settings) for way, compiled in ways.items()}
+    return {
+        way: NativeModel(model, weights, device, learning_rate, momentum, precision, compiled)
+        for way, compiled in ways.items()
+    }

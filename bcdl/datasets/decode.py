@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import PIL
-import platformdirs
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import track
 
-from bcdl.datasets.fingerprint import LOOK, look
-from bcdl.datasets.fingerprint import RULES as LOOKS_RULES
+from bcdl.datasets import cache
+from bcdl.datasets.fingerprint import FINGERPRINT, fingerprint
+from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.errors import UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
@@ -45,14 +41,14 @@ def decode(
     return images, _readable(files, failures)
 
 
-def read_looks(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """The looks of `files` as [M] of dtype `LOOK`, and the [M] indices of those that could be read."""
-    found, failures = _convert_all(files, f"look {LOOKS_RULES}", look)
-    return found.astype(LOOK), _readable(files, failures)
+def read_fingerprints(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """The fingerprints of `files` as [M] of dtype `FINGERPRINT`, and the [M] indices of those that could be read."""
+    fingerprints, failures = _convert_all(files, f"fingerprint {FINGERPRINT_RULES}", fingerprint)
+    return fingerprints.astype(FINGERPRINT), _readable(files, failures)
 
 
 def read_image(file: Path, size: int) -> np.ndarray:
-    """One image file as [size, size, 3] uint8; ValueError, saying why, where it can't be."""
+    """One image file as [size, size, 3] uint8; ValueError, saying why, if it can't be read."""
     return _convert(file, lambda image: resize(image, size))
 
 
@@ -67,7 +63,7 @@ def _thumbnail(image: Image.Image, longest: int) -> np.ndarray:
 
 
 def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """What `convert` makes of the file's RGB image; ValueError, saying why, where it is none."""
+    """What `convert` makes of the file's RGB image; ValueError, saying why, if it is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs, refused below at a lower bound, and of odd tags
@@ -109,14 +105,13 @@ def _convert_all(
     files: Sequence[Path], kind: str, convert: Callable[[Image.Image], np.ndarray]
 ) -> tuple[np.ndarray, dict[int, str]]:
     """What `convert` makes of each readable image, stacked, and by index why others are none; cached under `kind`."""
-    cached = _cache_file([_digest(file) for file in files], kind)
-    found = _read_cache(cached)
-    if found is not None:
-        return found, {}
-    found, failures = _read_all(files, convert)
+    entry = cache.entry(files, f"{_RULES} {PIL.__version__} {kind}")
+    if (images := cache.read(entry)) is not None:
+        return images, {}
+    images, failures = _read_all(files, convert)
     if not failures:
-        _write_cache(cached, found)
-    return found, failures
+        cache.write(entry, images)
+    return images, failures
 
 
 def _readable(files: Sequence[Path], failures: dict[int, str]) -> np.ndarray:
@@ -134,14 +129,8 @@ def _read_all(files: Sequence[Path], convert: Callable[[Image.Image], np.ndarray
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = track(
-            pool.map(attempt, files),
-            description="reading images",
-            total=len(files),
-            console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
-        )
-        for index, result in enumerate(results):
+        results = pool.map(attempt, files)
+        for index, result in enumerate(_shown(results, len(files)) if sys.stderr.isatty() else results):
             if isinstance(result, str):
                 failures[index] = result
             else:
@@ -149,39 +138,16 @@ def _read_all(files: Sequence[Path], convert: Callable[[Image.Image], np.ndarray
     return np.stack(images) if images else np.empty(0, np.uint8), failures
 
 
+def _shown(results: Iterable[np.ndarray | str], total: int) -> Iterable[np.ndarray | str]:
+    """The results as they come, with a progress bar on stderr."""
+    from rich.console import Console  # here: a worker shows no bar
+    from rich.progress import track
+
+    return track(results, description="reading images", total=total, console=Console(file=sys.stderr))
+
+
 def _describe(failures: dict[int, str], names: Sequence[str]) -> str:
     lines = [f"{names[i]!r}: {reason}" for i, reason in list(failures.items())[:_SHOWN]]
     more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
     plural = "image" if len(failures) == 1 else "images"
     return f"{len(failures)} unreadable {plural} ({'; '.join(lines)}{more})"
-
-
-def _digest(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
-    except OSError as error:
-        raise UsageError(f"{file.name} can't be read: {error.strerror}") from error
-
-
-def _cache_file(contents: Sequence[bytes], kind: str) -> Path:
-    key = hashlib.sha256(f"{_RULES} {PIL.__version__} {kind} ".encode() + b"".join(contents)).hexdigest()
-    return platformdirs.user_cache_path("bcdl") / "decoded" / f"{key}.npy"
-
-
-def _read_cache(file: Path) -> np.ndarray | None:
-    try:
-        return np.load(file, allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-
-
-def _write_cache(file: Path, images: np.ndarray) -> None:
-    """Keep the decoded images; a cache that can't be written is only slower the next time."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            np.save(part, images)
-        Path(part.name).replace(file)
-    except OSError as error:
-        print(f"note: decoded images could not be cached ({error.strerror})", file=sys.stderr)

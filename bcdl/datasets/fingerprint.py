@@ -1,4 +1,4 @@
-"""The look of an image: small and grey, at one size for every cell, by which copies of it are found."""
+"""The fingerprint of an image: small and grey, at one size for every cell; copies are recognised by it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-RULES = 1  # raise when `look` changes, so that old cache entries are not used
+RULES = 1  # raise when `fingerprint` changes, so that old cache entries are not used
 SIDE = 128
 # `sha256` of the pixels as they are; `side`, the shorter one of the picture within its margins, pixels; `grey`, that
 # picture scaled to a square.
-LOOK = np.dtype([("sha256", "V32"), ("side", np.int32), ("grey", np.uint8, (SIDE, SIDE))])
+FINGERPRINT = np.dtype([("sha256", "V32"), ("side", np.int32), ("grey", np.uint8, (SIDE, SIDE))])
 # A row or column at the edge that spans fewer grey levels is margin: JPEG of quality 75 leaves fewer beside a picture.
 _MARGIN_LEVELS = 24
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
-    """What a source has, before anything of it is dropped.
+class Fingerprints:
+    """The fingerprints of all images that a source has, before any is dropped.
 
     Attributes:
-        images: [N] of dtype `LOOK`.
+        images: [N] of dtype `FINGERPRINT`.
         names: [N] str, as in the `Pool`.
-        labels: [N], of any kind that can be told apart.
+        labels: [N], of any kind that can be compared.
     """
 
     images: np.ndarray
@@ -32,21 +32,21 @@ class Looks:
     labels: np.ndarray
 
     @classmethod
-    def of(cls, images: np.ndarray, names: np.ndarray, labels: np.ndarray) -> Looks:
+    def of(cls, images: np.ndarray, names: np.ndarray, labels: np.ndarray) -> Fingerprints:
         """Of images [N, H, W, 3] uint8."""
-        return cls(np.stack([look(Image.fromarray(image)) for image in images]), names, labels)
+        return cls(np.stack([fingerprint(Image.fromarray(image)) for image in images]), names, labels)
 
 
-def look(image: Image.Image) -> np.ndarray:
-    """The look of an RGB image, as an array of no dimensions and dtype `LOOK`."""
+def fingerprint(image: Image.Image) -> np.ndarray:
+    """The fingerprint of an RGB image, as an array of no dimensions and dtype `FINGERPRINT`."""
     digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).digest()
     picture = _without_margins(image.convert("L"))
     scaled = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    return np.array((digest, min(picture.size), scaled), dtype=LOOK)
+    return np.array((digest, min(picture.size), scaled), dtype=FINGERPRINT)
 
 
 def _without_margins(grey: Image.Image) -> Image.Image:
-    """`grey` without the uniform rows and columns at its edges; whole where it has no others."""
+    """`grey` without the uniform rows and columns at its edges; whole if it has no others."""
     pixels = np.asarray(grey)
     rows, columns = (np.flatnonzero(np.ptp(pixels, axis) >= _MARGIN_LEVELS) for axis in (1, 0))
     if not len(rows) or not len(columns):

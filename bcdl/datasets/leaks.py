@@ -1,31 +1,22 @@
 """Leaks: images that are in a data set twice, and what of them and of its groups stands on both sides of a split.
 
-Every image that a source has is looked at, before groups that mix classes are dropped. Two images are identical where
-all their pixels are, and near-identical where they are nearly the same picture (`bcdl.alike` says how that is told).
-Pictures under 24 pixels, margins apart, are told identical alone: BUSI scaled down to 28 pixels still shows its copies
-and nothing else, at 20 different pictures begin to agree.
-
-    python -m bcdl.datasets.leaks FOLDER
-
-tells what is found among all images of a folder of class folders, held against its `groups.csv` where there is one.
+Every image that a source has is looked at, before groups that mix classes are dropped. Two images are identical if
+all their pixels are, and near-identical if they are nearly the same picture (`bcdl.datasets.near_duplicates` says how).
+Of pictures under 24 pixels, margins apart, only identical ones are reported: BUSI scaled down to 28 pixels still shows
+its copies and nothing else, at 20 different pictures begin to agree.
 """
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bcdl.datasets.decode import read_looks
-from bcdl.datasets.fingerprint import Looks
-from bcdl.datasets.pool import LABELS
-from bcdl.datasets.sources.folder import GROUPS_FILE, image_files, read_table
-from bcdl.errors import UsageError, run_command
+from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.sources.folder import GROUPS_FILE
 
 LEAST_SIDE = 24  # pixels
 _LISTED = 200  # names that a record holds of each kind; counts are whole
@@ -40,7 +31,7 @@ class Duplicates:
 
     Attributes:
         images: how many were looked at.
-        compared: how many of them are large enough for near-identical ones to be told.
+        compared: how many of them are large enough to be compared for near-identical ones.
         identical: images all of whose pixels are the same.
         near: images that are nearly the same picture, each near to another of its list; identical ones among them.
         conflicting: those of `identical` whose labels differ.
@@ -68,7 +59,7 @@ class Leaks:
     Attributes:
         duplicates: of the whole data set.
         identical, near: their lists that stand in two splits or more, as names by split.
-        groups: splits by group (patient), of those that stand in two or more; None where no groups are known.
+        groups: splits by group (patient), of those that stand in two or more; None if no groups are known.
         conflicting: lists of identical images with different labels that splits hold.
         copied: by split but train, how many of its images have a copy, identical or near, in train.
     """
@@ -87,14 +78,14 @@ class Leaks:
 
     def facts(self) -> dict[str, Any]:
         """For a record: whole counts, and the first 200 names of each kind."""
-        found = self.duplicates
+        duplicates = self.duplicates
         kinds = ("identical", "near", "conflicting", "near_conflicting")
         return {
             "clean": self.clean,
             "notices": self.notices(),
-            "images": found.images,
-            "compared": found.compared,
-            **{kind: _listed(getattr(found, kind), len) for kind in kinds},
+            "images": duplicates.images,
+            "compared": duplicates.compared,
+            **{kind: _listed(getattr(duplicates, kind), len) for kind in kinds},
             "across": {
                 "identical": _listed(self.identical, _size),
                 "near": _listed(self.near, _size),
@@ -111,8 +102,10 @@ class Leaks:
             lines.append(f"LEAK: {_count(self.identical, 'identical images')} in two splits: {_name(self.identical)}")
         if self.near:
             copied = " and ".join(f"{count} of {name}" for name, count in self.copied.items() if count)
-            told = f"; {copied} have a copy in train" if copied else ""
-            lines.append(f"LEAK: {_count(self.near, 'near-identical images')} in two splits{told}: {_name(self.near)}")
+            copies = f"; {copied} have a copy in train" if copied else ""
+            lines.append(
+                f"LEAK: {_count(self.near, 'near-identical images')} in two splits{copies}: {_name(self.near)}"
+            )
         if self.groups:
             named = _short(f"{group} ({', '.join(held)})" for group, held in self.groups.items())
             lines.append(f"LEAK: {len(self.groups)} groups in two splits: {named}")
@@ -123,35 +116,38 @@ class Leaks:
         return lines + self._harmless()
 
     def _harmless(self) -> list[str]:
-        found = self.duplicates
+        duplicates = self.duplicates
         lines = [
             f"{len(lists)} lists of {kind} images in the data set ({sum(map(len, lists))} images)"
-            for kind, lists in (("identical", found.identical), ("near-identical", found.near))
+            for kind, lists in (("identical", duplicates.identical), ("near-identical", duplicates.near))
             if lists
         ]
-        dropped = [names for names in found.conflicting if names not in self.conflicting]
+        dropped = [names for names in duplicates.conflicting if names not in self.conflicting]
         if dropped:
             lines.append(f"identical images with different labels, in no split: {_short(map(' = '.join, dropped))}")
-        if found.near_conflicting:
-            named = _short(map(" ~ ".join, found.near_conflicting))
-            lines.append(f"{len(found.near_conflicting)} lists of near-identical images differ in label: {named}")
-        if found.compared < found.images:
-            small = found.images - found.compared
+        if duplicates.near_conflicting:
+            named = _short(map(" ~ ".join, duplicates.near_conflicting))
+            lines.append(f"{len(duplicates.near_conflicting)} lists of near-identical images differ in label: {named}")
+        if duplicates.compared < duplicates.images:
+            small = duplicates.images - duplicates.compared
             lines.append(f"{small} images under {LEAST_SIDE} pixels are too small to tell near-identical ones")
         return lines
 
 
-def find(looks: Looks) -> Duplicates:
+def find(fingerprints: Fingerprints) -> Duplicates:
     """What is there twice: seconds for a thousand images, and memory for N images of 50 KB each."""
     from bcdl.datasets import near_duplicates
 
-    names, labels = looks.names.tolist(), dict(zip(looks.names.tolist(), looks.labels.tolist(), strict=True))
-    identical = _lists(names, looks.images["sha256"].tolist())
+    names, labels = (
+        fingerprints.names.tolist(),
+        dict(zip(fingerprints.names.tolist(), fingerprints.labels.tolist(), strict=True)),
+    )
+    identical = _lists(names, fingerprints.images["sha256"].tolist())
     # One image stands for all that are identical to it.
-    _, firsts, copies = np.unique(looks.images["sha256"], return_index=True, return_inverse=True)
-    large = looks.images["side"][firsts] >= LEAST_SIDE
+    _, firsts, copies = np.unique(fingerprints.images["sha256"], return_index=True, return_inverse=True)
+    large = fingerprints.images["side"][firsts] >= LEAST_SIDE
     clusters = np.arange(len(firsts))
-    clusters[large] = len(firsts) + near_duplicates.clusters(looks.images["grey"][firsts[large]])
+    clusters[large] = len(firsts) + near_duplicates.clusters(fingerprints.images["grey"][firsts[large]])
     sizes = np.bincount(clusters)
     near = _lists(names, [cluster if sizes[cluster] > 1 else None for cluster in clusters[copies].tolist()])
     return Duplicates(
@@ -172,7 +168,7 @@ def across(
     Args:
         duplicates: of the whole data set; images that no split has do not count.
         splits: the names of each split's images.
-        groups: the group of each of them, in the same order; None where no groups are known.
+        groups: the group of each of them, in the same order; None if no groups are known.
     """
     split_of = {name: split for split, names in splits.items() for name in names}
     by_split = [_by_split(names, split_of) for names in duplicates.clusters]
@@ -196,11 +192,11 @@ def across(
 
 def _lists(names: Sequence[str], keys: Sequence[Hashable | None]) -> tuple[Names, ...]:
     """The names that share a key with another; a key of None is shared with none."""
-    found: dict[Hashable, list[str]] = collections.defaultdict(list)
+    by_key: dict[Hashable, list[str]] = collections.defaultdict(list)
     for name, key in zip(names, keys, strict=True):
         if key is not None:
-            found[key].append(name)
-    return tuple(tuple(sharing) for sharing in found.values() if len(sharing) > 1)
+            by_key[key].append(name)
+    return tuple(tuple(sharing) for sharing in by_key.values() if len(sharing) > 1)
 
 
 def _conflicting(lists: Iterable[Names], labels: Mapping[str, Hashable]) -> tuple[Names, ...]:
@@ -208,11 +204,11 @@ def _conflicting(lists: Iterable[Names], labels: Mapping[str, Hashable]) -> tupl
 
 
 def _by_split(names: Names, split_of: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_split: dict[str, list[str]] = {}
     for name in names:
         if name in split_of:
-            found.setdefault(split_of[name], []).append(name)
-    return found
+            by_split.setdefault(split_of[name], []).append(name)
+    return by_split
 
 
 def _leaking(lists: Iterable[Names], split_of: Mapping[str, str]) -> tuple[dict[str, list[str]], ...]:
@@ -225,11 +221,11 @@ def _size(by_split: Mapping[str, Sequence[str]]) -> int:
 
 def _listed(lists: Sequence[Any], size: Any) -> dict[str, Any]:
     """How many lists and images there are, and the lists until they hold 200 names."""
-    ends = np.cumsum([size(one) for one in lists], dtype=int)
+    ends = np.cumsum([size(names) for names in lists], dtype=int)
     return {
         "count": len(lists),
         "images": int(ends[-1]) if len(ends) else 0,
-        "listed": [one for one, end in zip(lists, ends, strict=True) if end <= _LISTED],
+        "listed": [names for names, end in zip(lists, ends, strict=True) if end <= _LISTED],
     }
 
 
@@ -274,48 +270,3 @@ def recover(clusters: Sequence[Names], group_of: Mapping[str, str]) -> Recovery:
         missed=[names for names in several if len({list_of.get(name, name) for name in names}) > 1],
         merged=[names for names in clusters if len({group_of[name] for name in names if name in group_of}) > 1],
     )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.datasets.leaks", description="What is in a data set twice.")
-    parser.add_argument("folder", type=Path, help="folder of class folders, with or without a groups.csv")
-    root = parser.parse_args().folder
-    files = image_files(root) if root.is_dir() else []
-    if not files:
-        raise UsageError(f"{str(root)!r} is no folder with images in it")
-    found, readable = read_looks(files)
-    names = np.array([file.relative_to(root).as_posix() for file in files])[readable]
-    duplicates = find(Looks(found, names, np.array([file.parent.name.lower() for file in files])[readable]))
-    print(f"{duplicates.images} images, {duplicates.compared} of them large enough to tell near-identical ones")
-    for title, lists in (
-        ("identical", duplicates.identical),
-        ("near-identical", duplicates.near),
-        ("identical, with different labels", duplicates.conflicting),
-        ("near-identical, with different labels", duplicates.near_conflicting),
-    ):
-        _print(title, lists)
-    if (root / GROUPS_FILE).is_file():
-        rows = [row for row in read_table(root / GROUPS_FILE) if row["path"] in set(names)]
-        _print_recovery("all classes", duplicates, rows)
-        _print_recovery(" and ".join(LABELS), duplicates, [row for row in rows if row["class"] in LABELS])
-    return 0
-
-
-def _print(title: str, lists: Sequence[Names]) -> None:
-    print(f"\n{title}: {len(lists)} lists, {sum(map(len, lists))} images")
-    for names in lists:
-        print(f"  {', '.join(names)}")
-
-
-def _print_recovery(title: str, duplicates: Duplicates, rows: Sequence[Mapping[str, str]]) -> None:
-    recovery = recover(duplicates.clusters, {row["path"]: row["group"] for row in rows})
-    whole = recovery.groups - len(recovery.missed)
-    print(
-        f"\n{title}: of {recovery.groups} groups of two images or more in {GROUPS_FILE}, {whole} are in one list whole"
-    )
-    _print("  groups that are not", recovery.missed)
-    _print("  lists that hold several groups", recovery.merged)
-
-
-if __name__ == "__main__":
-    run_command(main)

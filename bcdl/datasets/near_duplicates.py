@@ -4,8 +4,8 @@ percent a side, written on, turned by right angles or mirrored.
 Three steps, each on the structure of a picture alone: its local contrast, so that brightness, a black margin or a
 shared background say nothing. The first is quick and lets too much pass, the last decides:
 
-1. every image against every other by a descriptor of its coarse structure, in eight orientations; the few most alike
-   of each image are candidates;
+1. every image against every other by a descriptor of its coarse structure, in eight orientations; the few most similar
+   to each image are candidates;
 2. a candidate is laid over the other image as well as an affine map can (enhanced correlation coefficient, Evangelidis
    and Psarakis 2008, IEEE TPAMI 30(10));
 3. what then agrees block by block in fine structure is nearly the same. Two frames of one sweep, or two lesions of one
@@ -19,13 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bcdl.datasets.fingerprint import SIDE
 
-# Scales of structure as standard deviations, pixels of a look, and what is added to a local contrast, grey levels: what
-# is fainter than that counts for less.
+# Scales of structure as standard deviations, pixels of a fingerprint, and what is added to a local contrast, grey
+# levels: what is fainter than that counts for less.
 _COARSE, _FINE = (4.0, 12.0, 8.0), (1.5, 5.0, 4.0)
 _DESCRIBED_SIDE, _ALIGNED_SIDE, _BLOCK = 16, 32, 8
 # Copies, made as the first line says, of ultrasound images (BUSI), micrographs (BreaKHis) and drawings agree by 0.8 or
@@ -46,16 +44,22 @@ _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
 
 
 def clusters(greys: np.ndarray) -> np.ndarray:
-    """The cluster [N] int that each grey look [N, SIDE, SIDE] uint8 belongs to; most have one of their own."""
-    pairs = near_pairs(greys) if len(greys) > 1 else []
-    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(greys), len(greys)))
-    found: np.ndarray = connected_components(links, directed=False)[1]
-    return found
+    """The cluster [N] int that each grey fingerprint [N, SIDE, SIDE] uint8 belongs to; most have one of their own."""
+    joined = list(range(len(greys)))  # an earlier image of the same cluster, or the image itself
+
+    def first_of(image: int) -> int:
+        while joined[image] != image:
+            joined[image] = image = joined[joined[image]]
+        return image
+
+    for pair in near_pairs(greys) if len(greys) > 1 else []:
+        first, second = sorted(map(first_of, pair))
+        joined[second] = first
+    return np.unique([first_of(image) for image in joined], return_inverse=True)[1]
 
 
 def near_pairs(greys: np.ndarray) -> list[tuple[int, int]]:
-    """The pairs of grey looks [N, SIDE, SIDE] uint8 that are nearly the same picture."""
+    """The pairs of grey fingerprints [N, SIDE, SIDE] uint8 that are nearly the same picture."""
     candidates = _candidates(greys)
 
     def near(candidate: tuple[int, int, int]) -> bool:
@@ -63,15 +67,15 @@ def near_pairs(greys: np.ndarray) -> list[tuple[int, int]]:
         return agreement(greys[first], _turn(greys[second], orientation)) >= LEAST_AGREEING
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(near, candidates)
-        return [(first, second) for (first, second, _), alike in zip(candidates, found, strict=True) if alike]
+        verdicts = pool.map(near, candidates)
+        return [(first, second) for (first, second, _), is_near in zip(candidates, verdicts, strict=True) if is_near]
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """How well two grey looks agree in fine structure, laid over each other, -1 to 1.
+    """How well two grey fingerprints agree in fine structure, laid over each other, -1 to 1.
 
-    It is what the worst of the best seven tenths of the textured blocks correlate by; 0 where the looks can't be laid
-    over each other, or too little of them is textured to say.
+    It is what the worst of the best seven tenths of the textured blocks correlate by; 0 if the fingerprints can't be
+    laid over each other, or too little of them is textured to say.
     """
     placed = _lay_over(first, second)
     if placed is None:
@@ -93,36 +97,36 @@ def _candidates(greys: np.ndarray) -> list[tuple[int, int, int]]:
     count = min(_CANDIDATES, len(greys))
     for start in range(0, len(greys), _ROWS):
         rows = turned[0][start : start + _ROWS]
-        alike = np.full((len(rows), len(greys)), -1, np.float32)
-        orientation = np.zeros(alike.shape, np.int8)
+        similarity = np.full((len(rows), len(greys)), -1, np.float32)
+        orientation = np.zeros(similarity.shape, np.int8)
         for number, others in enumerate(turned):
-            found = rows @ others.T
-            orientation[found > alike] = number
-            np.maximum(alike, found, out=alike)
-        alike[np.arange(len(rows)), start + np.arange(len(rows))] = -1  # with itself
-        for row, others in enumerate(np.argpartition(-alike, count - 1, axis=1)[:, :count]):
-            for other in others[alike[row, others] >= _LEAST_DESCRIBED]:
+            products = rows @ others.T
+            orientation[products > similarity] = number
+            np.maximum(similarity, products, out=similarity)
+        similarity[np.arange(len(rows)), start + np.arange(len(rows))] = -1  # with itself
+        for row, others in enumerate(np.argpartition(-similarity, count - 1, axis=1)[:, :count]):
+            for other in others[similarity[row, others] >= _LEAST_DESCRIBED]:
                 pair = (min(start + row, int(other)), max(start + row, int(other)))
                 best.setdefault(pair, (start + row, int(other), int(orientation[row, other])))
     return list(best.values())
 
 
 def _describe(grey: np.ndarray) -> np.ndarray:
-    """The coarse structure of a look, [16, 16] float32 of mean 0 and norm 1; all 0 where there is none."""
+    """The coarse structure of a fingerprint, [16, 16] float32 of mean 0 and norm 1; all 0 if there is none."""
     small = _shrink(_structure(grey, *_COARSE), _DESCRIBED_SIDE)
     small -= small.mean()
     return small / max(float(np.linalg.norm(small)), 1e-3)
 
 
 def _structure(grey: np.ndarray, finest: float, coarsest: float, floor: float) -> np.ndarray:
-    """What a look holds between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
+    """What a fingerprint holds between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
     band = _band(grey, finest, coarsest)
     structure: np.ndarray = band / (np.sqrt(cv2.GaussianBlur(band * band, (0, 0), coarsest)) + floor)
     return structure
 
 
 def _texture(grey: np.ndarray) -> np.ndarray:
-    """The local contrast of a look's fine structure, [SIDE, SIDE] float32, grey levels."""
+    """The local contrast of a fingerprint's fine structure, [SIDE, SIDE] float32, grey levels."""
     finest, coarsest, _ = _FINE
     band = _band(grey, finest, coarsest)
     texture: np.ndarray = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 2.0))
@@ -150,7 +154,7 @@ def _lay_over(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nda
         return None
     if fit < _LEAST_ALIGNED:
         return None
-    # The centre of pixel x of the small one lies at scale * x + (scale - 1) / 2 of the look.
+    # The centre of pixel x of the small one lies at scale * x + (scale - 1) / 2 of the fingerprint.
     scale = SIDE / _ALIGNED_SIDE
     offset = np.full(2, (scale - 1) / 2)
     warp[:, 2] = scale * warp[:, 2] + offset - warp[:, :2] @ offset

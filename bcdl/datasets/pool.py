@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bcdl.datasets.fingerprint import Looks
+from bcdl.datasets.fingerprint import Fingerprints
 
 LABELS = {"benign": 0, "malignant": 1}
 SPLITS = ("train", "val", "test")
@@ -27,8 +27,7 @@ class Pool:
         given: [N] str, the split the source itself assigns (`train`, `val`, `test`), or None.
         grouped: whether `groups` says more than one group an image.
         notices: what a person should know: classes left out, groups dropped, files skipped.
-        looks: gives the looks of all that the source has, images that were dropped included; where None, `images` are
-            all there is.
+        fingerprints: gives those of all that the source has, dropped images included; None if `images` are all it has.
     """
 
     name: str
@@ -40,4 +39,4 @@ class Pool:
     given: np.ndarray | None = None
     grouped: bool = True
     notices: tuple[str, ...] = ()
-    looks: Callable[[], Looks] | None = None
+    fingerprints: Callable[[], Fingerprints] | None = None

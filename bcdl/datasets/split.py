@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from bcdl.datasets.dataset import Request
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
-
-if TYPE_CHECKING:
-    from bcdl.datasets import Request
 
 # One fold in five is the test set; of the rest, one in eight validates: about 70, 10 and 20 percent.
 TEST_FOLDS = 5
@@ -21,7 +17,7 @@ def split(pool: Pool, request: Request) -> tuple[dict[str, np.ndarray], list[str
     """Indices of each split into the pool, and notices.
 
     A pool that comes split is used as it stands, unless folds or a split by image are asked for; a validation split it
-    lacks is carved from train by group. Raises UsageError where a class or a split is missing, or a class has too few
+    lacks is carved from train by group. Raises UsageError if a class or a split is missing, or a class has too few
     groups.
     """
     _check_classes(pool)
@@ -73,7 +69,7 @@ def _carve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`chosen` in two, about 1 / `folds` of it in the second, both classes in both, no unit cut.
 
-    The second is that `fold`, or, where none is named, the first that has both classes; then a class of fewer units
+    The second is that `fold`, or, if none is named, the first that has both classes; then a class of fewer units
     than folds makes the folds fewer.
     """
     labels, groups = pool.labels[chosen], units[chosen]

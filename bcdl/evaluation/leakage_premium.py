@@ -1,4 +1,4 @@
-"""The leakage premium: what a split by image says more than one by patient, of the same images. Never imports Keras.
+"""The leakage premium: what a split by image says more than one by patient, of the same images.
 
 Both ways every image is tested once, by the model of the fold that did not train on it. Split by image, that model has
 most often seen other images of the same patient. `nox -s bench-torch -- --data DIR --split-by group,image --folds 5
@@ -8,20 +8,29 @@ most often seen other images of the same patient. `nox -s bench-torch -- --data 
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 
 import numpy as np
 
 from bcdl.evaluation import metrics, scored
-from bcdl.evaluation.agreement import Difference
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
-from bcdl.records.groups import Group, Line, settings_of
-from bcdl.report.tables import Table
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose
+from bcdl.records.groups import Group, Line
 from bcdl.statistics import bootstrap
-from bcdl.text import escape
+from bcdl.statistics.estimated import Estimated
 
 COMPARED = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
+
+
+class Verdict(enum.Enum):
+    """What the interval of a premium says; that there is none is more than few images can show."""
+
+    PREMIUM = enum.auto()
+    DISCOUNT = enum.auto()
+    NOT_DETECTABLE = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,43 +51,41 @@ class Premium:
     metric: Metric
     by_group: float
     by_image: float
-    difference: Difference
+    difference: Estimated
     images: int
     groups: int
     seeds: int
 
     @property
-    def verdict(self) -> str:
-        """What the interval says; that there is no premium is more than few images can show."""
+    def verdict(self) -> Verdict:
+        """What the interval says."""
         if self.difference.low > 0:
-            return "a premium"
-        if self.difference.high < 0:
-            return "a discount"
-        return "no detectable premium"
+            return Verdict.PREMIUM
+        return Verdict.DISCOUNT if self.difference.high < 0 else Verdict.NOT_DETECTABLE
 
 
 def pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     """Groups that differ in what a split never cuts alone: (by group, by image)."""
-    found: dict[object, dict[str, Group]] = {}
+    by_settings: dict[object, dict[str, Group]] = {}
     for group in groups:
         cell = group.first.cell
         if cell.folds:
-            key = (group.machine, group.checksum, *settings_of(cell, free=("split_by",)).items())
-            found.setdefault(key, {})[cell.split_by] = group
-    return [(ways["group"], ways["image"]) for ways in found.values() if {"group", "image"} <= ways.keys()]
+            key = comparability.key(Evidence.of(group.first, group.machine), Purpose.PREMIUM)
+            by_settings.setdefault(key, {})[cell.split_by] = group
+    return [(ways["group"], ways["image"]) for ways in by_settings.values() if {"group", "image"} <= ways.keys()]
 
 
 def premiums(by_group: Group, by_image: Group) -> list[Premium]:
     """Every model and backend that was cross-validated both ways from the same seeds, all folds of it."""
-    found = []
+    made = []
     for line in by_group.lines:
         for backend in by_group.backends:
             ways = [scored.by_seed(group.of(line, backend)) for group in (by_group, by_image)]
             shared = [seed for seed in ways[0] if seed in ways[1] and _same_images(ways[0][seed], ways[1][seed])]
             if shared:
                 sides = [[way[seed] for seed in shared] for way in ways]
-                found += [_premium(line, backend, metric, *sides) for metric in COMPARED]
-    return found
+                made += [_premium(line, backend, metric, *sides) for metric in COMPARED]
+    return made
 
 
 def _same_images(a: Scored, b: Scored) -> bool:
@@ -86,59 +93,15 @@ def _same_images(a: Scored, b: Scored) -> bool:
 
 
 def _premium(line: Line, backend: str, metric: Metric, by_group: list[Scored], by_image: list[Scored]) -> Premium:
-    of_groups, of_images = (float(np.mean([metric.value(one) for one in side])) for side in (by_group, by_image))
+    of_groups, of_images = (float(np.mean([metric.value(scores) for scores in side])) for side in (by_group, by_image))
     drawn = []
     for weights in scored.resamples([*by_group, *by_image]):  # the same patients on both sides
-        of_each = [metric.resampled(one, w) for one, w in zip([*by_group, *by_image], weights, strict=True)]
+        of_each = [metric.resampled(scores, w) for scores, w in zip([*by_group, *by_image], weights, strict=True)]
         drawn.append(np.mean(of_each[len(by_group) :], axis=0) - np.mean(of_each[: len(by_group)], axis=0))
     value = of_images - of_groups
     low, high = bootstrap.interval(value, np.concatenate(drawn), metric.evidence(by_group[0]))
     first = by_group[0]
-    difference = Difference(value, low, high)
+    difference = Estimated(value, low, high)
     return Premium(
         line, backend, metric, of_groups, of_images, difference, len(first), first.group_count, len(by_group)
     )
-
-
-def table(found: Sequence[Premium]) -> Table:
-    """One line a model, backend and metric."""
-    rows = [
-        (
-            one.line.title,
-            one.line.start,
-            one.backend,
-            one.metric.title,
-            f"{one.by_group:.3f}",
-            f"{one.by_image:.3f} (LEAKY)",
-            str(one.difference),
-            one.verdict,
-            str(one.seeds),
-            f"{one.images} ({one.groups})",
-        )
-        for one in found
-    ]
-    head = (
-        *("model", "start", "backend", "quantity", "by group", "by image", "by image - by group (95%)", "verdict"),
-        *("seeds", "images (groups)"),
-    )
-    return Table("The leakage premium", head, tuple(rows))
-
-
-_TEXT = """\
-The same images, models and seeds, cross-validated twice over {folds} folds: once with every group (patient) on one side
-of each split, once split by image. The difference is what the usual, leaky way would have claimed more; its interval
-resamples groups. *No detectable premium* is a valid answer: so few images show only one that is large.
-"""
-
-
-def section(groups: Sequence[Group]) -> list[tuple[str, str, Table]]:
-    """For each pair of splits its slug, its part of the page in Markdown, and its table."""
-    found = []
-    for by_group, by_image in pairs(groups):
-        ways = premiums(by_group, by_image)
-        if ways:
-            made = table(ways)
-            text = _TEXT.format(folds=by_group.first.cell.folds).strip()
-            title = f"## The leakage premium: {escape(by_group.title)}"
-            found.append((f"{by_group.slug}-premium", "\n\n".join([title, text, made.to_markdown()]) + "\n", made))
-    return found

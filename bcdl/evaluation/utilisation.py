@@ -1,7 +1,4 @@
-"""How far from the device's limit a cell ran: model FLOPs utilisation, and its place under the roofline.
-
-Never imports Keras.
-"""
+"""How far from the device's limit a cell ran: model FLOPs utilisation, and its place under the roofline."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ from collections.abc import Iterator
 
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from bcdl.report.tables import MetricRow, Table, show
 from bcdl.statistics.steadiness import is_unstable
 
 REGIMES = ("step", "predict")
@@ -35,6 +31,16 @@ class Peaks:
 
 
 @dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a model costs for one image: operations forward and of a training step, bytes of weights and of outputs."""
+
+    forward_flops: float
+    training_flops: float
+    weight_bytes: float
+    output_bytes: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Point:
     """A record in one regime: operations/s, operations a byte moved (an estimate), whether its rate never settled."""
 
@@ -46,7 +52,7 @@ class Point:
 
 
 def peaks(group: Group) -> Peaks | None:
-    """The best of every record's measurement of the device; None where none was made."""
+    """The best of every record's measurement of the device; None if none was made."""
     ran = _with_peak(group)
     if not ran:
         return None
@@ -58,32 +64,37 @@ def _with_peak(group: Group) -> list[Record]:
     return [record for *_, record in group.ran() if record.value("peak_flops_per_s") > 0]
 
 
-def products(group: Group) -> list[str]:
-    """A line of what each backend's workers measured in a matrix product, marked where one backend's differ by much.
-
-    Then the machine changed its speed; where they agree it may have changed all the same. No line where none was made.
-    """
-    found: dict[str, list[float]] = {}
+def products(group: Group) -> dict[str, list[float]]:
+    """What each backend's workers measured in a matrix product, operations/s; empty if none measured the device."""
+    measured: dict[str, list[float]] = {}
     for record in _with_peak(group):
-        found.setdefault(record.cell.backend, []).append(record.value("peak_flops_per_s") / 1e9)
-    if not found:
-        return []
-    told = ", ".join(f"{backend} {min(some):.0f} to {max(some):.0f}" for backend, some in found.items())
-    ratio = max(max(some) / min(some) for some in found.values())
-    told = f"A matrix product in each worker, GFLOP/s: {told}"
-    if ratio > _STEADY_RATIO:
-        told += f". UNSTEADY by a factor of {ratio:.1f}: rates of this section may differ by more for that alone"
-    return [told]
+        measured.setdefault(record.cell.backend, []).append(record.value("peak_flops_per_s"))
+    return measured
+
+
+def unsteady_by(products: dict[str, list[float]]) -> float | None:
+    """By which factor one backend's products differ, if by so much that the machine must have changed its speed.
+
+    If they agree it may have changed all the same.
+    """
+    ratio = max((max(rates) / min(rates) for rates in products.values()), default=1.0)
+    return ratio if ratio > _STEADY_RATIO else None
+
+
+def share(record: Record, regime: str, limit: Peaks) -> float | None:
+    """The record's operations/s as a share of the limit, percent; None if its operations were not counted."""
+    achieved = flops_per_s(record, regime)
+    return None if achieved is None else 100 * achieved / limit.flops_per_s
 
 
 def flops_per_s(record: Record, regime: str) -> float | None:
-    """Operations/s of the model (not of what the framework adds); None where its cost was not counted."""
+    """Operations/s of the model (not of what the framework adds); None if they were not counted."""
     per_image = _flops(record, regime)
     return per_image * record.value(f"{regime}_images_per_s") if per_image else None
 
 
 def points(group: Group, regime: str) -> Iterator[Point]:
-    """Every record whose cost was counted."""
+    """Every record whose operations were counted."""
     for line, backend, record in group.ran():
         achieved = flops_per_s(record, regime)
         if achieved and achieved > 0:
@@ -91,39 +102,18 @@ def points(group: Group, regime: str) -> Iterator[Point]:
             yield Point(line, backend, achieved, intensity, is_unstable(record, f"{regime}_s"))
 
 
-def utilisation_tables(group: Group, limit: Peaks) -> list[Table]:
-    """Each model's operations/s on each backend as a share of the limit, a table a regime."""
-    return [_utilisation(group, regime, limit) for regime in REGIMES]
-
-
-def cost_table(group: Group) -> Table:
-    """What each model costs for one image, on whatever backend."""
-    rows = []
-    for line in group.lines:
-        ran = [record for one, _, record in group.ran() if one == line and "cost" in record.model]
-        if ran:
-            cost = ran[0].model["cost"]
-            forward, training = (sum(cost[f"{kind}_flops"].values()) / 1e9 for kind in ("forward", "training"))
-            weights, outputs = (cost[f"{kind}_bytes"] / 2**20 for kind in ("weight", "activation"))
-            rows.append((line.title, line.start, *(f"{value:.3g}" for value in (forward, training, weights, outputs))))
-    head = ("model", "start", "forward, GFLOP", "training step, GFLOP", "weights, MiB", "layers' outputs, MiB")
-    return Table("What a model costs for one image", head, tuple(rows))
-
-
-def _utilisation(group: Group, regime: str, limit: Peaks) -> Table:
-    metric = MetricRow("utilisation", f"Model FLOPs utilisation, {regime} (%)", 1, sample=f"{regime}_s")
-    rows = []
-    for line in group.lines:
-        found = [[_with_share(r, regime, limit) for r in group.of(line, backend)] for backend in group.backends]
-        rows.append((line.title, line.start, *(show(records, metric, len(group.draws(line))) for records in found)))
-    return Table(metric.title, ("model", "start", *group.backends), tuple(rows))
-
-
-def _with_share(record: Record, regime: str, limit: Peaks) -> Record:
-    """The record with its utilisation, percent, among its metrics."""
-    achieved = flops_per_s(record, regime)
-    share = None if achieved is None else 100 * achieved / limit.flops_per_s
-    return dataclasses.replace(record, metrics={**record.metrics, "utilisation": share})
+def cost(group: Group, line: Line) -> Cost | None:
+    """What the line's model costs for one image, on whatever backend; None if nobody counted it."""
+    record = next((record for record in group.ok_records(line) if "cost" in record.model), None)
+    if record is None:
+        return None
+    counted = record.model["cost"]
+    return Cost(
+        forward_flops=sum(counted["forward_flops"].values()),
+        training_flops=sum(counted["training_flops"].values()),
+        weight_bytes=counted["weight_bytes"],
+        output_bytes=counted["activation_bytes"],
+    )
 
 
 def _flops(record: Record, regime: str) -> float:

@@ -1,4 +1,4 @@
-"""Which batch size gives the most images a second: `python -m benchmarks.experiment_batch --backend jax`.
+"""Which batch size gives the most images a second.
 
 Training steps on a batch that is on the device, for the cell's own batch size and for the powers of two, until memory
 runs out or `LARGEST` is reached.
@@ -6,43 +6,39 @@ runs out or `LARGEST` is reached.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
-from bcdl.worker.input_pipeline import one_hot
+from bcdl.experiments.engine.definition import InProcess, Way
+from bcdl.experiments.engine.rates import rate
 
-NAME = "Batch size"
+if TYPE_CHECKING:
+    from bcdl.experiments.engine.training_cell import TrainingCell
+
 LARGEST = 1024
 _WINDOW_S = 1.0
 # A batch whose step takes longer is not tried twice as large: on a CPU nothing is gained, and hours are lost.
 _SLOWEST_STEP_S = 4.0
 
 
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_batch", NAME, _ways, searches=True)
-
-
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    own = prepared.cell.batch_size
-    ways = {_name(own): _steps(prepared, own)}
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    own, backend = cell.cell.batch_size, cell.cell.backend
+    ways = {_name(own): _steps(cell, own)}
     size = 1
     while size <= LARGEST:
         try:
-            way = _steps(prepared, size)
+            way = _steps(cell, size)
             way()  # compiles
-            (rate,) = way().values()
+            (images_per_s,) = way().values()
         except Exception as error:
-            if not prepared.adapter.is_out_of_memory(error):
+            if not cell.adapter.is_out_of_memory(error):
                 raise
-            print(f"memory ran out at batch {size} on {prepared.cell.backend}")
+            print(f"memory ran out at batch {size} on {backend}")
             break
         ways[_name(size)] = way
-        if size / rate > _SLOWEST_STEP_S:
-            print(
-                f"a step of batch {size} takes {size / rate:.1f} s on {prepared.cell.backend}: no larger one is tried"
-            )
+        if (seconds := size / images_per_s) > _SLOWEST_STEP_S:
+            print(f"a step of batch {size} takes {seconds:.1f} s on {backend}: no larger batch is tried")
             break
         size *= 2
     return ways
@@ -52,18 +48,19 @@ def _name(size: int) -> str:
     return f"batch {size}"
 
 
-def _steps(prepared: Prepared, size: int) -> Way:
-    """Rates of steps on `size` training images, repeated where there are fewer."""
-    train = prepared.dataset.train
+def _steps(cell: TrainingCell, size: int) -> Way:
+    """Rates of steps on `size` training images, repeated if there are fewer."""
+    from bcdl.worker.input_pipeline import one_hot
+
+    train = cell.prepared.dataset.train
     chosen = np.arange(size) % len(train)
-    images, labels = prepared.adapter.put(train.images[chosen], one_hot(train.labels[chosen]))
+    images, labels = cell.adapter.put(train.images[chosen], one_hot(train.labels[chosen]))
 
     def way() -> dict[str, float]:
-        with prepared.adapter.training(prepared.model, images, labels) as step:
-            return {_name(size): prepared.rate(step, _WINDOW_S, size)}
+        with cell.adapter.training(cell.prepared.model, images, labels) as step:
+            return {_name(size): rate(step, cell.adapter.sync, _WINDOW_S, size)}
 
     return way
 
 
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InProcess(name="Batch size", ways=ways, searches=True)

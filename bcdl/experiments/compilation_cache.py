@@ -1,4 +1,4 @@
-"""What a persistent compilation cache saves of the first step: `python -m benchmarks.experiment_cache --backend jax`.
+"""What a persistent compilation cache saves of the first step.
 
 In every round the model is built twice and takes its first step: with an empty cache, then, everything compiled having
 been forgotten, with the cache that the first has filled. Backends without such a cache refuse.
@@ -6,34 +6,32 @@ been forgotten, with the cache that the first has filled. Backends without such 
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.experiments.engine.definition import InProcess, Way
 
-NAME = "A persistent compilation cache, first step"
-
-
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_cache", NAME, _ways, unit="s")
+if TYPE_CHECKING:
+    from bcdl.experiments.engine.training_cell import TrainingCell
 
 
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    return {"cold": lambda: _cold_and_warm(prepared)}
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    return {"cold": lambda: _cold_and_warm(cell)}
 
 
-def _cold_and_warm(prepared: Prepared) -> dict[str, float]:
+def _cold_and_warm(cell: TrainingCell) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="bcdl-cache-") as folder:
-        return {"cold": _first_step_s(prepared, Path(folder)), "warm": _first_step_s(prepared, Path(folder))}
+        return {"cold": _first_step_s(cell, Path(folder)), "warm": _first_step_s(cell, Path(folder))}
 
 
-def _first_step_s(prepared: Prepared, folder: Path) -> float:
-    prepared.adapter.cache_compilations(folder)
-    model = prepared.regimes.build(prepared.cell, prepared.job.weights_file)
-    return float(prepared.regimes.first_step(model, prepared.adapter, prepared.feed))
+def _first_step_s(cell: TrainingCell, folder: Path) -> float:
+    from bcdl.worker import prepared, regimes  # here: they import Keras
+
+    cell.adapter.cache_compilations(folder)
+    fresh = dataclasses.replace(cell.prepared, model=prepared.build(cell.job, cell.prepared.class_weights))
+    return regimes.first_step(fresh)
 
 
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InProcess(name="A persistent compilation cache, first step", ways=ways, unit="s")

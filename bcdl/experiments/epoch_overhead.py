@@ -1,4 +1,4 @@
-"""What the harness costs an epoch: `python -m benchmarks.experiment_overhead --backend jax`.
+"""What the harness costs an epoch.
 
 The same `fit` of one epoch is timed in turn bare, by a clock around it, and as the harness runs it, by the same clock:
 with its callback of epochs, less the time of the validation, which a bare `fit` has not.
@@ -7,43 +7,42 @@ with its callback of epochs, less the time of the validation, which a bare `fit`
 from __future__ import annotations
 
 import dataclasses
-import time
+from typing import TYPE_CHECKING
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.experiments.engine.definition import InProcess, Way
+from bcdl.worker import timing
 
-NAME = "What the harness costs an epoch"
-
-
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_overhead", NAME, _ways)
+if TYPE_CHECKING:
+    from bcdl.experiments.engine.training_cell import TrainingCell
+    from bcdl.worker.prepared import Prepared
 
 
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = prepared.with_long_epochs()
-    return {"bare fit": lambda: _bare(prepared), "under the harness": lambda: _under_the_harness(prepared)}
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    cell = cell.with_long_epochs()
+    return {"bare fit": lambda: _bare(cell), "under the harness": lambda: _under_the_harness(cell)}
 
 
-def _bare(prepared: Prepared) -> dict[str, float]:
-    start = time.perf_counter()
-    prepared.fit([])
-    return {"bare fit": prepared.images / (time.perf_counter() - start)}
+def _bare(cell: TrainingCell) -> dict[str, float]:
+    return {"bare fit": cell.images / timing.seconds_of(lambda: cell.fit())}
 
 
-def _under_the_harness(prepared: Prepared) -> dict[str, float]:
-    # The last epoch is kept: to put the best one's weights back is no part of an epoch.
-    one_epoch = dataclasses.replace(prepared.cell, epochs=1, keep="last")
-    start = time.perf_counter()
-    fit = prepared.regimes.training.fit(
-        prepared.model, prepared.adapter, prepared.feed, prepared.dataset, one_epoch, _silent, verbose=0
-    )
-    return {"under the harness": prepared.images / (time.perf_counter() - start - fit.validation_s)}
+def _under_the_harness(cell: TrainingCell) -> dict[str, float]:
+    from bcdl.worker import fitting  # here: it imports Keras
+
+    prepared = _for_one_epoch(cell.prepared)
+    elapsed = timing.stopwatch()
+    fit = fitting.fit(prepared, _silent)
+    return {"under the harness": cell.images / (elapsed() - fit.validation_s)}
+
+
+def _for_one_epoch(prepared: Prepared) -> Prepared:
+    """The same for one epoch, whose weights stay: to put the best one's weights back is no part of an epoch."""
+    cell = dataclasses.replace(prepared.cell, epochs=1, keep="last")
+    return dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, cell=cell))
 
 
 def _silent(phase: str) -> None:
     """Report nothing."""
 
 
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InProcess(name="What the harness costs an epoch", ways=ways)

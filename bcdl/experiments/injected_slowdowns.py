@@ -1,46 +1,39 @@
-"""What a comparison can find: `python -m benchmarks.experiment_power --backend torch`.
+"""Which slow-downs a comparison finds, on processes of a real cell that are slowed down on purpose.
 
 Processes of one cell, in turn, are slowed down by known shares: a busy wait after each training step. Two more are left
-as they are, so that equal sides are compared too. `bcdl.sensitivity` turns the rounds into the power of a comparison,
-its rate of false alarms, and the noise of equal sides on this machine, by which `bcdl.compare` judges. With `--loop`
-the cell's step is a loop of plain Python, whose process starts in a fraction of a second: many more rounds can be had.
+as they are, so that equal sides are compared too. `bcdl.statistics.power_analysis` turns the rounds into the power of a
+comparison, its rate of false alarms, and the noise of equal sides on this machine, by which `bcdl compare` judges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Sequence
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Way
-from bcdl.experiments.workers import loop, steps
-from bcdl.records.experiment import EQUAL_SIDES
+from bcdl.experiments.engine.definition import InWorkers, Way
+from bcdl.experiments.engine.rates import rate_in_worker
+from bcdl.experiments.workers import steps
 from bcdl.settings.job import Job
-from bcdl.statistics.power_analysis import NAME, slower_by
 
-LOOP = "a loop of plain Python"
-SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
-
-
-def main() -> int:
-    parser = engine.parser(__doc__ or "", "experiment_power")
-    parser.add_argument("--loop", action="store_true", help="a loop of plain Python in place of the cell's step")
-    arguments = parser.parse_args()
-    worker, subject = (loop, LOOP) if arguments.loop else (steps, "")
-    if arguments.loop:
-        arguments.models = "cnn"  # which the loop stands in for, whatever its name
-    return engine.run_workers(arguments, lambda job: _ways(job, worker.command), NAME, subject)
+NAME = "Slow-downs injected"
+SLOWDOWNS = {
+    "as it is": 0.0,
+    "as it is, again": 0.0,
+    **{f"slower by {share:.0%}": share for share in (0.02, 0.05, 0.1, 0.2, 0.5)},
+}
 
 
-def _ways(job: Job, command: Callable[[float], tuple[str, ...]]) -> dict[str, Way]:
-    """The cell as it is, twice, and slowed down; `command` makes a worker of the share to slow it down by."""
-    shares = {**dict.fromkeys(EQUAL_SIDES, 0.0), **{slower_by(share): share for share in SHARES}}
-    return {name: _process(job, name, command(share)) for name, share in shares.items()}
+def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
+    return slowed(job, steps.command)
 
 
-def _process(job: Job, name: str, worker: tuple[str, ...]) -> Way:
-    return lambda: {name: engine.step_rate(job, worker, name)}
+def slowed(job: Job, command: Callable[[float], Sequence[str]]) -> dict[str, Way]:
+    """The cell as it is, twice, and slowed down; `command` gives a worker for the share to slow it down by."""
+    return {way: _process(job, way, command(share)) for way, share in SLOWDOWNS.items()}
 
 
-if __name__ == "__main__":
-    run_command(main)
+def _process(job: Job, way: str, worker: Sequence[str]) -> Way:
+    return lambda: {way: rate_in_worker(job, worker, way)}
+
+
+EXPERIMENT = InWorkers(name=NAME, ways=ways, slowdowns=SLOWDOWNS)

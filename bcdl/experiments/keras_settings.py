@@ -1,4 +1,4 @@
-"""Which settings of Keras suit a backend: `python -m benchmarks.experiment_settings --backend jax`.
+"""Which settings of Keras suit a backend.
 
 Whole epochs by `model.fit`, in turn: as Keras compiles a model by default, with `jit_compile` the other way round, and
 with several steps an execution. A setting that the backend refuses is named and left out.
@@ -6,47 +6,43 @@ with several steps an execution. A setting that the backend refuses is named and
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bcdl.errors import run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import STEPS_TOGETHER, Prepared, Way
+from bcdl.experiments.engine.definition import InProcess, Way
 
-NAME = "Keras's settings"
+if TYPE_CHECKING:
+    from bcdl.experiments.engine.training_cell import TrainingCell
 
 
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_settings", NAME, _ways, searches=True)
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    from bcdl.experiments.engine.training_cell import STEPS_TOGETHER  # here: it imports Keras
 
-
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    prepared = prepared.with_long_epochs()
-    jit = bool(prepared.model.jit_compile)
+    cell = cell.with_long_epochs()
+    jit = bool(cell.prepared.model.jit_compile)
     settings: dict[str, dict[str, Any]] = {
         f"jit_compile={not jit}": {"jit_compile": not jit},
         f"steps_per_execution={STEPS_TOGETHER}": {"steps_per_execution": STEPS_TOGETHER},
     }
-    ways = {f"default (jit_compile={jit})": _epoch(f"default (jit_compile={jit})", prepared)}
+    ways = {f"default (jit_compile={jit})": _epoch(f"default (jit_compile={jit})", cell)}
     for name, changed in settings.items():
         try:
-            ways[name] = _epoch(name, _recompiled(prepared, changed))
+            ways[name] = _epoch(name, recompiled(cell, changed))
         except ValueError as error:
-            print(f"{name} is refused on {prepared.cell.backend}: {str(error).splitlines()[0]}")
+            print(f"{name} is refused on {cell.cell.backend}: {str(error).splitlines()[0]}")
     return ways
 
 
-def _epoch(name: str, prepared: Prepared) -> Way:
-    return lambda: {name: prepared.images / prepared.epoch_s([])}
+def recompiled(cell: TrainingCell, changed: dict[str, Any]) -> TrainingCell:
+    """The same cell with another model, compiled with `changed`, that has run a step; ValueError if it is refused."""
+    from bcdl.worker import prepared  # here: it imports Keras
+
+    model = prepared.build(cell.job, cell.prepared.class_weights)
+    model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], **changed)
+    return cell.with_model(model)
 
 
-def _recompiled(prepared: Prepared, changed: dict[str, Any]) -> Prepared:
-    """The same cell with another model, compiled with `changed`, that has run a step; ValueError where refused."""
-    model = prepared.regimes.build(prepared.cell, prepared.job.weights_file)
-    model.compile(optimizer=model.optimizer, loss="binary_crossentropy", metrics=["accuracy"], **changed)
-    prepared.regimes.first_step(model, prepared.adapter, prepared.feed)
-    return dataclasses.replace(prepared, model=model)
+def _epoch(name: str, cell: TrainingCell) -> Way:
+    return lambda: {name: cell.images / cell.epoch_s()}
 
 
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InProcess(name="Keras's settings", ways=ways, searches=True)

@@ -1,4 +1,4 @@
-"""The largest batch that fits: `python -m benchmarks.experiment_largest --backend jax --memory-limit 4GiB`.
+"""The largest batch that fits into memory and time.
 
 Each try is a worker held to `--memory-limit` (and to the device's own memory) and to `--cell-timeout`, so that running
 out of either ends the worker alone. It runs all that is timed later, with a twentieth to spare, since the same steps
@@ -8,39 +8,31 @@ halved, in `MOST_TRIES` tries at most. The largest that was seen to fit is then 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 from collections.abc import Callable
 
-from bcdl.errors import BcdlError, run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Way
+from bcdl.errors import BcdlError
+from bcdl.experiments.engine.definition import InWorkers, Way
+from bcdl.experiments.engine.rates import rate_in_worker, record_of_worker
 from bcdl.experiments.workers import steps
 from bcdl.records import record
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 
-NAME = "The largest batch that fits"
 MOST_TRIES = 14
 # What a try leaves to spare: of the limit, and of the device's memory by images more.
 _SPARE = 1 / 20
-# Sizes are told apart up to this share: half a try more is not worth an eighth of a batch.
+# Sizes nearer than this share count as one: half a try more is not worth an eighth of a batch.
 _CLOSE = 1 / 8
 
 
-def main() -> int:
-    parser = engine.parser(__doc__ or "", "experiment_largest")
-    add_limit_options(parser.add_argument)
-    arguments = parser.parse_args()
-    limits = resolve_limits(vars(arguments))
-    return engine.run_workers(arguments, lambda job: _ways(job, limits), NAME, searches=True)
-
-
-def _ways(job: Job, limits: Limits) -> dict[str, Way]:
-    own = job.cell.batch_size
-    size = largest(own, lambda batch: _fits(job, batch, limits))
+def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
+    limits, own = resolve_limits(vars(arguments)), job.cell.batch_size
+    size = largest(own, lambda batch: fits(job, batch, limits))
     named = {f"batch {own}": own, f"batch {size}, the largest found in {_room(job, limits)}": size}
-    return {name: _timed(_of(job, batch), name, limits) for name, batch in named.items()}
+    return {name: _timed(with_batch(job, batch), name, limits) for name, batch in named.items()}
 
 
 def _room(job: Job, limits: Limits) -> str:
@@ -50,36 +42,36 @@ def _room(job: Job, limits: Limits) -> str:
     return f"{device}{host} and {limits.seconds:g} s"
 
 
-def largest(start: int, fits: Callable[[int], bool]) -> int:
-    """The largest size that was seen to fit, from `start` on, which must; BcdlError where it does not."""
-    if not fits(start):
+def largest(start: int, is_fit: Callable[[int], bool]) -> int:
+    """The largest size that was seen to fit, from `start` on, which must; BcdlError if it does not."""
+    if not is_fit(start):
         raise BcdlError(f"not even batch {start} fits; use a smaller --batch-size or --image-size")
     known, too_large = start, None
     for _ in range(MOST_TRIES - 1):
         if too_large is not None and too_large - known <= max(1, _CLOSE * known):
             break
         tried = 2 * known if too_large is None else (known + too_large) // 2
-        if fits(tried):
+        if is_fit(tried):
             known = tried
         else:
             too_large = tried
     return known
 
 
-def _fits(job: Job, batch_size: int, limits: Limits) -> bool:
-    """Whether steps of such a batch fit well into memory and time; BcdlError where the worker ends in another way."""
+def fits(job: Job, batch_size: int, limits: Limits) -> bool:
+    """Whether steps of such a batch fit well into memory and time; BcdlError if the worker ends in another way."""
     if limits.memory_bytes:
         limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
-    tried = _of(job, batch_size + math.ceil(_SPARE * batch_size))
-    found = engine.run_worker(tried, steps.command(), limits)
-    outcome = "fits" if found.ok else found.status.replace("_", " ")
+    tried = with_batch(job, batch_size + math.ceil(_SPARE * batch_size))
+    result = record_of_worker(tried, steps.command(), limits)
+    outcome = "fits" if result.ok else result.status.replace("_", " ")
     print(f"{job.cell.title}, batch {batch_size}, tried with {tried.cell.batch_size} images: {outcome}")
-    if not found.ok and found.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
-        raise BcdlError(f"{job.cell.title}, batch {batch_size}: {found.status}: {found.reason}")
-    return found.ok
+    if not result.ok and result.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
+        raise BcdlError(f"{job.cell.title}, batch {batch_size}: {result.status}: {result.reason}")
+    return result.ok
 
 
-def _of(job: Job, batch_size: int) -> Job:
+def with_batch(job: Job, batch_size: int) -> Job:
     """The job with another batch, and windows of as many images as its own have, or of one step."""
     cell = job.cell
     steps = max(1, cell.window_steps * cell.batch_size // batch_size)
@@ -87,8 +79,7 @@ def _of(job: Job, batch_size: int) -> Job:
 
 
 def _timed(job: Job, name: str, limits: Limits) -> Way:
-    return lambda: {name: engine.step_rate(job, steps.command(), name, limits)}
+    return lambda: {name: rate_in_worker(job, steps.command(), name, limits)}
 
 
-if __name__ == "__main__":
-    run_command(main)
+EXPERIMENT = InWorkers(name="The largest batch that fits", ways=ways, searches=True, add_options=add_limit_options)

@@ -1,74 +1,70 @@
-"""What Keras costs beside the framework itself: `python -m benchmarks.experiment_tax --backend torch`.
+"""What Keras costs beside the framework itself.
 
-The Keras model and its twins (`backends/<name>/twins.py`) start from the same weights, are checked to compute the same
-outputs, and take training steps (forward, backward, SGD with momentum) in turn on one batch that is on the device.
+The Keras model and the native models equal to it (`backends/<name>/native.py`) start from the same weights, are checked
+to compute the same outputs, and take training steps (forward, backward, SGD with momentum) in turn on one batch that is
+on the device.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.experiments import engine
-from bcdl.experiments.engine import Prepared, Way
+from bcdl.errors import BcdlError, UsageError
+from bcdl.experiments.engine.definition import InProcess, Way
+from bcdl.experiments.engine.rates import rate
 
-NAME = "What Keras costs beside the framework itself"
+if TYPE_CHECKING:
+    from bcdl.backends import NativeModel
+    from bcdl.experiments.engine.training_cell import TrainingCell
+
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 # Largest difference of an output, a share in 0..1, that rounding makes in each precision; a wrong layer makes far more.
 _TOLERANCE = {"float32": 1e-4, "tf32": 1e-2, "mixed_bfloat16": 5e-2}
 _WINDOW_S = 0.5
 
 
-def main() -> int:
-    return engine.main(__doc__ or "", "experiment_tax", NAME, _ways, models="resnet50,mobilenet")
+def ways(cell: TrainingCell) -> dict[str, Way]:
+    from bcdl.worker import fitting, network, training  # here: they import Keras
+
+    settings, model, adapter = cell.cell, cell.prepared.model, cell.adapter
+    weights = network.named_weights(model)
+    natives = adapter.native_models(settings.model, weights, LEARNING_RATE, MOMENTUM, settings.precision)
+    if not natives:
+        raise UsageError(f"there is no native model equal to {settings.model} on {settings.backend}")
+    batch = cell.prepared.pipeline.batch(0, 0)
+    images, labels = adapter.put(*batch)
+    wanted = fitting.outputs(model, adapter, batch[0], settings.batch_size)
+    for way, native in natives.items():
+        check(way, wanted, native.outputs(images), _TOLERANCE[settings.precision])
+    training.compile_plainly(model, LEARNING_RATE, MOMENTUM)
+    return {
+        "Keras": _keras(cell, images, labels),
+        **{way: _native(way, native, cell, images, labels) for way, native in natives.items()},
+    }
 
 
-def _ways(prepared: Prepared) -> dict[str, Way]:
-    keras = importlib.import_module("keras")
-    cell, model, adapter = prepared.cell, prepared.model, prepared.adapter
-    settings: dict[str, Any] = {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "precision": cell.precision}
-    twins = adapter.twins(cell.model, weights_of(model), **settings)
-    if not twins:
-        raise UsageError(f"there is no native twin of {cell.model} on {cell.backend}")
-    images, labels = adapter.put(*prepared.feed.batch(0, 0))
-    wanted = prepared.regimes.training.outputs(model, adapter, prepared.feed.batch(0, 0)[0], cell.batch_size)
-    for way, twin in twins.items():
-        _check(way, wanted, twin.outputs(images), _TOLERANCE[cell.precision])
-    model.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
-    model.optimizer.build(model.trainable_variables)  # fit would; a stateless optimizer can't
-    model.make_train_function()
-
-    def keras_way() -> dict[str, float]:
-        with adapter.training(model, images, labels) as step:
-            return {"Keras": prepared.rate(step, _WINDOW_S, cell.batch_size)}
-
-    def native_way(name: str, twin: Any) -> Way:
-        return lambda: {name: prepared.rate(lambda: twin.step(images, labels), _WINDOW_S, cell.batch_size)}
-
-    return {"Keras": keras_way, **{name: native_way(name, twin) for name, twin in twins.items()}}
-
-
-def weights_of(model: Any) -> dict[str, np.ndarray]:
-    """Every weight of a Keras model, [...] float32, by `<layer>/<variable>`; random states left out."""
-    keras = importlib.import_module("keras")
-    return {short(variable.path): np.array(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
-
-
-def short(path: str) -> str:
-    """The last two parts of a variable's path: its layer and its own name."""
-    return "/".join(path.split("/")[-2:])
-
-
-def _check(way: str, wanted: np.ndarray, given: np.ndarray, tolerance: float) -> None:
+def check(way: str, wanted: np.ndarray, given: np.ndarray, tolerance: float) -> None:
+    """BcdlError if the outputs [B, 2] of a native model differ from those wanted by more than the tolerance."""
     farthest = float(np.max(np.abs(wanted - given)))
     if not farthest <= tolerance:
         raise BcdlError(
-            f"the twin ({way}) does not compute what the Keras model does: outputs differ by {farthest:.2g}"
+            f"the native model ({way}) does not compute what the Keras model does: outputs differ by {farthest:.2g}"
         )
 
 
-if __name__ == "__main__":
-    run_command(main)
+def _keras(cell: TrainingCell, images: Any, labels: Any) -> Way:
+    def way() -> dict[str, float]:
+        with cell.adapter.training(cell.prepared.model, images, labels) as step:
+            return {"Keras": rate(step, cell.adapter.sync, _WINDOW_S, cell.cell.batch_size)}
+
+    return way
+
+
+def _native(way: str, native: NativeModel, cell: TrainingCell, images: Any, labels: Any) -> Way:
+    sync, batch_size = cell.adapter.sync, cell.cell.batch_size
+    return lambda: {way: rate(lambda: native.step(images, labels), sync, _WINDOW_S, batch_size)}
+
+
+EXPERIMENT = InProcess(name="What Keras costs beside the framework itself", ways=ways, models="resnet50,mobilenet")

@@ -1,7 +1,4 @@
-"""Which source a worker of a backend runs, as a digest: what is measured by the same code may stand for itself.
-
-Standard library only.
-"""
+"""Which code ran: its commit, a digest of the files that a worker of a backend imports, and versions of packages."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,9 +15,8 @@ from typing import Any
 
 from bcdl import __version__
 
+# The folder that holds `bcdl/`: the top of a checkout, or where packages are installed.
 ROOT = Path(__file__).resolve().parents[2]
-
-
 _PACKAGE = "bcdl"
 _BACKENDS = "bcdl.backends"
 
@@ -36,22 +33,22 @@ def digest(backend: str) -> str:
 @functools.cache
 def files(backend: str) -> tuple[Path, ...]:
     """The project's files that a worker of `backend` imports, directly or through others, sorted."""
-    # The worker imports these two by name, once the backend is known, and a data set's module once its name is.
-    waiting = ["bcdl.worker.__main__", "bcdl.worker.regimes", f"{_BACKENDS}.{backend}.adapter"]
+    # The adapter is imported by its name, once the backend is known, and a data set's module once its name is.
+    waiting = ["bcdl.worker.__main__", f"{_BACKENDS}.{backend}.adapter"]
     waiting += [f"bcdl.datasets.sources.{path.stem}" for path in (ROOT / "bcdl" / "datasets" / "sources").glob("*.py")]
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     while waiting:
         name = waiting.pop()
         file = _file_of(name)
-        if file and name not in found:
-            found[name] = file
+        if file and name not in files:
+            files[name] = file
             waiting += _imported(file, name if file.stem == "__init__" else name.rpartition(".")[0])
             waiting += [name.rpartition(".")[0]]  # a package's own file runs first
-    return tuple(sorted(set(found.values())))
+    return tuple(sorted(set(files.values())))
 
 
 def _file_of(module: str) -> Path | None:
-    """The module's file, None where it is none of the project's."""
+    """The module's file, None if it is none of the project's."""
     if module.split(".")[0] != _PACKAGE:
         return None
     path = ROOT.joinpath(*module.split("."))
@@ -87,7 +84,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that can influence a number, where they are installed."""
+    """Versions of the packages that can influence a number, if they are installed."""
     installed = {"bcdl": __version__}
     for package in PACKAGES:
         try:
@@ -103,21 +100,53 @@ def sha256(file: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+# Files that a checkout of bcdl tracks together, and neither an installed copy nor another repository has.
+_TRACKED = ("bcdl/__init__.py", "backends/__init__.py", "pyproject.toml")
+
+
 def commit() -> dict[str, Any]:
-    """The source's git commit and whether its tracked files, results aside, differ from it; None where unknown."""
-    revision = output("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    changes = output("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    """The git commit of the source, and whether its tracked files, results aside, differ from it.
+
+    Both are None if the source is no checkout of its own: an installed package, which may well lie in another
+    project's repository, or a copy without its history.
+    """
+    if not _is_checkout():
+        return {"commit": None, "dirty": None}
+    revision = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return {"commit": revision, "dirty": bool(changes) if revision and changes is not None else None}
 
 
+def _is_checkout() -> bool:
+    top = _git("rev-parse", "--show-toplevel")
+    return (
+        bool(top) and Path(top or "").resolve() == ROOT and _git("ls-files", "--error-unmatch", *_TRACKED) is not None
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the folder of the source, whichever repository the caller's variables (GIT_DIR ...) name."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return output("git", "-C", str(ROOT), *arguments, environment=environment)
+
+
+def python_path() -> list[str]:
+    """What a Python that may lack bcdl needs on its path to import this very bcdl; nothing if bcdl is installed.
+
+    Only the top of a checkout is offered: beside an installed bcdl lie packages of another environment.
+    """
+    return [] if (ROOT / "bcdl" / "backends").is_dir() else [str(ROOT)]
+
+
 def short_commit(environment: Mapping[str, Any]) -> str:
-    """The commit of an environment, `*` where its tree had other changes."""
+    """The commit of an environment, `*` if its tree had other changes."""
     return str(environment.get("commit") or "unknown")[:10] + "*" * bool(environment.get("dirty"))
 
 
-def output(*command: str) -> str | None:
-    """What the command prints, or None where it fails."""
+def output(*command: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """What the command prints, or None if it fails; `environment` is in place of this process's variables."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
+        return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

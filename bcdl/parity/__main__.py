@@ -1,60 +1,52 @@
-"""python -m bcdl.parity: do the backends compute the same model? `nox -s parity` runs all of it.
+"""Do the backends compute the same model? `nox -s parity` runs all steps.
 
-`dump` writes what the backend of this environment computes, `reference` the same in float64 where this
-backend's float64 is sound, `exchange` loads every backend's checkpoints, `determinism` times a backend that does not
-repeat itself against the same made deterministic (`pace` is one such process), and `join`, which needs no
-Keras, turns the dumps into findings, tables and a picture.
+`dump` writes what the backend of this environment computes, `reference` the same in float64 if float64 is sound on this
+backend, `exchange` loads every backend's checkpoints, and `determinism` times a backend that does not repeat itself
+against the same made deterministic. `judge`, which needs no Keras, turns the dumps into findings, tables and pictures.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import importlib
-import json
-from collections.abc import Callable
+import functools
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from bcdl import backends
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import hardware
-from bcdl.parity import judge, known_differences
-from bcdl.parity.dumps import dump_of, units_of
 from bcdl.parity.findings import append_finding
-from bcdl.parity.settings import REFERENCE, UNIT_ROUNDOFF, Plan
-from bcdl.records import store
-from bcdl.report import page
+from bcdl.parity.judge import judge
+from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
+from bcdl.records import log, runs, store
 from bcdl.settings import models
 from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
 from bcdl.worker.session import start_backend
+
+_say = functools.partial(print, flush=True)
 
 
 def main() -> int:
     arguments = _parse()
     results = Path(arguments.results)
     store.check_writable(results)
-    plans = _plans(arguments)
-    if arguments.step == "pace":
-        return _pace(plans[0], arguments.deterministic)
-    return _STEPS[arguments.step](plans, results)
+    _STEPS[arguments.step](_plans(arguments), results)
+    return 0
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.parity", description=__doc__)
-    parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(STEP_NAMES)}; default dump")
+    parser = argparse.ArgumentParser(prog=program("parity"), description=__doc__)
+    parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(_STEPS)}; default dump")
     parser.add_argument("--models", default=",".join(models.MODELS), help="model names separated by commas")
     parser.add_argument("--image-size", default="96", help="height and width of the images, pixels; default 96")
     parser.add_argument("--batch-size", default="4", help="images a batch; default 4")
     parser.add_argument("--seed", default="0", help="of weights, order and augmentation; default 0")
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
     parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
-    parser.add_argument("--draws", default="8", help="perturbed runs that tell the size of rounding; default 8")
-    parser.add_argument("--deterministic", action="store_true", help="of step pace: make the backend repeat itself")
+    parser.add_argument("--draws", default="8", help="perturbed runs that show the size of rounding; default 8")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")
     arguments = parser.parse_args()
-    one_of("step", arguments.step, STEP_NAMES)
+    one_of("step", arguments.step, tuple(_STEPS))
     return arguments
 
 
@@ -77,131 +69,70 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     return [Plan(model=row.name, **shared) for row in rows]
 
 
-def _dump(plans: list[Plan], results: Path) -> int:
-    adapter = _backend(plans[0], plans[0].precision)
-    _write_units(results, plans[0].precision, adapter.name, _keras_module("layer_checks").check())
-    step = _keras_module("dump").dump
-
-    def one(plan: Plan) -> None:
-        # One backend is enough for the size of chaos: the one that gives the reference, so that one shows both.
-        perturbed = _gave_reference(results, plan, adapter.name)
-        step(plan, adapter, dump_of(results, plan, adapter.name), perturbed)
-
-    return _each(plans, adapter.name, "dump", one)
+# The modules of `bcdl.parity.worker` import Keras, so that a backend has to be started before they are imported.
 
 
-def _reference(plans: list[Plan], results: Path) -> int:
-    adapter = _backend(plans[0], "float64")
-    units = _keras_module("layer_checks")
-    # What is known to differ and meets no model says nothing of float64.
-    errors = {row: error for row, error in units.check().items() if not known_differences.is_known(row, adapter.name)}
-    worst = max(errors, key=errors.__getitem__)
-    if errors[worst] > units.REFERENCE_TOLERANCE:
-        print(
-            f"no reference from {adapter.name}: its float64 is off by {errors[worst]:.1e} ({worst}), more than "
-            f"{units.REFERENCE_TOLERANCE:g}"
-        )
-        return 0
-    step = _keras_module("reference").dump
-    return _each(
-        plans,
-        adapter.name,
-        "float64 reference",
-        lambda plan: step(plan, adapter, dump_of(results, plan, REFERENCE), errors[worst]),
-    )
+def _dump(plans: list[Plan], results: Path) -> None:
+    adapter = _backend(plans[0].device, plans[0].precision)
+    from bcdl.parity.worker import steps
+
+    steps.dump(plans, results, adapter, _say)
 
 
-def _exchange(plans: list[Plan], results: Path) -> int:
-    adapter = _backend(plans[0], plans[0].precision)
-    checkpoints, trunk = _keras_module("checkpoints"), _keras_module("instrumented")
+def _reference(plans: list[Plan], results: Path) -> None:
+    adapter = _backend(plans[0].device, "float64")
+    from bcdl.parity.worker import steps
 
-    def one(plan: Plan) -> None:
-        dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
-        files = {name: dump.checkpoint for name, dump in dumps.items() if dump.exists}
-        if adapter.name not in files:
-            raise UsageError(f"no dump of {plan.model} by {adapter.name} in {results}: run python -m bcdl.parity first")
-        batch = checkpoints.next_batch(trunk.build(plan))
-        dumps[adapter.name].write_loaded(checkpoints.load_all(files, batch))
-
-    return _each(plans, adapter.name, "checkpoints", one)
+    steps.reference(plans, results, adapter, _say)
 
 
-def _determinism(plans: list[Plan], results: Path) -> int:
-    adapter = _backend(plans[0], plans[0].precision)
-    determinism = _keras_module("determinism")
+def _exchange(plans: list[Plan], results: Path) -> None:
+    adapter = _backend(plans[0].device, plans[0].precision)
+    from bcdl.parity.worker import steps
+
+    steps.exchange(plans, results, adapter, _say)
+
+
+def _determinism(plans: list[Plan], results: Path) -> None:
+    adapter = _backend(plans[0].device, plans[0].precision)
+    from bcdl.parity.worker import steps
+
+    steps.measure_determinism(plans, results, adapter, _say)
+
+
+def _judge(plans: list[Plan], results: Path) -> None:
+    run = runs.new_run_id()
+    for notice in log.repair(results):
+        _say(notice)
     for plan in plans:
-        dump = dump_of(results, plan, adapter.name)
-        if determinism.is_repeatable(dump, adapter.name):
-            print(f"{plan.model} on {adapter.name}: repeats itself to the bit, at no cost")
-            continue
-        found = determinism.cost(plan)
-        dump.write_determinism(found)
-        print(f"{plan.model} on {adapter.name}: made deterministic, a step takes {found['ratio']:.2f} times as long")
-    return 0
+        finding = judge(results, plan, run)
+        append_finding(results, hardware.machine_name(plan.device), finding)
+        for name, pair in finding.pairs.items():
+            _say(f"{plan.model}, {name}: {pair['verdict']}")
+    _draw_report(results)
 
 
-def _pace(plan: Plan, deterministic: bool) -> int:
-    name = configured_backend()
-    check_backend(name)
-    if deterministic:
-        backends.load(name).make_deterministic()
-    adapter = _backend(plan, plan.precision)
-    print(json.dumps(_keras_module("determinism").pace(plan, adapter)))
-    return 0
+def _draw_report(results: Path) -> None:
+    from bcdl.report import page  # here: matplotlib takes a second to import, and no other step draws
 
-
-def _join(plans: list[Plan], results: Path) -> int:
-    run = store.new_run_id()
-    for plan in plans:
-        found = judge.join(results, plan, run)
-        append_finding(results, hardware.machine_name(plan.device), found)
-        for name, pair in found.pairs.items():
-            print(f"{plan.model}, {name}: {pair['verdict']}")
     for line in page.build(results):
-        print(line)
-    return 0
+        _say(line)
 
 
-_STEPS: dict[str, Callable[[list[Plan], Path], int]] = {
+_STEPS = {
     "dump": _dump,
     "reference": _reference,
     "exchange": _exchange,
     "determinism": _determinism,
-    "join": _join,
+    "judge": _judge,
 }
-STEP_NAMES = (*_STEPS, "pace")
 
 
-def _backend(plan: Plan, precision: str) -> backends.Backend:
-    """The adapter of this environment's backend, configured, and Keras set up for `precision`."""
+def _backend(device: str, precision: str) -> backends.Backend:
+    """The adapter of this environment's backend, started; UsageError if it can't be."""
     name = configured_backend()
     check_backend(name)
-    return start_backend(name, plan.device, precision)
-
-
-def _keras_module(name: str) -> ModuleType:
-    """A module that imports Keras, which must come after the adapter has configured its framework."""
-    return importlib.import_module(f"bcdl.parity.worker.{name}")
-
-
-def _each(plans: list[Plan], backend: str, what: str, step: Callable[[Plan], Any]) -> int:
-    for place, plan in enumerate(plans, start=1):
-        print(f"[{place}/{len(plans)}] {plan.model} on {backend}: {what}", flush=True)
-        step(plan)
-        importlib.import_module("keras").backend.clear_session()
-        gc.collect()
-    return 0
-
-
-def _gave_reference(results: Path, plan: Plan, backend: str) -> bool:
-    reference = dump_of(results, plan, REFERENCE)
-    return reference.exists and bool(reference.facts["backend"] == backend)
-
-
-def _write_units(results: Path, precision: str, backend: str, errors: dict[str, float]) -> None:
-    file = units_of(results, precision, backend)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(errors), encoding="utf-8")
+    return start_backend(name, device, precision)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a backend computed of a model, on the disk."""
+"""What a backend computed of a model, on the disk. Dumps are local: no other bcdl reads them, and none is committed."""
 
 from __future__ import annotations
 
@@ -6,114 +6,236 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypedDict, TypeVar
 
 import numpy as np
 
 from bcdl.errors import UsageError
+from bcdl.parity.findings import DatasetFacts, Determinism, Draw
 from bcdl.parity.settings import Plan
+from bcdl.records import disk, store
+from bcdl.records.schema import Environment
 
+# Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
+_FORMAT = 2
 _FACTS = "facts.json"
-
-
 _LOADED = "loaded.json"
-
-
 _DETERMINISM = "determinism.json"
-
-
 _CHECKPOINT = "checkpoint.keras"
+_REFERENCE = "reference"
+
+# Arrays of any shape, each with the name of the layer or the path of the variable that it belongs to.
+Parts = Sequence[tuple[str, np.ndarray]]
+
+
+class Provenance(TypedDict):
+    """Where the figures of a dump come from. `started` and `ended` are UTC, ISO 8601."""
+
+    plan: dict[str, Any]
+    dataset: DatasetFacts
+    started: str
+    ended: str
+    environment: Environment
+
+
+class Resumed(TypedDict):
+    """A checkpoint as the backend that saved it goes on: digest of the state, scores [B, 2], and one step later."""
+
+    state: str
+    outputs: list[list[float]]
+    resumed_loss: float
+    resumed_outputs: list[list[float]]
+
+
+class Loaded(TypedDict, total=False):
+    """The same on a backend that loaded the checkpoint, and if it needed no help; or `error` alone."""
+
+    state: str
+    outputs: list[list[float]]
+    resumed_loss: float
+    resumed_outputs: list[list[float]]
+    loads_as_it_is: bool
+    error: str
+
+
+class BackendFacts(Provenance):
+    """What a backend's dump holds beside its vectors.
+
+    `start` and `settled` are digests of the weights, `batches` one digest an epoch, `losses` nats by step, `steps_s`
+    seconds of all steps, `layers` the type of each layer by name.
+    """
+
+    start: str
+    settled: str
+    batches: list[str]
+    losses: list[float]
+    repeats_itself: bool
+    steps_s: float
+    chaos: list[Draw]
+    layers: dict[str, str]
+    resumed: Resumed
+
+
+class Rounding(TypedDict):
+    """The largest relative change over the draws: of the loss, of each vector, and of each of its parts in order."""
+
+    loss: float
+    whole: dict[str, float]
+    parts: dict[str, list[float]]
+
+
+class ReferenceFacts(Provenance):
+    """What the float64 reference holds beside its vectors.
+
+    `worst_layer_check` is its backend's largest relative error in float64 against NumPy, `gradient_check` the relative
+    gap between its gradient and a central difference of the loss.
+    """
+
+    backend: str
+    settled: str
+    loss: float
+    worst_layer_check: float
+    gradient_check: float
+    rounding: Rounding
+
+
+Facts = TypeVar("Facts", bound=Provenance)
 
 
 @dataclasses.dataclass(frozen=True)
-class Dump:
-    """What one backend computed of one model: a folder of vectors, and facts in JSON, written last.
-
-    A vector is one-dimensional; `facts["segments"][vector]` names its parts, in order, as [name, length].
-    """
+class Dump(Generic[Facts]):
+    """What was computed of one model: a folder of one-dimensional vectors, and facts in JSON, written last."""
 
     folder: Path
 
-    def write(self, vectors: Mapping[str, Sequence[tuple[str, np.ndarray]]], facts: dict[str, Any]) -> None:
-        """Write the vectors, each given by its named parts, then the facts."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in (_FACTS, _LOADED, _DETERMINISM):
-            (self.folder / stale).unlink(missing_ok=True)
-        segments = {}
-        for name, named in vectors.items():
-            segments[name] = [[part, int(array.size)] for part, array in named]
-            np.save(self.folder / f"{name}.npy", np.concatenate([array.ravel() for _, array in named]))
-        whole = {**facts, "segments": segments}
-        (self.folder / _FACTS).write_text(json.dumps(whole), encoding="utf-8")
+    def write(self, vectors: Mapping[str, Parts], facts: Facts) -> None:
+        """Write the vectors, each given by its named parts, then the facts; UsageError if the disk does not take them.
+
+        What was loaded or timed with an earlier dump goes.
+        """
+        with disk.writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for stale in (_FACTS, _LOADED, _DETERMINISM):
+                (self.folder / stale).unlink(missing_ok=True)
+            segments = {}
+            for name, parts in vectors.items():
+                segments[name] = [[part, int(array.size)] for part, array in parts]
+                np.save(self.folder / f"{name}.npy", np.concatenate([array.ravel() for _, array in parts]))
+        self._write(_FACTS, {"format": _FORMAT, "facts": facts, "segments": segments})
 
     @property
     def exists(self) -> bool:
         return (self.folder / _FACTS).is_file()
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """The facts; UsageError where the dump is not there or not whole."""
-        try:
-            facts: dict[str, Any] = json.loads((self.folder / _FACTS).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"no whole parity dump in {self.folder}: make it anew with python -m bcdl.parity"
-            ) from error
+    def facts(self) -> Facts:
+        """The facts; UsageError if the dump is not there, not whole, or made by another bcdl."""
+        facts: Facts = self._whole()["facts"]
         return facts
 
+    @property
+    def segments(self) -> dict[str, list[tuple[str, int]]]:
+        """The parts of each vector, in order: the name and the length of each; UsageError as for the facts."""
+        return {
+            vector: [(name, length) for name, length in parts] for vector, parts in self._whole()["segments"].items()
+        }
+
     def vector(self, name: str) -> np.ndarray:
-        """The vector, read from the disk as it is used."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        """The vector, read from the disk as it is used; UsageError if it can't be."""
+        try:
+            return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise self._not_whole() from error
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / _CHECKPOINT
 
-    def write_loaded(self, found: dict[str, Any]) -> None:
-        """Keep what came of loading each backend's checkpoint on this dump's backend."""
-        self._write_later(_LOADED, found)
+    def write_loaded(self, loaded: Mapping[str, Loaded]) -> None:
+        """Keep what came of loading each backend's checkpoint on this dump's backend, by the backend that saved it."""
+        self._write(_LOADED, loaded)
 
     @property
-    def loaded(self) -> dict[str, Any]:
-        """What `write_loaded` kept, by saver; empty where checkpoints were not exchanged since the dump."""
-        return self._read_later(_LOADED)
+    def loaded(self) -> dict[str, Loaded]:
+        """What `write_loaded` kept; empty if checkpoints were not exchanged since the dump."""
+        loaded: dict[str, Loaded] = self._read_if_there(_LOADED)
+        return loaded
 
-    def write_determinism(self, found: dict[str, Any]) -> None:
-        """Keep whether this dump's backend repeats itself, and what it costs to make it."""
-        self._write_later(_DETERMINISM, found)
+    def write_determinism(self, determinism: Determinism) -> None:
+        """Keep what it costs to make this dump's backend repeat itself."""
+        self._write(_DETERMINISM, determinism)
 
     @property
-    def determinism(self) -> dict[str, Any]:
-        """What `write_determinism` kept; empty where it was not asked since the dump."""
-        return self._read_later(_DETERMINISM)
+    def determinism(self) -> Determinism:
+        """What `write_determinism` kept; empty if that was not measured since the dump."""
+        determinism: Determinism = self._read_if_there(_DETERMINISM)
+        return determinism
 
-    def _write_later(self, name: str, found: dict[str, Any]) -> None:
-        (self.folder / name).write_text(json.dumps(found), encoding="utf-8")
+    def _whole(self) -> dict[str, Any]:
+        values = self._read(_FACTS)
+        if not isinstance(values, dict) or values.get("format") != _FORMAT:
+            raise self._not_whole()
+        return values
 
-    def _read_later(self, name: str) -> dict[str, Any]:
-        file = self.folder / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    def _write(self, name: str, values: object) -> None:
+        with disk.writing(self.folder):
+            store.replace(self.folder / name, json.dumps(values).encode())
+
+    def _read_if_there(self, name: str) -> Any:
+        return self._read(name) if (self.folder / name).is_file() else {}
+
+    def _read(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self._not_whole() from error
+
+    def _not_whole(self) -> UsageError:
+        return UsageError(f"no whole parity dump of this bcdl in {self.folder}: make it anew with bcdl parity")
 
 
-def dump_of(results: Path, plan: Plan, who: str) -> Dump:
-    """The dump of a backend, or of the float64 reference, for that plan."""
-    return Dump(folder(results) / plan.precision / who / plan.model)
+def dump_of(results: Path, plan: Plan, backend: str) -> Dump[BackendFacts]:
+    """The dump of a backend for that plan."""
+    return Dump(_folder(results, plan.precision) / backend / plan.model)
 
 
-def units_of(results: Path, precision: str, backend: str) -> Path:
-    """The file of a backend's relative errors by row of `units`, in `precision` or in float64."""
-    return folder(results) / precision / f"units-{backend}.json"
+def reference_of(results: Path, plan: Plan) -> Dump[ReferenceFacts]:
+    """The dump of the float64 reference for that plan."""
+    return Dump(_folder(results, plan.precision) / _REFERENCE / plan.model)
 
 
-def folder(results: Path) -> Path:
-    """Where dumps lie: gigabytes that are never committed."""
-    return results / "local" / "parity"
+def write_layer_checks(results: Path, precision: str, backend: str, errors: Mapping[str, float]) -> None:
+    """Keep the backend's relative error of each layer check in that precision."""
+    file = _layer_checks_file(results, precision, backend)
+    with disk.writing(file):
+        store.replace(file, json.dumps(errors).encode())
+
+
+def read_layer_checks(results: Path, precision: str, backend: str) -> dict[str, float]:
+    """What `write_layer_checks` kept; UsageError if it is not there or not whole."""
+    try:
+        errors: dict[str, float] = json.loads(_layer_checks_file(results, precision, backend).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"no layer checks of {backend} in {precision} under {results}: make the dumps of {backend} anew with bcdl "
+            "parity"
+        ) from error
+    return errors
 
 
 def relative(difference: np.ndarray, of: np.ndarray) -> float:
-    """Euclidean norm of `difference` as a share of that of `of`, in float64; 0 where both are 0."""
+    """Euclidean norm of `difference` as a share of that of `of`, in float64; 0 if both are 0."""
     top = float(np.linalg.norm(np.asarray(difference, dtype=np.float64)))
     bottom = float(np.linalg.norm(np.asarray(of, dtype=np.float64)))
     if bottom == 0:
         return 0.0 if top == 0 else float("inf")
     return top / bottom
+
+
+def _layer_checks_file(results: Path, precision: str, backend: str) -> Path:
+    return _folder(results, precision) / f"layer-checks-{backend}.json"
+
+
+def _folder(results: Path, precision: str) -> Path:
+    """The dumps of that precision: gigabytes that are never committed."""
+    return results / "local" / "parity" / precision

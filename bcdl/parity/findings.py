@@ -1,20 +1,146 @@
-"""A finding: what is kept of one model's parity on one machine. Standard library only."""
+"""A finding: what is kept of one model's parity on one machine, a versioned line of JSON."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from bcdl.errors import UsageError
-from bcdl.records import store
+from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
+from bcdl.records import log
+from bcdl.records.log import Problem
+from bcdl.records.record import finite
+from bcdl.records.schema import Environment, fits
 
 # 1: the first schema.
-SCHEMA = 1
-PARITY = "parity"
+# 2: `batches`, `layer_checks` and `worst_layer_check` (before, `food`, `units` and `worst_unit`); the `outcome` of a
+#    pair (before, the first words of its verdict); `chaos` has no backend and no draws if there were no perturbed runs
+#    (before, it was empty); null stands for a number that is not finite (before, no such finding could be kept).
+SCHEMA = 2
 
-IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within {} rounding", "differs", "not judged"
+# What the verdict on a pair of backends comes to.
+IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within rounding", "differs", "not judged"
+OUTCOMES = (IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED)
+
+Number = float | None  # None stands for a number that is not finite
+_MOST = 2**31  # of the sizes and counts in a plan, which stand in names of files
+
+
+class DatasetFacts(TypedDict):
+    """The images: name, and SHA-256 of what the backends were given."""
+
+    name: str
+    checksum: str
+
+
+class Determinism(TypedDict, total=False):
+    """What it costs to make a backend repeat itself.
+
+    `ratio` is that of the times of a step, made deterministic to as it is; `steps_s` has the seconds of each process.
+    """
+
+    ratio: float
+    repeats: bool
+    steps_s: dict[str, list[float]]
+
+
+class BackendFindings(TypedDict):
+    """What is kept of a backend.
+
+    `start` is the digest of its weights, `batches` one digest an epoch, `losses` nats by step, `steps_s` seconds of all
+    steps. `determinism` is empty if the backend repeats itself, or if that was not measured.
+    """
+
+    start: str
+    batches: list[str]
+    losses: list[Number]
+    repeats_itself: bool
+    steps_s: float
+    started: str
+    ended: str
+    environment: Environment
+    determinism: Determinism
+
+
+class Reference(TypedDict):
+    """The float64 reference: its backend and environment, and the relative errors that show what it is worth."""
+
+    backend: str
+    worst_layer_check: Number
+    gradient_check: Number
+    environment: Environment
+
+
+class Suspect(TypedDict):
+    """The first layer of a backend beyond its own tolerance, and the known cause; `error` is None if no layer is."""
+
+    layer: str
+    type: str
+    seen_in: str
+    error: Number
+    tolerance: Number
+    backend: str
+    cause: str
+
+
+class Distance(TypedDict):
+    """How far two runs are apart: weights, as a share of the way they have come, and loss, nats."""
+
+    weights: Number
+    loss: Number
+
+
+class Pair(TypedDict):
+    """Two backends beside each other.
+
+    `start`, `batches`, `settled` and `bits` say if these are the same; `relative` and `max_abs` are differences by
+    quantity, `steps` distances by number of steps; `drifted` says which of them is too large, or nothing.
+    `outcome` is one of `OUTCOMES`, `verdict` the same in words, with the reason.
+    """
+
+    start: bool
+    batches: bool
+    settled: bool
+    bits: bool
+    relative: dict[str, Number]
+    max_abs: dict[str, Number]
+    steps: dict[str, Distance]
+    drifted: str
+    outcome: str
+    verdict: str
+
+
+class Draw(TypedDict):
+    """One run whose pixels were moved by one ulp: its distance from the unmoved run, by number of steps."""
+
+    weights: dict[str, Number]
+    loss: dict[str, Number]
+
+
+class Chaos(TypedDict):
+    """The perturbed runs, and the backend that made them; no backend and no draws if there were none."""
+
+    backend: str
+    draws: list[Draw]
+
+
+class Exchange(TypedDict, total=False):
+    """A checkpoint of one backend on another, beside the backend that saved it; or `error` alone."""
+
+    loads_as_it_is: bool
+    same_state: bool
+    outputs_max_abs: Number
+    resumed_loss: Number
+    resumed_outputs_max_abs: Number
+    error: str
+
+
+class FindingError(ValueError):
+    """A line that can't be read as a finding; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,38 +148,66 @@ class Finding:
     """One model's parity.
 
     Attributes:
-        run: id of the join that made it.
-        plan: as in `bcdl.parity.plan.Plan`.
-        dataset: name and checksum.
-        backends: by name: environment, start, food, losses, steps_s, repeats_itself, and `determinism`: empty, or what
-            it costs to make the backend repeat itself.
-        reference: backend, gradient_check, worst_unit (relative error in float64) and environment, or None.
+        run: id of the run that made it.
+        plan: what was compared.
+        dataset: of the images.
+        backends: by name.
+        reference: the float64 reference, or None if there was none.
         tolerance: by quantity, the relative difference from the reference that is still rounding.
         errors: by backend and quantity, the relative difference from the reference.
-        suspects: by backend beyond its tolerance, the first layer that is, how far, and the known cause.
-        pairs: by `first-second`: relative and largest absolute differences by quantity, `steps`, `verdict`.
-        chaos: the runs perturbed by one ulp: `backend`, and by draw the distance of weights and loss by step.
-        checkpoints: by saver and loader: state equal, largest difference of outputs, gap of the resumed loss.
-        units: by backend, the relative error of each row of `bcdl.parity.units` in float32.
+        suspects: by backend beyond its tolerance.
+        pairs: by `pair_name`.
+        chaos: the runs perturbed by one ulp.
+        checkpoints: by the backend that saved and the one that loaded.
+        layer_checks: by backend, the relative error of each row of `bcdl.parity.worker.layer_checks`.
         lacking: precisions that this machine has no arithmetic for, each with the reason.
     """
 
     run: str
-    plan: dict[str, Any]
-    dataset: dict[str, Any]
-    backends: dict[str, dict[str, Any]]
-    reference: dict[str, Any] | None
-    tolerance: dict[str, float]
-    errors: dict[str, dict[str, float]]
-    suspects: dict[str, dict[str, Any]]
-    pairs: dict[str, dict[str, Any]]
-    chaos: dict[str, Any]
-    checkpoints: dict[str, dict[str, Any]]
-    units: dict[str, dict[str, float]]
+    plan: Plan
+    dataset: DatasetFacts
+    backends: dict[str, BackendFindings]
+    reference: Reference | None
+    tolerance: dict[str, Number]
+    errors: dict[str, dict[str, Number]]
+    suspects: dict[str, Suspect]
+    pairs: dict[str, Pair]
+    chaos: Chaos
+    checkpoints: dict[str, dict[str, Exchange]]
+    layer_checks: dict[str, dict[str, Number]]
     lacking: dict[str, str]
 
     def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, allow_nan=False)
+        """The finding as one line; numbers that are not finite, which JSON has no word for, become null."""
+        return json.dumps({"schema": SCHEMA, **finite(dataclasses.asdict(self))}, allow_nan=False)
+
+    def distance(self, pair: str, step: int) -> Distance | None:
+        """How far the pair was apart after so many steps; None if it was not measured."""
+        return self.pairs[pair]["steps"].get(str(step)) if pair in self.pairs else None
+
+    def drifts(self, step: int) -> list[Number]:
+        """How far the weights of each perturbed run were from the unmoved run's after so many steps."""
+        return [draw["weights"][str(step)] for draw in self.chaos["draws"] if str(step) in draw["weights"]]
+
+    @classmethod
+    def from_json(cls, line: str) -> Finding:
+        """The finding on `line`, upgraded from an older schema; FindingError if it is none."""
+        try:
+            values = log.parse_object(line, SCHEMA, "a parity finding")
+            if "\\u" in line:
+                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
+        except ValueError as error:
+            raise FindingError(str(error)) from error
+        schema = values.pop("schema")
+        try:
+            for older in range(schema, SCHEMA):
+                _UPGRADES[older](values)
+            finding = cls(plan=_plan(values.pop("plan")), **values)
+            _check(finding)
+            finding.to_json()  # what can't be written again can't be drawn either
+            return finding
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            raise FindingError(f"a parity finding whose fields do not fit schema {schema} ({error})") from error
 
 
 def pair_name(first: str, second: str) -> str:
@@ -61,23 +215,102 @@ def pair_name(first: str, second: str) -> str:
     return "-".join(sorted((first, second)))
 
 
+def as_float(number: Number) -> float:
+    """The number, or NaN in place of one that is not finite."""
+    return math.nan if number is None else number
+
+
 def append_finding(results: Path, machine: str, finding: Finding) -> Path:
-    """Add the finding to its run's file."""
-    file = results / PARITY / machine / f"{finding.run}.jsonl"
-    store.append_line(file, finding.to_json())
-    return file
+    """Add the finding to its run's file, on the disk when this returns; the file's path."""
+    return log.append(results, log.PARITY, machine, finding.run, finding.to_json())
 
 
-def read_findings(results: Path) -> list[tuple[str, Finding]]:
-    """Every finding with its machine, oldest run first; UsageError, naming the line, where one can't be read."""
-    found = []
-    for file in sorted((results / PARITY).glob("*/*.jsonl"), key=lambda path: (path.stem, path)):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                values = json.loads(line)
-                if values.pop("schema") > SCHEMA:
-                    raise ValueError("its schema is newer than this bcdl reads; update bcdl")
-                found.append((file.parent.name, Finding(**values)))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise UsageError(f"{file.name}, line {number} is no parity finding: {error}") from error
-    return found
+def read_findings(results: Path) -> tuple[list[tuple[str, Finding]], list[Problem]]:
+    """Every finding with its machine, oldest run first, and each thing that is not a finding."""
+    return log.read(results / log.PARITY, Finding.from_json, SCHEMA)
+
+
+def _plan(values: dict[str, Any]) -> Plan:
+    plan = Plan(**values)
+    if plan.precision not in UNIT_ROUNDOFF or not fits(str)(plan.model) or not fits(str)(plan.device):
+        raise ValueError(f"no model, device and precision of a parity plan: {str(values)[:60]}")
+    for name, least in {"image_size": 1, "batch_size": 1, "seed": 0, "draws": 0}.items():
+        value = getattr(plan, name)
+        if not fits(int)(value) or not least <= value <= _MOST:
+            raise ValueError(f"the plan's {name} is {str(value)[:60]}")
+    return plan
+
+
+_SHAPES: dict[str, Any] = {
+    "run": str,
+    "dataset": DatasetFacts,
+    "backends": dict[str, BackendFindings],
+    "tolerance": dict[str, Number],
+    "errors": dict[str, dict[str, Number]],
+    "suspects": dict[str, Suspect],
+    "pairs": dict[str, Pair],
+    "chaos": Chaos,
+    "checkpoints": dict[str, dict[str, Exchange]],
+    "layer_checks": dict[str, dict[str, Number]],
+    "lacking": dict[str, str],
+}
+_EXCHANGED = frozenset(Exchange.__annotations__) - {"error"}
+
+
+def _check(finding: Finding) -> None:
+    """ValueError if a field does not have the shape that readers rely on."""
+    shapes = _SHAPES | ({} if finding.reference is None else {"reference": Reference})
+    for name, shape in shapes.items():
+        value = getattr(finding, name)
+        if not fits(shape)(value):
+            raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
+        _check_sizes(name, value)
+    pairs = itertools.combinations(finding.backends, 2)
+    if not finding.pairs.keys() <= {pair_name(a, b) for a, b in pairs}:
+        raise ValueError(f"pairs of other backends: {', '.join(finding.pairs)[:60]}")
+    if not {pair["outcome"] for pair in finding.pairs.values()} <= set(OUTCOMES):
+        raise ValueError("a pair has an unknown outcome")
+    for exchange in (exchange for loaders in finding.checkpoints.values() for exchange in loaders.values()):
+        if "error" not in exchange and not exchange.keys() >= _EXCHANGED:
+            raise ValueError("an exchange of checkpoints is not whole")
+    for backend in finding.backends.values():
+        if backend["determinism"] and not backend["determinism"].keys() >= Determinism.__annotations__.keys():
+            raise ValueError("a cost of determinism is not whole")
+
+
+def _check_sizes(name: str, value: Any) -> None:
+    """ValueError if a number in `value` is negative: all are norms, losses, times or ratios."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if key != "environment":
+                _check_sizes(name, part)
+    elif isinstance(value, list):
+        for part in value:
+            _check_sizes(name, part)
+    elif isinstance(value, (int, float)) and value < 0:
+        raise ValueError(f"{name} has a negative number: {value}")
+
+
+def _to_2(values: dict[str, Any]) -> None:
+    for backend in values["backends"].values():
+        backend["batches"] = backend.pop("food")
+        steps_s = backend["determinism"].get("steps_s", {})
+        if "as it is" in steps_s:
+            steps_s["as_it_is"] = steps_s.pop("as it is")
+    for pair in values["pairs"].values():
+        pair["batches"] = pair.pop("food")
+        pair["outcome"] = _outcome_of_schema_1(pair["verdict"])
+    if values["reference"] is not None:
+        values["reference"]["worst_layer_check"] = values["reference"].pop("worst_unit")
+    values["chaos"] = values["chaos"] or {"backend": "", "draws": []}
+    values["layer_checks"] = values.pop("units")
+
+
+def _outcome_of_schema_1(verdict: str) -> str:
+    if verdict.startswith("within "):
+        return WITHIN_ROUNDING
+    return next(outcome for outcome in (IDENTICAL, DIFFERS, NOT_JUDGED) if verdict.startswith(outcome))
+
+
+# By the schema from which they lift a finding to the next.
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2}

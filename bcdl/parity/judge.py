@@ -1,10 +1,12 @@
-"""Dumps into findings: differences, tolerances and a verdict for each model and pair. Never imports Keras."""
+"""Dumps into a finding: differences, tolerances and a verdict for each pair of backends."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,118 +16,193 @@ from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
 from bcdl.parity import known_differences
-from bcdl.parity.dumps import Dump, dump_of, relative, units_of
-from bcdl.parity.findings import DIFFERS, IDENTICAL, NOT_JUDGED, WITHIN_ROUNDING, Finding, pair_name
-from bcdl.parity.settings import REFERENCE, STEPS, UNIT_ROUNDOFF, Plan
+from bcdl.parity.dumps import (
+    BackendFacts,
+    Dump,
+    Loaded,
+    ReferenceFacts,
+    Resumed,
+    dump_of,
+    read_layer_checks,
+    reference_of,
+    relative,
+)
+from bcdl.parity.findings import (
+    DIFFERS,
+    IDENTICAL,
+    NOT_JUDGED,
+    WITHIN_ROUNDING,
+    BackendFindings,
+    Chaos,
+    Distance,
+    Exchange,
+    Finding,
+    Number,
+    Pair,
+    Reference,
+    Suspect,
+    as_float,
+    pair_name,
+)
+from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan
 
 # What is compared: a vector of the dumps each, in the order in which a fault shows first.
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
-# Parts smaller than this share of their vector are zero but for rounding: a bias before a batch norm has no gradient.
-_NEGLIGIBLE = 1e-6
-_WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
-# Those that begin with settled batch norms, and say nothing where these were settled otherwise.
-_SETTLED = ("outputs", "inference_layers", "frozen_gradient")
+# A quantity that rounding moves by more than this share can't separate a fault from rounding.
+WIDEST = 0.5
 # Without these nothing is proven: forward in both modes, what training writes, and backward.
 _DECISIVE = ("outputs", "training_outputs", "statistics", "frozen_gradient")
-# A quantity that rounding moves by more than this share can't tell a fault from rounding.
-WIDEST = 0.5
-# Runs of a few steps may lie this many times farther apart than the farthest of the perturbed ones: those had their
-# pixels rounded once, not every operation. At a late step, where chaos has taken all, this can't fail; at the first
-# ones it can.
+_WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
+# Those that begin with settled batch norms; they say nothing if the batch norms were settled differently.
+_SETTLED = ("outputs", "inference_layers", "frozen_gradient")
+# Parts smaller than this share of their vector are zero but for rounding: a bias before a batch norm has no gradient.
+_NEGLIGIBLE = 1e-6
+# Runs of a few steps may lie this many times farther apart than the farthest of the perturbed ones, since only the
+# pixels of those were rounded, and only once, not every operation. At a late step, at which chaos has taken all, this
+# can't fail; at the first ones it can.
 _STEPS_SAFETY = 4.0
-_NO_LAYER: dict[str, Any] = {"layer": "no single layer", "type": "", "error": None, "tolerance": None}
+
+_Dumps = Mapping[str, Dump[BackendFacts]]
 
 
-def join(results: Path, plan: Plan, run: str) -> Finding:
-    """The finding from every dump there is of the plan; UsageError where there are fewer than two."""
+def judge(results: Path, plan: Plan, run: str) -> Finding:
+    """The finding from every dump of the plan under `results`.
+
+    UsageError if there are fewer than two, or if they were not made of the same thing.
+    """
+    dumps = _dumps(results, plan)
+    facts = {name: dump.facts for name, dump in dumps.items()}
+    _check_comparable(dumps, facts)
+    reference = _reference(results, plan, dumps)
+    judgement = _against(reference, dumps, facts, plan) if reference else _Judgement()
+    chaos = _chaos(facts)
+    pairs = {}
+    for a, b in itertools.combinations(dumps, 2):
+        pair = _pair(dumps[a], dumps[b], facts[a], facts[b])
+        pair["drifted"] = _drifted(pair["steps"], chaos)
+        suspects = [judgement.suspects[name] for name in (a, b) if name in judgement.suspects]
+        pair["outcome"], pair["verdict"] = _verdict(pair, suspects, judgement.tolerance, plan.precision)
+        pairs[pair_name(a, b)] = pair
+    return Finding(
+        run=run,
+        plan=plan,
+        dataset=next(iter(facts.values()))["dataset"],
+        backends={name: _kept(dumps[name], fact) for name, fact in facts.items()},
+        reference=judgement.reference,
+        tolerance=judgement.tolerance,
+        errors=judgement.errors,
+        suspects=judgement.suspects,
+        pairs=pairs,
+        chaos=chaos,
+        checkpoints=_checkpoints(dumps, facts),
+        layer_checks={name: {**read_layer_checks(results, plan.precision, name)} for name in dumps},
+        lacking={precision: why for precision in UNIT_ROUNDOFF if (why := hardware.lacks(plan.device, precision))},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Judgement:
+    """What the reference says of the backends, as in `Finding`; nothing without a reference."""
+
+    reference: Reference | None = None
+    tolerance: dict[str, Number] = dataclasses.field(default_factory=dict)
+    errors: dict[str, dict[str, Number]] = dataclasses.field(default_factory=dict)
+    suspects: dict[str, Suspect] = dataclasses.field(default_factory=dict)
+
+
+def _dumps(results: Path, plan: Plan) -> _Dumps:
+    """Every dump of the plan by backend."""
     dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
     dumps = {name: dump for name, dump in dumps.items() if dump.exists}
     if len(dumps) < 2:
         raise UsageError(
             f"parity of {plan.model} needs the dumps of two backends; there are {', '.join(dumps) or 'none'} in "
-            f"{results}: run python -m bcdl.parity with each backend first"
+            f"{results}: run bcdl parity with each backend first"
         )
-    facts = {name: dump.facts for name, dump in dumps.items()}
-    _check_comparable(facts)
-    reference = dump_of(results, plan, REFERENCE)
-    judged = _against(reference, dumps, facts, plan) if reference.exists else {}
-    pairs = {
-        pair_name(a, b): _pair(dumps[a], dumps[b], facts[a], facts[b]) for a, b in itertools.combinations(dumps, 2)
-    }
-    suspects = judged.get("suspects", {})
-    chaos = _chaos(facts)
-    for name, pair in pairs.items():
-        pair["drifted"] = _drifted(pair["steps"], chaos)
-        of_pair = [suspects[backend] for backend in name.split("-") if backend in suspects]
-        pair["verdict"] = _verdict(pair, of_pair, judged.get("tolerance", {}), plan.precision)
-    return Finding(
-        run=run,
-        plan=plan.to_dict(),
-        dataset=next(iter(facts.values()))["dataset"],
-        backends={name: _kept(dumps[name], fact) for name, fact in facts.items()},
-        reference=judged.get("reference"),
-        tolerance=judged.get("tolerance", {}),
-        errors=judged.get("errors", {}),
-        suspects=suspects,
-        pairs=pairs,
-        chaos=chaos,
-        checkpoints=_checkpoints(dumps, facts),
-        units={name: json.loads(units_of(results, plan.precision, name).read_text("utf-8")) for name in dumps},
-        lacking={precision: why for precision in UNIT_ROUNDOFF if (why := hardware.lacks(plan.device, precision))},
-    )
+    return dumps
 
 
-def _check_comparable(facts: dict[str, dict[str, Any]]) -> None:
-    for key in ("plan", "dataset"):
-        if len({json.dumps(fact[key], sort_keys=True) for fact in facts.values()}) > 1:
-            raise UsageError(f"the dumps of {', '.join(facts)} were made with another {key}: make them anew")
-
-
-def _against(reference: Dump, dumps: dict[str, Dump], facts: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """Each backend against the float64 reference: errors, tolerances, and who is beyond them, where."""
-    exact = reference.facts
-    if exact["plan"] != plan.to_dict():
+def _reference(results: Path, plan: Plan, dumps: _Dumps) -> Dump[ReferenceFacts] | None:
+    """The reference if there is one; UsageError if it was not made of the same thing as the dumps."""
+    reference = reference_of(results, plan)
+    if not reference.exists:
+        return None
+    lengths, expected = _lengths(next(iter(dumps.values()))), _lengths(reference)
+    if reference.facts["plan"] != plan.to_dict() or any(lengths.get(vector) != expected[vector] for vector in expected):
         raise UsageError(f"the reference of {plan.model} was made with other settings: make it anew")
+    return reference
+
+
+def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
+    """UsageError if the dumps were not made of the same thing."""
+    made_of: dict[str, list[Any]] = {
+        "plan": [fact["plan"] for fact in facts.values()],
+        "dataset": [fact["dataset"] for fact in facts.values()],
+        "model definition": [_lengths(dump) for dump in dumps.values()],
+    }
+    for what, values in made_of.items():
+        if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
+            raise UsageError(f"the dumps of {', '.join(facts)} were made with another {what}: make them anew")
+
+
+def _lengths(dump: Dump[BackendFacts] | Dump[ReferenceFacts]) -> dict[str, list[int]]:
+    """The length of each part of each vector."""
+    return {vector: [length for _, length in parts] for vector, parts in dump.segments.items()}
+
+
+def _against(
+    reference: Dump[ReferenceFacts], dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
+) -> _Judgement:
+    """Each backend against the float64 reference: errors, tolerances, and the first layer of those beyond them."""
+    exact = reference.facts
     rounding = {name: exact["rounding"]["whole"][name] for name in QUANTITIES} | {"loss": exact["rounding"]["loss"]}
-    tolerance = {name: max(size, plan.least_tolerance) for name, size in rounding.items()}
-    errors, suspects = {}, {}
+    tolerance: dict[str, float] = {name: max(size, plan.least_tolerance) for name, size in rounding.items()}
+    errors: dict[str, dict[str, Number]] = {}
+    suspects = {}
     for name, dump in dumps.items():
         skipped = () if facts[name]["settled"] == exact["settled"] else _SETTLED
-        errors[name] = {q: _relative(dump, reference, q) for q in QUANTITIES if q not in skipped}
-        errors[name]["loss"] = abs(facts[name]["losses"][0] - exact["loss"]) / abs(exact["loss"])
-        beyond = [quantity for quantity, error in errors[name].items() if not error <= tolerance[quantity]]
+        error = {quantity: _relative(dump, reference, quantity) for quantity in QUANTITIES if quantity not in skipped}
+        error["loss"] = abs(facts[name]["losses"][0] - exact["loss"]) / abs(exact["loss"])
+        errors[name] = {**error}
+        beyond = [quantity for quantity, size in error.items() if not size <= tolerance[quantity]]
         if beyond:
-            walks = tuple(walk for walk in _WALKS if walk not in skipped)
-            suspect = _suspect(dump, reference, exact, walks, facts[name]["layers"], plan.least_tolerance)
-            suspect = suspect or {**_NO_LAYER, "seen_in": beyond[0]}
-            suspects[name] = {**suspect, "backend": name, "cause": known_differences.cause_of(suspect["type"], name)}
-    return {
-        "reference": {key: exact[key] for key in ("backend", "worst_unit", "gradient_check", "environment")},
-        "tolerance": tolerance,
-        "errors": errors,
-        "suspects": suspects,
+            walks = [walk for walk in _WALKS if walk not in skipped]
+            layer = _first_layer_beyond(dump, reference, walks, plan.least_tolerance)
+            suspects[name] = _suspect(name, layer, beyond[0], facts[name]["layers"])
+    kept: Reference = {
+        "backend": exact["backend"],
+        "worst_layer_check": exact["worst_layer_check"],
+        "gradient_check": exact["gradient_check"],
+        "environment": exact["environment"],
     }
+    return _Judgement(kept, {**tolerance}, errors, suspects)
 
 
-def _relative(dump: Dump, reference: Dump, quantity: str) -> float:
+def _relative(dump: Dump[BackendFacts], reference: Dump[ReferenceFacts], quantity: str) -> float:
     expected = reference.vector(quantity)
     return relative(dump.vector(quantity) - expected, expected)
 
 
-def _suspect(
-    dump: Dump,
-    reference: Dump,
-    exact: dict[str, Any],
-    walks: tuple[str, ...],
-    types: dict[str, str],
-    least: float,
-) -> dict[str, Any] | None:
+@dataclasses.dataclass(frozen=True)
+class _LayerBeyond:
+    """A layer whose difference from the reference, in one of the walks, is beyond its own tolerance."""
+
+    layer: str
+    walk: str
+    error: float
+    tolerance: float
+
+
+def _first_layer_beyond(
+    dump: Dump[BackendFacts], reference: Dump[ReferenceFacts], walks: list[str], least: float
+) -> _LayerBeyond | None:
     """The first layer beyond the tolerance of its own, in the first of the walks that shows one.
 
-    `exact` holds the reference's facts; `least` is the tolerance of a layer that rounding hardly moves.
+    `least` is the tolerance of a layer that rounding hardly moves.
     """
+    parts, rounding = reference.segments, reference.facts["rounding"]["parts"]
     for walk in walks:
-        names, sizes = zip(*exact["segments"][walk], strict=True)
+        names, sizes = zip(*parts[walk], strict=True)
         given, expected = dump.vector(walk), reference.vector(walk)
         negligible = _NEGLIGIBLE * float(np.linalg.norm(expected))
         edges = np.cumsum([0, *sizes])
@@ -136,97 +213,129 @@ def _suspect(
             if np.linalg.norm(expected[part]) <= negligible:
                 continue
             error = relative(given[part] - expected[part], expected[part])
-            allowed = max(exact["rounding"]["parts"][walk][place], least)
+            allowed = max(rounding[walk][place], least)
             if not error <= allowed:
-                layer = names[place].split("/")[-2] if "/" in names[place] else names[place]
-                kind = types.get(layer, "layer")
-                return {"layer": layer, "type": kind, "seen_in": walk, "error": error, "tolerance": allowed}
+                return _LayerBeyond(_layer_of(names[place]), walk, error, allowed)
     return None
 
 
-def _pair(a: Dump, b: Dump, facts_a: dict[str, Any], facts_b: dict[str, Any]) -> dict[str, Any]:
-    """How far two backends are apart."""
-    found: dict[str, Any] = {key: facts_a[key] == facts_b[key] for key in ("start", "food", "settled")}
-    found |= {"relative": {}, "max_abs": {}, "bits": True}
+def _layer_of(part: str) -> str:
+    """The layer that a part belongs to: the part is named by it, or by the path of one of its variables."""
+    return part.split("/")[-2] if "/" in part else part
+
+
+def _suspect(backend: str, beyond: _LayerBeyond | None, quantity: str, types: Mapping[str, str]) -> Suspect:
+    """The suspect of a backend whose `quantity` is beyond its tolerance."""
+    kind = types.get(beyond.layer, "layer") if beyond else ""
+    return {
+        "layer": beyond.layer if beyond else "no single layer",
+        "type": kind,
+        "seen_in": beyond.walk if beyond else quantity,
+        "error": beyond.error if beyond else None,
+        "tolerance": beyond.tolerance if beyond else None,
+        "backend": backend,
+        "cause": known_differences.cause_of(kind, backend),
+    }
+
+
+def _pair(a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts) -> Pair:
+    """How far two backends are apart; drift and verdict are still to come."""
+    pair: Pair = {
+        "start": facts_a["start"] == facts_b["start"],
+        "batches": facts_a["batches"] == facts_b["batches"],
+        "settled": facts_a["settled"] == facts_b["settled"],
+        "bits": facts_a["losses"] == facts_b["losses"],
+        "relative": {},
+        "max_abs": {},
+        "steps": {str(step): _distance(a, b, facts_a, facts_b, step) for step in STEPS},
+        "drifted": "",
+        "outcome": NOT_JUDGED,
+        "verdict": NOT_JUDGED,
+    }
     for name in ("pixels", *QUANTITIES):
         first, second = a.vector(name), b.vector(name)
-        found["relative"][name] = relative(first - second, second)
-        found["max_abs"][name] = float(np.abs(first - second).max())
-        found["bits"] = found["bits"] and bool(np.array_equal(first, second))
-    losses = facts_a["losses"], facts_b["losses"]
-    found["relative"]["loss"] = abs(losses[0][0] - losses[1][0]) / abs(losses[1][0])
-    found["bits"] = found["bits"] and losses[0] == losses[1]
-    found["steps"] = {str(n): _distance(a, b, losses, n) for n in STEPS}
-    return found
+        pair["relative"][name] = relative(first - second, second)
+        pair["max_abs"][name] = float(np.abs(first - second).max())
+        pair["bits"] = pair["bits"] and bool(np.array_equal(first, second))
+    loss_a, loss_b = facts_a["losses"][0], facts_b["losses"][0]
+    pair["relative"]["loss"] = abs(loss_a - loss_b) / abs(loss_b)
+    return pair
 
 
-def _distance(a: Dump, b: Dump, losses: tuple[list[float], list[float]], step: int) -> dict[str, float]:
-    """Of the weights after some steps, as a share of the way they have come, and of the loss at that step, nats."""
+def _distance(
+    a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts, step: int
+) -> Distance:
+    """Of the weights after so many steps, as a share of the way they have come, and of the loss at that step, nats."""
     first, second = a.vector(f"weights_{step}"), b.vector(f"weights_{step}")
     travelled = second - b.vector("weights_0")
-    return {"weights": relative(first - second, travelled), "loss": abs(losses[0][step - 1] - losses[1][step - 1])}
+    return {
+        "weights": relative(first - second, travelled),
+        "loss": abs(facts_a["losses"][step - 1] - facts_b["losses"][step - 1]),
+    }
 
 
-def _verdict(pair: dict[str, Any], suspects: list[dict[str, Any]], tolerance: dict[str, float], precision: str) -> str:
-    for key, what in (("start", "initial weights"), ("food", "batches")):
-        if not pair[key]:
-            return f"{DIFFERS}: {what}"
+def _drifted(steps: Mapping[str, Distance], chaos: Chaos) -> str:
+    """The first step after which weights lie farther apart than chaos explains, in words; empty if there is none."""
+    for step, distance in steps.items():
+        drifts = [as_float(draw["weights"][step]) for draw in chaos["draws"]]
+        largest = max(drifts, default=math.inf)
+        weights = as_float(distance["weights"])
+        if not weights <= _STEPS_SAFETY * largest:
+            return f"weights after {step} steps, {weights:.1e} of the way apart, perturbed runs {largest:.1e}"
+    return ""
+
+
+def _verdict(pair: Pair, suspects: list[Suspect], tolerance: Mapping[str, Number], precision: str) -> tuple[str, str]:
+    """What the pair comes to: one of the outcomes, and the same in words with the reason."""
+    for same, what in ((pair["start"], "initial weights"), (pair["batches"], "batches")):
+        if not same:
+            return DIFFERS, f"{DIFFERS}: {what}"
     if pair["bits"] and pair["settled"]:
-        return IDENTICAL
+        return IDENTICAL, IDENTICAL
     if suspects:
-        return "; ".join(f"{DIFFERS}: {_named(suspect)}" for suspect in suspects)
+        return DIFFERS, "; ".join(f"{DIFFERS}: {_in_words(suspect)}" for suspect in suspects)
     if not tolerance:
-        return f"{NOT_JUDGED}: no float64 reference"
+        return NOT_JUDGED, f"{NOT_JUDGED}: no float64 reference"
     if pair["drifted"]:
-        return f"{DIFFERS}: {pair['drifted']}; {known_differences.UNKNOWN}"
+        return DIFFERS, f"{DIFFERS}: {pair['drifted']}; {known_differences.UNKNOWN}"
     if not pair["settled"]:
-        return f"{NOT_JUDGED}: rounding settled the batch norms on other powers of two"
-    hidden = [quantity.replace("_", " ") for quantity in _DECISIVE if not tolerance[quantity] <= WIDEST]
+        return NOT_JUDGED, f"{NOT_JUDGED}: rounding settled the batch norms on other powers of two"
+    hidden = [name.replace("_", " ") for name in _DECISIVE if not as_float(tolerance[name]) <= WIDEST]
     if hidden:
-        return f"{NOT_JUDGED}: rounding alone moves {' and '.join(hidden)} by more than {WIDEST:.0%}"
-    return WITHIN_ROUNDING.format(precision)
+        return NOT_JUDGED, f"{NOT_JUDGED}: rounding alone moves {' and '.join(hidden)} by more than {WIDEST:.0%}"
+    return WITHIN_ROUNDING, f"within {precision} rounding"
 
 
-def _named(suspect: dict[str, Any]) -> str:
-    size = f"{suspect['error']:.1e} relative where {suspect['tolerance']:.1e} is rounding, " if suspect["error"] else ""
+def _in_words(suspect: Suspect) -> str:
+    error, tolerance = suspect["error"], suspect["tolerance"]
+    beyond = f"{error:.1e} relative (rounding: {tolerance:.1e}) " if error is not None else ""
     return (
-        f"{suspect['layer']} ({suspect['type']}, {suspect['backend']}), {size}"
+        f"{suspect['layer']} ({suspect['type']}, {suspect['backend']}), {beyond}"
         f"in {suspect['seen_in'].replace('_', ' ')}; {suspect['cause']}"
     )
 
 
-def _chaos(facts: dict[str, Any]) -> dict[str, Any]:
+def _chaos(facts: Mapping[str, BackendFacts]) -> Chaos:
     """The perturbed runs of the backend that made them."""
-    made = {name: fact["chaos"] for name, fact in facts.items() if fact["chaos"]}
-    if not made:
-        return {}
-    name, draws = next(iter(made.items()))
-    return {"backend": name, "draws": draws}
+    for name, fact in facts.items():
+        if fact["chaos"]:
+            return {"backend": name, "draws": fact["chaos"]}
+    return {"backend": "", "draws": []}
 
 
-def _drifted(steps: dict[str, dict[str, float]], chaos: dict[str, Any]) -> str:
-    """The first step after which weights lie farther apart than chaos explains, in words; empty where none."""
-    for step, distance in steps.items():
-        largest = max((draw["weights"][step] for draw in chaos.get("draws", [])), default=math.inf)
-        if not distance["weights"] <= _STEPS_SAFETY * largest:
-            size = f"{distance['weights']:.1e} of the way apart, perturbed runs {largest:.1e}"
-            return f"weights after {step} steps, {size}"
-    return ""
-
-
-def _checkpoints(dumps: dict[str, Dump], facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By saver and loader: is the state the same, how far apart are outputs and the resumed step."""
-    found: dict[str, dict[str, Any]] = {}
+def _checkpoints(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> dict[str, dict[str, Exchange]]:
+    """By saver and loader: whether the state is the same, and how far apart outputs and the resumed step are."""
+    exchanges: dict[str, dict[str, Exchange]] = {}
     for loader, dump in dumps.items():
         for saver, loaded in dump.loaded.items():
             if saver in facts:
-                found.setdefault(saver, {})[loader] = _exchanged(facts[saver]["resumed"], loaded)
-    return found
+                exchanges.setdefault(saver, {})[loader] = _exchange(facts[saver]["resumed"], loaded)
+    return exchanges
 
 
-def _exchanged(saved: dict[str, Any], loaded: dict[str, Any]) -> dict[str, Any]:
+def _exchange(saved: Resumed, loaded: Loaded) -> Exchange:
     if "error" in loaded:
-        return loaded
+        return {"error": loaded["error"]}
     return {
         "loads_as_it_is": loaded["loads_as_it_is"],
         "same_state": saved["state"] == loaded["state"],
@@ -240,6 +349,15 @@ def _gap(first: list[list[float]], second: list[list[float]]) -> float:
     return float(np.abs(np.array(first) - np.array(second)).max())
 
 
-def _kept(dump: Dump, fact: dict[str, Any]) -> dict[str, Any]:
-    keys = ("start", "food", "losses", "repeats_itself", "steps_s", "started", "ended", "environment")
-    return {**{key: fact[key] for key in keys}, "determinism": dump.determinism}
+def _kept(dump: Dump[BackendFacts], facts: BackendFacts) -> BackendFindings:
+    return {
+        "start": facts["start"],
+        "batches": facts["batches"],
+        "losses": [*facts["losses"]],
+        "repeats_itself": facts["repeats_itself"],
+        "steps_s": facts["steps_s"],
+        "started": facts["started"],
+        "ended": facts["ended"],
+        "environment": facts["environment"],
+        "determinism": dump.determinism,
+    }

@@ -1,7 +1,7 @@
-"""Differences between backends that are understood, each with where it is told upstream.
+"""Differences between backends that are understood, each with the place upstream that describes it.
 
-A test runs each backend's rows of `units` and fails when a difference listed here has gone (delete its
-row) or one not listed has come.
+A test runs each backend's layer checks and fails if a difference listed here has gone (delete its row) or one that is
+not listed has come.
 """
 
 from __future__ import annotations
@@ -10,32 +10,48 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Known:
+class KnownDifference:
     """A difference from the definition.
 
     Attributes:
-        unit: the row of `bcdl.parity.units.check` that shows it, or `OPTIMIZER_IN_A_FILE`.
-        backend: where.
+        check: the row of `bcdl.parity.worker.layer_checks.check` that shows it, or `OPTIMIZER_IN_A_FILE`.
+        backend: the one that differs.
         cause: what happens, in a sentence.
         upstream: issue or pull request.
         seen_in: the Keras version it was seen in.
         meets: which of the seven models runs into it, a sentence.
+        layer_type: the class of the layers that differ; empty if it is not a layer that does.
     """
 
-    unit: str
+    check: str
     backend: str
     cause: str
     upstream: str
     seen_in: str
     meets: str
+    layer_type: str = ""
 
 
 OPTIMIZER_IN_A_FILE = "optimizer in a .keras file"
+UNKNOWN = "cause unknown"
 
 
-def _clipped(backend: str) -> Known:
-    return Known(
-        unit="binary cross-entropy, gradient at a saturated score",
+def is_known(check: str, backend: str) -> bool:
+    """Whether that row of the layer checks is known to differ on that backend."""
+    return any((row.check, row.backend) == (check, backend) for row in KNOWN_DIFFERENCES)
+
+
+def cause_of(layer_type: str, backend: str) -> str:
+    """The known cause of a difference in a layer of that type on that backend, or that it is unknown."""
+    for row in KNOWN_DIFFERENCES:
+        if layer_type and (row.layer_type, row.backend) == (layer_type, backend):
+            return f"known: {row.cause} ({row.upstream})"
+    return UNKNOWN
+
+
+def _clipped(backend: str) -> KnownDifference:
+    return KnownDifference(
+        check="binary cross-entropy, gradient at a saturated score",
         backend=backend,
         cause="scores are clipped to 1e-7 .. 1 - 1e-7 before the logarithm, so that the gradient of a logit beyond 16 "
         "is 0; TensorFlow in graph mode finds the logits behind the sigmoid and does not clip",
@@ -45,18 +61,19 @@ def _clipped(backend: str) -> Known:
     )
 
 
-# The models have this pooling on odd maps only, where padding is symmetric: test_network.py sees to it.
-KNOWN = (
-    Known(
-        unit="AveragePooling2D 3 stride 2 same on 8",
+# The models have this pooling on odd maps only, on which padding is symmetric: test_network.py checks it.
+KNOWN_DIFFERENCES = (
+    KnownDifference(
+        check="AveragePooling2D 3 stride 2 same on 8",
         backend="torch",
         cause="average pooling with asymmetric `same` padding repeats the edge pixels before it averages",
         upstream="keras-team/keras #23177, fixed after 3.15.1 by #23233",
         seen_in="3.15.1",
         meets="None of the seven models has this pooling on an even map.",
+        layer_type="AveragePooling2D",
     ),
-    Known(
-        unit=OPTIMIZER_IN_A_FILE,
+    KnownDifference(
+        check=OPTIMIZER_IN_A_FILE,
         backend="torch",
         cause="a .keras file names the optimizer by a module that only this backend has; other backends load the file "
         "with custom_objects={NAME: keras.optimizers.NAME}, or with compile=False",
@@ -71,16 +88,3 @@ KNOWN = (
 # Backends on which Keras does operations of two float64 values in float32, so that float64 gives no reference there
 # (keras-team/keras #23704; seen in Keras 3.15.1).
 UNSOUND_FLOAT64 = ("jax", "torch")
-
-UNKNOWN = "cause unknown"
-
-
-def is_known(unit: str, backend: str) -> bool:
-    """Whether that row of `units` is known to differ on that backend."""
-    return any((row.unit, row.backend) == (unit, backend) for row in KNOWN)
-
-
-def cause_of(layer_type: str, backend: str) -> str:
-    """The known cause of a difference in a layer of that type on that backend, or that it is unknown."""
-    rows = [row for row in KNOWN if row.backend == backend and row.unit.split()[0] == layer_type]
-    return f"known: {rows[0].cause} ({rows[0].upstream})" if rows else UNKNOWN

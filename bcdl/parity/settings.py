@@ -1,41 +1,25 @@
-"""What a parity run compares, and the folders its dumps lie in. Never imports Keras."""
+"""What a parity run compares: the plan of one model, and the constants that all its steps share."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-# Steps after which weights and loss are compared.
+# Steps of training after which weights and loss are compared.
 STEPS = (1, 5, 20)
-
-
-# Steps run a second time in the same process, to see whether the backend repeats itself.
+# Steps that run a second time in the same process, to see if the backend repeats itself.
 REPEATED_STEPS = 5
-
-
-# A power of two: after the first step a momentum slot holds -rate * gradient, from which the gradient comes
-# back exactly.
+# A power of two: after the first step a momentum slot holds -rate * gradient, from which the gradient is had exactly.
 LEARNING_RATE = 2.0**-10
-
-
 MOMENTUM = 0.9
-
-
 DATA = "synthetic-72"
-
-
 # Half the distance from 1 to the next larger number: the most that rounding once can do, relatively.
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "tf32": 2.0**-11, "mixed_bfloat16": 2.0**-8}
-
-
 # Units in the last place by which the reference's weights and pixels are moved. In float32 a layer's own sums round
 # many times: over K terms the error grows like the square root of K (Higham 2002, section 4.2), and the longest sums
-# here have some thousand terms. Where only the factors are rounded and sums are kept in float32, a few units do.
+# here have some thousand terms. If only the factors are rounded and sums are kept in float32, a few units are enough.
 # Moved by one unit and scaled up, the change would miss the jumps at kinks (ReLU, ties in pooling).
 MOVED_ULPS = {"float32": 32, "tf32": 4, "mixed_bfloat16": 4}
-
-
-REFERENCE = "reference"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +27,13 @@ class Plan:
     """What is compared of one model.
 
     Attributes:
-        model: name of a row of `bcdl.models.MODELS`.
+        model: name of a row of `bcdl.settings.models.MODELS`.
         image_size: height and width of the images, pixels.
         batch_size: images a batch.
         seed: of initial weights, order of images and augmentation.
         precision: the arithmetic under test: `float32`, `tf32` or `mixed_bfloat16`.
         device: `cpu` or `gpu`.
-        draws: perturbed runs that tell the size of chaos and of rounding.
+        draws: perturbed runs that show the size of chaos and of rounding.
     """
 
     model: str

@@ -1,15 +1,16 @@
-"""Findings sorted for reading: which stand together, and what they say of a measured record. Never imports Keras."""
+"""Findings sorted for reading: which stand together, and what they say of a measured record."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Sequence
 
 from bcdl.parity.findings import DIFFERS, NOT_JUDGED, Finding, pair_name
+from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.record import Record
 from bcdl.settings.models import MODELS
+from bcdl.text import safe_name
 
 NEVER_MEASURED = "not measured"
 # Signs of a rate whose backend differs from another, or was never compared with it.
@@ -17,7 +18,7 @@ MISMATCH, UNMEASURED = "‡", "†"
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class ParityGroup:
     """Findings of one machine, size and precision, the newest of each model, in the order of the model table."""
 
     machine: str
@@ -31,16 +32,17 @@ class Comparison:
     def title(self) -> str:
         plan = self.first.plan
         return (
-            f"{plan['precision']}, {plan['image_size']}x{plan['image_size']}, batch {plan['batch_size']}, "
-            f"seed {plan['seed']}, {plan['device']}"
+            f"{plan.precision}, {plan.image_size}x{plan.image_size}, batch {plan.batch_size}, seed {plan.seed}, "
+            f"{plan.device}"
         )
 
     @property
     def slug(self) -> str:
+        """The part of the names of its files that no other group has."""
         plan = self.first.plan
-        settings = f"{plan['precision']}-{plan['image_size']}px-b{plan['batch_size']}-seed{plan['seed']}"
-        name = f"parity-{self.machine}-{settings}"
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+        device = "" if plan.device == "cpu" else f"-{safe_name(plan.device)}"
+        settings = f"{plan.precision}-{plan.image_size}px-b{plan.batch_size}-seed{plan.seed}{device}"
+        return f"parity-{safe_name(self.machine)}-{settings}"
 
     @functools.cached_property
     def backends(self) -> list[str]:
@@ -53,21 +55,37 @@ class Comparison:
 
 def title_of(finding: Finding) -> str:
     """The model's name as printed."""
-    model = finding.plan["model"]
-    return MODELS[model].title if model in MODELS else str(model)
+    model = finding.plan.model
+    return MODELS[model].title if model in MODELS else model
 
 
-def comparisons(findings: Sequence[tuple[str, Finding]]) -> list[Comparison]:
-    """Findings (oldest first, each with its machine) as comparisons."""
-    sorted_out: dict[tuple[object, ...], dict[str, Finding]] = {}
+def group_findings(findings: Sequence[tuple[str, Finding]]) -> list[ParityGroup]:
+    """Findings (oldest first, each with its machine) as groups."""
+    by_settings: dict[tuple[object, ...], dict[str, Finding]] = {}
     for machine, finding in findings:
-        key = (machine, *(value for name, value in sorted(finding.plan.items()) if name not in ("model", "draws")))
-        sorted_out.setdefault(key, {})[finding.plan["model"]] = finding
+        plan = finding.plan
+        key = (machine, plan.batch_size, plan.device, plan.image_size, plan.precision, plan.seed)
+        by_settings.setdefault(key, {})[plan.model] = finding
     order = {name: place for place, name in enumerate(MODELS)}
     return [
-        Comparison(str(key[0]), tuple(sorted(by_model.values(), key=lambda f: order.get(f.plan["model"], len(order)))))
-        for key, by_model in sorted(sorted_out.items(), key=lambda item: tuple(map(str, item[0])))
+        ParityGroup(str(key[0]), tuple(sorted(by_model.values(), key=lambda f: order.get(f.plan.model, len(order)))))
+        for key, by_model in sorted(by_settings.items(), key=lambda item: tuple(map(str, item[0])))
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Verdict:
+    """What is known of a pair of backends: outcome and words; without an outcome if they were never compared."""
+
+    outcome: str | None
+    words: str
+
+    @property
+    def is_proof(self) -> bool:
+        return self.outcome not in (DIFFERS, NOT_JUDGED, None)
+
+
+_UNKNOWN = _Verdict(None, NEVER_MEASURED)
 
 
 class Verdicts:
@@ -79,52 +97,51 @@ class Verdicts:
     def of(self, machine: str, record: Record, other: Record) -> str:
         """The verdict on the backends of two records of one model, or that it was never measured.
 
-        Measured at the records' own image size where there is such a finding; at another, the verdict says at which.
+        It is that of the records' own image size, if there is such a finding; of another, the verdict says at which.
         """
-        name = pair_name(record.cell.backend, other.cell.backend)
-        found = [
-            finding
-            for place, finding in self._findings
-            if place == machine and name in finding.pairs and all(_same_program(finding, r) for r in (record, other))
-        ]
-        size = record.cell.image_size
-        for finding in found:
-            if finding.plan["image_size"] == size:
-                return str(finding.pairs[name]["verdict"])
-        if not found:
-            return NEVER_MEASURED
-        elsewhere = found[0].plan["image_size"]
-        return f"{found[0].pairs[name]['verdict']} at {elsewhere}x{elsewhere}"
+        return self._of(machine, record, other).words
 
     def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
         """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
         rivals = [(a, b) for a in records for b in others if a.ok and a.cell.backend != b.cell.backend]
-        verdicts = [self.of(machine, a, b) for a, b in rivals]
-        if any(verdict.startswith(DIFFERS) for verdict in verdicts):
+        verdicts = [self._of(machine, a, b) for a, b in rivals]
+        if any(verdict.outcome == DIFFERS for verdict in verdicts):
             return MISMATCH
-        return UNMEASURED if any(map(_bad, verdicts)) else ""
+        return "" if all(verdict.is_proof for verdict in verdicts) else UNMEASURED
 
     def among(self, machine: str, records: Sequence[Record]) -> str:
         """One verdict for all backends of one model: the worst there is among their pairs."""
         pairs = [(a, b) for a in records for b in records if a.cell.backend < b.cell.backend]
-        found = {pair_name(a.cell.backend, b.cell.backend): self.of(machine, a, b) for a, b in pairs}
-        bad = {name: verdict for name, verdict in found.items() if _bad(verdict)}
-        if len(set(found.values())) > 1 and bad:
-            return "; ".join(f"{name} {verdict}" for name, verdict in bad.items())
-        return next(iter(found.values()), "")
+        verdicts = {pair_name(a.cell.backend, b.cell.backend): self._of(machine, a, b) for a, b in pairs}
+        bad = {name: verdict for name, verdict in verdicts.items() if not verdict.is_proof}
+        if bad and len(set(verdicts.values())) > 1:
+            return "; ".join(f"{name} {verdict.words}" for name, verdict in bad.items())
+        return next((verdict.words for verdict in verdicts.values()), "")
+
+    def _of(self, machine: str, record: Record, other: Record) -> _Verdict:
+        name = pair_name(record.cell.backend, other.cell.backend)
+        findings = [
+            finding
+            for place, finding in self._findings
+            if place == machine and name in finding.pairs and all(_same_program(finding, r) for r in (record, other))
+        ]
+        if not findings:
+            return _UNKNOWN
+        size = record.cell.image_size
+        newest = next((finding for finding in findings if finding.plan.image_size == size), findings[0])
+        pair, measured_at = newest.pairs[name], newest.plan.image_size
+        elsewhere = "" if measured_at == size else f" at {measured_at}x{measured_at}"
+        return _Verdict(pair["outcome"], pair["verdict"] + elsewhere)
 
 
-def _bad(verdict: str) -> bool:
-    return verdict.startswith((DIFFERS, NOT_JUDGED, NEVER_MEASURED))
+# Of a report that was given no findings.
+NO_FINDINGS = Verdicts(())
 
 
 def _same_program(finding: Finding, record: Record) -> bool:
     """Whether the finding is of the record's model, precision and versions (bcdl's own may move on)."""
-    cell = record.cell
-    environment = finding.backends.get(cell.backend, {}).get("environment")
-    if environment is None or (finding.plan["model"], finding.plan["precision"]) != (cell.model, cell.precision):
+    if record.cell.backend not in finding.backends:
         return False
-    versions = [
-        {k: v for k, v in e.get("versions", {}).items() if k != "bcdl"} for e in (environment, record.environment)
-    ]
-    return versions[0] == versions[1]
+    environment = finding.backends[record.cell.backend]["environment"]
+    measured = Evidence(finding.plan.to_dict(), environment=environment)
+    return not differences(measured, Evidence.of(record), Purpose.PARITY)

@@ -6,23 +6,26 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from bcdl.parity.verdicts import Verdicts
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
 from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
-NO_FINDINGS = Verdicts(())
 
+class ParityVerdicts(Protocol):
+    """What a report asks of parity about the records of a group."""
 
-# What may differ between the records of one group: what makes its lines and columns, and what chance decides.
-_TRAINING = ("head_epochs", "keep", "patience", "class_weights", "batch_norm")
+    def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
+        """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
 
-
-_FREE = ("model", "weights", *_TRAINING, "backend", "seed", "fold")
+    def among(self, machine: str, records: Sequence[Record]) -> str:
+        """One verdict for all backends of one model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +57,21 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity."""
+    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity.
+
+    Attributes:
+        machine, checksum, records, verdicts: as above; the checksum is that of the data. Without verdicts
+            nothing is known of the backends' parity.
+        apart: in words, other facts that set it apart, if other groups have the same machine, data and settings.
+        late: those facts, unless it is the oldest of such groups, whose files keep the name that they had at first.
+    """
 
     machine: str
     checksum: str
     records: tuple[Record, ...]
-    verdicts: Verdicts = NO_FINDINGS
+    verdicts: ParityVerdicts | None = None
+    apart: str = ""
+    late: _Pairs = ()
 
     @property
     def first(self) -> Record:
@@ -74,7 +86,8 @@ class Group:
     def slug(self) -> str:
         """A file name for the group: readable, and made unique by a digest of the whole key."""
         cell = self.first.cell
-        digest = hashlib.sha256(repr(_key(self.machine, self.checksum, self.first)).encode()).hexdigest()[:6]
+        key = (self.machine, self.checksum, *_Place.of(self.machine, self.first).settings, *self.late)
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:6]
         settings = f"{cell.image_size}px-b{cell.batch_size}-{cell.precision}"
         parts = (cell.data, cell.profile, settings)
         return re.sub(UNSAFE, "_", "-".join(part[:LONGEST_NAME] for part in parts) + f"-{digest}")
@@ -89,7 +102,8 @@ class Group:
         """One line that says what was run; synthetic data is called so."""
         cell = self.first.cell
         kind = " (synthetic drawings)" if self.synthetic else ""
-        return f"{cell.data}{kind}, {title_words(cell)}"
+        apart = f", {self.apart}" if self.apart else ""
+        return f"{cell.data}{kind}, {title_words(cell)}{apart}"
 
     @functools.cached_property
     def lines(self) -> list[Line]:
@@ -140,38 +154,72 @@ class Group:
             for backend in self.backends:
                 yield from ((line, backend, record) for record in self.of(line, backend) if record.ok)
 
+    def ok_records(self, line: Line) -> list[Record]:
+        """The line's records that are ok, on all backends."""
+        return [record for other, _, record in self.ran() if other == line]
+
     @property
     def failures(self) -> list[Record]:
         return [record for record in self.records if not record.ok]
 
 
-def group_records(records: Sequence[tuple[str, Record]], verdicts: Verdicts = NO_FINDINGS) -> list[Group]:
+def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdicts | None = None) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
-    A failed record may not know its data's checksum; it joins the newest group of its settings.
+    A failed record may not know its data; it joins the newest group of its machine and settings.
     """
-    newest_checksum = {_key(m, "", r): _content(r) for m, r in records if _content(r)}
-    sorted_out: dict[tuple[object, ...], dict[str, Record]] = {}
-    places: dict[tuple[object, ...], tuple[str, str]] = {}
-    for machine, record in records:
-        checksum = _content(record) or newest_checksum.get(_key(machine, "", record), "")
-        key = _key(machine, checksum, record)
-        cells = sorted_out.setdefault(key, {})
-        cells[record.cell.id] = record
-        places[key] = (machine, checksum)
-    found = [Group(*places[key], tuple(cells.values()), verdicts) for key, cells in sorted_out.items()]
-    return sorted(found, key=lambda group: (group.synthetic, group.title, group.machine))
+    placed = [(_Place.of(machine, record), record) for machine, record in records]
+    newest = {place.settings_here: place for place, _ in placed if place.checksum}
+    cells: dict[_Place, dict[str, Record]] = {}
+    for place, record in placed:
+        joined = place if place.checksum else newest.get(place.settings_here, place)
+        cells.setdefault(joined, {})[record.cell.id] = record
+    groups = [group for alike in _alike(cells) for group in _told_apart(alike, cells, verdicts)]
+    return sorted(groups, key=lambda group: (group.synthetic, group.title, group.machine))
 
 
-def _content(record: Record) -> str:
-    """Checksum of the record's data, of its images alone where folds split them in several ways; empty if unknown."""
-    return str(record.dataset.get("images_checksum" if record.cell.folds else "checksum", ""))
+_Pairs = tuple[tuple[str, Hashable], ...]
+_NONE_KNOWN: _Pairs = (("others", None),)
 
 
-def _key(machine: str, checksum: str, record: Record) -> tuple[object, ...]:
-    return (machine, checksum, *settings_of(record.cell).items())
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """What all records of a group have in common: the key of `comparability` for tables, in four parts."""
+
+    machine: str
+    checksum: str
+    settings: _Pairs
+    others: _Pairs
+
+    @classmethod
+    def of(cls, machine: str, record: Record) -> _Place:
+        key = comparability.key(Evidence.of(record, machine), Purpose.TABLE)
+        own = record.cell.to_dict().keys()
+        settings = tuple(pair for pair in key if pair[0] in own)
+        others = tuple(pair for pair in key if pair[0] not in (*own, "machine", "images"))
+        return cls(machine, str(dict(key).get("images", "")), settings, others)
+
+    @property
+    def settings_here(self) -> tuple[str, _Pairs]:
+        return self.machine, self.settings
 
 
-def settings_of(cell: Cell, free: Sequence[str] = ()) -> dict[str, object]:
-    """What the cells of a group have in common, less what else is `free` to differ."""
-    return {key: value for key, value in cell.to_dict().items() if key not in (*_FREE, *free)}
+def _alike(places: Iterable[_Place]) -> list[list[_Place]]:
+    """The places that differ in nothing that a group's title or its files' names say of a lone one; oldest first."""
+    alike: dict[tuple[object, ...], list[_Place]] = {}
+    for place in places:
+        alike.setdefault((place.machine, place.checksum, place.settings), []).append(place)
+    return list(alike.values())
+
+
+def _told_apart(
+    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: ParityVerdicts | None
+) -> Iterator[Group]:
+    """The groups of those places, each with what sets it apart from the others."""
+    facts = [dict(place.others) for place in alike]
+    names = dict.fromkeys(name for of_place in facts for name in of_place)
+    differing = [name for name in names if len({of_place.get(name) for of_place in facts}) > 1]
+    for place, of_place in zip(alike, facts, strict=True):
+        apart = ", ".join(f"{name} {of_place.get(name, 'unknown')}" for name in differing)
+        late = () if place is alike[0] else place.others or _NONE_KNOWN
+        yield Group(place.machine, place.checksum, tuple(cells[place].values()), verdicts, apart, late)

@@ -80,7 +80,7 @@ class Record:
 
     def to_json(self) -> str:
         """The record as one line; NaN and infinities, which JSON has no word for, become null."""
-        return json.dumps({"schema": SCHEMA, **_finite(dataclasses.asdict(self))}, allow_nan=False)
+        return json.dumps({"schema": SCHEMA, **finite(dataclasses.asdict(self))}, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Record:
@@ -137,9 +137,9 @@ def _check(record: Record) -> None:
             raise ValueError(f"predictions of {split} are not of two classes")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

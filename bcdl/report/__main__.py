@@ -5,29 +5,42 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import store
-from bcdl.report.page import build, check
+from bcdl.report import page
 from bcdl.settings.options import DEFAULT_RESULTS
 from bcdl.text import legible
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bcdl.report", description=__doc__)
+    arguments = _parse()
+    results: Path = arguments.results
+    if not (results / store.RECORDS).is_dir():
+        raise UsageError(f"{results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results")
+    if arguments.check:
+        _print(page.check(results))
+        return 0
+    report = page.write(results)
+    _print(report.lines)
+    if report.failure:
+        raise BcdlError(report.failure)
+    return 0
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        print(legible(line))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program("report"), description=__doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; end with 1, naming each file, where page, tables or plots do not follow from the records",
+        help="write nothing; end with 1, naming each file, if page, tables or plots do not follow from the records",
     )
-    arguments = parser.parse_args()
-    if not (arguments.results / store.RECORDS).is_dir():
-        raise UsageError(
-            f"{arguments.results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results"
-        )
-    for line in check(arguments.results) if arguments.check else build(arguments.results):
-        print(legible(line))
-    return 0
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
 """Whether committed page, tables and plots follow from records: compared with those that the records give now.
 
-Text must be equal to the byte. A plot must name the digest of the records it was drawn from, and show what they give.
+Text must be equal to the byte, and the manifest must list what is there. A plot must name the digest of
+the records it was drawn from, and show what they give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from bcdl.report.plots.style import SOURCE
+from bcdl.report import artefacts
 
-PAGE = "README.md"
 # The pinned matplotlib brings its own fonts and FreeType; what another machine rounds otherwise moves an edge by one
 # pixel or its grey by some levels. So a pixel is off only where none at its place or beside it in the other picture is
 # like it; a marker or a letter that is not the same leaves dozens.
@@ -22,38 +23,55 @@ _MOST_OFF = 12
 _NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 
 
-def generated(results: Path) -> set[Path]:
-    """The files under `results` that a report has written."""
-    return {
-        *(file for folder in ("tables", "plots", "cards") for file in (results / folder).rglob("*") if file.is_file()),
-        *(file for file in [results / PAGE] if file.is_file()),
-    }
+def differences(results: Path, files: Mapping[str, bytes]) -> Iterator[str]:
+    """Each of a report's `files` that is missing or not as it should be, each that is left over, and why.
+
+    Files that are not ours are no difference.
+    """
+    stale = artefacts.find_stale(results, files, artefacts.Manifest.read(results))
+    for path in sorted({*files, *stale.removable, *stale.changed}):
+        if path in stale.removable:
+            yield f"{path}: left over, no record asks for it"
+        elif path in stale.changed:
+            yield f"{path}: left over and changed by hand, no record asks for it; remove it or give it another name"
+        elif not (results / path).is_file():
+            yield f"{path}: missing"
+        elif difference := _difference((results / path), files[path]):
+            yield f"{path}: {difference}"
+    if difference := _manifest_difference(results, files, stale):
+        yield f"{artefacts.MANIFEST}: {difference}"
 
 
-def differences(committed: Path, rebuilt: Path) -> Iterator[str]:
-    """Each file that is missing, left over or not as it is in `rebuilt`, with what is wrong with it."""
-    there, wanted = ({file.relative_to(folder) for file in generated(folder)} for folder in (committed, rebuilt))
-    for name in sorted(there | wanted):
-        if name not in there:
-            yield f"{name.as_posix()}: missing"
-        elif name not in wanted:
-            yield f"{name.as_posix()}: left over, no record asks for it"
-        elif found := _difference(committed / name, rebuilt / name):
-            yield f"{name.as_posix()}: {found}"
+def _manifest_difference(results: Path, files: Mapping[str, bytes], stale: artefacts.Stale) -> str:
+    """What is wrong with the list of what was written; empty if nothing is, or if it is said of the file already."""
+    listed = artefacts.listed(results)
+    if listed is None:
+        return "missing"
+    for path in sorted({*files, *listed} - {*stale.removable, *stale.changed}):
+        if path not in listed:
+            return f"does not list {path}"
+        if path not in files:
+            return f"lists {path}, which is not there"
+        # A plot that another machine drew has other bytes.
+        there = (results / path).read_bytes() if (results / path).is_file() else b""
+        if listed[path] not in (artefacts.digest(files[path]), artefacts.digest(there)):
+            return f"lists another {path} than the records give"
+    return ""
 
 
-def _difference(committed: Path, rebuilt: Path) -> str:
-    """What is wrong with the first file; empty where nothing is."""
-    if committed.read_bytes() == rebuilt.read_bytes():
+def _difference(committed: Path, rebuilt: bytes) -> str:
+    """What is wrong with the committed file; empty if nothing is."""
+    content = committed.read_bytes()
+    if content == rebuilt:
         return ""
-    if rebuilt.suffix == ".png":
-        return _plot_difference(committed, rebuilt)
-    lines = [file.read_bytes().splitlines() for file in (committed, rebuilt)]
+    if committed.suffix == ".png":
+        return _plot_difference(content, rebuilt)
+    lines = [content.splitlines() for content in (content, rebuilt)]
     first = next((n for n, (a, b) in enumerate(zip(*lines, strict=False), 1) if a != b), min(map(len, lines)) + 1)
     return f"differs from what the records give, first in line {first}"
 
 
-def _plot_difference(committed: Path, rebuilt: Path) -> str:
+def _plot_difference(committed: bytes, rebuilt: bytes) -> str:
     try:
         (source, pixels), (wanted_source, wanted) = _read(committed), _read(rebuilt)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -66,11 +84,11 @@ def _plot_difference(committed: Path, rebuilt: Path) -> str:
     return f"shows something else than the records give: {off} pixels are off" if off > _MOST_OFF else ""
 
 
-def _read(file: Path) -> tuple[str | None, np.ndarray]:
+def _read(png: bytes) -> tuple[str | None, np.ndarray]:
     """The digest that the PNG names, and its pixels [H, W, 3] as int16."""
-    with Image.open(file, formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         image.load()
-        return image.info.get(SOURCE), np.asarray(image.convert("RGB")).astype(np.int16)
+        return image.info.get(artefacts.SOURCE), np.asarray(image.convert("RGB")).astype(np.int16)
 
 
 def _size(pixels: np.ndarray) -> str:

@@ -1,34 +1,26 @@
-"""python -m bcdl.report: tables, plots and page, rebuilt from records alone, or checked against them.
-
-Never imports Keras.
-"""
+"""The report: page, tables, plots and cards, built from records alone, or checked against them."""
 
 from __future__ import annotations
 
-import tempfile
+import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from bcdl.errors import BcdlError
-from bcdl.parity.findings import read_findings
-from bcdl.parity.verdicts import Verdicts, comparisons
-from bcdl.records import experiment, store
+from bcdl.parity.verdicts import Verdicts, group_findings
+from bcdl.records import runs
 from bcdl.records.groups import group_records
-from bcdl.records.record import Record
-from bcdl.report import tables
-from bcdl.report.check import PAGE, differences, generated
-from bcdl.report.sections import interleaved, sections
-from bcdl.report.sections.sections import Section
-from bcdl.text import escape, legible
+from bcdl.records.log import Problem
+from bcdl.records.store import PAGE, PAGE_START
+from bcdl.report import artefacts
+from bcdl.report.check import differences
+from bcdl.report.section import Section
+from bcdl.report.sections import experiments, group, parity, premium, sides_in_turn
+from bcdl.report.sources import Sources
+from bcdl.text import escape
 
-_INTRODUCTION = """\
-# Results
-
-This page, `tables/` and `plots/` are generated from `records/` by `python -m bcdl.report`; edit nothing here by hand.
-
+_INTRODUCTION = """
 How to read it. Each section holds what may be compared: one machine, one data set (by checksum), one set of settings.
 Models go down, backends across. Rates are medians of the samples in the records. **Fit** is what a user of `model.fit`
 gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
@@ -36,86 +28,112 @@ on the device; the **first step** includes tracing and compilation, from a cold 
 allocator peak on a GPU and the worker's peak resident memory on a CPU. The rules are in
 [the methodology](../docs/methodology.md), each with the experiment behind it.
 
-**unstable** stands where samples never settled, with what their first and second half would give; `*` marks a figure
-from a tree with uncommitted changes; `†` a rate on a backend whose parity with another was never measured, `‡` one
-whose parity failed (see the parity sections). The runs of a section were made one after another, not interleaved, so
-ratios between backends on a shared machine are partly its noise; a matrix product in each worker shows when its speed
-changed by much. Two sides in turn have a section of their own.
+A figure is **unstable** if its samples never settled; beside it stands what their first and second half would give.
+`*` marks a figure from a tree with uncommitted changes; `†` a rate on a backend whose parity with another was never
+measured, `‡` one whose parity failed (see the parity sections). The runs of a section were made one after another, not
+interleaved, so ratios between backends on a shared machine are partly its noise; a matrix product in each worker shows
+when its speed changed by much. Two sides in turn have a section of their own.
 """
 
 
-def build(results: Path) -> list[str]:
-    """Write README.md, tables/ and plots/ under `results`; lines that say what was written.
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What came of a report.
 
-    UsageError where they can't be written.
+    Attributes:
+        lines: what was written and what could not be read, for people.
+        failure: what was not done since something could not be read, and what to do; empty if all could be read.
     """
-    with store.one_at_a_time(results, "report"), store.writing(results):
-        return _build(results, results)
+
+    lines: list[str]
+    failure: str
+
+
+def build(results: Path) -> list[str]:
+    """Write README.md, tables/, plots/ and cards/ under `results`; lines that say what was written, and what was not.
+
+    UsageError if they can't be written.
+    """
+    report = write(results)
+    return [*report.lines, *([report.failure] if report.failure else [])]
+
+
+def write(results: Path) -> Report:
+    """As `build`; what could not be read is apart, for those who fail by it."""
+    artefacts.check_folder(results)
+    with runs.one_at_a_time(results, "report"):
+        sources = Sources.read(results)
+        lines = sources.notices
+        if not sources.obstacle:
+            files = _files(sources)
+            changed_by_people = artefacts.write(results, files, remove_stale=not sources.unread)
+            lines = [_summary(sources, files, results), *changed_by_people, *lines]
+    return Report(lines, sources.failure(results))
 
 
 def check(results: Path) -> list[str]:
-    """A line that says that README.md, tables/ and plots/ follow from the records; writes nothing.
+    """A line that says that README.md, tables/, plots/ and cards/ follow from the records; writes nothing.
 
-    BcdlError, naming each file, where they do not.
+    BcdlError if they do not, naming each file, or if something can't be read, naming that.
     """
-    with tempfile.TemporaryDirectory(prefix="bcdl-report-") as folder:
-        _build(results, Path(folder))
-        found = list(differences(results, Path(folder)))
-    if found:
-        lines = "\n".join(f"  {line}" for line in found)
+    sources = Sources.read(results)
+    if sources.unread:
+        raise BcdlError("\n".join([sources.failure(results), *(f"  {problem}" for problem in sources.unread)]))
+    differing = list(differences(results, _files(sources)))
+    if differing:
+        lines = "\n".join(f"  {line}" for line in differing)
         raise BcdlError(
-            f"{len(found)} files of {results} do not follow from its records:\n{lines}\n"
+            f"{len(differing)} files of {results} do not follow from its records:\n{lines}\n"
             f"rebuild them with python -m bcdl.report --results {results}"
         )
-    return [f"README.md, tables and plots of {results} follow from its records"]
+    return [*sources.notices, f"README.md, tables and plots of {results} follow from its records"]
 
 
-def _build(results: Path, into: Path) -> list[str]:
-    """Draw everything that the records under `results` give, under `into`; what was written."""
-    records, problems = store.read_all(results)
+def _files(sources: Sources) -> dict[str, bytes]:
+    """Everything that the report writes, by POSIX path relative to the results folder."""
+    sections = _sections(sources)
+    files = {PAGE: _page(sections, sources.unread).encode()}
+    for section in sections:
+        for path, content in section.files().items():
+            if path in files:
+                raise BcdlError(f"two sections of the report would write {path}; this is a fault of bcdl: report it")
+            files[path] = content
+    return files
+
+
+def _sections(sources: Sources) -> list[Section]:
     # The rounds of two sides in turn have a section of their own: here each would stand for the cell.
-    shown = [(machine, record) for machine, record in records if not record.block]
-    findings = read_findings(results)
-    verdicts = Verdicts(findings)
+    shown = [(machine, record) for machine, record in sources.records if not record.block]
+    verdicts = Verdicts(sources.findings)
     groups = group_records(shown, verdicts)
-    found = [sections.of_group(into, group, verdicts) for group in groups]
-    found += sections.of_premiums(into, groups)
-    found += [sections.of_parity(into, compared) for compared in comparisons(findings)]
-    found += sections.of_interleaved(into, interleaved.read(records, verdicts))
-    found += sections.of_experiments(into, experiment.newest(experiment.read_all(results)))
-    sections.write(into / PAGE, _page(found, problems))
-    _remove_stale(into, {file for section in found for file in section.files})
-    counts = Counter(file.relative_to(into).parts[0] for section in found for file in section.files)
-    made = ", ".join(f"{counts[folder]} {folder}" for folder in sorted(counts))
-    parity = f" and {len(findings)} parity findings" if findings else ""
-    summary = f"{len(records)} records{parity}: README.md{', ' if made else ''}{made} in {results}"
-    return [summary, *(f"not read: {problem}" for problem in problems)]
+    whole = (sides_in_turn.section(sources.records, verdicts), experiments.section(sources.experiments))
+    return [
+        *map(group.section, groups),
+        *premium.sections(groups),
+        *map(parity.section, group_findings(sources.findings)),
+        *filter(None, whole),
+    ]
 
 
-def print_run(records: Iterable[Record], console: Console) -> None:
-    """The table of one run's records, then the reason of each that is not ok."""
-    records = list(records)
-    console.print(tables.run_table(records).to_rich())
-    for record in records:
-        if not record.ok:
-            line = f"{record.cell.title}: {record.status}: {record.reason}"
-            console.print(legible(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _page(found: list[Section], problems: list[str]) -> str:
-    contents = "\n".join(f"- [{section.title}](#section-{number})" for number, section in enumerate(found, start=1))
-    texts = [f'<a id="section-{number}"></a>\n\n{section.text}' for number, section in enumerate(found, start=1)]
-    parts = [_INTRODUCTION, f"{contents}\n" if found else "There are no records yet.\n", *texts]
-    if problems:
-        lines = "\n".join(f"- {escape(problem)}" for problem in problems)
+def _page(sections: Sequence[Section], unread: Sequence[Problem]) -> str:
+    parts = [PAGE_START + _INTRODUCTION, _contents(sections), *_numbered(sections)]
+    if unread:
+        lines = "\n".join(f"- {escape(str(problem))}" for problem in unread)
         parts.append(f"## Lines that could not be read\n\n{lines}\n")
     return "\n".join(parts)
 
 
-def _remove_stale(into: Path, kept: set[Path]) -> None:
-    """Delete generated tables and plots that no record asks for any more."""
-    for file in generated(into) - kept - {into / PAGE}:
-        file.unlink()
-    for folder in (into / "plots").glob("*/"):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+def _contents(sections: Sequence[Section]) -> str:
+    lines = [f"- [{section.title}](#section-{number})\n" for number, section in enumerate(sections, start=1)]
+    return "".join(lines) or "There are no records yet.\n"
+
+
+def _numbered(sections: Iterable[Section]) -> list[str]:
+    return [f'<a id="section-{number}"></a>\n\n{section.text}' for number, section in enumerate(sections, start=1)]
+
+
+def _summary(sources: Sources, files: Iterable[str], results: Path) -> str:
+    counts = Counter(path.partition("/")[0] for path in files if path != PAGE)
+    made = "".join(f", {counts[folder]} {folder}" for folder in sorted(counts))
+    parity = f" and {len(sources.findings)} parity findings" if sources.findings else ""
+    return f"{len(sources.records)} records{parity}: {PAGE}{made} in {results}"

@@ -385,18 +385,6 @@ class Cell:
         """The values by the names of their settings, in order, as JSON has them."""
         return dataclasses.asdict(self)
 
-    def identity(self) -> dict[str, Any]:
-        """What names the cell's group: `to_dict` without what older records have no word for, at the value they had.
-
-        So a new setting does not rename the files of groups that there were before it.
-        """
-        settings = self.rows()
-        return {
-            name: value
-            for name, value in self.to_dict().items()
-            if not (settings[name].new and value == settings[name].before)
-        }
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The cell with these values, each read by its row (JSON numbers and texts alike).

@@ -1,20 +1,24 @@
-"""python -m bcdl.compare A B: is B slower than A? Ratios with intervals and p-values; exit code 1 on a regression.
+"""Is side B slower than side A? Each cell that both have, with its ratio and a p-value corrected over all of them.
 
-A and B are record files, folders of them, or JSON files of pytest-benchmark. One axis may differ between them, and
-everything else that could change a rate must be the same. Never imports Keras.
+A rate belongs to the process that it was measured in. One axis may set the sides apart; all else that
+`records.comparability` says of rates must be the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from bcdl.errors import UsageError
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
@@ -23,18 +27,20 @@ from bcdl.statistics.effects import Effect
 
 RATES = ("fit", "step", "predict")
 
-
-# What may set two sides apart, and how the message names it.
-AXES = ("versions", "backend", "precision", "commit")
-
+# What may set two sides apart: each axis by name, with the facts that change along with it. A backend brings versions
+# and code of its own, and a Python may need other versions.
+_AXES = {
+    "versions": ("versions",),
+    "python": ("python", "versions"),
+    "backend": ("backend", "versions", "code"),
+    "precision": ("precision",),
+    "commit": ("commit", "code"),
+}
+AXES = tuple(_AXES)
 
 SIGNIFICANT = 0.05
-
-
 # Slow-downs up to this are no regression, nor up to this many times the noise of equal sides.
 LEAST_REGRESSION = 0.03
-
-
 NOISE_FACTOR = 3.0
 
 
@@ -47,16 +53,14 @@ class Sample:
         regime: one of `RATES`.
         rate: images/s.
         block: the round of an interleaved run, or empty.
-        axes: by name in `AXES`, the value as text.
-        rest: what else must agree: hardware, data, weights.
+        facts: what must agree between rates, by name: the cell's settings, hardware, data, weights, versions, code.
     """
 
     cell: Cell
     regime: str
     rate: float
     block: str
-    axes: dict[str, str]
-    rest: tuple[str, ...]
+    facts: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Comparison:
         effect: how B stands to A.
         interleaved: whether the two were measured in turn, in rounds.
         p: the effect's p-value, corrected over all comparisons of the command.
+        cells: a cell of each side, A and B, that stands for all that were taken together.
     """
 
     title: str
@@ -76,6 +81,7 @@ class Comparison:
     effect: Effect
     interleaved: bool
     p: float
+    cells: tuple[Cell, Cell]
 
     def regressed(self, beyond: float) -> bool:
         """Whether B is slower by more than a share of `beyond`, beyond chance."""
@@ -83,8 +89,8 @@ class Comparison:
 
 
 def beyond_reach(comparisons: Sequence[Comparison]) -> str:
-    """Why no p could be significant, whatever the rates; empty where one could."""
-    number, least = len(comparisons), min(one.effect.least_p for one in comparisons)
+    """Why no p could be significant, whatever the rates; empty if one could."""
+    number, least = len(comparisons), min(compared.effect.least_p for compared in comparisons)
     if number * least < SIGNIFICANT:
         return ""
     return (
@@ -110,67 +116,62 @@ def is_regression(ratio: float | np.ndarray, p: float | np.ndarray, beyond: floa
 
 
 def samples(record: Record) -> list[Sample]:
-    """The process's rates, one a regime; none where it is not ok."""
-    found = {regime: record.value(f"{regime}_images_per_s") for regime in RATES if record.ok}
-    return [
-        Sample(record.cell, regime, rate, record.block, *circumstances(record))
-        for regime, rate in found.items()
-        if rate > 0
-    ]
-
-
-def circumstances(record: Record) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The axes and the rest of what can change a record's rates, as text."""
-    environment = record.environment
-    versions = {name: version for name, version in environment.get("versions", {}).items() if name != "bcdl"}
-    axes = {
-        "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
-        "backend": record.cell.backend,
-        "precision": record.cell.precision,
-        "commit": str(environment.get("commit")),
-    }
-    hardware = [str(environment.get(key)) for key in ("cpu", "cpu_cores", "gpus", "driver")]
-    return axes, (*hardware, str(record.dataset.get("checksum")), str(record.weights.get("sha256")))
+    """The process's rates, one a regime; none if it is not ok."""
+    rates = {regime: record.value(f"{regime}_images_per_s") for regime in RATES if record.ok}
+    facts = comparability.values(Evidence.of(record), Purpose.RATES)
+    return [Sample(record.cell, regime, rate, record.block, facts) for regime, rate in rates.items() if rate > 0]
 
 
 def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list[Comparison]:
-    """Every cell and regime that both sides have; UsageError where they share none, or differ in more than an axis."""
+    """Every cell and regime that both sides have; UsageError if they share none, or differ in more than an axis."""
     across = across or _differing_axis(a, b)
-    first, second = _by_cell(a, across), _by_cell(b, across)
+    free = _AXES[across] if across else ()
+    first, second = _by_cell(a, free), _by_cell(b, free)
     shared = [key for key in first if key in second]
     if not shared:
-        raise UsageError("A and B share no cell: " + _first_difference(a[0].cell, b[0].cell))
+        raise UsageError(f"A and B share no cell: {_first_difference(a, b, free)}")
     of_cells = {key: _effect(first[key], second[key]) for key in shared}
-    corrected = effects.holm([effect.p for effect, _ in of_cells.values()])
+    p_values = effects.holm([effect.p for effect, _ in of_cells.values()])
     return [
-        Comparison(title(first[key][0].cell), key[1], effect, interleaved, p)
-        for (key, (effect, interleaved)), p in zip(of_cells.items(), corrected, strict=True)
+        Comparison(title(first[key][0].cell), key[1], effect, interleaved, p, (first[key][0].cell, second[key][0].cell))
+        for (key, (effect, interleaved)), p in zip(of_cells.items(), p_values, strict=True)
     ]
 
 
+def title(cell: Cell) -> str:
+    """The cell in the words of a comparison: what both of its sides have in common."""
+    model = Line.of(cell).title
+    return f"{model}, {cell.data}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
+
+
 def _differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
-    """The axis that sets the sides apart, None where they are the same."""
-    differing = [axis for axis in AXES if {s.axes[axis] for s in a} != {s.axes[axis] for s in b}]
-    # A backend brings its own versions with it.
-    if "backend" in differing and "versions" in differing:
-        differing.remove("versions")
-    if len(differing) > 1:
-        raise UsageError(f"A and B differ in {' and '.join(differing)}: measure them with only one of these changed")
-    return differing[0] if differing else None
+    """The axis that sets the sides apart, None if there is none; UsageError if it takes more than one."""
+    facts = dict.fromkeys(fact for along in _AXES.values() for fact in along)
+    differing = [fact for fact in facts if _values(a, fact) != _values(b, fact)]
+    if not differing:
+        return None
+    for axis, along in _AXES.items():
+        if along[0] in differing and set(differing) <= set(along):
+            return axis
+    if differing == ["code"]:
+        return "commit"  # the same one, with changes that were not committed
+    # A backend or a Python that differs brings its versions with it: they are no change of their own.
+    brought = {fact for axis in ("backend", "python") if axis in differing for fact in _AXES[axis][1:]}
+    named = [fact for fact in differing if fact not in brought]
+    raise UsageError(f"A and B differ in {' and '.join(named)}: measure them with only one of these changed")
 
 
-def _by_cell(samples: list[Sample], across: str | None) -> dict[tuple[str, str], list[Sample]]:
-    """Samples by what must be the same on both sides: cell, axes and the rest, save the axis that may differ.
+def _values(samples: list[Sample], fact: str) -> set[Hashable]:
+    return {comparability.frozen(sample.facts.get(fact)) for sample in samples}
 
-    Seeds are one cell: another one is another draw of the same rate.
-    """
-    free = {"seed", across, "versions"} if across == "backend" else {"seed", across}
-    found: dict[tuple[str, str], list[Sample]] = defaultdict(list)
+
+def _by_cell(samples: list[Sample], free: Sequence[str]) -> dict[tuple[str, str], list[Sample]]:
+    """Samples by what must be the same on both sides: every fact that is not `free` to differ; and by regime."""
+    cells: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
-        settings = {key: value for key, value in sample.cell.to_dict().items() if key not in free}
-        axes = {axis: value for axis, value in sample.axes.items() if axis not in free}
-        found[json.dumps([settings, axes, sample.rest], sort_keys=True), sample.regime].append(sample)
-    return dict(found)
+        facts = {name: value for name, value in sample.facts.items() if name not in free}
+        cells[json.dumps(facts, sort_keys=True), sample.regime].append(sample)
+    return dict(cells)
 
 
 def _effect(a: list[Sample], b: list[Sample]) -> tuple[Effect, bool]:
@@ -189,15 +190,14 @@ def _by_round(samples: list[Sample]) -> dict[str, float]:
     return {block: math.exp(sum(map(math.log, rates)) / len(rates)) for block, rates in rounds.items()}
 
 
-def title(cell: Cell) -> str:
-    """The cell in the words of a comparison: what both of its sides have in common."""
-    model = Line.of(cell).title
-    return f"{model}, {cell.data}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
+def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> str:
+    """In words, where the two sides that are closest to each other differ."""
+    sides = ([samples[0].facts for samples in _by_cell(side, free).values()] for side in (a, b))
+    differing = (_in_words(first, second, free) for first, second in itertools.product(*sides))
+    closest: list[str] = min(differing, key=len)
+    return ", ".join(closest) or "they were measured in different regimes"
 
 
-def _first_difference(a: Cell, b: Cell) -> str:
-    theirs = b.to_dict()
-    differing = [
-        f"{key} is {value} in A and {theirs[key]} in B" for key, value in a.to_dict().items() if value != theirs[key]
-    ]
-    return ", ".join(differing) or "their hardware, data or versions differ"
+def _in_words(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str]) -> list[str]:
+    names = (name for name in {**a, **b} if name not in free and a.get(name) != b.get(name))
+    return [f"{name} is {a.get(name, 'unknown')} in A and {b.get(name, 'unknown')} in B" for name in names]

@@ -1,1 +1,1 @@
-"""The worker: one cell in, one record out. With `bcdl.parity.worker`, all that imports Keras."""
+"""The worker: one cell in, one record out. Only this package and `bcdl.parity.worker` import Keras."""

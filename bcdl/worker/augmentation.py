@@ -1,4 +1,4 @@
-"""Augmentation on the host, in uint8, so that every backend is fed the same bytes.
+"""Augmentation on the host, in uint8, so that every backend trains on the same bytes.
 
 Parameters are drawn by NumPy and the warp is OpenCV's. The source study asked for a random zoom "of
 range 2", which reaches negative zooms, that is mirrored and vanishing images: a fault. Here the zoom
@@ -13,7 +13,7 @@ import numpy as np
 ROTATION_DEGREES = 90.0
 ZOOM = 0.2
 
-cv2.setNumThreads(1)  # the feed has threads of its own
+cv2.setNumThreads(1)  # the input pipeline has threads of its own
 
 
 def augment(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:

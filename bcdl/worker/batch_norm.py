@@ -25,7 +25,7 @@ from bcdl.evaluation import quality
 from bcdl.settings.cell import Cell
 from bcdl.worker.input_pipeline import Batch, one_hot
 from bcdl.worker.network import every_layer
-from bcdl.worker.snapshot import SetAside, everything
+from bcdl.worker.snapshot import DiskSnapshot
 
 FASTER_MOMENTUM = 0.9
 # Images that re-estimation sees. The error of a mean falls with their root; beyond some hundred little is gained (Wu
@@ -46,10 +46,10 @@ def prepare(model: keras.Model, mode: str) -> None:
 
 
 def settle(model: keras.Model, adapter: Backend, split: Split, cell: Cell) -> None:
-    """Give the batch norms that train the statistics of images of `split`, where the cell's mode says so."""
+    """Give the batch norms that train the statistics of images of `split`, if the cell's mode says so."""
     if cell.batch_norm in ("reestimated", "frozen"):
-        chosen = _chosen(split, cell, max(1, REESTIMATION_IMAGES // cell.batch_size))
-        reestimate(model, adapter, _batches(split.images[chosen], split.labels[chosen], cell))
+        drawn = _draw(split, cell, max(1, REESTIMATION_IMAGES // cell.batch_size))
+        reestimate(model, adapter, _batches(drawn, cell))
 
 
 def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> None:
@@ -63,7 +63,7 @@ def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> No
     averages = [(average, norm.momentum) for norm in norms for average in (norm.moving_mean, norm.moving_variance)]
     ours = {id(average) for average, _ in averages}
     others = [v for v in model.non_trainable_variables if id(v) not in ours]
-    before = SetAside([*others, *model.optimizer.variables])
+    before = DiskSnapshot([*others, *model.optimizer.variables])
     for average, _ in averages:
         average.assign(np.zeros(average.shape, dtype=np.float32))
     _rest(model)
@@ -76,47 +76,54 @@ def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> No
 
 
 def probe(
-    model: keras.Model, adapter: Backend, outputs: np.ndarray, images: np.ndarray, labels: np.ndarray, cell: Cell
+    model: keras.Model, adapter: Backend, outputs: np.ndarray, probed: Split, cell: Cell
 ) -> dict[str, float | None]:
     """Accuracy and loss on the same images in training mode and in inference mode, whose `outputs` are given.
 
     Training mode normalises by the batch's own statistics (and drops units out), inference mode by moving
-    averages: where the second is far below the first, the averages have not settled. Training mode is a
+    averages: if the second is far below the first, the averages have not settled. Training mode is a
     `fit` with the optimizer at rest, so that it runs the function already compiled; all state is put back.
+
+    Args:
+        model: as it was trained.
+        adapter: of its backend.
+        outputs: [N, 2] float32, of inference on the images.
+        probed: the N images, as `to_probe` gives them.
+        cell: whose batch size they are taken by.
     """
-    before = everything(model)
+    before = DiskSnapshot.of(model)
     _rest(model)
-    batches = _batches(images, labels, cell)
+    batches = _batches(probed, cell)
     stream = adapter.stream(batch for batch in itertools.cycle(batches))
     training = model.fit(stream, steps_per_epoch=len(batches), epochs=1, verbose=0, shuffle=False).history
     before.restore()
     return {
         "train_mode_accuracy": float(training["accuracy"][0]),
         "train_mode_loss": float(training["loss"][0]),
-        "inference_mode_accuracy": quality.accuracy(outputs, labels),
-        "inference_mode_loss": quality.loss(outputs, labels),
+        "inference_mode_accuracy": quality.accuracy(outputs, probed.labels),
+        "inference_mode_loss": quality.loss(outputs, probed.labels),
     }
 
 
+def to_probe(split: Split, cell: Cell) -> Split:
+    """Images of `split` on which both modes are compared: full batches."""
+    return _draw(split, cell, PROBE_BATCHES)
+
+
 def _rest(model: keras.Model) -> None:
-    """Have the steps that follow change no weight: at learning rate 0 an optimizer with momentum would roll on."""
+    """Let the steps that follow change no weight: at learning rate 0 an optimizer with momentum would move on."""
     for variable in model.optimizer.variables:  # the learning rate, the count of steps, and a slot or two a weight
         variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
 
 
-def probed(split: Split, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of `split` on which both modes are compared: full batches."""
-    chosen = _chosen(split, cell, PROBE_BATCHES)
-    return split.images[chosen], split.labels[chosen]
+def _batches(split: Split, cell: Cell) -> list[Batch]:
+    """As many images as fill batches, as batches."""
+    parts = len(split) // cell.batch_size
+    return list(zip(np.split(split.images, parts), np.split(one_hot(split.labels), parts), strict=True))
 
 
-def _batches(images: np.ndarray, labels: np.ndarray, cell: Cell) -> list[Batch]:
-    """As many images as fill batches, [N, S, S, 3] uint8, and labels [N], as batches."""
-    parts = len(images) // cell.batch_size
-    return list(zip(np.split(images, parts), np.split(one_hot(labels), parts), strict=True))
-
-
-def _chosen(split: Split, cell: Cell, most: int) -> np.ndarray:
-    """Indices of images drawn from the split, `most` full batches at most."""
+def _draw(split: Split, cell: Cell, most: int) -> Split:
+    """Images drawn from the split, `most` full batches at most."""
     count = min(most, len(split) // cell.batch_size) * cell.batch_size
-    return np.random.default_rng([cell.seed, len(split)]).permutation(len(split))[:count]
+    chosen = np.random.default_rng([cell.seed, len(split)]).permutation(len(split))[:count]
+    return Split(split.images[chosen], split.labels[chosen], split.groups[chosen], split.names[chosen])

@@ -1,4 +1,4 @@
-"""What the device gives at most, through the framework in use: a large matrix product and a large copy.
+"""What the device gives at most, measured through the framework in use: a large matrix product and a large copy.
 
 The yardstick of utilisation is measured, not read from a data sheet: shared machines and throttled clocks do not
 know what their data sheet says.
@@ -6,7 +6,6 @@ know what their data sheet says.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 from bcdl.backends import Backend
+from bcdl.worker import timing
 
 # Sizes grow until one operation takes this long, so that starting it does not count.
 _LEAST_S = 0.05
@@ -56,14 +56,8 @@ def _best(
     for size in sizes:
         work, run = operation(size)
         adapter.sync(run())
-        seconds = min(_seconds(adapter, run) for _ in range(_REPEATS))
+        seconds = min(timing.window(1, run, adapter.sync) for _ in range(_REPEATS))
         rate = max(rate, work / seconds)
         if seconds >= _LEAST_S:
             break
     return rate
-
-
-def _seconds(adapter: Backend, run: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    adapter.sync(run())
-    return time.perf_counter() - start

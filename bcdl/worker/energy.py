@@ -1,6 +1,6 @@
 """What a GPU draws, and at which clocks: read from NVML before and after a regime, never while it runs.
 
-Where there is no NVML there are no figures: absent, not zero.
+Without NVML there are no figures: they are absent, not zero.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import time
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
+
+from bcdl.worker import timing
 
 # Clock event reasons that hold a GPU below what it could do, by the name of their bit in NVML.
 _THROTTLING = {
@@ -27,10 +27,10 @@ _HELD_BACK = {"power": "NVML_PERF_POLICY_POWER", "temperature": "NVML_PERF_POLIC
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """The GPU at one moment; None where it does not tell.
+    """The GPU at one moment; None stands for what it does not report.
 
     Attributes:
-        time_s: the process's clock.
+        time_s: a reading of the clock.
         energy_j: drawn since the driver was loaded.
         sm_clock_mhz, memory_clock_mhz, temperature_c: as they are.
         throttled: reasons in force.
@@ -49,12 +49,12 @@ class Reading:
 class Watch:
     """Two readings, and what lies between them."""
 
-    def __init__(self, nvml: ModuleType, device: Any) -> None:
-        self._nvml, self._device = nvml, device
-        self._before = self._after = _read(nvml, device)
+    def __init__(self, gpu: _Gpu) -> None:
+        self._gpu = gpu
+        self._before = self._after = gpu.read()
 
     def stop(self) -> None:
-        self._after = _read(self._nvml, self._device)
+        self._after = self._gpu.read()
 
     def metrics(self, regime: str, images: int) -> dict[str, float]:
         """`<regime>_energy_j_per_image` and `<regime>_power_w`, the mean over the regime with its warm-up."""
@@ -73,8 +73,8 @@ class Watch:
             if cause in self._before.held_back_s
         }
         return {
-            **{name: [getattr(one, name) for one in both] for name in _SHOWN},
-            "throttled": sorted({reason for one in both for reason in one.throttled}),
+            **{name: [getattr(reading, name) for reading in both] for name in _SHOWN},
+            "throttled": sorted({reason for reading in both for reason in reading.throttled}),
             "held_back_s": {cause: seconds for cause, seconds in held.items() if seconds > 0},
         }
 
@@ -84,7 +84,7 @@ _SHOWN = ("sm_clock_mhz", "memory_clock_mhz", "temperature_c")
 
 @contextlib.contextmanager
 def watched(device: str) -> Iterator[Watch | None]:
-    """A watch on the GPU in use, stopped at the end; None on a CPU, and where NVML can't be had."""
+    """A watch on the GPU in use, stopped at the end; None on a CPU, and if NVML can't be had."""
     with contextlib.ExitStack() as stack:
         watch = _start(stack) if device == "gpu" else None
         yield watch
@@ -94,39 +94,51 @@ def watched(device: str) -> Iterator[Watch | None]:
 
 def _start(stack: contextlib.ExitStack) -> Watch | None:
     try:
-        import pynvml  # only where there is a GPU
+        import pynvml  # here: only a GPU needs it
     except ModuleNotFoundError:
         return None
     try:
         pynvml.nvmlInit()
         stack.callback(pynvml.nvmlShutdown)
-        return Watch(pynvml, _device(pynvml))
+        return Watch(_Gpu(pynvml, _handle(pynvml)))
     except pynvml.NVMLError:
         return None
 
 
-def _device(nvml: ModuleType) -> Any:
+def _handle(nvml: Any) -> Any:
     """The first GPU that the frameworks see; NVML itself pays no heed to CUDA_VISIBLE_DEVICES."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
     return nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
 
 
-def _read(nvml: ModuleType, device: Any) -> Reading:
-    def ask(function: str, *arguments: Any) -> Any:
-        try:
-            return getattr(nvml, function)(device, *arguments)
-        except nvml.NVMLError:
-            return None
+class _Gpu:
+    """A GPU by its handle of NVML, a module without type information."""
 
-    energy = ask("nvmlDeviceGetTotalEnergyConsumption")  # millijoules
-    reasons = ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
-    held = {cause: ask("nvmlDeviceGetViolationStatus", getattr(nvml, policy)) for cause, policy in _HELD_BACK.items()}
-    return Reading(
-        time_s=time.perf_counter(),
-        energy_j=None if energy is None else energy / 1e3,
-        sm_clock_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
-        memory_clock_mhz=ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
-        temperature_c=ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
-        throttled=tuple(name for name, bit in _THROTTLING.items() if reasons & getattr(nvml, bit)),
-        held_back_s={cause: status.violationTime / 1e9 for cause, status in held.items() if status is not None},
-    )
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml, self._handle = nvml, handle
+
+    def read(self) -> Reading:
+        nvml = self._nvml
+        energy = self._ask("nvmlDeviceGetTotalEnergyConsumption")  # millijoules
+        reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
+        return Reading(
+            time_s=timing.now_s(),
+            energy_j=None if energy is None else energy / 1e3,
+            sm_clock_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
+            memory_clock_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),
+            temperature_c=self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU),
+            throttled=tuple(name for name, bit in _THROTTLING.items() if reasons & getattr(nvml, bit)),
+            held_back_s=self._held_back_s(),
+        )
+
+    def _held_back_s(self) -> dict[str, float]:
+        policies = {cause: getattr(self._nvml, policy) for cause, policy in _HELD_BACK.items()}
+        held = {cause: self._ask("nvmlDeviceGetViolationStatus", policy) for cause, policy in policies.items()}
+        return {cause: status.violationTime / 1e9 for cause, status in held.items() if status is not None}
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """What the function answers of this GPU; None if the GPU or its driver does not support it."""
+        try:
+            return getattr(self._nvml, function)(self._handle, *arguments)
+        except self._nvml.NVMLError:
+            return None

@@ -3,7 +3,7 @@
 A convolution and a dense layer do two operations, a multiplication and an addition, for each weight that an output
 is made of, the padding included. Everything else (batch norms, pooling, activations) is left out, as is usual: it is
 bound by memory, not by arithmetic. A training step adds the gradient of the weights, which costs as much as the forward
-pass, and that of the input, which does too and which a layer needs only where trainable weights lie before it.
+pass, and that of the input, which does too and which a layer needs only if trainable weights lie before it.
 
 Other tools count otherwise: torch's FlopCounterMode takes the weight gradient of a depthwise convolution for a dense
 one and counts it as many times over as there are groups (a test shows it); XLA's cost analysis leaves out what
@@ -19,13 +19,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from bcdl.records.schema import Cost
 from bcdl.worker.network import every_layer
 
 FLOAT32_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerCost:
+class LayerFlops:
     """A layer's floating-point operations for one image.
 
     Attributes:
@@ -33,7 +34,7 @@ class LayerCost:
         kind: its type.
         forward: operations of the forward pass.
         weight_gradient: operations of the gradient of its weights.
-        input_gradient: operations of the gradient of its input; 0 where no trainable weights lie before it.
+        input_gradient: operations of the gradient of its input; 0 if no trainable weights lie before it.
     """
 
     name: str
@@ -48,31 +49,31 @@ class LayerCost:
         return self.forward + self.weight_gradient + self.input_gradient
 
 
-def layer_costs(model: keras.Model) -> list[LayerCost]:
-    """Each convolution and dense layer of a functional model, those of nested models too, with its cost."""
-    found = []
+def layer_flops(model: keras.Model) -> list[LayerFlops]:
+    """Each convolution and dense layer of a functional model, those of nested models too, with its operations."""
+    rows = []
     for layer in every_layer(model):
         count = _FORWARD.get(type(layer).__name__)
         if count is not None:
             forward = count(layer)
             weights = forward if layer.trainable else 0
             inputs = forward if _has_weights_before(layer.input) else 0
-            found.append(LayerCost(layer.name, type(layer).__name__, forward, weights, inputs))
-    return found
+            rows.append(LayerFlops(layer.name, type(layer).__name__, forward, weights, inputs))
+    return rows
 
 
-def describe(model: keras.Model) -> dict[str, Any]:
-    """What a record says of the model's cost, as JSON values: operations an image by layer type, and bytes.
+def describe(model: keras.Model) -> Cost:
+    """What a record says of the model's cost: operations an image by layer type, and bytes.
 
     `activation_bytes` is an estimate for one image: every layer's output once, in float32; frameworks fuse some away
     and keep others twice.
     """
-    costs = layer_costs(model)
-    kinds = sorted({cost.kind for cost in costs})
+    rows = layer_flops(model)
+    kinds = sorted({row.kind for row in rows})
     outputs = (tensor for layer in every_layer(model) for tensor in keras.tree.flatten(layer.output))
     return {
-        "forward_flops": {kind: sum(cost.forward for cost in costs if cost.kind == kind) for kind in kinds},
-        "training_flops": {kind: sum(cost.training for cost in costs if cost.kind == kind) for kind in kinds},
+        "forward_flops": {kind: sum(row.forward for row in rows if row.kind == kind) for kind in kinds},
+        "training_flops": {kind: sum(row.training for row in rows if row.kind == kind) for kind in kinds},
         "weight_bytes": FLOAT32_BYTES * model.count_params(),
         "activation_bytes": FLOAT32_BYTES * sum(_size(tensor) for tensor in outputs),
     }

@@ -43,7 +43,7 @@ def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None)
 
 
 def _variables(layer: Any, skip: str | None) -> Iterator[tuple[Any, Any]]:
-    """Each weight with the layer that owns it, in the model's order."""
+    """Each weight with the layer that owns it, in the model's order; those of the layer `skip` left out."""
     if layer.name == skip:
         return
     if isinstance(layer, keras.Model):

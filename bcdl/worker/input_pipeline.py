@@ -21,11 +21,13 @@ _AHEAD = 4
 _ORDER, _AUGMENT = 0, 1
 
 
-class TrainFeed:
-    """Training batches ([B, S, S, 3] uint8, [B, 2] float32 one-hot), every one full.
+class InputPipeline:
+    """Training batches ([B, S, S, 3] uint8, [B, 2] float32 one-hot), every one of them full.
 
     The order is drawn anew each epoch; the images left over after the last full batch are others each
     epoch. A partial batch would be a new shape, and a new compilation on JAX.
+
+    Raises UsageError if a batch is larger than the split.
     """
 
     def __init__(self, split: Split, batch_size: int, seed: int, augmented: bool) -> None:
@@ -48,7 +50,7 @@ class TrainFeed:
         chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
         images = self._split.images[chosen]
         if self._augmented:
-            from bcdl.worker.augmentation import augment
+            from bcdl.worker.augmentation import augment  # here: a cell without augmentation needs no OpenCV
 
             streams = (np.random.default_rng([self._seed, _AUGMENT, epoch, int(index)]) for index in chosen)
             images = np.stack([augment(image, stream) for image, stream in zip(images, streams, strict=True)])
@@ -57,7 +59,7 @@ class TrainFeed:
     def stream(self) -> Iterator[Batch]:
         """Every epoch's batches without end, made ahead by a pool of threads."""
         plan = ((epoch, step) for epoch in itertools.count() for step in range(self.steps_per_epoch))
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="feed") as pool:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="input-pipeline") as pool:
             waiting = collections.deque(pool.submit(self.batch, *next(plan)) for _ in range(_AHEAD))
             try:
                 while True:

@@ -1,4 +1,4 @@
-"""What a row of the model table is built into: preprocessing, backbone and head, for any Keras backend.
+"""What a row of the model table is built into: preprocessing, backbone and head, on any Keras backend.
 
 The architecture is the source study's: every model ends in three 3x3 convolutions (16, 32 and 64
 filters), each followed by a 2x2 max-pooling of stride 1, then dropout, batch normalisation and two
@@ -7,12 +7,14 @@ sigmoid outputs, benign first.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from bcdl.errors import BcdlError, UsageError
@@ -82,6 +84,24 @@ def head_padding(model: keras.Model) -> str:
     return model.get_layer(f"head_conv{HEAD_FILTERS[0]}").padding
 
 
+def weights_checksum(model: keras.Model) -> str:
+    """SHA-256 over every weight's bytes as float32, in the model's order: equal starts have equal checksums."""
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        digest.update(keras.ops.convert_to_numpy(variable).astype(np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def named_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """Every weight, [...] float32, by `<layer>/<variable>`; random states are left out."""
+    return {short_name(variable.path): np.array(keras.ops.convert_to_numpy(variable)) for variable in model.weights}
+
+
+def short_name(path: str) -> str:
+    """The last two parts of a variable's path: its layer and its own name."""
+    return "/".join(path.split("/")[-2:])
+
+
 def _stem(pixels: Any) -> Any:
     return layers.Conv2D(16, 3, activation="relu", name="stem_conv")(pixels)
 
@@ -117,7 +137,7 @@ def _backbone(row: ModelRow, image_size: int, weights: str | Path | None) -> ker
 def _downloaded(row: ModelRow, make: Callable[..., keras.Model], arguments: dict[str, Any]) -> keras.Model:
     try:
         return make(weights="imagenet", **arguments)
-    except Exception as error:  # Keras raises a bare Exception where a download fails.
+    except Exception as error:  # Keras raises a bare Exception if a download fails
         reason = str(error).strip().splitlines()[0]
         raise BcdlError(
             f"the ImageNet weights of {row.name} could not be loaded ({reason}); "

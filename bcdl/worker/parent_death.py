@@ -13,7 +13,7 @@ _STDIN = 0
 
 
 def end_with_driver() -> None:
-    """End this process, and its group where it leads one, once the other end of stdin is gone.
+    """End this process, and its group if it leads one, once the other end of stdin is gone.
 
     The driver holds that end and never writes. On Linux the system itself sends the signal when the pipe hangs up
     (fcntl(2), F_SETSIG and O_ASYNC), so that a worker stuck in a framework's own code ends, too. Elsewhere a thread
@@ -46,7 +46,7 @@ def _wait_and_end() -> None:
 
 
 def _target() -> int:
-    """The group of this process, as kill(2) and fcntl(2) name groups, or the process where another leads the group."""
+    """The group of this process, as kill(2) and fcntl(2) name groups, or the process, if another leads the group."""
     return -os.getpgrp() if os.getpgrp() == os.getpid() else os.getpid()
 
 

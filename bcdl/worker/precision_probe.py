@@ -1,4 +1,4 @@
-"""Which arithmetic a process really uses, told by rounding: in a matrix product and in a convolution.
+"""Which arithmetic a process really uses, seen by its rounding: in a matrix product and in a convolution.
 
 Frameworks choose their arithmetic by flags of their own, and not the same for both (torch's defaults are TF32 off for
 products and on for convolutions), so a flag proves nothing. 1 + 2^-9 survives in float32 and TF32 (a fraction of
@@ -16,7 +16,7 @@ from bcdl.errors import BcdlError
 
 _CHANNELS = 64
 _SIDE = 8
-# What each precision must show, and the steps above 1 that tell.
+# What each precision must show, and the steps above 1 by which it is seen.
 ARITHMETIC = {"float32": "float32", "tf32": "tf32", "mixed_bfloat16": "bfloat16"}
 _STEPS = {"float32": 2.0**-12, "tf32": 2.0**-9}
 
@@ -27,26 +27,26 @@ class PrecisionError(BcdlError):
 
 def arithmetic() -> dict[str, str]:
     """By operation (`matmul`, `conv`), the arithmetic of Keras's layers in this process: a value of `ARITHMETIC`."""
-    found = {}
+    kinds = {}
     for name, (layer, shape) in _operations().items():
         layer.build(shape)
         layer.kernel.assign(np.ones(layer.kernel.shape, dtype=np.float32))
         kept = [kind for kind, step in _STEPS.items() if _keeps(layer, shape, step)]
-        found[name] = kept[0] if kept else "bfloat16"
-    return found
+        kinds[name] = kept[0] if kept else "bfloat16"
+    return kinds
 
 
 def check(precision: str) -> dict[str, str]:
-    """`arithmetic()`; PrecisionError where it is not that of `precision`."""
-    found = arithmetic()
-    wrong = {name: kind for name, kind in found.items() if kind != ARITHMETIC[precision]}
+    """`arithmetic()`; PrecisionError if it is not that of `precision`."""
+    kinds = arithmetic()
+    wrong = {name: kind for name, kind in kinds.items() if kind != ARITHMETIC[precision]}
     if wrong:
-        told = " and ".join(f"the {name} rounds like {kind}" for name, kind in wrong.items())
+        roundings = " and ".join(f"the {name} rounds like {kind}" for name, kind in wrong.items())
         raise PrecisionError(
-            f"{precision} was asked for, but {told}; look for settings that override the framework's precision "
+            f"{precision} was asked for, but {roundings}; look for settings that override the framework's precision "
             "(environment variables, site configuration)"
         )
-    return found
+    return kinds
 
 
 def _operations() -> dict[str, tuple[Any, tuple[int, ...]]]:

@@ -1,47 +1,45 @@
-"""Values of variables set aside and put back: what a trial step changes, and the weights of the best epoch."""
+"""The values of variables, kept and put back: what a trial step changes, and the weights of the best epoch."""
 
 from __future__ import annotations
 
 import copy
 import tempfile
 from collections.abc import Iterable
-from typing import Any
 
 import keras
 import numpy as np
 
 
-class SetAside:
-    """Copies of variables on the disk, kept until this object goes; in memory they would count as the worker's peak."""
+class DiskSnapshot:
+    """Values of variables on the disk, deleted with this object; in memory they would count as the worker's peak."""
 
-    def __init__(self, variables: Iterable[Any]) -> None:
+    def __init__(self, variables: Iterable[keras.Variable]) -> None:
         self._variables = list(variables)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it goes with this object)
         for variable in self._variables:
             np.save(self._file, np.asarray(keras.ops.convert_to_numpy(variable)), allow_pickle=False)
 
+    @classmethod
+    def of(cls, model: keras.Model) -> DiskSnapshot:
+        """Of everything that a training step changes in a compiled model."""
+        return cls(_state_variables(model))
+
     def restore(self) -> None:
-        """Give every variable its copy's value."""
+        """Give every variable the value that it had."""
         self._file.seek(0)
         for variable in self._variables:
             variable.assign(np.load(self._file, allow_pickle=False))
 
 
-def everything(model: keras.Model) -> SetAside:
-    """A compiled model's weights, random states and optimizer state."""
-    model.optimizer.build(model.trainable_variables)
-    return SetAside([*model.variables, *model.optimizer.variables])
-
-
 class Snapshot:
-    """A model's weights, random states and optimizer state as arrays, to be compared, changed and put back."""
+    """Everything that a training step changes in a compiled model, as arrays to be compared, changed and put back."""
 
     def __init__(self, model: keras.Model) -> None:
-        model.optimizer.build(model.trainable_variables)
-        self._variables = [*model.variables, *model.optimizer.variables]
+        self._variables = _state_variables(model)
         self.values = [np.array(keras.ops.convert_to_numpy(v)) for v in self._variables]
 
     def restore(self) -> None:
+        """Give every variable the value that it had."""
         for variable, value in zip(self._variables, self.values, strict=True):
             variable.assign(value)
 
@@ -50,3 +48,9 @@ class Snapshot:
         other = copy.copy(self)
         other.values = values
         return other
+
+
+def _state_variables(model: keras.Model) -> list[keras.Variable]:
+    """A compiled model's weights, random states and optimizer state; the optimizer's are made if there are none yet."""
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]

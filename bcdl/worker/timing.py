@@ -13,11 +13,7 @@ from bcdl.statistics.steadiness import is_steady
 
 # A regime is timed for this long at least, or for so many windows: a single short window is all noise.
 LEAST_S = 2.0
-
-
 MOST_WINDOWS = 200
-
-
 # Windows run, in units of those kept, before a regime is given up as one that never settles.
 _PATIENCE = 4
 
@@ -34,12 +30,30 @@ class Timed:
         return len(self.warm_up) + len(self.kept)
 
 
+def now_s() -> float:
+    """The clock's reading, seconds; only the difference of two readings means something."""
+    return time.perf_counter()
+
+
+def stopwatch() -> Callable[[], float]:
+    """Start a stopwatch; each call of what is returned gives the seconds since."""
+    start = now_s()
+    return lambda: now_s() - start
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Seconds that one call of `work` takes."""
+    elapsed = stopwatch()
+    work()
+    return elapsed()
+
+
 @contextlib.contextmanager
-def timed(into: dict[str, float], name: str) -> Iterator[None]:
-    """Add the seconds the block takes to `into[name]`."""
-    start = time.perf_counter()
+def timed(into: dict[str, float | None], name: str) -> Iterator[None]:
+    """Put the seconds that the block takes under `name`; nothing if the block fails."""
+    elapsed = stopwatch()
     yield
-    into[name] = time.perf_counter() - start
+    into[name] = elapsed()
 
 
 def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> Timed:
@@ -50,32 +64,33 @@ def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any
     Windows are added until those kept are steady, or until `_PATIENCE` times as many have run: then they are kept
     as they are, and `is_steady` says so of them.
     """
-    seconds = [_window(steps, step, sync)]
+    seconds = [window(steps, step, sync)]
     while True:
-        seconds.append(_window(steps, step, sync))
+        seconds.append(window(steps, step, sync))
         kept = _last(seconds[1:], count)
         if kept and (is_steady(kept) is not False or len(seconds) > _PATIENCE * len(kept)):
             return Timed(seconds[: -len(kept)], kept)
 
 
-def _last(seconds: list[float], count: int) -> list[float]:
-    """As few of the last samples as are enough; none where all are too few."""
-    total = 0.0
-    for number, one in enumerate(reversed(seconds), start=1):
-        total += one
-        if number >= count and (total >= LEAST_S or number >= MOST_WINDOWS):
-            return seconds[-number:]
-    return []
-
-
-def _window(steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> float:
-    start = time.perf_counter()
+def window(steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> float:
+    """Seconds of `steps` calls of `step`, one or more, and of one wait for what the last of them started."""
+    elapsed = stopwatch()
     for _ in range(steps):
         last = step()
     sync(last)
-    return time.perf_counter() - start
+    return elapsed()
 
 
 def rate(images: int, seconds: list[float]) -> float:
     """Median images/s of samples that each took `seconds` for `images` images."""
     return images / statistics.median(seconds)
+
+
+def _last(seconds: list[float], count: int) -> list[float]:
+    """As few of the last samples as are enough; none if all of them together are too few."""
+    total = 0.0
+    for number, sample in enumerate(reversed(seconds), start=1):
+        total += sample
+        if number >= count and (total >= LEAST_S or number >= MOST_WINDOWS):
+            return seconds[-number:]
+    return []

@@ -1,4 +1,4 @@
-"""The hand-written twins compute what the Keras models do, from the same weights; and a twin that is off is seen."""
+"""The native models compute what the Keras models do, from the same weights; and one that is wrong is seen."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from bcdl import backends
 from bcdl.parity.settings import LEARNING_RATE, MOMENTUM, Plan
+from bcdl.worker import session
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
-trunk = pytest.importorskip("bcdl.parity.worker.instrumented")
-tax = pytest.importorskip("bcdl.experiments.native_models")
+instrumented = pytest.importorskip("bcdl.parity.worker.instrumented")
+network = pytest.importorskip("bcdl.worker.network")
 
 # Relative norms. The drift of a few million float32 sums; what a wrong layer does is far above (last test).
 OUTPUTS, GRADIENT = 1e-5, 1e-3
@@ -21,32 +22,30 @@ OUTPUTS, GRADIENT = 1e-5, 1e-3
 
 @pytest.fixture(scope="module")
 def adapter() -> backends.Backend:
-    loaded = backends.load(keras.backend.backend())
-    loaded.configure("cpu", "float32")
-    return loaded
+    return session.start_backend(keras.backend.backend(), "cpu", "float32")
 
 
 def opened(model: str) -> Any:
     """The model with settled batch norms, so that inference depends on every layer."""
-    found = trunk.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
+    found = instrumented.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
     pixels = found.batches[0][0]
-    start = trunk.Snapshot(found.model)
-    walked = trunk.walk(found.model, pixels, training=True)
+    start = instrumented.Snapshot(found.model)
+    walked = instrumented.walk(found.model, pixels, training=True)
     start.restore()
-    trunk.settle(found, walked)
+    instrumented.settle(found, walked)
     return found
 
 
-def differences(twin: Any, found: Any, adapter: backends.Backend) -> tuple[float, float]:
+def differences(native: Any, found: Any, adapter: backends.Backend) -> tuple[float, float]:
     """Relative norms of the difference of outputs and of the gradient in inference mode."""
     pixels, labels = found.batches[0]
-    images, _ = found.feed.batch(0, 0)
+    images, _ = found.pipeline.batch(0, 0)
     given = adapter.put(images, labels)
-    wanted = {tax.short(path): part for path, part in trunk.frozen_gradient(found)}
-    gradient = twin.gradient(*given)
+    wanted = {network.short_name(path): part for path, part in instrumented.frozen_gradient(found)}
+    gradient = native.gradient(*given)
     norms = {path for path in gradient if path.rpartition("/")[2] in ("gamma", "beta")}
     assert wanted.keys() == gradient.keys() - norms  # frozen norms have none
-    outputs = relative(trunk.outputs(found.model, adapter, pixels), twin.outputs(given[0]))
+    outputs = relative(instrumented.outputs(found.model, adapter, pixels), native.outputs(given[0]))
     flat = [np.concatenate([parts[path].ravel() for path in wanted]) for parts in (wanted, gradient)]
     return outputs, relative(*flat)
 
@@ -55,40 +54,40 @@ def relative(wanted: np.ndarray, given: np.ndarray) -> float:
     return float(np.linalg.norm(wanted - given) / np.linalg.norm(wanted))
 
 
-def twins(model: str, weights: dict[str, np.ndarray], adapter: backends.Backend) -> dict[str, backends.Twin]:
+def natives(model: str, weights: dict[str, np.ndarray], adapter: backends.Backend) -> dict[str, backends.NativeModel]:
     settings: dict[str, Any] = {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "precision": "float32"}
-    found = dict(adapter.twins(model, weights, **settings))
-    if not found:
-        pytest.skip("this backend has no native twins: Keras is what its users write")
-    return found
+    models = dict(adapter.native_models(model, weights, **settings))
+    if not models:
+        pytest.skip("this backend has no native models: Keras is what its users write")
+    return models
 
 
 @pytest.mark.parametrize("model", ["resnet50", "mobilenet"])
-def test_a_twin_computes_what_the_keras_model_does(model: str, adapter: backends.Backend) -> None:
+def test_a_native_model_computes_what_the_keras_model_does(model: str, adapter: backends.Backend) -> None:
     found = opened(model)
-    twin = next(iter(twins(model, tax.weights_of(found.model), adapter).values()))
-    assert twin.parameters == found.model.count_params()
-    outputs, gradient = differences(twin, found, adapter)
+    native = next(iter(natives(model, network.named_weights(found.model), adapter).values()))
+    assert native.parameters == found.model.count_params()
+    outputs, gradient = differences(native, found, adapter)
     assert outputs < OUTPUTS
     assert gradient < GRADIENT
-    before = twin.outputs(adapter.put(found.feed.batch(0, 0)[0])[0])
-    adapter.sync(twin.step(*adapter.put(*found.feed.batch(0, 0))))
-    after = twin.outputs(adapter.put(found.feed.batch(0, 0)[0])[0])
+    before = native.outputs(adapter.put(found.pipeline.batch(0, 0)[0])[0])
+    adapter.sync(native.step(*adapter.put(*found.pipeline.batch(0, 0))))
+    after = native.outputs(adapter.put(found.pipeline.batch(0, 0)[0])[0])
     assert relative(before, after) > 10 * OUTPUTS  # a training step moved it
 
 
-def test_every_way_to_run_a_twin_gives_the_same_outputs(adapter: backends.Backend) -> None:
+def test_every_way_to_run_a_native_model_gives_the_same_outputs(adapter: backends.Backend) -> None:
     found = opened("mobilenet")
-    (images,) = adapter.put(found.feed.batch(0, 0)[0])
-    first, *others = twins("mobilenet", tax.weights_of(found.model), adapter).values()
+    (images,) = adapter.put(found.pipeline.batch(0, 0)[0])
+    first, *others = natives("mobilenet", network.named_weights(found.model), adapter).values()
     for other in others:
         assert relative(first.outputs(images), other.outputs(images)) < OUTPUTS
 
 
-def test_a_twin_with_a_layer_transposed_is_seen(adapter: backends.Backend) -> None:
+def test_a_native_model_with_a_layer_transposed_is_seen(adapter: backends.Backend) -> None:
     found = opened("mobilenet")
-    weights = tax.weights_of(found.model)
+    weights = network.named_weights(found.model)
     weights["conv_dw_3/kernel"] = weights["conv_dw_3/kernel"].swapaxes(0, 1)
-    outputs, gradient = differences(next(iter(twins("mobilenet", weights, adapter).values())), found, adapter)
+    outputs, gradient = differences(next(iter(natives("mobilenet", weights, adapter).values())), found, adapter)
     assert outputs > 10 * OUTPUTS
     assert gradient > 10 * GRADIENT

@@ -6,7 +6,6 @@ import csv
 import functools
 import io
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from bcdl import datasets
 from bcdl.datasets import Request, leaks
-from bcdl.datasets.fingerprint import Looks, look
+from bcdl.datasets.fingerprint import Fingerprints, fingerprint
 from bcdl.datasets.leaks import Duplicates
 from bcdl.datasets.sources import synthetic
 from bcdl.errors import UsageError
@@ -38,8 +37,8 @@ def drawings() -> tuple[Image.Image, ...]:
 def find(images: Sequence[Image.Image], labels: Sequence[int] | None = None) -> Duplicates:
     """What is found among images named by their numbers."""
     names = np.array([str(number) for number in range(len(images))])
-    found = np.stack([look(image.convert("RGB")) for image in images])
-    return leaks.find(Looks(found, names, np.array(labels or [0] * len(images))))
+    found = np.stack([fingerprint(image.convert("RGB")) for image in images])
+    return leaks.find(Fingerprints(found, names, np.array(labels or [0] * len(images))))
 
 
 def jpeg(image: Image.Image, quality: int = 40) -> Image.Image:
@@ -146,7 +145,7 @@ def test_small_images_are_told_identical_alone() -> None:
 
 
 def test_no_images_and_one_image_have_nothing_twice() -> None:
-    empty = Looks(np.empty(0, look(drawings()[0]).dtype), np.empty(0, str), np.empty(0, int))
+    empty = Fingerprints(np.empty(0, fingerprint(drawings()[0]).dtype), np.empty(0, str), np.empty(0, int))
     for found in (leaks.find(empty), find(drawings()[:1])):
         assert (found.clusters, found.conflicting) == ([], ())
 
@@ -270,22 +269,6 @@ def test_data_that_leaks_is_refused_where_clean_data_is_asked_for(tmp_path: Path
         Run(jobs, tmp_path / "results", require_clean=True).check()
     (folder / "malignant" / "5.png").unlink()
     Run(jobs, tmp_path / "results", require_clean=True).check()
-
-
-def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["leaks", *arguments])
-    leaks.main()
-
-
-def test_the_command_holds_what_it_finds_against_the_groups(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_command(monkeypatch, str(folder))
-    told = capsys.readouterr().out
-    assert "of 1 groups of two images or more in groups.csv, 1 are in one list whole" in told
-    assert "lists that hold several groups: 1 lists, 2 images\n  benign/0.png, malignant/5.png" in told
-    with pytest.raises(UsageError, match="no folder with images"):
-        run_command(monkeypatch, str(folder / "nowhere"))
 
 
 def test_on_busi_the_known_groups_and_the_known_pair_are_found(real_data: Path) -> None:

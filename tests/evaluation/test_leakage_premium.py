@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
 import pytest
 
 from bcdl.evaluation import leakage_premium
+from bcdl.evaluation.leakage_premium import Verdict
 from bcdl.records.groups import group_records
-from bcdl.records.record import Record
-from tests.predictions import predicted, split
-
-FOLDS = 2
-PATIENTS = 40
+from tests.predictions import PATIENTS, both_ways
 
 
-def both_ways(right_by_group: float, right_by_image: float) -> list[Record]:
-    """Two folds each way, of 40 patients with two images; that share of patients is named right, the rest wrong."""
-    labels = np.repeat(np.arange(PATIENTS) % 2, 2)
-    groups = np.repeat([f"p{number:02d}" for number in range(PATIENTS)], 2)
-    names = [f"{group}-{place % 2}" for place, group in enumerate(groups)]
-    found = []
-    for split_by, share in (("group", right_by_group), ("image", right_by_image)):
-        right = np.arange(len(labels)) // 2 < share * PATIENTS
-        scores = np.where(right, labels, 1 - labels) * 0.8 + 0.1
-        fold_of = np.arange(len(labels)) // 2 % FOLDS if split_by == "group" else np.arange(len(labels)) % FOLDS
-        for fold in range(FOLDS):
-            chosen = np.flatnonzero(fold_of == fold)
-            test = split(scores[chosen], labels[chosen], groups[chosen])
-            test["names"] = [names[place] for place in chosen]
-            one = predicted(test, split_by=split_by, folds=FOLDS, fold=fold)
-            found.append(dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c", "grouped": True}))
-    return found
-
-
-def table_of(records: list[Record]) -> dict[str, tuple[str, ...]]:
-    groups = group_records([("m", record) for record in records])
-    ((_, text, made),) = leakage_premium.section(groups)
-    assert "cross-validated twice over 2 folds" in text
-    return {row[3]: row for row in made.rows}
-
-
-def test_the_difference_is_by_image_less_by_group() -> None:
-    row = table_of(both_ways(0.5, 0.75))["Accuracy"]
-    assert row[4:6] == ("0.500", "0.750 (LEAKY)")
-    assert row[6].startswith("+0.250 (")
-    assert row[7:] == ("a premium", "1", "80 (40)")
-
-
-def test_no_premium_is_a_valid_answer() -> None:
-    records = both_ways(0.5, 0.525)
-    row = table_of(records)["Accuracy"]
-    assert row[7] == "no detectable premium"
-
-
-def test_what_was_run_one_way_alone_has_no_premium() -> None:
-    records = [record for record in both_ways(0.5, 0.75) if record.cell.split_by == "image"]
-    assert leakage_premium.section(group_records([("m", record) for record in records])) == []
-
-
-def test_a_way_that_lacks_a_fold_is_not_compared() -> None:
-    records = both_ways(0.5, 0.75)[:-1]
-    assert leakage_premium.section(group_records([("m", record) for record in records])) == []
-
-
-def test_figures_of_a_split_by_image_are_marked_wherever_they_stand() -> None:
-    groups = group_records([("m", record) for record in both_ways(0.5, 0.75)])
-    assert sorted("LEAKY: split by image" in group.title for group in groups) == [False, True]
-    assert [group.title.count("2 folds") for group in groups] == [1, 1]
-
-
-def test_the_interval_is_that_of_groups() -> None:
-    """40 patients of whom 10 change from wrong to right: standard error sqrt(0.25 * 0.75 / 40) = 0.068."""
-    row = table_of(both_ways(0.5, 0.75))["Accuracy"]
-    low, high = (float(part) for part in row[6].partition("(")[2].rstrip(")").split(" to "))
-    assert low == pytest.approx(0.25 - 1.96 * 0.068, abs=0.02)
-    assert high == pytest.approx(0.25 + 1.96 * 0.068, abs=0.02)
+@pytest.mark.parametrize(
+    ("by_image", "verdict"), [(0.75, Verdict.PREMIUM), (0.525, Verdict.NOT_DETECTABLE), (0.25, Verdict.DISCOUNT)]
+)
+def test_the_verdict_is_that_of_the_interval(by_image: float, verdict: Verdict) -> None:
+    groups = group_records([("m", record) for record in both_ways(0.5, by_image)])
+    ((by_group, by_image_group),) = leakage_premium.pairs(groups)
+    accuracy, _ = leakage_premium.premiums(by_group, by_image_group)
+    assert accuracy.difference.value == pytest.approx(by_image - 0.5)
+    assert (accuracy.verdict, accuracy.images, accuracy.groups) == (verdict, 2 * PATIENTS, PATIENTS)

@@ -18,29 +18,6 @@ def group(*records: Record) -> Group:
     return found
 
 
-def test_utilisation_is_the_models_operations_over_the_best_peak() -> None:
-    better = record(backend="jax")
-    better = dataclasses.replace(better, metrics={**better.metrics, "peak_flops_per_s": 2e11})
-    both = group(record(), better)
-    step, predict = utilisation.utilisation_tables(both, utilisation.peaks(both))
-    # 120 images/s of 233 MFLOP, 480 of 81, over 200 GFLOP/s.
-    assert step.rows == (("CNN", "random", "14.0", "14.0"),)
-    assert predict.rows == (("CNN", "random", "19.4", "19.4"),)
-
-
-def test_costs_are_told_for_one_image() -> None:
-    costs = utilisation.cost_table(group(record()))
-    assert costs.rows == (("CNN", "random", "0.081", "0.233", "0.381", "1.91"),)
-
-
-def test_what_was_not_counted_is_said() -> None:
-    old = dataclasses.replace(record(backend="jax"), model={})
-    both = group(record(), old)
-    step, _ = utilisation.utilisation_tables(both, utilisation.peaks(both))
-    assert step.rows == (("CNN", "random", "not measured", "28.0"),)
-    assert utilisation.peaks(group(dataclasses.replace(record(), metrics={}))) is None
-
-
 def test_a_points_intensity_counts_batches_and_weights() -> None:
     (point,) = utilisation.points(group(record()), "predict")
     # A batch of 4: each output written and read once, the weights read once.
@@ -57,3 +34,26 @@ def test_a_training_steps_intensity_counts_what_the_optimizer_keeps(optimizer: s
 
 def test_the_slots_of_every_optimizer_are_known() -> None:
     assert tuple(utilisation.OPTIMIZER_SLOTS) == Cell.rows()["optimizer"].choices
+
+
+def with_peak(peak: float, **changes: str) -> Record:
+    one = record(**changes)
+    return dataclasses.replace(one, metrics={**one.metrics, "peak_flops_per_s": peak})
+
+
+@pytest.mark.parametrize(("fastest", "factor"), [(1.25e11, None), (2.5e11, 2.5)])
+def test_products_of_one_backend_say_whether_the_machine_was_steady(fastest: float, factor: float | None) -> None:
+    of = group(with_peak(1e11), with_peak(fastest, model="mobilenet"), with_peak(9e11, backend="jax"))
+    assert utilisation.products(of) == {"jax": [9e11], "torch": [1e11, fastest]}
+    assert utilisation.unsteady_by(utilisation.products(of)) == factor
+
+
+def test_without_a_product_there_is_nothing_to_say() -> None:
+    of = group(dataclasses.replace(record(), metrics={}))
+    assert (utilisation.peaks(of), utilisation.products(of), utilisation.unsteady_by({})) == (None, {}, None)
+
+
+def test_a_share_is_of_the_limit_in_percent() -> None:
+    limit = utilisation.Peaks(2e11, 1e10)
+    assert utilisation.share(record(), "predict", limit) == pytest.approx(100 * 480 * 81e6 / 2e11)
+    assert utilisation.share(dataclasses.replace(record(), model={}), "predict", limit) is None

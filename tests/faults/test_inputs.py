@@ -263,7 +263,8 @@ def test_hostile_names_reach_people_escaped(tmp_path: Path, injected: Injected) 
         with pytest.raises(UsageError) as caught:
             load(str(data))
         assert not {"\n", "\x1b", "\u202e"} & set(str(caught.value))
-        page = tables.Table("t", ("model", HOSTILE_NAME), ((HOSTILE_NAME, "1"),)).to_markdown()
+        columns = (tables.words("model"), tables.figures(HOSTILE_NAME))
+        page = tables.Table("t", columns, ((tables.word(HOSTILE_NAME), tables.count(1)),)).to_markdown()
         assert len(page.splitlines()) == 5
         assert not [part for part in ("<script", "$x$", "](http", "\x1b", "\u202e") if part in page]
         assert all(line.count("|") == 3 for line in page.splitlines()[2:])

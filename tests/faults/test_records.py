@@ -14,7 +14,7 @@ from rich.console import Console
 from bcdl.records import store
 from bcdl.records.record import SCHEMA, Record
 from bcdl.report import page as report
-from bcdl.report import plots
+from bcdl.report import plots, run_table
 from tests.conftest import ROOT
 from tests.factory import record
 from tests.faults import mutation
@@ -59,7 +59,7 @@ def test_every_mutated_line_is_a_record_or_a_told_problem(
             outcomes.update({True: len(records) - 1, False: len(problems)})
             report.build(folder)
             assert (folder / "README.md").read_text(encoding="utf-8").count("<script") == 0
-            report.print_run([one for _, one in records], Console(file=io.StringIO()))
+            run_table.print_run([one for _, one in records], Console(file=io.StringIO()))
     assert min(outcomes.values()) > COUNT / 20  # both kinds are tried
 
 

@@ -55,7 +55,7 @@ def test_a_worker_imports_no_other_file_of_the_project() -> None:
     code = (
         "import sys, importlib, bcdl.worker.__main__\n"
         f"importlib.import_module('bcdl.backends.{backend}.adapter')\n"
-        "import bcdl.worker.regimes, bcdl.worker.augmentation\n"
+        "import bcdl.worker.cell, bcdl.worker.augmentation\n"
         "print('\\n'.join(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'bcdl'))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=provenance.ROOT, capture_output=True, text=True, check=True)

@@ -17,6 +17,8 @@ from bcdl.parity.verdicts import NEVER_MEASURED, Verdicts
 from bcdl.records.groups import group_records
 from bcdl.report import page as report
 from bcdl.report import tables
+from bcdl.report.sections.metrics import METRICS, metric_table
+from bcdl.report.tables import Table
 from tests.factory import record
 
 PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=1)
@@ -212,18 +214,22 @@ def test_relative_differences() -> None:
     assert relative(np.ones(2), np.zeros(2)) == float("inf")
 
 
-def fit_rates(*findings: Finding) -> tuple[str, ...]:
-    """The row of fit rates of a record on each of two backends, beside these findings."""
-    (group,) = group_records([("a-machine", record(backend=backend)) for backend in ("jax", "torch")])
-    (fit,) = (metric for metric in tables.METRICS if metric.name == "fit_images_per_s")
+def fit_table(*findings: Finding) -> Table:
+    """The fit rates of a record on each of two backends, beside these findings."""
     verdicts = Verdicts([("a-machine", one) for one in findings])
-    return tables.metric_table(group, fit, verdicts).rows[0]
+    (group,) = group_records([("a-machine", record(backend=backend)) for backend in ("jax", "torch")], verdicts)
+    (fit,) = (metric for metric in METRICS if metric.name == "fit_images_per_s")
+    return metric_table(group, fit)
+
+
+def fit_rates(*findings: Finding) -> tuple[str, ...]:
+    """Their row, as people see it."""
+    return fit_table(*findings).shown()[0]
 
 
 def test_a_rate_without_parity_is_marked() -> None:
     assert fit_rates()[2:] == ("100.0†", "100.0†", "not measured")
-    table = tables.Table("Fit rate", ("model", "start", "jax", "torch", "parity"), (fit_rates(),))
-    assert tables.to_csv([table]).splitlines()[1] == "Fit rate,CNN,random,100.0,100.0,not measured"
+    assert tables.to_csv([fit_table()]).splitlines()[1] == "Fit rate (images/s),CNN,random,100.0,100.0,not measured"
 
 
 def test_a_rate_whose_parity_failed_is_marked_with_the_layer(tmp_path: Path) -> None:

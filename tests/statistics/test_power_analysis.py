@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -14,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.experiments.workers.slowed import Slowed
-from bcdl.records import experiment
-from bcdl.records.experiment import EQUAL_SIDES, Experiment
-from bcdl.statistics import effects, power_analysis
+from bcdl.records.experiment import Experiment
+from bcdl.report.sections.experiment_tables import power_table
+from bcdl.statistics import effects, experiments, power_analysis
 
 ROUNDS = 40
 
 
-def rounds(noise: float, shares: dict[str, float], seed: int = 0) -> list[Experiment]:
-    """Experiments of one subject, whose rates scatter log-normally."""
+def rounds(noise: float, shares: Sequence[float], seed: int = 0) -> list[Experiment]:
+    """Experiments of one subject, slowed down by each of the shares, whose rates scatter log-normally."""
     generator = np.random.default_rng(seed)
 
     def rates(share: float) -> list[float]:
@@ -30,12 +29,12 @@ def rounds(noise: float, shares: dict[str, float], seed: int = 0) -> list[Experi
 
     plain = rates(0)
     return [
-        Experiment("r", power_analysis.NAME, "a cell", (EQUAL_SIDES[0], way), plain, rates(share), {})
-        for way, share in shares.items()
+        Experiment("r", "An experiment", "a cell", ("one", "two"), plain, rates(share), {}, slowdown=share)
+        for share in shares
     ]
 
 
-SHARES = {EQUAL_SIDES[1]: 0.0, **{power_analysis.slower_by(share): share for share in (0.02, 0.1, 0.5)}}
+SHARES = (0.0, 0.02, 0.1, 0.5)
 
 
 def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below() -> None:
@@ -54,7 +53,7 @@ def test_a_noisy_machine_finds_only_what_is_large() -> None:
 
 def test_few_rounds_say_less_of_the_power_than_many() -> None:
     """A slow-down near the threshold, of which the rounds happen to have more or less."""
-    many = rounds(0.05, {EQUAL_SIDES[1]: 0.0, power_analysis.slower_by(0.1): 0.1})
+    many = rounds(0.05, (0.0, 0.1))
     few = [dataclasses.replace(one, a=one.a[:10], b=one.b[:10]) for one in many]
     widths = [found[0.1].high - found[0.1].low for found in map(power_analysis.power, (many, few))]
     assert 0 < widths[0] < widths[1]
@@ -62,33 +61,40 @@ def test_few_rounds_say_less_of_the_power_than_many() -> None:
 
 def test_noise_is_the_ratios_standard_error() -> None:
     """Both sides scatter by 0.1: log ratios by 0.1 * sqrt(2), and the mean of 10 by that over sqrt(10) = 0.0447."""
-    (equal,) = rounds(0.1, {EQUAL_SIDES[1]: 0.0})
-    assert equal.noise(10) == pytest.approx(0.1 * math.sqrt(2) / math.sqrt(10), rel=0.25)
+    (equal,) = rounds(0.1, (0.0,))
+    assert experiments.noise(equal, 10) == pytest.approx(0.1 * math.sqrt(2) / math.sqrt(10), rel=0.25)
 
 
-@given(st.lists(st.integers(-1000, 1000).filter(bool), min_size=2, max_size=10))
-def test_the_quick_p_value_is_that_of_the_full_permutation_test(thousandths: list[int]) -> None:
-    """Of logs that no rounding ties: a difference in the last place is a tie to the one and none to the other."""
-    one = np.array(thousandths) / 1000
-    whole = effects.paired(list(np.ones(len(one))), list(np.exp(one)))
-    assert effects.sign_flip_p(np.log(np.exp(one))) == pytest.approx(whole.p, abs=1e-9)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(2, 10))
+def test_the_quick_p_value_is_that_of_the_full_permutation_test(seed: int, count: int) -> None:
+    """Of logs without ties: rounding may break a tie in one of the two and keep it in the other."""
+    logs = np.log(np.exp(np.random.default_rng(seed).normal(size=count)))
+    whole = effects.paired(list(np.ones(count)), list(np.exp(logs)))
+    assert effects.sign_flip_p(logs) == pytest.approx(whole.p, abs=1e-9)
 
 
-def test_compare_knows_the_noise_of_its_machine(tmp_path: Path) -> None:
-    for one in rounds(0.1, {EQUAL_SIDES[1]: 0.0}):
-        experiment.append(tmp_path, "a-machine", one)
-    found = experiment.noise_of_equal_sides(tmp_path, "a-machine", 10)
-    assert found is not None
-    assert found[1] == "a cell"
-    assert experiment.noise_of_equal_sides(tmp_path, "another", 10) is None
+def test_an_analysis_names_the_smallest_slow_down_that_is_found() -> None:
+    (analysis,) = power_analysis.analyse(rounds(0.002, SHARES))
+    assert (analysis.subject, analysis.rounds, analysis.threshold) == ("a cell", ROUNDS, 0.03)
+    assert analysis.smallest_detected == 0.1
+    (noisy,) = power_analysis.analyse(rounds(2.0, SHARES))
+    assert noisy.smallest_detected is None
 
 
-def test_the_table_names_the_smallest_slow_down_that_is_found() -> None:
-    experiments = rounds(0.002, SHARES)
-    table = power_analysis.table({"a cell": power_analysis.power(experiments)}, {"a cell": experiments})
-    (row,) = table.rows
+def test_only_subjects_with_equal_sides_and_rounds_enough_are_analysed() -> None:
+    few = [dataclasses.replace(one, a=one.a[:9], b=one.b[:9], subject="few") for one in rounds(0.1, SHARES)]
+    unequal = [dataclasses.replace(one, subject="unequal") for one in rounds(0.1, SHARES[1:])]
+    other = [dataclasses.replace(one, subject="other", slowdown=None) for one in rounds(0.1, SHARES)]
+    made = [*few, *unequal, *other, *rounds(0.1, SHARES)]
+    assert [analysis.subject for analysis in power_analysis.analyse(made)] == ["a cell"]
+
+
+def test_the_table_shows_power_with_its_interval_by_slow_down() -> None:
+    analyses = power_analysis.analyse(rounds(0.002, SHARES))
+    (row,) = power_table(analyses).shown()
     none, all_of_them = "0% (0% to 0%)", "100% (100% to 100%)"
     assert row == ("a cell", "40", row[2], "3.0%", none, none, all_of_them, all_of_them, "10%")
+    assert row[2] == "0.1%"
 
 
 class _Clock:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bcdl.worker import energy
+from bcdl.worker import energy, timing
 
 
 class NVMLError(Exception):
@@ -49,32 +49,32 @@ def _answering(values: list[Any]) -> Any:
 def watch(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType) -> energy.Watch:
     monkeypatch.setitem(sys.modules, "pynvml", module)
     clock = iter([0.0, 10.0, 14.0, 20.0])
-    monkeypatch.setattr(energy.time, "perf_counter", lambda: next(clock))
-    with energy.watched("gpu") as found:
+    monkeypatch.setattr(timing, "now_s", lambda: next(clock))
+    with energy.watched("gpu") as watched:
         pass
-    assert found
-    return found
+    assert watched
+    return watched
 
 
 def test_energy_is_of_each_image_and_power_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = watch(monkeypatch, stand_in(nvmlDeviceGetTotalEnergyConsumption=[5_000_000, 5_800_000]))
-    assert found.metrics("step", 400) == {"step_energy_j_per_image": 2.0, "step_power_w": 80.0}
+    watched = watch(monkeypatch, stand_in(nvmlDeviceGetTotalEnergyConsumption=[5_000_000, 5_800_000]))
+    assert watched.metrics("step", 400) == {"step_energy_j_per_image": 2.0, "step_power_w": 80.0}
 
 
-def test_what_the_gpu_does_not_tell_is_absent_and_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = watch(monkeypatch, stand_in())
-    assert found.metrics("step", 400) == {}
-    assert found.state()["temperature_c"] == [None, None]
-    assert found.state()["held_back_s"] == {}
+def test_what_the_gpu_does_not_report_is_absent_and_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = watch(monkeypatch, stand_in())
+    assert watched.metrics("step", 400) == {}
+    assert watched.state()["temperature_c"] == [None, None]
+    assert watched.state()["held_back_s"] == {}
 
 
-def test_throttling_at_either_end_or_between_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_at_either_end_or_between_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     held = [types.SimpleNamespace(violationTime=ns) for ns in (10**9, 0, 10**9, 3 * 10**9)]
-    found = watch(
+    watched = watch(
         monkeypatch,
         stand_in(nvmlDeviceGetCurrentClocksEventReasons=[0, 0b1001], nvmlDeviceGetViolationStatus=held),
     )
-    state = found.state()
+    state = watched.state()
     assert state["throttled"] == ["hardware thermal slowdown", "software power cap"]
     assert state["held_back_s"] == {"temperature": 3.0}
 
@@ -93,5 +93,5 @@ def test_the_gpu_watched_is_the_one_that_frameworks_see(monkeypatch: pytest.Monk
 def test_without_nvml_and_on_a_cpu_nothing_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     for device in ("gpu", "cpu"):
-        with energy.watched(device) as found:
-            assert found is None
+        with energy.watched(device) as watched:
+            assert watched is None

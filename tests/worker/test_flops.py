@@ -11,7 +11,7 @@ from bcdl.settings.models import MODELS, find
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
-cost = pytest.importorskip("bcdl.worker.flops")
+flops = pytest.importorskip("bcdl.worker.flops")
 network = pytest.importorskip("bcdl.worker.network")
 
 COUNTED_BY_TORCH = pytest.mark.skipif(
@@ -36,10 +36,10 @@ def test_operations_of_a_layer(make: Any, forward: int | None) -> None:
     images = keras.Input((9, 9, 4))
     layer = make()
     flat = keras.layers.GlobalAveragePooling2D()(images) if isinstance(layer, keras.layers.Dense) else images
-    found = cost.layer_costs(keras.Model(images, layer(flat)))
-    assert [one.forward for one in found] == ([] if forward is None else [forward])
+    rows = flops.layer_flops(keras.Model(images, layer(flat)))
+    assert [row.forward for row in rows] == ([] if forward is None else [forward])
     # Nothing to train lies before the layer, so that its input needs no gradient.
-    assert [one.training for one in found] == ([] if forward is None else [2 * forward])
+    assert [row.training for row in rows] == ([] if forward is None else [2 * forward])
 
 
 def test_only_layers_behind_weights_need_the_gradient_of_their_input() -> None:
@@ -48,7 +48,7 @@ def test_only_layers_behind_weights_need_the_gradient_of_their_input() -> None:
     beside = keras.layers.Conv2D(6, 3, name="beside")(keras.layers.ReLU()(images))
     both = keras.layers.BatchNormalization()(keras.layers.Add()([first, beside]))
     last = keras.layers.Conv2D(2, 3, name="last")(both)
-    inputs = {one.name: one.input_gradient > 0 for one in cost.layer_costs(keras.Model(images, last))}
+    inputs = {row.name: row.input_gradient > 0 for row in flops.layer_flops(keras.Model(images, last))}
     assert inputs == {"first": False, "beside": False, "last": True}
 
 
@@ -57,8 +57,8 @@ def test_frozen_layers_have_no_gradient_of_their_weights() -> None:
     layer = keras.layers.Conv2D(6, 3)
     outputs = layer(images)
     layer.trainable = False
-    (found,) = cost.layer_costs(keras.Model(images, outputs))
-    assert (found.weight_gradient, found.input_gradient, found.training) == (0, 0, found.forward)
+    (row,) = flops.layer_flops(keras.Model(images, outputs))
+    assert (row.weight_gradient, row.input_gradient, row.training) == (0, 0, row.forward)
 
 
 @COUNTED_BY_TORCH
@@ -67,7 +67,7 @@ def test_forward_agrees_with_torchs_counter(name: str) -> None:
     row = find(name)
     model = network.build(row, row.least_image_size, seed=0)
     counted = _counted(lambda images: model(images, training=False), row.least_image_size)
-    ours = sum(cost.describe(model)["forward_flops"].values())
+    ours = sum(flops.describe(model)["forward_flops"].values())
     assert ours == pytest.approx(counted, rel=0.02)
 
 
@@ -86,7 +86,7 @@ def test_backward_agrees_with_torchs_counter_layer_by_layer(make: Any) -> None:
     before = keras.layers.Conv2D(4, 1, name="before")
     model = keras.Model(images, make()(before(images)))
     counted = _counted(lambda pixels: model(pixels, training=True).sum().backward(), 9, channels=4)
-    assert sum(one.training for one in cost.layer_costs(model)) == counted
+    assert sum(row.training for row in flops.layer_flops(model)) == counted
 
 
 @COUNTED_BY_TORCH
@@ -95,10 +95,10 @@ def test_torchs_counter_takes_depthwise_weight_gradients_for_dense_ones() -> Non
     images = keras.Input((9, 9, 3))
     maps = keras.layers.Conv2D(groups, 1)(images)
     model = keras.Model(images, keras.layers.DepthwiseConv2D(3, padding="same")(maps))
-    before, depthwise = cost.layer_costs(model)
+    before, depthwise = flops.layer_flops(model)
     counted = _counted(lambda pixels: model(pixels, training=True).sum().backward(), 9)
     expected = before.training + depthwise.forward + depthwise.input_gradient + groups * depthwise.weight_gradient
-    assert counted == expected, "the counter has changed: tell so in bcdl/cost.py"
+    assert counted == expected, "the counter has changed: say so in bcdl/worker/flops.py"
 
 
 def _counted(run: Any, size: int, channels: int = 3) -> int:

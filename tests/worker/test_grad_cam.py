@@ -19,6 +19,7 @@ from bcdl.errors import UsageError
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.parity.worker import numpy_layers as exact
 from bcdl.settings.models import MODELS, find
+from bcdl.worker import session
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
@@ -34,9 +35,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def adapter() -> backends.Backend:
-    one = backends.load(BACKEND)
-    one.configure("cpu", "float32")
-    return one
+    return session.start_backend(BACKEND, "cpu", "float32")
 
 
 @pytest.fixture(autouse=True)

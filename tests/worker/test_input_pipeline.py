@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from bcdl.datasets import Split
 from bcdl.errors import UsageError
-from bcdl.worker.input_pipeline import TrainFeed, one_hot, padded
+from bcdl.worker.input_pipeline import InputPipeline, one_hot, padded
 
 
 def split(count: int) -> Split:
-    """Images that hold their own index, so that a batch tells which it has."""
+    """Images that hold their own index, so that a batch shows which it has."""
     images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     names = np.array([str(i) for i in range(count)])
     return Split(images, np.arange(count) % 2, names, names)
@@ -23,10 +23,10 @@ def split(count: int) -> Split:
 def test_an_epoch_has_full_batches_and_no_image_twice(count: int, batch_size: int, epoch: int) -> None:
     if batch_size > count:
         with pytest.raises(UsageError, match="more than the"):
-            TrainFeed(split(count), batch_size, seed=0, augmented=False)
+            InputPipeline(split(count), batch_size, seed=0, augmented=False)
         return
-    feed = TrainFeed(split(count), batch_size, seed=0, augmented=False)
-    batches = [feed.batch(epoch, step) for step in range(feed.steps_per_epoch)]
+    pipeline = InputPipeline(split(count), batch_size, seed=0, augmented=False)
+    batches = [pipeline.batch(epoch, step) for step in range(pipeline.steps_per_epoch)]
     seen = np.concatenate([images[:, 0, 0, 0] for images, _ in batches])
     assert all(len(images) == batch_size for images, _ in batches)
     assert len(set(seen.tolist())) == count // batch_size * batch_size
@@ -36,7 +36,7 @@ def test_an_epoch_has_full_batches_and_no_image_twice(count: int, batch_size: in
 
 def test_the_order_changes_with_the_epoch_and_the_seed_alone() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return TrainFeed(split(32), 32, seed, augmented=False).batch(epoch, 0)[0][:, 0, 0, 0].tolist()
+        return InputPipeline(split(32), 32, seed, augmented=False).batch(epoch, 0)[0][:, 0, 0, 0].tolist()
 
     assert order(0, 0) == order(0, 0)
     assert order(0, 0) != order(0, 1)
@@ -47,10 +47,10 @@ def test_the_order_changes_with_the_epoch_and_the_seed_alone() -> None:
 def test_the_stream_is_the_epochs_one_after_another(augmented: bool) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
     source = split(10)
-    feed = TrainFeed(Split(noise, source.labels, source.groups, source.names), 3, seed=7, augmented=augmented)
-    streamed = list(itertools.islice(feed.stream(), 9))
+    pipeline = InputPipeline(Split(noise, source.labels, source.groups, source.names), 3, seed=7, augmented=augmented)
+    streamed = list(itertools.islice(pipeline.stream(), 9))
     for (images, labels), (epoch, step) in zip(streamed, itertools.product(range(3), range(3)), strict=True):
-        wanted_images, wanted_labels = feed.batch(epoch, step)
+        wanted_images, wanted_labels = pipeline.batch(epoch, step)
         np.testing.assert_array_equal(images, wanted_images)
         np.testing.assert_array_equal(labels, wanted_labels)
 

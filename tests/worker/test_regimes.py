@@ -11,36 +11,45 @@ import numpy as np
 import pytest
 
 from bcdl import backends, datasets
-from bcdl.settings.cell import Cell
+from bcdl.settings.job import Job
 from bcdl.worker import measurement, session, timing
-from bcdl.worker.input_pipeline import TrainFeed, one_hot
+from bcdl.worker.input_pipeline import one_hot
 from tests.factory import jobs
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
 regimes = pytest.importorskip("bcdl.worker.regimes")
-training = pytest.importorskip("bcdl.worker.training")
+fitting = pytest.importorskip("bcdl.worker.fitting")
+network = pytest.importorskip("bcdl.worker.network")
 batch_norm = pytest.importorskip("bcdl.worker.batch_norm")
+prepared_cell = pytest.importorskip("bcdl.worker.prepared")
 
 BACKEND = os.environ.get("KERAS_BACKEND", "")
 
 
 @pytest.fixture(scope="module")
 def adapter() -> backends.Backend:
-    one = backends.load(BACKEND)
-    one.configure("cpu", "float32")
-    return one
+    return session.start_backend(BACKEND, "cpu", "float32")
 
 
 def silent(phase: str) -> None:
     """Report nothing."""
 
 
-def probed(model: Any, adapter: backends.Backend, split: datasets.Split, cell: Cell) -> dict[str, float]:
+def one_job(model: str = "cnn", **options: Any) -> Job:
+    (job,) = jobs(BACKEND, model, **options)
+    return job
+
+
+def outputs(prepared: Any, images: np.ndarray) -> np.ndarray:
+    return fitting.outputs(prepared.model, prepared.adapter, images, prepared.cell.batch_size)
+
+
+def probed(prepared: Any) -> dict[str, float]:
     """What the batch norms' probe says of the model on training images."""
-    images, labels = batch_norm.probed(split, cell)
-    outputs = training.outputs(model, adapter, images, cell.batch_size)
-    return batch_norm.probe(model, adapter, outputs, images, labels, cell)
+    cell = prepared.cell
+    split = batch_norm.to_probe(prepared.dataset.train, cell)
+    return batch_norm.probe(prepared.model, prepared.adapter, outputs(prepared, split.images), split, cell)
 
 
 @pytest.mark.parametrize("model", ["cnn", "mobilenet"])
@@ -69,26 +78,23 @@ def test_a_cell_gives_an_ok_record(model: str) -> None:
 
 
 def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adapter: backends.Backend) -> None:
-    (job,) = jobs(BACKEND, "cnn")
-    cell = job.cell
-    dataset = datasets.load(job.request)
-    model = regimes.build(cell, None)
-    traced = _count_calls(model, "train_step")
-    predicted = _count_calls(model, "predict_step")
-    feed = TrainFeed(dataset.train, cell.batch_size, cell.seed, cell.augment)
-    regimes.first_step(model, adapter, feed)
+    prepared = prepared_cell.prepare(one_job(), adapter)
+    cell, pipeline = prepared.cell, prepared.pipeline
+    traced = _count_calls(prepared.model, "train_step")
+    predicted = _count_calls(prepared.model, "predict_step")
+    regimes.first_step(prepared)
     first = len(traced)
-    training.outputs(model, adapter, dataset.val.images, cell.batch_size)
+    outputs(prepared, prepared.dataset.val.images)
     first_predicted = len(predicted)
-    fit = training.fit(model, adapter, feed, dataset, cell, silent, verbose=0)
-    training.outputs(model, adapter, dataset.test.images, cell.batch_size)
-    probed(model, adapter, dataset.train, cell)
-    timed = regimes.time_steps(model, adapter, feed, cell)
-    regimes.time_predictions(model, adapter, feed, cell)
+    fit = fitting.fit(prepared, silent)
+    outputs(prepared, prepared.dataset.test.images)
+    probed(prepared)
+    timed = regimes.time_steps(prepared)
+    regimes.time_predictions(prepared)
     assert len(fit.seconds) == cell.epochs
     # Python runs a step's code once a trace where the framework compiles, and once a step where it does not.
-    settling = min(feed.steps_per_epoch, batch_norm.REESTIMATION_IMAGES // cell.batch_size)
-    steps = cell.epochs * (feed.steps_per_epoch + settling) + batch_norm.PROBE_BATCHES
+    settling = min(pipeline.steps_per_epoch, batch_norm.REESTIMATION_IMAGES // cell.batch_size)
+    steps = cell.epochs * (pipeline.steps_per_epoch + settling) + batch_norm.PROBE_BATCHES
     steps += timed.count * cell.window_steps
     assert len(traced) - first in (0, steps)
     compiled = len(traced) == first
@@ -108,53 +114,41 @@ def _count_calls(model: Any, name: str) -> list[None]:
 
 
 def test_trial_steps_leave_no_trace(adapter: backends.Backend) -> None:
-    (job,) = jobs(BACKEND, "cnn", image_size="32")
-    dataset = datasets.load(job.request)
-    model = regimes.build(job.cell, None)
-    before = regimes.weights_checksum(model)
-    feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=True)
-    regimes.first_step(model, adapter, feed)
-    probed(model, adapter, dataset.train, job.cell)
-    assert regimes.weights_checksum(model) == before
+    prepared = prepared_cell.prepare(one_job(image_size="32", augment=True), adapter)
+    model = prepared.model
+    before = network.weights_checksum(model)
+    regimes.first_step(prepared)
+    probed(prepared)
+    assert network.weights_checksum(model) == before
     assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
-    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(job.cell.learning_rate)
-    regimes.time_steps(model, adapter, feed, job.cell)
-    assert regimes.weights_checksum(model) != before
+    assert float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(
+        prepared.cell.learning_rate
+    )
+    regimes.time_steps(prepared)
+    assert network.weights_checksum(model) != before
 
 
 def test_padding_does_not_reach_the_outputs(adapter: backends.Backend) -> None:
-    (job,) = jobs(BACKEND, "cnn", image_size="32")
-    model = regimes.build(job.cell, None)
+    job = one_job(image_size="32")
+    model = prepared_cell.build(job)
     images = datasets.load(job.request).test.images
-    whole = training.outputs(model, adapter, images[:7], batch_size=7)
-    padded = training.outputs(model, adapter, images[:7], batch_size=4)
+    whole = fitting.outputs(model, adapter, images[:7], batch_size=7)
+    padded = fitting.outputs(model, adapter, images[:7], batch_size=4)
     assert padded.shape == (7, 2)
     np.testing.assert_allclose(padded, whole, atol=1e-6)
 
 
 def test_the_probe_sees_stale_batch_norms(adapter: backends.Backend) -> None:
     """Moving averages set far off ruin inference mode and leave training mode alone."""
-    (job,) = jobs(BACKEND, "cnn", augment=False, image_size="32")
-    dataset = datasets.load(job.request)
-    model = regimes.build(job.cell, None)
-    feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=False)
-    training.fit(model, adapter, feed, dataset, job.cell, silent, verbose=0)
-    probe = probed(model, adapter, dataset.train, job.cell)
-    for layer in _batch_norms(model):
-        layer.moving_mean.assign(layer.moving_mean + 30.0)
-    spoilt = probed(model, adapter, dataset.train, job.cell)
+    prepared = prepared_cell.prepare(one_job(augment=False, image_size="32"), adapter)
+    fitting.fit(prepared, silent)
+    probe = probed(prepared)
+    for layer in network.every_layer(prepared.model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(layer.moving_mean + 30.0)
+    spoilt = probed(prepared)
     assert spoilt["train_mode_loss"] == pytest.approx(probe["train_mode_loss"], abs=0.3)
     assert spoilt["inference_mode_loss"] != pytest.approx(probe["inference_mode_loss"], abs=1e-3)
-
-
-def _batch_norms(model: Any) -> list[Any]:
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found += _batch_norms(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            found.append(layer)
-    return found
 
 
 @pytest.mark.parametrize("data", ["busi", "breastmnist.npz", "breakhis-sample"])

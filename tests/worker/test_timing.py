@@ -1,4 +1,4 @@
-"""The clock: what lies inside a window, and what is waited for at its edges."""
+"""The clock: that it is the only one, what lies inside a window, and what is waited for at its edges."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ from hypothesis import strategies as st
 from bcdl.machine import hardware
 from bcdl.statistics import steadiness
 from bcdl.worker import timing
+from tests import sources
+
+# Clocks that measure, by their names in the module `time`, and one that wraps them.
+CLOCKS = {
+    f"{clock}{unit}"
+    for clock in ("perf_counter", "process_time", "thread_time", "monotonic", "clock_gettime")
+    for unit in ("", "_ns")
+} | {"default_timer"}
+# Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago it was.
+WAITING = {("bcdl/runner/progress.py", "monotonic"), ("bcdl/runner/supervisor.py", "monotonic")}
+SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
+
+
+def test_timing_is_the_only_clock() -> None:
+    assert sources.clock_readings(CLOCKS) - WAITING == {("bcdl/worker/timing.py", "perf_counter")}
+    assert sources.time_of_day() <= SHOWING
 
 
 class Device:
@@ -55,7 +71,7 @@ def test_short_windows_are_added_until_they_are_long_enough_together(monkeypatch
     assert len(timing.windows(3, 1, *_calls(Device(monkeypatch, [1e-6]))).kept) == timing.MOST_WINDOWS
 
 
-def test_what_never_settles_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_never_settles_ends_and_is_not_steady(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch, [1.1**number for number in range(1000)])
     timed = timing.windows(4, 1, device.step, device.sync)
     assert timed.count < 40
@@ -66,7 +82,7 @@ def test_what_never_settles_ends_and_is_told(monkeypatch: pytest.MonkeyPatch) ->
 def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[float], unit: float) -> None:
     before, after = steadiness.halves(seconds)
     assume(abs(abs(after - before) / min(before, after) - steadiness.STEADY) > 1e-6)
-    assert steadiness.is_steady([unit * one for one in seconds]) == steadiness.is_steady(seconds)
+    assert steadiness.is_steady([unit * sample for sample in seconds]) == steadiness.is_steady(seconds)
     assert steadiness.is_steady(seconds[::-1]) == steadiness.is_steady(seconds)
 
 
@@ -78,7 +94,7 @@ def test_too_few_samples_tell_nothing() -> None:
 
 def test_timed_puts_seconds_under_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch, [0.0])
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float | None] = {}
     with timing.timed(seconds, "build_s"):
         device.now += 5.0
     assert seconds == {"build_s": 5.0}
@@ -94,3 +110,19 @@ def test_the_peak_is_this_processes_own() -> None:
     assert before > hardware.MIB
     assert hardware.peak_rss_bytes() >= before
     assert len(block) == 64 * hardware.MIB
+
+
+def test_a_stopwatch_gives_the_seconds_since_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [3.0])
+    elapsed = timing.stopwatch()
+    assert elapsed() == 0.0
+    device.now += 2.0
+    assert (elapsed(), elapsed()) == (2.0, 2.0)
+    assert timing.seconds_of(lambda: device.sync("result")) == 3.0
+
+
+def test_what_fails_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds: dict[str, float | None] = {}
+    with pytest.raises(ValueError, match="broken"), timing.timed(seconds, "build_s"):
+        raise ValueError("broken")
+    assert seconds == {}

@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bcdl import backends, datasets
+from bcdl import backends
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
-from bcdl.worker import measurement
-from bcdl.worker.input_pipeline import TrainFeed, one_hot
+from bcdl.worker import measurement, session
+from bcdl.worker.input_pipeline import one_hot
 from tests.factory import jobs
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
-regimes = pytest.importorskip("bcdl.worker.regimes")
+fitting = pytest.importorskip("bcdl.worker.fitting")
+prepared_cell = pytest.importorskip("bcdl.worker.prepared")
 training = pytest.importorskip("bcdl.worker.training")
 batch_norm = pytest.importorskip("bcdl.worker.batch_norm")
 
@@ -28,9 +29,7 @@ SMALL = {"image_size": "32", "augment": False, "timing": False}
 
 @pytest.fixture(scope="module")
 def adapter() -> backends.Backend:
-    one = backends.load(BACKEND)
-    one.configure("cpu", "float32")
-    return one
+    return session.start_backend(BACKEND, "cpu", "float32")
 
 
 def one_job(model: str = "cnn", **options: Any) -> Job:
@@ -63,7 +62,7 @@ def test_the_best_epoch_by_validation_loss_is_tested() -> None:
     assert entropy == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_the_last_epoch_is_tested_where_asked_for() -> None:
+def test_the_last_epoch_is_tested_if_asked_for() -> None:
     record, _ = run(epochs="3", learning_rate="0.03", keep="last")
     assert record.metrics["kept_epoch"] == 3
 
@@ -75,7 +74,7 @@ def test_patience_ends_training_early() -> None:
     assert len(losses) == record.metrics["kept_epoch"] + 2
 
 
-def test_a_cell_without_timing_tells_no_time() -> None:
+def test_a_cell_without_timing_records_no_time() -> None:
     record, _ = run(epochs="1")
     assert record.samples == {}
     assert not [name for name in record.metrics if name.endswith(("_s", "_mib"))]
@@ -124,7 +123,7 @@ def test_reestimation_settles_what_a_short_training_leaves_stale_and_leaves_trai
 
 def test_a_frozen_backbone_keeps_its_statistics_and_trains_the_rest() -> None:
     job = one_job("mobilenet", batch_norm="frozen", epochs="1", learning_rate="0.01")
-    before = regimes.build(job.cell, None)
+    before = prepared_cell.build(job)
     _, after = measurement.run(job, "a-run", lambda phase: None)
     pairs = list(zip(norms(before), norms(after), strict=True))
     *backbone, (head_before, head_after) = pairs
@@ -139,11 +138,10 @@ def test_a_frozen_backbone_keeps_its_statistics_and_trains_the_rest() -> None:
 
 def test_the_head_is_trained_alone_first(adapter: backends.Backend) -> None:
     job = one_job("mobilenet", head_epochs="1", epochs="1")
-    dataset = datasets.load(job.request)
-    model = regimes.build(job.cell, None)
+    prepared = prepared_cell.prepare(job, adapter)
+    model = prepared.model
     before = {v.path: np.array(keras.ops.convert_to_numpy(v)) for v in model.weights}
-    feed = TrainFeed(dataset.train, job.cell.batch_size, 0, augmented=False)
-    history = training.fit_head(model, adapter, feed, job.cell, None, verbose=0)
+    history = fitting.fit_head(prepared)
     assert len(history["loss"]) == 1
     changed = {path for path, v in before.items() if np.any(v != keras.ops.convert_to_numpy(_named(model, path)))}
     assert changed

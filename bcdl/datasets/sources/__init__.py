@@ -1,21 +1,33 @@
-"""The sources of images: one file a kind, found by being here.
-
-A source is a module with four functions:
-
-- `accepts(data)`: whether this source reads what `--data` names;
-- `name_of(data)`: the name that cells and records carry for it;
-- `read(request)`: the images, as a `bcdl.datasets.pool.Pool`;
-- `example(folder)`: writes a small data set under `folder` if it needs one, and returns the `--data` that names it;
-  the contract tests use it.
-"""
+"""The sources of images: one file a kind, found by being here. Each is a module that keeps the protocol `Source`."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from types import ModuleType
+from pathlib import Path
+from typing import Protocol, cast
+
+from bcdl.datasets.dataset import Request
+from bcdl.datasets.pool import Pool
 
 
-def modules() -> dict[str, ModuleType]:
+class Source(Protocol):
+    """The functions that the module of a source has."""
+
+    def accepts(self, data: str) -> bool:
+        """Whether this source reads what `--data` names."""
+
+    def name_of(self, data: str) -> str:
+        """The name that cells and records carry for it."""
+
+    def read(self, request: Request) -> Pool:
+        """The images; UsageError if they can't be had or used."""
+
+    def example(self, folder: Path) -> str:
+        """Write a small data set under `folder` if the source needs one; the `--data` that names it, for tests."""
+
+
+def modules() -> dict[str, Source]:
     """Every source by name."""
-    return {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return {name: cast(Source, importlib.import_module(f"{__name__}.{name}")) for name in names}

@@ -10,18 +10,16 @@ import collections
 import csv
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets.decode import EXTENSIONS, decode, read_looks
-from bcdl.datasets.fingerprint import Looks
+from bcdl.datasets.dataset import Request
+from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
+from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
-
-if TYPE_CHECKING:
-    from bcdl.datasets import Request
 
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
@@ -34,7 +32,7 @@ class _File(NamedTuple):
     path: Path
     name: str  # within the data set, with forward slashes
     label: int
-    given: str | None  # train, val or test, where the folders say
+    given: str | None  # train, val or test, if the folders say so
 
 
 def accepts(data: str) -> bool:
@@ -83,14 +81,14 @@ def read(request: Request) -> Pool:
         given=given if given.any() else None,
         grouped=grouped,
         notices=tuple(notices),
-        looks=lambda: _looks(everything),
+        fingerprints=lambda: _fingerprints(everything),
     )
 
 
-def _looks(files: list[_File]) -> Looks:
-    found, readable = read_looks([file.path for file in files])
+def _fingerprints(files: list[_File]) -> Fingerprints:
+    fingerprints, readable = read_fingerprints([file.path for file in files])
     names = np.array([file.name for file in files])
-    return Looks(found, names[readable], np.array([file.label for file in files])[readable])
+    return Fingerprints(fingerprints, names[readable], np.array([file.label for file in files])[readable])
 
 
 def _list(root: Path) -> tuple[list[_File], list[str]]:
@@ -99,7 +97,7 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
     splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
     parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
     class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(root, parent).values()]
-    found: list[_File] = []
+    listed: list[_File] = []
     others: collections.Counter[str] = collections.Counter()
     for split, folder in class_folders:
         label = LABELS.get(folder.name.lower())
@@ -107,17 +105,17 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
         if label is None:
             others[f"images of class {folder.name!r}"] += len(images)
         else:
-            found += [_File(p, p.relative_to(root).as_posix(), label, split) for p in images]
-    others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(found) - others.total()
+            listed += [_File(p, p.relative_to(root).as_posix(), label, split) for p in images]
+    others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(listed) - others.total()
     others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
-    missing = [name for name, label in LABELS.items() if all(file.label != label for file in found)]
+    missing = [name for name, label in LABELS.items() if all(file.label != label for file in listed)]
     if missing:
         raise UsageError(
             f"data set folder {root.name} has no {' and no '.join(missing)} images; it needs folders benign/ and "
             f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, "
             "and no links out of it"
         )
-    return found, [f"{count} {what} left out" for what, count in others.items() if count]
+    return listed, [f"{count} {what} left out" for what, count in others.items() if count]
 
 
 def image_files(root: Path) -> list[Path]:
@@ -163,7 +161,7 @@ def _groups(root: Path, files: list[_File]) -> tuple[list[str | None], bool, lis
 
 
 def read_table(table: Path) -> list[dict[str, str]]:
-    """The rows of a table of groups, each with path, class and group; UsageError where it is none."""
+    """The rows of a table of groups, each with path, class and group; UsageError if it is none."""
     if table.stat().st_size > _MOST_TABLE_BYTES:
         raise UsageError(
             f"{table.name} has {table.stat().st_size} bytes, more than {_MOST_TABLE_BYTES}; split the data"

@@ -10,20 +10,17 @@ import math
 import os
 import zipfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
-import pooch
 from PIL import Image
 
+from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import resize
-from bcdl.datasets.fingerprint import Looks, look
+from bcdl.datasets.fingerprint import Fingerprints, fingerprint
 from bcdl.datasets.pool import SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.machine.hardware import MIB
-
-if TYPE_CHECKING:
-    from bcdl.datasets import Request
 
 NAME = "breastmnist"
 URL = "https://zenodo.org/records/10519652/files/breastmnist.npz"
@@ -67,11 +64,13 @@ def read(request: Request) -> Pool:
         given=np.array([name.split("/")[0] for name in names]),
         grouped=False,
         notices=("labels read as BreastMNIST's: 0 malignant, 1 normal or benign; turned round, 1 is malignant here",),
-        looks=lambda: Looks(np.stack([look(image) for image in originals]), names, 1 - labels),
+        fingerprints=lambda: Fingerprints(np.stack([fingerprint(image) for image in originals]), names, 1 - labels),
     )
 
 
 def _download() -> Path:
+    import pooch  # here: only a download needs it
+
     folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
     try:
         return Path(pooch.retrieve(URL, f"md5:{MD5}", fname=f"{NAME}.npz", path=folder, progressbar=False))
@@ -102,7 +101,7 @@ def _read_parts(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _refuse_bombs(members: zipfile.ZipFile) -> None:
-    """ValueError where reading the arrays would allocate more than the file may rightly ask for."""
+    """ValueError if reading the arrays would allocate more than the file may rightly ask for."""
     total = 0
     for member in members.infolist():
         total += member.file_size
@@ -115,7 +114,7 @@ def _refuse_bombs(members: zipfile.ZipFile) -> None:
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and type of an .npy file; ValueError where it is none."""
+    """Shape, order and type of an .npy file; ValueError if it is none."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bcdl.datasets.dataset import Request
 from bcdl.datasets.pool import LABELS, Pool
 from bcdl.errors import UsageError
-
-if TYPE_CHECKING:
-    from bcdl.datasets import Request
 
 _NAME = re.compile(r"synthetic(?:-(\d+))?")
 _DEFAULT_COUNT = 96
@@ -73,7 +70,7 @@ def _assign(labels: np.ndarray, patients: np.ndarray, seed: int) -> np.ndarray:
 
 
 def count_of(data: str) -> int | None:
-    """How many drawings the name asks for; None where it is no name of drawings."""
+    """How many drawings the name asks for; None if it is no name of drawings."""
     match = _NAME.fullmatch(data)
     return match and int(match[1] or _DEFAULT_COUNT)
 

@@ -1,14 +1,17 @@
-"""A worker that starts its backend and measures nothing: `python -m benchmarks.noop_worker JOB RESULT EVENTS`."""
+"""A worker that starts its backend and measures nothing.
+
+`python -m bcdl.experiments.workers.empty JOB RESULT EVENTS`, as `bcdl.worker`.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
+from bcdl.backends import Backend
 from bcdl.experiments.workers.loop import no_data
-from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.worker import measurement
+from bcdl.worker.measured import Measured, Report
 
 COMMAND = ("-m", "bcdl.experiments.workers.empty")
 
@@ -17,11 +20,8 @@ def main(job_file: str, result_file: str, events_file: str) -> int:
     return measurement.serve(job_file, result_file, events_file, _measure_nothing)
 
 
-def _measure_nothing(job: Job, run_id: str, report: measurement.Report) -> Record:
-    def nothing(job: Job, adapter: Any, regimes: Any, findings: dict[str, Any], *_: Any) -> None:
-        findings["dataset"] = no_data(job.cell)
-
-    return measurement.run(job, run_id, report, measure_cell=nothing)[0]
+def _measure_nothing(job: Job, adapter: Backend, measured: Measured, report: Report) -> None:
+    measured.dataset = no_data(job.cell)
 
 
 if __name__ == "__main__":

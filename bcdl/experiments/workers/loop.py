@@ -1,7 +1,7 @@
-"""A worker of a test cell: `python -m benchmarks.loop_worker SHARE JOB RESULT EVENTS`.
+"""A worker of a test cell: `python -m bcdl.experiments.workers.loop SHARE JOB RESULT EVENTS`.
 
 A loop of plain Python stands in for a framework's training step, so that the process starts in a fraction of a second:
-what a comparison can find is tried on hundreds of them. SHARE is as in `benchmarks.step_worker`.
+what a comparison can find is tried on hundreds of them. SHARE is as in `bcdl.experiments.workers.steps`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,36 @@ import contextlib
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.records import store
-from bcdl.records.record import OK, Record
+from bcdl.records.record import OK, DatasetFacts, Record
 from bcdl.settings.cell import Cell
-from bcdl.worker import parent_death
+from bcdl.worker import parent_death, timing
 
 _WINDOWS = 20
 _TURNS = 40_000  # of the loop, a few milliseconds
 
 
 def command(share: float) -> tuple[str, ...]:
-    """The interpreter's arguments that start this worker, as `bcdl.launch.run` takes them."""
+    """The interpreter's arguments that start this worker, as `bcdl.runner.launch.run` takes them."""
     return ("-m", "bcdl.experiments.workers.loop", str(share))
 
 
-def no_data(cell: Cell) -> dict[str, Any]:
-    """What a record says of its data where none was loaded."""
-    counts: dict[str, int] = {}
-    facts = {"name": cell.data, "checksum": "", "synthetic": True, "notices": []}
-    return {**facts, "images": counts, "malignant": counts, "groups": counts}
+def no_data(cell: Cell) -> DatasetFacts:
+    """What a record says of its data if none was loaded."""
+    return {
+        "name": cell.data,
+        "checksum": "",
+        "synthetic": True,
+        "notices": [],
+        "images": {},
+        "malignant": {},
+        "groups": {},
+    }
 
 
 class _Loop:
@@ -54,12 +59,10 @@ def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
     cell, started, seconds = Cell.from_dict(values["job"]["cell"]), store.now(), []
     with Slowed(_Loop(), float(share)).training(None, None, None) as step:
         for _ in range(1 + _WINDOWS):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(timing.seconds_of(step))
     kept = seconds[1:]
     metrics: dict[str, float | None] = {"step_images_per_s": cell.batch_size / statistics.median(kept)}
-    samples, data = {"step_s": kept}, no_data(cell)
+    samples, data = {"step_s": kept}, dict(no_data(cell))
     record = Record(values["run"], OK, "", cell, started, store.now(), metrics, samples, dataset=data)
     Path(result_file).write_text(record.to_json(), encoding="utf-8")
     return 0

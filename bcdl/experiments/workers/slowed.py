@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from bcdl.worker import timing
 
 
 class Slowed:
@@ -23,10 +24,10 @@ class Slowed:
             yield lambda: self._slowly(step)
 
     def _slowly(self, step: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        elapsed = timing.stopwatch()
         result = step()
         self._adapter.sync(result)
-        end = time.perf_counter()
-        while time.perf_counter() < end + self._share * (end - start):
+        until = (1 + self._share) * elapsed()
+        while elapsed() < until:
             pass
         return result

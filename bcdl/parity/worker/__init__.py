@@ -1,1 +1,1 @@
-"""What parity computes on a backend; all of it imports Keras."""
+"""What parity computes on a backend. Every module but `__main__` imports Keras at its top."""

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from bcdl.parity.dumps import Loaded, Resumed
 from bcdl.parity.worker import instrumented
-from bcdl.parity.worker.instrumented import Trunk
+from bcdl.parity.worker.instrumented import Instrumented
 from bcdl.worker.input_pipeline import Batch
 from bcdl.worker.snapshot import Snapshot
 
@@ -19,24 +20,24 @@ from bcdl.worker.snapshot import Snapshot
 _STEPS_BEFORE = 2
 
 
-def save(opened: Trunk, start: Snapshot, file: Path) -> dict[str, Any]:
-    """Train a little, save, and go on by one step: what whoever loads the file must arrive at too."""
+def save(subject: Instrumented, start: Snapshot, file: Path) -> Resumed:
+    """Train a little, save to `file`, and go on by one step: a backend that loads the file must arrive there, too."""
     start.restore()
-    for batch in opened.batches[:_STEPS_BEFORE]:
-        instrumented.advance(opened.model, batch)
+    for batch in subject.batches[:_STEPS_BEFORE]:
+        instrumented.advance(subject.model, batch)
     file.parent.mkdir(parents=True, exist_ok=True)
-    opened.model.save(file)
-    return _go_on(opened.model, next_batch(opened))
+    subject.model.save(file)
+    return _go_on(subject.model, next_batch(subject))
 
 
-def load_all(files: dict[str, Path], batch: Batch) -> dict[str, dict[str, Any]]:
-    """Load each checkpoint, compare its state, predict, and resume training by one step; facts by saver.
+def load_all(files: dict[str, Path], batch: Batch) -> dict[str, Loaded]:
+    """Load each checkpoint, predict, and resume training by one step on `batch`; what came of it, by saver.
 
-    Each is read by Keras into a model of its own. Training resumes in the first of them, with the state that
-    was read, since each model's training function would be compiled anew.
+    Keras reads each into a model of its own. Training resumes in the first of them, with the state that was read, since
+    each model's training function would be compiled anew.
     """
     runner: keras.Model | None = None
-    found: dict[str, dict[str, Any]] = {}
+    outcomes: dict[str, Loaded] = {}
     for saver, file in files.items():
         loaded, as_it_is = _load(file)
         if runner is None:
@@ -44,18 +45,18 @@ def load_all(files: dict[str, Path], batch: Batch) -> dict[str, dict[str, Any]]:
             # The file holds what jit_compile resolved to on the saver's backend, and forces it on this one.
             runner.compile(optimizer=runner.optimizer, loss=runner.loss, jit_compile="auto")
         elif _definition(loaded) != _definition(runner):
-            found[saver] = {"error": "another model definition"}
+            outcomes[saver] = {"error": "another model definition"}
             continue
         for variable, value in zip(_state(runner), _state(loaded), strict=True):
             variable.assign(value)
-        found[saver] = {**_go_on(runner, batch), "loads_as_it_is": as_it_is}
-    return found
+        outcomes[saver] = _loaded(_go_on(runner, batch), as_it_is)
+    return outcomes
 
 
 def _load(file: Path) -> tuple[keras.Model, bool]:
-    """The model, in safe mode: no code in the file is run; and whether Keras read it without help.
+    """The model, in safe mode, in which no code in the file runs; and whether Keras read it without help.
 
-    A file saved on torch names the optimizer by a module that exists on torch alone (see `known`).
+    A file saved on torch names the optimizer by a module that exists on torch alone (see `known_differences`).
     """
     try:
         return keras.saving.load_model(file), True
@@ -63,12 +64,22 @@ def _load(file: Path) -> tuple[keras.Model, bool]:
         return keras.saving.load_model(file, custom_objects={"SGD": keras.optimizers.SGD}), False
 
 
-def next_batch(opened: Trunk) -> Batch:
+def next_batch(subject: Instrumented) -> Batch:
     """The batch of the first step after the checkpoint."""
-    return opened.batches[_STEPS_BEFORE]
+    return subject.batches[_STEPS_BEFORE]
 
 
-def _go_on(model: keras.Model, batch: Batch) -> dict[str, Any]:
+def _loaded(resumed: Resumed, as_it_is: bool) -> Loaded:
+    return {
+        "state": resumed["state"],
+        "outputs": resumed["outputs"],
+        "resumed_loss": resumed["resumed_loss"],
+        "resumed_outputs": resumed["resumed_outputs"],
+        "loads_as_it_is": as_it_is,
+    }
+
+
+def _go_on(model: keras.Model, batch: Batch) -> Resumed:
     """The state as it is, what it predicts, and where one more step leads."""
     digest = hashlib.sha256(b"".join(_bits(variable) for variable in _state(model)))
     before = instrumented.to_numpy(model(batch[0], training=False)).tolist()
@@ -89,7 +100,7 @@ def _bits(variable: Any) -> bytes:
 
 
 def _definition(model: keras.Model) -> str:
-    """The model's configuration, its names by order of appearance: Keras counts `input_layer_2` on in a process."""
+    """The model's configuration, names replaced in order of appearance: Keras counts names on in a process."""
     config = json.loads(json.dumps(model.get_config(), default=str))
     names: dict[str, str] = {}
     _collect_names(config, names)

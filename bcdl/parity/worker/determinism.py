@@ -1,4 +1,4 @@
-"""Does a backend repeat itself, and where it doesn't, what does it cost to make it?
+"""Does a backend repeat itself, and if it doesn't, what does it cost to make it?
 
 Frameworks fix how deterministic they are once a process, so each pace is a process of its own: as it is, and
 made deterministic, in turn, on the same steps.
@@ -7,69 +7,107 @@ made deterministic, in turn, on the same steps.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
-import time
-from typing import Any
+import tempfile
+from pathlib import Path
+from typing import TypedDict
 
 from bcdl.backends import Backend
-from bcdl.errors import UsageError
-from bcdl.parity.dumps import Dump
+from bcdl.errors import BcdlError, UsageError
+from bcdl.machine import provenance
+from bcdl.parity.dumps import BackendFacts, Dump
+from bcdl.parity.findings import Determinism
 from bcdl.parity.settings import STEPS, Plan
 from bcdl.parity.worker import instrumented
 from bcdl.parity.worker.dump import repeats_itself
+from bcdl.worker import timing
 from bcdl.worker.snapshot import Snapshot
 
 # Processes of each kind.
 ROUNDS = 3
+_AS_IT_IS, _DETERMINISTIC = "as_it_is", "deterministic"
+_LONGEST_REASON = 300  # letters of a framework's last words that an error repeats
 
 
-def is_repeatable(dump: Dump, backend: str) -> bool:
+class Pace(TypedDict):
+    """How fast one process took the plan's steps, seconds, and whether it repeated itself."""
+
+    backend: str
+    steps: int
+    steps_s: float
+    repeats: bool
+
+
+def is_repeatable(dump: Dump[BackendFacts], backend: str) -> bool:
     """Whether the dump's backend gave the same bits twice in its process, and in another that loaded its checkpoint.
 
-    Raises UsageError where checkpoints were not exchanged yet.
+    Raises UsageError if checkpoints were not exchanged yet.
     """
     if backend not in dump.loaded:
         raise UsageError(f"no checkpoint of {dump.folder.name} was loaded by {backend}: run step exchange first")
     facts, loaded = dump.facts, dump.loaded[backend]
-    resumed = ("outputs", "resumed_loss", "resumed_outputs")
-    return bool(facts["repeats_itself"]) and all(facts["resumed"][key] == loaded.get(key) for key in resumed)
+    resumed = facts["resumed"]
+    same = (
+        resumed["outputs"] == loaded.get("outputs"),
+        resumed["resumed_loss"] == loaded.get("resumed_loss"),
+        resumed["resumed_outputs"] == loaded.get("resumed_outputs"),
+    )
+    return facts["repeats_itself"] and all(same)
 
 
-def cost(plan: Plan) -> dict[str, Any]:
-    """Paces of both kinds in turn: `ratio` of their medians, `repeats` when made to, and `steps_s` of each process."""
-    paces: dict[str, list[dict[str, Any]]] = {"as it is": [], "deterministic": []}
+def cost(plan: Plan, backend: str) -> Determinism:
+    """What it costs to make the backend deterministic, from processes of both kinds in turn."""
+    paces: dict[str, list[Pace]] = {_AS_IT_IS: [], _DETERMINISTIC: []}
     for _ in range(ROUNDS):
-        for kind, found in paces.items():
-            found.append(_in_a_process(plan, kind == "deterministic"))
-    steps_s = {kind: [pace["steps_s"] for pace in found] for kind, found in paces.items()}
-    plain, made = (statistics.median(times) for times in steps_s.values())
-    repeats = all(pace["repeats"] for pace in paces["deterministic"])
-    return {"ratio": made / plain, "repeats": repeats, "steps_s": steps_s}
-
-
-def pace(plan: Plan, adapter: Backend) -> dict[str, Any]:
-    """Seconds of the plan's steps on this backend, compiled before; and whether it repeats itself."""
-    opened = instrumented.build(plan)
-    start = Snapshot(opened.model)
-    first = instrumented.train(opened.model, opened.batches, start)
-    begin = time.perf_counter()
-    instrumented.train(opened.model, opened.batches, start)
+        for kind, measured in paces.items():
+            measured.append(_in_a_process(plan, backend, kind == _DETERMINISTIC))
+    steps_s = {kind: [pace["steps_s"] for pace in measured] for kind, measured in paces.items()}
     return {
-        "backend": adapter.name,
-        "steps": max(STEPS),
-        "steps_s": time.perf_counter() - begin,
-        "repeats": repeats_itself(opened, start, first),
+        "ratio": statistics.median(steps_s[_DETERMINISTIC]) / statistics.median(steps_s[_AS_IT_IS]),
+        "repeats": all(pace["repeats"] for pace in paces[_DETERMINISTIC]),
+        "steps_s": steps_s,
     }
 
 
-def _in_a_process(plan: Plan, deterministic: bool) -> dict[str, Any]:
-    settings = [f"--{key.replace('_', '-')}={value}" for key, value in plan.to_dict().items() if key != "model"]
-    command = [sys.executable, "-m", "bcdl.parity", "pace", f"--models={plan.model}", *settings]
-    command += ["--deterministic"] if deterministic else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UsageError(f"timing {plan.model} failed:\n{done.stderr.strip()[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+def pace(plan: Plan, adapter: Backend) -> Pace:
+    """The pace of the plan's steps on this backend, compiled before; and whether it repeats itself."""
+    subject = instrumented.build(plan)
+    start = Snapshot(subject.model)
+    first = instrumented.train(subject.model, subject.batches, start)
+    steps_s = timing.seconds_of(lambda: instrumented.train(subject.model, subject.batches, start))
+    return {
+        "backend": adapter.name,
+        "steps": max(STEPS),
+        "steps_s": steps_s,
+        "repeats": repeats_itself(subject, start, first),
+    }
+
+
+def _in_a_process(plan: Plan, backend: str, deterministic: bool) -> Pace:
+    """The pace that a process of its own gives; BcdlError if it gives none."""
+    with tempfile.TemporaryDirectory(prefix="bcdl-parity-") as folder:
+        job, result = Path(folder) / "job.json", Path(folder) / "result.json"
+        values = {"backend": backend, "plan": plan.to_dict(), "deterministic": deterministic}
+        job.write_text(json.dumps(values), encoding="utf-8")
+        command = [sys.executable, "-m", "bcdl.parity.worker", str(job), str(result)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_environment()
+        ) as process:
+            assert process.stderr is not None
+            last_words = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+        if process.returncode or not result.is_file():
+            raise BcdlError(
+                f"timing {plan.model} on {backend} ended with code {process.returncode}: "
+                f"{last_words[-_LONGEST_REASON:] or 'it said nothing'}; run step determinism again"
+            )
+        measured: Pace = json.loads(result.read_text(encoding="utf-8"))
+        return measured
+
+
+def _environment() -> dict[str, str]:
+    """The environment variables of this process, with which Python finds this bcdl wherever the command was started."""
+    paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

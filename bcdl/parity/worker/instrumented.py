@@ -1,9 +1,9 @@
-"""A model from its preprocessed pixels on, opened up: what each layer gives, and how training moves it."""
+"""A model from its preprocessed pixels on, instrumented: what each layer gives, and how training moves it."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -12,75 +12,78 @@ from bcdl import datasets
 from bcdl.backends import Backend
 from bcdl.machine import hardware
 from bcdl.machine.provenance import commit
+from bcdl.parity.dumps import Provenance
+from bcdl.parity.findings import DatasetFacts
 from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
 from bcdl.records import store
+from bcdl.records.schema import Environment
 from bcdl.settings.models import find
 from bcdl.worker import network
 from bcdl.worker.initial_weights import draw_initial_weights
-from bcdl.worker.input_pipeline import Batch, TrainFeed
+from bcdl.worker.input_pipeline import Batch, InputPipeline
 from bcdl.worker.snapshot import Snapshot
 
 Parts = list[tuple[str, np.ndarray]]
-# Key of the random stream that perturbs batch norms; `initial` uses the places 0, 1, 2, ... with the same seed.
+# Key of the random stream that perturbs batch norms; `initial_weights` uses the places 0, 1, 2, ... with the same seed.
 _SETTLING = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Trunk:
+class Instrumented:
     """A model without its preprocessing, ready to train by SGD, dropout off; and its batches.
 
     Attributes:
         plan: what it was built for.
-        model: float32 pixels [B, S, S, 3] in, outputs [B, 2] out; shares its layers with the whole model.
+        model: from float32 pixels [B, S, S, 3] to outputs [B, 2]; shares its layers with the whole model.
         frozen: the same layers, to be trained with every batch norm in inference mode.
-        feed: gives the images before preprocessing.
+        pipeline: gives the batches before preprocessing.
         batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
-        dataset: name and checksum of the images.
+        dataset: of the images.
     """
 
     plan: Plan
     model: keras.Model
     frozen: keras.Model
-    feed: TrainFeed
+    pipeline: InputPipeline
     batches: list[Batch]
-    dataset: dict[str, str]
+    dataset: DatasetFacts
 
 
-def build(plan: Plan) -> Trunk:
+def build(plan: Plan) -> Instrumented:
     """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
     dataset = datasets.load(datasets.Request(DATA, plan.image_size))
-    feed = TrainFeed(dataset.train, plan.batch_size, plan.seed, augmented=True)
+    pipeline = InputPipeline(dataset.train, plan.batch_size, plan.seed, augmented=True)
     whole = network.build(find(plan.model), plan.image_size, plan.seed)
     draw_initial_weights(whole, plan.seed)
     preprocess = whole.get_layer("preprocess")
-    model = keras.Model(preprocess.output, whole.output, name=f"{plan.model}_trunk")
+    model = keras.Model(preprocess.output, whole.output, name=f"{plan.model}_instrumented")
     for layer in network.every_layer(model):
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     frozen = keras.Model(model.input, model.output)
     for each in (model, frozen):
         each.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
-    batches = [feed.batch(*divmod(step, feed.steps_per_epoch)) for step in range(max(STEPS))]
+    batches = [pipeline.batch(*divmod(step, pipeline.steps_per_epoch)) for step in range(max(STEPS))]
     pixels = [to_numpy(preprocess(images)).astype(np.float32) for images, _ in batches]
-    return Trunk(
+    return Instrumented(
         plan,
         model,
         frozen,
-        feed,
+        pipeline,
         list(zip(pixels, (labels for _, labels in batches), strict=True)),
         {"name": dataset.name, "checksum": dataset.checksum},
     )
 
 
-def provenance(opened: Trunk, adapter: Backend, started: str) -> dict[str, Any]:
-    """Where the figures of a dump come from, as JSON values."""
-    device = opened.plan.device
+def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provenance:
+    """Where the figures of a dump come from that was begun at `started` (UTC, ISO 8601)."""
+    device = subject.plan.device
     return {
-        "plan": opened.plan.to_dict(),
-        "dataset": opened.dataset,
+        "plan": subject.plan.to_dict(),
+        "dataset": subject.dataset,
         "started": started,
         "ended": store.now(),
-        "environment": {**adapter.describe(), **hardware.describe(device), **commit()},
+        "environment": cast(Environment, {**adapter.describe(), **hardware.describe(device), **commit()}),
     }
 
 
@@ -99,42 +102,42 @@ def walk(model: keras.Model, pixels: np.ndarray, training: bool) -> Parts:
 
     In training mode the batch norms move their averages; the caller puts them back.
     """
-    found: Parts = []
+    parts: Parts = []
     values: Any = keras.ops.convert_to_tensor(pixels)
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            inner = [part for part in layer.layers if not isinstance(part, keras.layers.InputLayer)]
-            probe = keras.Model(layer.inputs, [*(part.output for part in inner), layer.output])
+            inner = [each for each in layer.layers if not isinstance(each, keras.layers.InputLayer)]
+            probe = keras.Model(layer.inputs, [*(each.output for each in inner), layer.output])
             *given, values = probe(values, training=training)
-            found += [(part.name, to_numpy(value)) for part, value in zip(inner, given, strict=True)]
+            parts += [(each.name, to_numpy(value)) for each, value in zip(inner, given, strict=True)]
         elif not isinstance(layer, keras.layers.InputLayer):
             values = layer(values, training=training)
-            found.append((layer.name, to_numpy(values)))
-    return found
+            parts.append((layer.name, to_numpy(values)))
+    return parts
 
 
-def settle(opened: Trunk, training_walk: Parts) -> None:
+def settle(subject: Instrumented, training_walk: Parts) -> None:
     """Give every batch norm moving averages, scale and shift of the size that its input has, and logits a size of 1.
 
     At the start they are 0 and 1, with which a deep net's inference output hardly depends on the image, so
     that equal outputs would prove nothing; and scores of nearly 0 or 1 would hide differences in the logits. Sizes
-    are rounded to powers of two, so that backends which differ by rounding get the same bits.
+    are rounded to powers of two, so that backends that differ by rounding get the same bits.
     """
     given = dict(training_walk)
-    for place, layer in enumerate(network.every_layer(opened.model)):
+    for place, layer in enumerate(network.every_layer(subject.model)):
         if isinstance(layer, keras.layers.BatchNormalization):
             source = layer.input._keras_history.operation.name
             size = _power_of_two(np.var(given[source], dtype=np.float64))
-            generator = np.random.default_rng([opened.plan.seed, _SETTLING, place])
+            generator = np.random.default_rng([subject.plan.seed, _SETTLING, place])
             shape = tuple(layer.moving_mean.shape)
             _assign(layer.moving_variance, size * generator.uniform(0.5, 1.5, shape))
             _assign(layer.moving_mean, np.sqrt(size) * generator.normal(0, 0.1, shape))
             _assign(layer.beta, generator.normal(0, 0.1, shape))
             if layer.scale:
                 _assign(layer.gamma, generator.uniform(0.5, 1.5, shape))
-    scores = opened.model.layers[-1]
+    scores = subject.model.layers[-1]
     sigmoid, scores.activation = scores.activation, keras.activations.linear
-    logits = to_numpy(opened.model(opened.batches[0][0], training=False)).astype(np.float64)
+    logits = to_numpy(subject.model(subject.batches[0][0], training=False)).astype(np.float64)
     scores.activation = sigmoid
     _assign(scores.kernel, to_numpy(scores.kernel) / _power_of_two(np.sqrt(np.mean(logits**2))))
 
@@ -182,18 +185,20 @@ def train(model: keras.Model, batches: list[Batch], start: Snapshot) -> Steps:
     return Steps(losses, gradient, statistics, weights)
 
 
-def frozen_gradient(opened: Trunk) -> Parts:
+def frozen_gradient(subject: Instrumented) -> Parts:
     """The first batch's gradient from the weights as they are, which stay, every batch norm in inference mode.
 
     Batch statistics of a few images amplify rounding so much that a wrong gradient could hide behind it;
     without them the gradient is as steady as the outputs.
     """
-    norms = [layer for layer in network.every_layer(opened.model) if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [
+        layer for layer in network.every_layer(subject.model) if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     for layer in norms:
         layer.trainable = False
-    before = Snapshot(opened.frozen)
-    advance(opened.frozen, opened.batches[0])
-    gradient = _last_gradient(opened.frozen)
+    before = Snapshot(subject.frozen)
+    advance(subject.frozen, subject.batches[0])
+    gradient = _last_gradient(subject.frozen)
     before.restore()
     for layer in norms:
         layer.trainable = True

@@ -1,7 +1,7 @@
 """Each layer type, the loss and the optimizers on this process's backend, against NumPy in float64.
 
-A reference is worth what its parts are worth: only a backend whose float64 agrees here with NumPy may give
-one. To cover a new layer type is to add a row.
+A reference is worth what its parts are worth: only a backend whose float64 agrees here with NumPy may give one. A new
+layer type needs a row in `LAYER_CHECKS`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REFERENCE_TOLERANCE = 1e-12
 # The same for float32, in which every row is checked too.
 FLOAT32_TOLERANCE = 1e-5
 
-# Of the optimizers: binary fractions, which stay what they are where Keras rounds such settings to float32.
+# Of the optimizers: binary fractions, which keep their value if Keras rounds such settings to float32.
 _RATE, _MOMENTUM, _SECOND_MOMENTUM, _EPSILON = 2.0**-7, 0.75, 1 - 2.0**-10, 2.0**-23
 
 _SEED = 0
@@ -33,49 +33,59 @@ Weights = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
+class LayerCheck:
     """A layer and what it should give.
 
     Attributes:
-        name: of the row; a known difference is recorded by it.
+        layer_type: the layer's class.
+        setup: how the layer is set up, and on which input; empty if there is only one way.
         make: makes the Keras layer.
         expected: from the input and the layer's weights by name, in float64.
         shapes: of the inputs.
         training: whether the layer runs in training mode.
     """
 
-    name: str
+    layer_type: str
+    setup: str
     make: Callable[[], Any]
     expected: Callable[..., np.ndarray]
     shapes: tuple[tuple[int, ...], ...]
     training: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the row, by which a known difference is recorded."""
+        return f"{self.layer_type} {self.setup}".strip()
 
 
 def _map(side: int) -> tuple[tuple[int, ...], ...]:
     return ((2, side, side, _CHANNELS),)
 
 
-def _conv(size: int | tuple[int, int], strides: int, padding: str, side: int) -> Unit:
-    return Unit(
-        f"Conv2D {size} stride {strides} {padding} on {side}",
+def _conv(size: int | tuple[int, int], strides: int, padding: str, side: int) -> LayerCheck:
+    return LayerCheck(
+        "Conv2D",
+        f"{size} stride {strides} {padding} on {side}",
         lambda: layers.Conv2D(6, size, strides=strides, padding=padding),
         lambda maps, w: exact.conv2d(maps, w["kernel"], strides, padding, w["bias"]),
         _map(side),
     )
 
 
-def _depthwise(size: int, strides: int, padding: str, side: int) -> Unit:
-    return Unit(
-        f"DepthwiseConv2D {size} stride {strides} {padding} on {side}",
+def _depthwise(size: int, strides: int, padding: str, side: int) -> LayerCheck:
+    return LayerCheck(
+        "DepthwiseConv2D",
+        f"{size} stride {strides} {padding} on {side}",
         lambda: layers.DepthwiseConv2D(size, strides=strides, padding=padding, use_bias=False),
         lambda maps, w: exact.depthwise_conv2d(maps, w["kernel"], strides, padding),
         _map(side),
     )
 
 
-def _separable(size: int, strides: int, padding: str, side: int) -> Unit:
-    return Unit(
-        f"SeparableConv2D {size} stride {strides} {padding} on {side}",
+def _separable(size: int, strides: int, padding: str, side: int) -> LayerCheck:
+    return LayerCheck(
+        "SeparableConv2D",
+        f"{size} stride {strides} {padding} on {side}",
         lambda: layers.SeparableConv2D(6, size, strides=strides, padding=padding, use_bias=False),
         lambda maps, w: exact.conv2d(
             exact.depthwise_conv2d(maps, w["depthwise_kernel"], strides, padding), w["pointwise_kernel"], 1, "valid"
@@ -84,25 +94,27 @@ def _separable(size: int, strides: int, padding: str, side: int) -> Unit:
     )
 
 
-def _pool(kind: str, size: int, strides: int, padding: str, side: int) -> Unit:
+def _pool(kind: str, size: int, strides: int, padding: str, side: int) -> LayerCheck:
     layer = {"Max": layers.MaxPooling2D, "Average": layers.AveragePooling2D}[kind]
     function = {"Max": exact.max_pool, "Average": exact.average_pool}[kind]
-    return Unit(
-        f"{kind}Pooling2D {size} stride {strides} {padding} on {side}",
+    return LayerCheck(
+        f"{kind}Pooling2D",
+        f"{size} stride {strides} {padding} on {side}",
         lambda: layer(size, strides=strides, padding=padding),
         lambda maps, w: function(maps, size, strides, padding),
         _map(side),
     )
 
 
-def _batch_norm(training: bool, scale: bool) -> Unit:
+def _batch_norm(training: bool, scale: bool) -> LayerCheck:
     def expected(maps: np.ndarray, w: Weights) -> np.ndarray:
         mean, variance = exact.moments(maps) if training else (w["moving_mean"], w["moving_variance"])
         return exact.batch_norm(maps, mean, variance, w.get("gamma", 1.0), w["beta"], 1e-3)
 
     mode = "training" if training else "inference"
-    return Unit(
-        f"BatchNormalization {mode}{'' if scale else ', no scale'}",
+    return LayerCheck(
+        "BatchNormalization",
+        mode if scale else f"{mode}, no scale",
         lambda: layers.BatchNormalization(scale=scale),
         expected,
         _map(8),
@@ -110,11 +122,13 @@ def _batch_norm(training: bool, scale: bool) -> Unit:
     )
 
 
-def _plain(name: str, make: Callable[[], Any], expected: Callable[..., np.ndarray], inputs: int = 1) -> Unit:
-    return Unit(name, make, expected, _map(8) * inputs)
+def _plain(
+    layer_type: str, make: Callable[[], Any], expected: Callable[..., np.ndarray], inputs: int = 1, setup: str = ""
+) -> LayerCheck:
+    return LayerCheck(layer_type, setup, make, expected, _map(8) * inputs)
 
 
-UNITS = (
+LAYER_CHECKS = (
     _conv(3, 1, "same", 8),
     _conv(3, 1, "valid", 8),
     _conv(3, 2, "same", 8),
@@ -142,8 +156,8 @@ UNITS = (
     _pool("Average", 3, 2, "valid", 9),
     _pool("Average", 3, 2, "same", 8),
     _pool("Average", 3, 2, "same", 9),
-    _plain("Activation relu", lambda: layers.Activation("relu"), lambda x, w: np.maximum(x, 0)),
-    _plain("ReLU 6", lambda: layers.ReLU(6.0), lambda x, w: np.clip(x, 0, 6)),
+    _plain("Activation", lambda: layers.Activation("relu"), lambda x, w: np.maximum(x, 0), setup="relu"),
+    _plain("ReLU", lambda: layers.ReLU(6.0), lambda x, w: np.clip(x, 0, 6), setup="6"),
     _plain("Add", layers.Add, lambda x, y, w: x + y, inputs=2),
     _plain(
         "CustomScaleLayer",
@@ -159,8 +173,9 @@ UNITS = (
     ),
     _plain("Cropping2D", lambda: layers.Cropping2D(((1, 0), (1, 0))), lambda x, w: x[:, 1:, 1:]),
     _plain("Flatten", layers.Flatten, lambda x, w: x.reshape(len(x), -1)),
-    Unit(
-        "Dense sigmoid",
+    LayerCheck(
+        "Dense",
+        "sigmoid",
         lambda: layers.Dense(2, activation="sigmoid"),
         lambda x, w: exact.sigmoid(x @ w["kernel"] + w["bias"]),
         ((4, 16),),
@@ -170,16 +185,17 @@ UNITS = (
 
 def check() -> dict[str, float]:
     """The relative error of each row, in Keras's current float type, by the row's name."""
-    found = {unit.name: _layer_error(unit) for unit in UNITS}
-    found["BatchNormalization moving averages"] = _moving_averages_error()
-    found["binary cross-entropy"] = _loss_error()
-    found["binary cross-entropy, gradient"] = _loss_gradient_error(0.5)
-    found["binary cross-entropy, gradient at a saturated score"] = _loss_gradient_error(20.0)
     sgd = keras.optimizers.SGD(_RATE, momentum=_MOMENTUM)
     adam = keras.optimizers.Adam(_RATE, beta_1=_MOMENTUM, beta_2=_SECOND_MOMENTUM, epsilon=_EPSILON)
-    found["SGD, momentum, 5 steps"] = _optimizer_error(sgd, _sgd)
-    found["Adam, 5 steps"] = _optimizer_error(adam, _adam)
-    return found
+    return {
+        **{row.name: _layer_error(row) for row in LAYER_CHECKS},
+        "BatchNormalization moving averages": _moving_averages_error(),
+        "binary cross-entropy": _loss_error(),
+        "binary cross-entropy, gradient": _loss_gradient_error(0.5),
+        "binary cross-entropy, gradient at a saturated score": _loss_gradient_error(20.0),
+        "SGD, momentum, 5 steps": _optimizer_error(sgd, _sgd),
+        "Adam, 5 steps": _optimizer_error(adam, _adam),
+    }
 
 
 def optimizer_is_portable() -> bool:
@@ -187,17 +203,17 @@ def optimizer_is_portable() -> bool:
     return bool(keras.saving.serialize_keras_object(keras.optimizers.SGD())["module"] == "keras.optimizers")
 
 
-def _layer_error(unit: Unit) -> float:
+def _layer_error(row: LayerCheck) -> float:
     generator = np.random.default_rng(_SEED)
-    inputs = [generator.normal(0, 2, shape).astype(np.float32) for shape in unit.shapes]
-    layer, weights = _with_weights(unit.make(), inputs, generator)
-    given = _to_float64(layer(_tensors(inputs), training=unit.training))
-    expected = unit.expected(*(array.astype(np.float64) for array in inputs), weights)
+    inputs = [generator.normal(0, 2, shape).astype(np.float32) for shape in row.shapes]
+    layer, weights = _with_weights(row.make(), inputs, generator)
+    given = _to_float64(layer(_tensors(inputs), training=row.training))
+    expected = row.expected(*(array.astype(np.float64) for array in inputs), weights)
     return relative(given - expected, expected)
 
 
 def _with_weights(layer: Any, inputs: list[np.ndarray], generator: np.random.Generator) -> tuple[Any, Weights]:
-    """The layer with weights drawn anew, positive where it holds variances; and the weights, in float64."""
+    """The layer with weights drawn anew, positive if they are variances or scales; and the weights, in float64."""
     layer(_tensors(inputs))
     drawn: Weights = {}
     for variable in layer.weights:

@@ -2,95 +2,99 @@
 
 Rounding in lower precision acts like small changes of the weights and the input (backward error: Higham,
 Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, section 1.5). So each draw moves every weight
-and pixel by `plan.MOVED_ULPS` units in the last place, up or down, and computes again in float64: the largest
-relative change over the draws is what rounding may do in this model, figure by figure and layer by layer.
+and pixel by `settings.MOVED_ULPS` units in the last place, up or down, and computes again in float64. The largest
+relative change over the draws is what rounding may do in this model, quantity by quantity and layer by layer.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np
 
 from bcdl.backends import Backend
 from bcdl.evaluation import quality
-from bcdl.parity.dumps import Dump, relative
+from bcdl.parity.dumps import Dump, ReferenceFacts, Rounding, relative
 from bcdl.parity.settings import Plan
 from bcdl.parity.worker import instrumented, rounding
-from bcdl.parity.worker.instrumented import Parts, Trunk
+from bcdl.parity.worker.instrumented import Instrumented, Parts
 from bcdl.records import store
 from bcdl.worker.input_pipeline import Batch
-from bcdl.worker.regimes import weights_checksum
+from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
 
 # Of the central difference; its error is of the order of the square of this, plus 1e-16 over it.
 _DIFFERENCE_STEP = 1e-6
 
 
-def dump(plan: Plan, adapter: Backend, into: Dump, worst_unit: float) -> None:
-    """Write the plan's reference: the vectors of a dump in float64, and `rounding` among the facts.
+def dump(plan: Plan, adapter: Backend, into: Dump[ReferenceFacts], worst_layer_check: float) -> None:
+    """Write the plan's reference: the vectors of a dump in float64, and what rounding may do to each.
 
-    `worst_unit` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
+    `worst_layer_check` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
     """
     started = store.now()
-    opened = instrumented.build(plan)
-    model, batch = opened.model, opened.batches[0]
+    subject = instrumented.build(plan)
+    model, batch = subject.model, subject.batches[0]
     start = Snapshot(model)
     training_walk = instrumented.walk(model, batch[0], training=True)
     start.restore()
-    instrumented.settle(opened, training_walk)
+    instrumented.settle(subject, training_walk)
     settled = Snapshot(model)
     settled_checksum = weights_checksum(model)
-    vectors, loss = _vectors(opened, adapter, start, settled)
-    facts = {
+    vectors, loss = _vectors(subject, adapter, start, settled)
+    facts: ReferenceFacts = {
         "backend": adapter.name,
-        "worst_unit": worst_unit,
+        "worst_layer_check": worst_layer_check,
         "loss": loss,
         "settled": settled_checksum,
-        "rounding": _rounding(opened, adapter, start, settled, vectors, loss),
+        "rounding": _rounding(subject, adapter, start, settled, vectors, loss),
         "gradient_check": _gradient_check(model, batch, start, vectors["gradient"]),
+        **instrumented.provenance(subject, adapter, started),
     }
-    into.write(vectors, facts | instrumented.provenance(opened, adapter, started))
+    into.write(vectors, facts)
 
 
-def _vectors(opened: Trunk, adapter: Backend, start: Snapshot, settled: Snapshot) -> tuple[dict[str, Parts], float]:
+def _vectors(
+    subject: Instrumented, adapter: Backend, start: Snapshot, settled: Snapshot
+) -> tuple[dict[str, Parts], float]:
     """What a dump holds, computed from these two states and the first batch; and the training loss."""
-    model, pixels = opened.model, opened.batches[0][0]
+    model, pixels = subject.model, subject.batches[0][0]
     settled.restore()
     vectors = {
         "outputs": [("scores", instrumented.outputs(model, adapter, pixels))],
         "inference_layers": instrumented.walk(model, pixels, training=False),
-        "frozen_gradient": instrumented.frozen_gradient(opened),
+        "frozen_gradient": instrumented.frozen_gradient(subject),
     }
     start.restore()
     vectors["training_layers"] = instrumented.walk(model, pixels, training=True)
     vectors["training_outputs"] = vectors["training_layers"][-1:]
-    steps = instrumented.train(model, opened.batches[:1], start)
+    steps = instrumented.train(model, subject.batches[:1], start)
     return {**vectors, "gradient": steps.gradient, "statistics": steps.statistics}, steps.losses[0]
 
 
 def _rounding(
-    opened: Trunk,
+    subject: Instrumented,
     adapter: Backend,
     start: Snapshot,
     settled: Snapshot,
     vectors: dict[str, Parts],
     loss: float,
-) -> dict[str, Any]:
-    """The largest relative change over the draws: of each vector, of each of its parts, and of the loss."""
-    found: dict[str, Any] = {"loss": 0.0, "whole": dict.fromkeys(vectors, 0.0), "parts": {}}
-    for name, parts in vectors.items():
-        found["parts"][name] = [0.0] * len(parts)
-    for draw in range(opened.plan.draws):
-        generator = rounding.stream(opened.plan, draw)
-        roundoff = opened.plan.least_tolerance
-        pixels, labels = opened.batches[0]
-        nudged = dataclasses.replace(opened, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
-        moved = [_moved(state, len(opened.model.variables), roundoff, generator) for state in (start, settled)]
+) -> Rounding:
+    """The largest relative change over the draws."""
+    largest: Rounding = {
+        "loss": 0.0,
+        "whole": dict.fromkeys(vectors, 0.0),
+        "parts": {name: [0.0] * len(parts) for name, parts in vectors.items()},
+    }
+    for draw in range(subject.plan.draws):
+        generator = rounding.stream(subject.plan, draw)
+        roundoff = subject.plan.least_tolerance
+        pixels, labels = subject.batches[0]
+        nudged = dataclasses.replace(subject, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
+        moved = [_moved(state, len(subject.model.variables), roundoff, generator) for state in (start, settled)]
         perturbed, moved_loss = _vectors(nudged, adapter, *moved)
-        found["loss"] = max(found["loss"], abs(moved_loss - loss) / abs(loss))
+        largest["loss"] = max(largest["loss"], abs(moved_loss - loss) / abs(loss))
         for name, parts in vectors.items():
             # Norms part by part: the gradient of the largest model, copied whole, would be gigabytes.
             norms = [
@@ -98,9 +102,9 @@ def _rounding(
                 for (_, new), (_, old) in zip(perturbed.pop(name), parts, strict=True)
             ]
             changes, sizes = np.array(norms).T
-            found["whole"][name] = max(found["whole"][name], relative(changes, sizes))
-            found["parts"][name] = list(map(max, found["parts"][name], map(relative, changes, sizes)))
-    return found
+            largest["whole"][name] = max(largest["whole"][name], relative(changes, sizes))
+            largest["parts"][name] = list(map(max, largest["parts"][name], map(relative, changes, sizes)))
+    return largest
 
 
 def _moved(state: Snapshot, weights: int, roundoff: float, generator: np.random.Generator) -> Snapshot:

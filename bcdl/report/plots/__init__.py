@@ -1,17 +1,30 @@
-"""Plots: one file a plot, found by its function `draw(group)`.
+"""Plots: one file a plot, known by its function `draw(group)`.
 
-`draw` takes a `bcdl.tables.Group` and yields pairs of a file name (without suffix) and a figure; nothing
-where the group has nothing to show. In every plot a backend is a colour and a model a marker.
+`draw` takes a `bcdl.records.groups.Group` and yields pairs of a file name (without suffix) and a figure; nothing
+if the group has nothing to show. In every plot a backend is a colour and a model a marker.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bcdl.records.groups import Group
+
+
+def draw(group: Group) -> Iterator[tuple[str, Figure]]:
+    """Every figure of a group with its name, each drawn as it is asked for."""
+    for module in modules().values():
+        yield from module.draw(group)
 
 
 def modules() -> dict[str, ModuleType]:
     """Every plot by name: the modules of this package that offer `draw`."""
-    found = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
-    return {name: module for name, module in found.items() if hasattr(module, "draw")}
+    every = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}
+    return {name: module for name, module in every.items() if hasattr(module, "draw")}

@@ -12,28 +12,29 @@ from bcdl.evaluation import estimates, metrics
 from bcdl.evaluation.estimates import Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.records.groups import Group
-from bcdl.report.plots.style import caption, plain, signs
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.style import plain, signs
 
 _SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = estimates.worth_drawing(group, _SHOWN)
-    if not found:
+    results = estimates.worth_drawing(group, _SHOWN)
+    if not results:
         return
     figure, axes = plt.subplots(
-        1, len(_SHOWN), figsize=(8.4, 1.6 + 0.24 * len(found)), sharey=True, layout="constrained"
+        1, len(_SHOWN), figsize=(8.4, 1.6 + 0.24 * len(results)), sharey=True, layout="constrained"
     )
     for axis, metric in zip(axes, _SHOWN, strict=True):
-        _panel(axis, group, metric, found)
-    axes[0].set_yticks(range(len(found)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in found])
-    axes[0].set_ylim(len(found) - 0.5, -0.5)
+        _panel(axis, group, metric, results)
+    axes[0].set_yticks(range(len(results)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in results])
+    axes[0].set_ylim(len(results) - 0.5, -0.5)
     caption(figure, group, "Accuracy and AUROC with 95% intervals (ticks: seeds)")
     yield "forest", figure
 
 
-def _panel(axis: Axes, group: Group, metric: Metric, found: Sequence[Result]) -> None:
-    for place, result in enumerate(found):
+def _panel(axis: Axes, group: Group, metric: Metric, results: Sequence[Result]) -> None:
+    for place, result in enumerate(results):
         estimate = result.estimates[metric.name]
         sign = signs(group, result.line, result.backend)
         axis.plot([estimate.low, estimate.high], [place] * 2, color=sign["color"], linewidth=1.6)
@@ -41,7 +42,7 @@ def _panel(axis: Axes, group: Group, metric: Metric, found: Sequence[Result]) ->
         if len(estimate.seeds) > 1:
             ticks = [place] * len(estimate.seeds)
             axis.plot(estimate.seeds, ticks, linestyle="", marker="|", markersize=9, color=sign["color"])
-    reference = found[0].reference[metric.name]
+    reference = results[0].reference[metric.name]
     axis.axvline(reference, color="#555555", linewidth=1, linestyle=":")
     axis.annotate("majority class", (reference, 1), xycoords=("data", "axes fraction"), fontsize=7, va="bottom")
     axis.set_xlabel(metric.title)

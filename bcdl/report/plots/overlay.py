@@ -1,28 +1,46 @@
 """An image with the heat map that explains what a model said of it.
 
-Never committed where the image is a data set's: `bcdl.predict` writes it where it is asked to, for one person.
+It is never committed if the image is a data set's: `bcdl.predict` writes it to the file that its user names.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from bcdl.errors import UsageError
+from bcdl.report import formats
 from bcdl.report.plots import style
 from bcdl.text import legible
-
-if TYPE_CHECKING:
-    from bcdl.worker.grad_cam import Explanation
 
 # Perceptually uniform; what has no evidence is dimmed, as if the rest were lit.
 _COLOURS = "inferno"
 _OPACITY = 0.5
 _LONGEST_NAME = 60
+
+
+class Explanation(Protocol):
+    """What the heat map shows, as `bcdl.worker.grad_cam` computes it.
+
+    Attributes:
+        kind: the class explained, `benign` or `malignant`.
+        score: the image's malignant score.
+        layer: whose map the heat map is made of.
+        heat: [h, w] float64, by the map's cells; 0 or more.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def layer(self) -> str: ...
+    @property
+    def heat(self) -> np.ndarray: ...
 
 
 def overlay(picture: np.ndarray, explanation: Explanation, image: str, model: str) -> Figure:
@@ -49,7 +67,7 @@ def overlay(picture: np.ndarray, explanation: Explanation, image: str, model: st
     figure.colorbar(shown, ax=covered, shrink=0.8, label="evidence (strongest here = 1)")
     style.footer(
         figure,
-        f"Grad-CAM for {explanation.kind}: malignant score {explanation.score:.3f}",
+        f"Grad-CAM for {explanation.kind}: malignant score {formats.fixed(explanation.score, 3)}",
         f"Image: {legible(image, _LONGEST_NAME)}. Model: {legible(model, _LONGEST_NAME)}. Map of layer "
         f"{legible(explanation.layer, _LONGEST_NAME)}, {heat.shape[0]}x{heat.shape[1]} cells. {_reading(explanation)}",
         "Not for clinical use.",
@@ -64,7 +82,7 @@ def _reading(explanation: Explanation) -> str:
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Write the figure as PNG, whole or not at all; UsageError where it can't be written."""
+    """Write the figure as PNG, whole or not at all; UsageError if it can't be written."""
     try:
         style.save(figure, file)
     except OSError as error:

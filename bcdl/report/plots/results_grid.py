@@ -19,10 +19,10 @@ _LABEL_WIDTH = 24  # letters
 
 
 def grid(
-    group: Group, found: Sequence[Result], xlabel: str, ylabel: str
+    group: Group, results: Sequence[Result], xlabel: str, ylabel: str
 ) -> tuple[Figure, dict[tuple[Line, str], Axes]]:
     """A panel of [0, 1] x [0, 1] for each model and backend; one that has no result says so."""
-    lines = [line for line in group.lines if any(result.line == line for result in found)]
+    lines = [line for line in group.lines if any(result.line == line for result in results)]
     figure, axes = plt.subplots(
         len(lines),
         len(group.backends),
@@ -45,6 +45,6 @@ def grid(
     for line, row in zip(lines, axes, strict=True):
         label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
         row[0].set_ylabel("\n".join([*map(plain, label), ylabel]))
-    for line, backend in panels.keys() - {(result.line, result.backend) for result in found}:
+    for line, backend in panels.keys() - {(result.line, result.backend) for result in results}:
         panels[line, backend].annotate("nothing to show", (0.5, 0.5), ha="center", color="#555555")
     return figure, panels

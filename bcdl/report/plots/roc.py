@@ -10,16 +10,18 @@ from matplotlib.figure import Figure
 from bcdl.evaluation import curves, estimates, metrics
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
+from bcdl.report import formats
+from bcdl.report.plots.captions import caption
 from bcdl.report.plots.results_grid import grid
-from bcdl.report.plots.style import caption, colour
+from bcdl.report.plots.style import colour
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    found = estimates.worth_drawing(group, [metrics.BY_NAME["auroc"]])
-    if not found:
+    results = estimates.worth_drawing(group, [metrics.BY_NAME["auroc"]])
+    if not results:
         return
-    figure, axes = grid(group, found, "1 - specificity", "sensitivity")
-    for result in found:
+    figure, axes = grid(group, results, "1 - specificity", "sensitivity")
+    for result in results:
         _panel(axes[result.line, result.backend], result)
     caption(figure, group, "ROC curves with 95% bands")
     yield "roc", figure
@@ -31,5 +33,5 @@ def _panel(axis: Axes, result: Result) -> None:
     if curve:
         axis.fill_between(curves.RATES, curve.low, curve.high, color=colour(result.backend), alpha=0.22, linewidth=0)
         axis.plot(curves.RATES, curve.sensitivity, color=colour(result.backend), linewidth=1.4)
-    text = f"AUROC {result.estimates['auroc']}".replace(" (", "\n(")
-    axis.annotate(text, (0.97, 0.04), xycoords="axes fraction", ha="right", fontsize=7)
+    area = formats.estimate(result.estimates["auroc"], gap="\n")
+    axis.annotate(f"AUROC {area}", (0.97, 0.04), xycoords="axes fraction", ha="right", fontsize=7)

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from bcdl.evaluation.utilisation import REGIMES, Peaks, peaks, points
 from bcdl.records.groups import Group
-from bcdl.report.plots.style import caption, cross_out, legend, plain_ticks, signs
+from bcdl.report.plots.axes import cross_out, legend, plain_ticks
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.style import signs
 
 _TITLES = {"step": "training step", "predict": "inference"}
 
@@ -30,18 +32,18 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 
 
 def _panel(axis: Axes, group: Group, regime: str, limit: Peaks) -> None:
-    found = list(points(group, regime))
+    places = list(points(group, regime))
     ridge = limit.flops_per_s / limit.bytes_per_s
-    intensities = [point.intensity for point in found] + [ridge]
+    intensities = [point.intensity for point in places] + [ridge]
     x = np.geomspace(min(intensities) / 2, max(intensities) * 2, 100)
     axis.plot(x, np.minimum(x * limit.bytes_per_s, limit.flops_per_s) / 1e9, color="#555555", linewidth=1.4)
-    for point in found:
-        place = (point.intensity, point.flops_per_s / 1e9)
-        axis.plot(*([value] for value in place), linestyle="", **signs(group, point.line, point.backend))
+    for point in places:
+        at = (point.intensity, point.flops_per_s / 1e9)
+        axis.plot(*([value] for value in at), linestyle="", **signs(group, point.line, point.backend))
         if point.unstable:
-            cross_out(axis, *place)
+            cross_out(axis, *at)
     axis.set_xscale("log")
     axis.set_yscale("log")
-    for one in (axis.xaxis, axis.yaxis):
-        plain_ticks(one)
+    for scale in (axis.xaxis, axis.yaxis):
+        plain_ticks(scale)
     axis.set_xlabel("FLOP a byte (log scale)")

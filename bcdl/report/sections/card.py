@@ -1,4 +1,4 @@
-"""A model card: what a report of a prediction model should tell, as far as records know it. Never imports Keras.
+"""A model card: what a report of a prediction model should say, as far as records know it.
 
 The items are those of TRIPOD+AI (Collins et al. 2024, BMJ 385:e078378, table 2), whose numbers stand beside them, and
 cover what CLAIM (Tejani et al. 2024, Radiology: Artificial Intelligence 6(4):e240300) asks for besides. What no record
@@ -11,11 +11,12 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bcdl.evaluation import estimates, metrics
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from bcdl.report.tables import Table
+from bcdl.report import formats
+from bcdl.report.sections import quality
+from bcdl.report.tables import Entry, Table, figures, number, word, words
 from bcdl.settings.models import MODELS
 from bcdl.settings.words import card_words
 from bcdl.text import escape, safe_name
@@ -46,13 +47,15 @@ class _Card:
         return self.records[0]
 
 
-def cards(group: Group) -> list[tuple[str, str]]:
-    """A file name and its Markdown for each model that was tested on real images."""
+def cards(group: Group, results: Sequence[Result]) -> dict[str, str]:
+    """The card of each model that was tested on real images, Markdown, by its file's name without suffix.
+
+    `results` are those of the whole group.
+    """
     if group.synthetic:
-        return []
-    found = estimates.results(group)
-    made = [_Card(group, line, [result for result in found if result.line == line]) for line in group.lines]
-    return [(f"{group.slug}-{safe_name(_name(card.line))}.md", _markdown(card)) for card in made if card.results]
+        return {}
+    drafts = [_Card(group, line, [result for result in results if result.line == line]) for line in group.lines]
+    return {f"{group.slug}-{safe_name(_name(card.line))}": _markdown(card) for card in drafts if card.results}
 
 
 def _name(line: Line) -> str:
@@ -66,28 +69,33 @@ def _markdown(card: _Card) -> str:
         f"# Model card: {escape(title)}",
         "**Not for clinical use.** Generated from records by `python -m bcdl.report`; edit nothing here by hand.",
         *leaky,
-        Table("What records know", ("TRIPOD+AI", "item", "known"), tuple(_rows(card, _KNOWN))).to_markdown(),
+        _items("What records know", "known", _known(card)),
         _performance(card).to_markdown(),
-        Table("Left blank: no record knows it", ("TRIPOD+AI", "item", "to be filled in"), _BLANK).to_markdown(),
+        _items("Left blank: no record knows it", "to be filled in", [(number, item, "") for number, item in _BLANK]),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _rows(card: _Card, items: Iterable[tuple[str, str, Callable[[_Card], str]]]) -> Iterable[tuple[str, ...]]:
-    return ((number, item, text) for number, item, tell in items if (text := tell(card)))
+def _known(card: _Card) -> list[tuple[str, str, str]]:
+    """The items of which the records of the card know something."""
+    return [(number, item, text) for number, item, read in _KNOWN if (text := read(card))]
+
+
+def _items(title: str, heading: str, items: Iterable[tuple[str, str, str]]) -> str:
+    """A table of items in Markdown: each item's number in TRIPOD+AI, its name, and what stands under `heading`."""
+    columns = (words("TRIPOD+AI"), words("item"), words(heading))
+    return Table(title, columns, tuple(tuple(map(word, item)) for item in items)).to_markdown()
 
 
 def _performance(card: _Card) -> Table:
     """Metrics down, backends across, beside the majority class."""
-    grouped = any(result.largest.grouped for result in card.results)
     rows = []
-    for metric in metrics.METRICS:
-        if grouped or not metric.by_patient:
-            values = [str(result.estimates[metric.name]) for result in card.results]
-            reference = card.results[0].reference[metric.name]
-            rows.append((metric.title, "" if reference != reference else f"{reference:.3f}", *values))
-    head = ("quantity", "majority class", *(result.backend for result in card.results))
-    return Table(f"{card.group.mark}23 Performance on test images, with 95% intervals", head, tuple(rows))
+    for metric in quality.applicable(card.results):
+        estimates = (Entry(result.estimates[metric.name], formats.estimate) for result in card.results)
+        rows.append((word(metric.title), number(card.results[0].reference[metric.name], 3), *estimates))
+    backends = (figures(result.backend) for result in card.results)
+    columns = (words("quantity"), figures("majority class"), *backends)
+    return Table(f"{card.group.mark}23 Performance on test images, with 95% intervals", columns, tuple(rows))
 
 
 def _images(card: _Card) -> str:
@@ -123,7 +131,8 @@ def _specification(card: _Card) -> str:
     start = "drawn at random by NumPy" if card.line.weights == "none" else f"{weights.get('kind')}: {card.line.weights}"
     if weights.get("sha256"):
         start += f", SHA-256 {weights['sha256']}"
-    counts = f"{model.get('parameters', 0):,} parameters, {model.get('trainable_parameters', 0):,} of them trainable"
+    parameters, trainable = (formats.grouped(model.get(name, 0)) for name in ("parameters", "trainable_parameters"))
+    counts = f"{parameters} parameters, {trainable} of them trainable"
     return f"{card.line.title} with the source study's head, two sigmoid outputs; {counts}; start {start}"
 
 
@@ -135,7 +144,7 @@ def _training(card: _Card) -> str:
 def _imbalance(card: _Card) -> str:
     cell, dataset = card.first.cell, card.first.dataset
     share = sum(dataset["malignant"].values()) / max(1, sum(dataset["images"].values()))
-    return f"{share:.0%} malignant; loss {'weighed by class' if cell.class_weights else 'not weighed'}"
+    return f"{formats.percent(share)} malignant; loss {'weighed by class' if cell.class_weights else 'not weighed'}"
 
 
 def _split(card: _Card) -> str:
@@ -146,19 +155,19 @@ def _split(card: _Card) -> str:
 
 
 def _leaks(card: _Card) -> str:
-    found = (record.dataset["leaks"] for record in card.records if "leaks" in record.dataset)
-    leaks: dict[str, Any] = next(found, {})
+    recorded = (record.dataset["leaks"] for record in card.records if "leaks" in record.dataset)
+    leaks: dict[str, Any] = next(recorded, {})
     return "; ".join(leaks.get("notices", []))
 
 
 def _software(card: _Card) -> str:
-    found = {
+    versions = {
         result.backend: ", ".join(
             f"{name} {version}" for name, version in result.records[0].environment.get("versions", {}).items()
         )
         for result in card.results
     }
-    return "; ".join(f"{backend}: {versions}" for backend, versions in found.items())
+    return "; ".join(f"{backend}: {listed}" for backend, listed in versions.items())
 
 
 def _hardware(card: _Card) -> str:
@@ -191,16 +200,16 @@ _KNOWN: Sequence[tuple[str, str, Callable[[_Card], str]]] = (
     ("18", "Hardware", _hardware),
     ("27", "Use", lambda card: "to compare frameworks and harnesses; not for clinical use"),
 )
-_BLANK: tuple[tuple[str, str, str], ...] = (
-    ("3, 4", "Clinical background, intended use and users", ""),
-    ("5", "Source of the images: centres, dates, devices", ""),
-    ("6", "Eligibility, and how participants were chosen", ""),
-    ("8", "Reference standard, its readers and their agreement", ""),
-    ("10", "Why so many images", ""),
-    ("14, 20", "Age, sex, ethnicity and other strata; fairness across them", ""),
-    ("17", "Ethics approval and consent", ""),
-    ("18", "Funding, interests, protocol, registration, availability of the data", ""),
-    ("19", "Involvement of patients and the public", ""),
-    ("24", "Updating, and surveillance in use", ""),
-    ("25, 26", "Interpretation, and limitations beyond those above", ""),
+_BLANK = (
+    ("3, 4", "Clinical background, intended use and users"),
+    ("5", "Source of the images: centres, dates, devices"),
+    ("6", "Eligibility, and how participants were chosen"),
+    ("8", "Reference standard, its readers and their agreement"),
+    ("10", "Why so many images"),
+    ("14, 20", "Age, sex, ethnicity and other strata; fairness across them"),
+    ("17", "Ethics approval and consent"),
+    ("18", "Funding, interests, protocol, registration, availability of the data"),
+    ("19", "Involvement of patients and the public"),
+    ("24", "Updating, and surveillance in use"),
+    ("25, 26", "Interpretation, and limitations beyond those above"),
 )

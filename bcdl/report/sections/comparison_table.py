@@ -1,34 +1,61 @@
-"""The table of two sides compared."""
+"""The table of two sides compared; commands show it on the screen, so that nothing here draws."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import functools
+from collections.abc import Sequence
 
-from bcdl.report.tables import Table
+from bcdl.report import formats
+from bcdl.report.sections.experiment_tables import interval
+from bcdl.report.tables import Column, Entry, Table, figures, number, significant, word, words
 from bcdl.statistics.comparison import Comparison
 
-RATIO = "B / A"  # the column of ratios
+_COLUMNS: tuple[Column, ...] = (
+    *map(words, ("cell", "regime")),
+    *map(figures, ("A, median", "B, median", "B / A", "95% interval", "p", "p, Holm", "Cliff's delta", "processes")),
+    words("measured"),
+)
 
 
-def table(comparisons: list[Comparison]) -> Table:
-    rows = [
-        (
-            one.title,
-            one.regime,
-            *(f"{median:.1f}" for median in one.effect.medians),
-            f"{one.effect.ratio:.3f}",
-            one.effect.interval,
-            _p(one.effect.p),
-            _p(one.p),
-            f"{one.effect.delta:+.2f}",
-            " and ".join(map(str, one.effect.processes)),
-            "in turn" if one.interleaved else "apart",
-        )
-        for one in comparisons
-    ]
-    figures = ("A, median", "B, median", RATIO, "95% interval", "p", "p, Holm", "Cliff's delta", "processes")
-    return Table("Images/s of A and B", ("cell", "regime", *figures, "measured"), tuple(rows))
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """What is known of the parity of the two backends that are compared.
+
+    Attributes:
+        verdict: in words.
+        mark: the sign that their ratio bears; empty if they compute the same.
+    """
+
+    verdict: str
+    mark: str
 
 
-def _p(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2g}"
+def table(comparisons: Sequence[Comparison]) -> Table:
+    """One line a cell and regime."""
+    return Table("Images/s of A and B", _COLUMNS, tuple(_row(compared) for compared in comparisons))
+
+
+def table_with_parity(comparisons: Sequence[tuple[Comparison, Parity]]) -> Table:
+    """The same of two backends: the ratios have their parity's mark, and the verdict stands beside them."""
+    rows = ((*_row(compared, parity.mark), word(parity.verdict)) for compared, parity in comparisons)
+    return Table("Images/s of A and B", (*_COLUMNS, words("parity")), tuple(rows))
+
+
+def _row(compared: Comparison, mark: str = "") -> tuple[Entry, ...]:
+    effect = compared.effect
+    return (
+        *map(word, (compared.title, compared.regime)),
+        *(number(median, 1) for median in effect.medians),
+        number(effect.ratio, 3, mark=mark),
+        interval(effect),
+        significant(effect.p, 2),
+        significant(compared.p, 2),
+        Entry(effect.delta, functools.partial(formats.signed, digits=2)),
+        Entry(effect.processes, _both),
+        word("in turn" if compared.interleaved else "apart"),
+    )
+
+
+def _both(processes: tuple[int, int]) -> str:
+    return " and ".join(map(str, processes))

@@ -1,19 +1,25 @@
-"""The parity section of the results page and its tables, from findings alone. Never imports Keras."""
+"""The parity section of the results page: what the findings of a group say, in words, tables and pictures."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from bcdl.parity import known_differences
-from bcdl.parity.findings import Finding
+from bcdl.parity.findings import Distance, Exchange, Finding, Number
 from bcdl.parity.judge import QUANTITIES, WIDEST
 from bcdl.parity.settings import MOVED_ULPS, STEPS, UNIT_ROUNDOFF
-from bcdl.parity.verdicts import NEVER_MEASURED, Comparison, title_of
-from bcdl.report.tables import Table
+from bcdl.parity.verdicts import NEVER_MEASURED, ParityGroup, title_of
+from bcdl.report import figures as pictures
+from bcdl.report import formats
+from bcdl.report.section import Section, figure_link
+from bcdl.report.sections import parity_pictures
+from bcdl.report.tables import Entry, Table, count, figures, word, words
 from bcdl.settings.models import MODELS
 from bcdl.text import escape
+
+# What people see in place of a number that is not finite.
+_NOT_FINITE = "not finite"
 
 _TITLES = {
     "outputs": "inference outputs",
@@ -25,12 +31,12 @@ _TITLES = {
 }
 
 _INTRODUCTION = """\
-Whether the backends compute the same model. Each starts from the same weights (NumPy draws) and is fed the same bytes;
-dropout is off. The reference is the same model in float64 on a backend whose float64 agrees with NumPy, layer type by
-layer type. What rounding may do is measured on the reference: every weight and pixel is moved by {safety} units in the
-last place, up or down at random, and the largest change of several draws (or that many unit roundoffs, where it is
-larger) is the tolerance. A backend within it is within rounding; one beyond it differs, and the first layer beyond its
-own tolerance is named. Differences are Euclidean norms, as a share of the reference's. A tolerance above {widest:.0%}
+Whether the backends compute the same model. Each starts from the same weights (NumPy draws) and is given the same
+bytes; dropout is off. The reference is the same model in float64 on a backend whose float64 agrees with NumPy, layer
+type by layer type. What rounding may do is measured on the reference: every weight and pixel is moved by {ulps} units
+in the last place, up or down at random, and the largest change of several draws (or that many unit roundoffs, if that
+is larger) is the tolerance. A backend within it is within rounding; one beyond it differs, and the first layer beyond
+its own tolerance is named. Differences are Euclidean norms, as a share of the reference's. A tolerance above {widest}
 (marked *) could hide a fault; it proves nothing, and the gradient with batch norms frozen stands in for it.
 """
 
@@ -47,144 +53,181 @@ loss of the next training step, nats.
 """
 
 
-def tables(comparison: Comparison) -> dict[str, Table]:
-    """Every table of the comparison, by the name of its file."""
-    return {
-        "verdicts": _verdicts(comparison),
-        "reference": _errors(comparison),
-        "steps": _steps(comparison),
-        "checkpoints": _checkpoints(comparison),
-        "determinism": _determinism(comparison),
-        "units": _units(comparison),
+def section(group: ParityGroup) -> Section:
+    """The group's part of the page."""
+    tables = {
+        "verdicts": _verdicts(group),
+        "reference": _errors(group),
+        "steps": _steps(group),
+        "checkpoints": _checkpoints(group),
+        "determinism": _determinism(group),
+        "layer-checks": _layer_checks(group),
     }
+    drawn = pictures.to_pngs(group.slug, parity_pictures.draw(group), group.findings)
+    return Section(
+        text=_text(group, tables, drawn),
+        tables={f"{group.slug}-{name}": (table,) for name, table in tables.items()},
+        figures=drawn,
+    )
 
 
-def section(comparison: Comparison, figures: list[str]) -> str:
-    """The comparison in Markdown; `figures` are paths relative to the page."""
-    shown = {name: table.to_markdown() for name, table in tables(comparison).items()}
+def _text(group: ParityGroup, tables: dict[str, Table], drawn: Iterable[str]) -> str:
+    ulps = MOVED_ULPS[group.first.plan.precision]
     parts = [
-        f"## Parity: {escape(comparison.title)}",
-        _INTRODUCTION.format(safety=MOVED_ULPS[comparison.first.plan["precision"]], widest=WIDEST).strip(),
-        _facts(comparison),
-        shown["verdicts"],
-        *(f"![{escape(figure.rpartition('/')[2])}]({figure})" for figure in figures),
-        shown["reference"],
+        f"## Parity: {escape(group.title)}",
+        _INTRODUCTION.format(ulps=ulps, widest=formats.percent(WIDEST)).strip(),
+        _facts(group),
+        tables["verdicts"].to_markdown(),
+        *map(figure_link, drawn),
+        tables["reference"].to_markdown(),
         "### Some steps on",
         _STEPS_TEXT.strip(),
-        shown["steps"],
+        tables["steps"].to_markdown(),
         "### Checkpoints",
         _CHECKPOINTS_TEXT.strip(),
-        shown["checkpoints"],
+        tables["checkpoints"].to_markdown(),
         "### Determinism",
-        shown["determinism"],
+        tables["determinism"].to_markdown(),
         "### Known differences",
-        _known(comparison),
+        _known_differences(group),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _facts(comparison: Comparison) -> str:
-    first = comparison.first
-    references = [finding.reference for finding in comparison.findings if finding.reference]
+def _facts(group: ParityGroup) -> str:
+    first = group.first
     lines = [
-        f"Machine: {comparison.machine}",
+        f"Machine: {group.machine}",
         f"Images: {first.dataset['name']}, SHA-256 `{first.dataset['checksum'][:12]}`",
+        *_reference_lines(group),
+        *(f"{name}: {_versions(first, name)}" for name in group.backends if name in first.backends),
     ]
-    if references:
-        units, gradients = (max(reference[key] for reference in references) for key in ("worst_unit", "gradient_check"))
-        lines.append(
-            f"Reference: {references[0]['backend']} in float64, within {units:.0e} of NumPy in every layer type; its "
-            f"gradients within {gradients:.0e} of central differences of the loss"
-        )
-    lines += [f"{name}: {_versions(first, name)}" for name in comparison.backends if name in first.backends]
-    missing = [name for name in MODELS if name not in {finding.plan["model"] for finding in comparison.findings}]
+    missing = [name for name in MODELS if name not in {finding.plan.model for finding in group.findings}]
     lines += [f"Not measured: {', '.join(missing)}"] if missing else []
-    for name in UNIT_ROUNDOFF:
-        if name != first.plan["precision"]:
-            where = (
-                f"not run on this machine: {first.lacking[name]}"
-                if name in first.lacking
-                else "where it was run, in a section of its own"
-            )
-            lines.append(f"{name}: {where}")
+    for precision in UNIT_ROUNDOFF:
+        if precision != first.plan.precision:
+            reason = f"not run on this machine: {first.lacking[precision]}" if precision in first.lacking else ""
+            lines.append(f"{precision}: {reason or 'if it was run, in a section of its own'}")
     return "\n".join(f"- {escape(line)}" for line in lines)
 
 
+def _reference_lines(group: ParityGroup) -> Iterator[str]:
+    references = [finding.reference for finding in group.findings if finding.reference]
+    if references:
+        layers = _largest(reference["worst_layer_check"] for reference in references)
+        gradients = _largest(reference["gradient_check"] for reference in references)
+        yield (
+            f"Reference: {references[0]['backend']} in float64, within {_scientific(layers, 0)} of NumPy in every "
+            f"layer type; its gradients within {_scientific(gradients, 0)} of central differences of the loss"
+        )
+
+
+def _largest(numbers: Iterable[Number]) -> Number:
+    """The largest of the numbers; None, as for one that is not finite, if one of them is not finite."""
+    known = list(numbers)
+    return None if None in known else max(number for number in known if number is not None)
+
+
 def _versions(finding: Finding, backend: str) -> str:
-    environment = finding.backends[backend]["environment"]
-    return ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    versions = finding.backends[backend]["environment"].get("versions", {})
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _verdicts(comparison: Comparison) -> Table:
+def _verdicts(group: ParityGroup) -> Table:
     rows = [
-        (title_of(f), *(f.pairs[p]["verdict"] if p in f.pairs else NEVER_MEASURED for p in comparison.pairs))
-        for f in comparison.findings
+        (
+            word(title_of(finding)),
+            *(word(finding.pairs[p]["verdict"] if p in finding.pairs else NEVER_MEASURED) for p in group.pairs),
+        )
+        for finding in group.findings
     ]
-    return Table("Verdict", ("model", *comparison.pairs), tuple(rows))
+    return Table("Verdict", (words("model"), *map(words, group.pairs)), tuple(rows))
 
 
-def _errors(comparison: Comparison) -> Table:
+def _errors(group: ParityGroup) -> Table:
     rows = []
-    for finding in comparison.findings:
+    for finding in group.findings:
         for quantity in (*QUANTITIES, "loss"):
-            tolerance = finding.tolerance.get(quantity)
-            errors = (finding.errors.get(backend, {}).get(quantity) for backend in comparison.backends)
-            wide = "*" if tolerance is not None and tolerance > WIDEST else ""
-            rows.append((title_of(finding), _TITLES[quantity], _small(tolerance) + wide, *map(_small, errors)))
-    head = ("model", "quantity", "tolerance", *comparison.backends)
-    return Table("Difference from the float64 reference", head, tuple(rows))
+            errors = [finding.errors.get(backend, {}) for backend in group.backends]
+            row = (word(title_of(finding)), word(_TITLES[quantity]), _tolerance(finding, quantity))
+            rows.append((*row, *(_small(error, quantity) for error in errors)))
+    columns = (words("model"), words("quantity"), figures("tolerance"), *map(figures, group.backends))
+    return Table("Difference from the float64 reference", columns, tuple(rows))
 
 
-def _steps(comparison: Comparison) -> Table:
+def _tolerance(finding: Finding, quantity: str) -> Entry:
+    tolerance = finding.tolerance.get(quantity)
+    wide = quantity in finding.tolerance and (tolerance is None or tolerance > WIDEST)
+    return _small(finding.tolerance, quantity, flag="*" if wide else "")
+
+
+def _steps(group: ParityGroup) -> Table:
     rows = []
-    for finding in comparison.findings:
-        for step in map(str, STEPS):
-            drifts = [draw["weights"][step] for draw in finding.chaos.get("draws", [])]
-            chaos = [_small(statistics.median(drifts)), _small(max(drifts))] if drifts else [NEVER_MEASURED] * 2
-            pairs = (finding.pairs.get(pair, {}).get("steps", {}).get(step, {}) for pair in comparison.pairs)
-            rows.append((title_of(finding), step, *chaos, *(_small(pair.get("weights")) for pair in pairs)))
-    head = ("model", "step", "perturbed, median", "perturbed, largest", *comparison.pairs)
-    return Table("Distance of the weights", head, tuple(rows))
+    for finding in group.findings:
+        for step in STEPS:
+            drifts = finding.drifts(step)
+            distances = (finding.distance(pair, step) for pair in group.pairs)
+            row = (word(title_of(finding)), count(step), *_perturbed(drifts))
+            rows.append((*row, *map(_distance, distances)))
+    chaos = (figures("perturbed, median"), figures("perturbed, largest"))
+    columns = (words("model"), figures("step"), *chaos, *map(figures, group.pairs))
+    return Table("Distance of the weights", columns, tuple(rows))
 
 
-def _checkpoints(comparison: Comparison) -> Table:
+def _distance(distance: Distance | None) -> Entry:
+    return _number(distance["weights"]) if distance else word(NEVER_MEASURED)
+
+
+def _perturbed(drifts: list[Number]) -> tuple[Entry, Entry]:
+    """The median and the largest drift of the perturbed runs."""
+    if not drifts:
+        return word(NEVER_MEASURED), word(NEVER_MEASURED)
+    known = [drift for drift in drifts if drift is not None]
+    median = statistics.median(known) if len(known) == len(drifts) else None
+    return _number(median), _number(_largest(drifts))
+
+
+def _checkpoints(group: ParityGroup) -> Table:
     rows = []
-    for finding in comparison.findings:
-        for saver in comparison.backends:
-            loaded = (finding.checkpoints.get(saver, {}).get(loader) for loader in comparison.backends)
-            rows.append((title_of(finding), saver, *map(_exchanged, loaded)))
-    return Table("Checkpoints", ("model", "saved by", *comparison.backends), tuple(rows))
+    for finding in group.findings:
+        for saver in group.backends:
+            loaders = finding.checkpoints.get(saver, {})
+            exchanges = (_exchanged(loaders[name]) if name in loaders else NEVER_MEASURED for name in group.backends)
+            rows.append((word(title_of(finding)), word(saver), *map(word, exchanges)))
+    columns = (words("model"), words("saved by"), *map(words, group.backends))
+    return Table("Checkpoints", columns, tuple(rows))
 
 
-def _exchanged(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return NEVER_MEASURED
-    if "error" in found:
-        return str(found["error"])
-    state = "same state" if found["same_state"] else "OTHER STATE"
-    help_ = "" if found["loads_as_it_is"] else " (with custom_objects)"
-    return f"{state}{help_}, outputs {found['outputs_max_abs']:.0e}, loss {found['resumed_loss']:.0e}"
+def _exchanged(exchange: Exchange) -> str:
+    if "error" in exchange:
+        return exchange["error"]
+    state = "same state" if exchange["same_state"] else "OTHER STATE"
+    help_ = "" if exchange["loads_as_it_is"] else " (with custom_objects)"
+    outputs, loss = (_scientific(exchange[key], 0) for key in ("outputs_max_abs", "resumed_loss"))
+    return f"{state}{help_}, outputs {outputs}, loss {loss}"
 
 
-def _determinism(comparison: Comparison) -> Table:
-    rows = []
-    for finding in comparison.findings:
-        cells = [_repeats(finding, backend) for backend in comparison.backends]
-        rows.append((title_of(finding), *cells))
+def _determinism(group: ParityGroup) -> Table:
+    rows = [
+        (word(title_of(finding)), *(word(_repeats(finding, backend)) for backend in group.backends))
+        for finding in group.findings
+    ]
     title = "Two runs of one backend: in one process (5 steps), and in another (a checkpoint resumed)"
-    return Table(title, ("model", *comparison.backends), tuple(rows))
+    return Table(title, (words("model"), *map(words, group.backends)), tuple(rows))
 
 
 def _repeats(finding: Finding, backend: str) -> str:
     if backend not in finding.backends:
         return NEVER_MEASURED
-    again = finding.checkpoints.get(backend, {}).get(backend)
+    again = finding.checkpoints.get(backend, {}).get(backend, {})
     other = NEVER_MEASURED
     if again and "error" not in again:
         other = _bits(again["resumed_loss"] == again["resumed_outputs_max_abs"] == again["outputs_max_abs"] == 0)
     cost = finding.backends[backend]["determinism"]
-    made = "repeats itself" if cost.get("repeats") else "still does not repeat itself"
-    price = f"; made deterministic {made}, in {cost['ratio']:.2f} times the time" if cost else ""
+    price = ""
+    if cost:
+        made = "repeats itself" if cost["repeats"] else "still does not repeat itself"
+        price = f"; made deterministic {made}, in {formats.fixed(cost['ratio'], 2)} times the time"
     return f"{_bits(finding.backends[backend]['repeats_itself'])}; {other}{price}"
 
 
@@ -192,28 +235,32 @@ def _bits(same: bool) -> str:
     return "same bits" if same else "other bits"
 
 
-def _units(comparison: Comparison) -> Table:
-    units = comparison.first.units
-    names = list(dict.fromkeys(name for errors in units.values() for name in errors))
-    errors = [units.get(backend, {}) for backend in comparison.backends]
-    rows = [(name, *(_small(error.get(name)) for error in errors)) for name in names]
-    return Table(
-        "Relative error of each layer type, the loss and the optimizers", ("unit", *comparison.backends), tuple(rows)
-    )
+def _layer_checks(group: ParityGroup) -> Table:
+    checks = group.first.layer_checks
+    names = dict.fromkeys(name for errors in checks.values() for name in errors)
+    errors = [checks.get(backend, {}) for backend in group.backends]
+    rows = [(word(name), *(_small(error, name) for error in errors)) for name in names]
+    columns = (words("layer check"), *map(figures, group.backends))
+    return Table("Relative error of each layer type, the loss and the optimizers", columns, tuple(rows))
 
 
-def _known(comparison: Comparison) -> str:
-    lines = list(_known_lines(comparison))
+def _known_differences(group: ParityGroup) -> str:
+    lines = [
+        f"{row.backend}, {row.check}: {row.cause}; {row.upstream}; seen in Keras {row.seen_in}. {row.meets}"
+        for row in known_differences.KNOWN_DIFFERENCES
+        if row.backend in group.backends
+    ]
     return "\n".join(f"- {escape(line)}" for line in lines) or "None on these backends."
 
 
-def _known_lines(comparison: Comparison) -> Iterator[str]:
-    for row in known_differences.KNOWN:
-        if row.backend in comparison.backends:
-            yield f"{row.backend}, {row.unit}: {row.cause}; {row.upstream}; seen in Keras {row.seen_in}. {row.meets}"
+def _small(numbers: dict[str, Number], key: str, flag: str = "") -> Entry:
+    """The number of that key, with an exponent; if there is none, it was not measured."""
+    return _number(numbers[key], flag) if key in numbers else word(NEVER_MEASURED)
 
 
-def _small(value: float | None) -> str:
-    if value is None:
-        return NEVER_MEASURED
-    return "0" if value == 0 else f"{value:.1e}"
+def _number(value: Number, flag: str = "") -> Entry:
+    return Entry(value, _scientific, flag=flag)
+
+
+def _scientific(value: Number, digits: int = 1) -> str:
+    return formats.scientific(value, digits, missing=_NOT_FINITE)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bcdl.evaluation import estimates
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report.sections import card
@@ -23,12 +24,12 @@ def made(**changes: Any) -> Record:
 
 def cards_of(*records: Record) -> dict[str, str]:
     (group,) = group_records([("m", record) for record in records])
-    return dict(card.cards(group))
+    return card.cards(group, estimates.results(group))
 
 
 def test_a_card_tells_what_the_record_knows() -> None:
     ((name, text),) = cards_of(made(model="mobilenet", epochs=7), made(model="mobilenet", epochs=7, seed=1)).items()
-    assert name.endswith("mobilenet-none.md")
+    assert name.endswith("mobilenet-none")
     assert "**Not for clinical use.**" in text
     for known in ("MobileNet", "7 epochs", "seeds 0, 1", "by group: none is on two sides", "scaled to -1..1"):
         assert known in text

@@ -1,0 +1,79 @@
+"""`bcdl COMMAND`: one table of all commands. Only the module of the command that was asked for is imported."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NamedTuple
+
+from bcdl import __version__
+from bcdl.errors import UsageError, run_command
+
+
+class Command(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        group: under which `bcdl --help` lists it.
+        module: which has its `main() -> int`; `python -m bcdl.NAME` runs the same.
+        help: what it does, in a line.
+    """
+
+    group: str
+    module: str
+    help: str
+
+
+GROUPS = {
+    "measure": "needs Keras and a backend",
+    "read": "needs records alone, and no framework",
+    "check": "says what can be trusted",
+}
+COMMANDS = {
+    "train": Command("measure", "bcdl.train", "train and measure one model in this process, and save it"),
+    "ab": Command("measure", "bcdl.ab", "measure two sides in turn, a process each, and compare them"),
+    "experiment": Command("measure", "bcdl.experiment", "list the experiments, or run one: one thing in several ways"),
+    "predict": Command("measure", "bcdl.predict", "label image files by a saved model, and explain the label"),
+    "report": Command("read", "bcdl.report.__main__", "rebuild the page, tables and plots from records, or check them"),
+    "compare": Command("read", "bcdl.compare", "say whether B is slower than A: exit code 1 on a regression"),
+    "gallery": Command("read", "bcdl.gallery", "draw the test images that models got wrong most confidently"),
+    "status": Command("read", "bcdl.status", "show what is running on a results folder"),
+    "parity": Command("check", "bcdl.parity.__main__", "compare what the backends compute of the same model"),
+    "leaks": Command("check", "bcdl.leaks", "look for images that a folder holds twice"),
+    "doctor": Command("check", "bcdl.doctor", "print versions, devices and precisions: what a bug report needs"),
+}
+
+
+def main() -> None:
+    """Run the command that the arguments name, and leave with its exit code."""
+    run_command(_run)
+
+
+def _run() -> int:
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview())
+        return 0
+    if name == "--version":
+        print(f"bcdl {__version__}")
+        return 0
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r}; the commands are {', '.join(COMMANDS)}; see bcdl --help")
+    sys.argv = [f"bcdl {name}", *arguments]
+    return int(importlib.import_module(COMMANDS[name].module).main())
+
+
+def overview() -> str:
+    """What `bcdl --help` prints: every command with a line, by group."""
+    lines = ["usage: bcdl COMMAND [OPTION ...]", "       bcdl COMMAND --help", "       bcdl --version"]
+    width = max(map(len, COMMANDS))
+    for group, condition in GROUPS.items():
+        lines += ["", f"{group} ({condition}):"]
+        lines += [f"  {name:{width}}  {row.help}" for name, row in COMMANDS.items() if row.group == group]
+    lines += ["", "Each is also `python -m bcdl.COMMAND`. Exit codes: 0 success, 1 a run or a check that failed,"]
+    lines += ["2 wrong usage, 130 interrupted."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

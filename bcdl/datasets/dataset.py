@@ -1,0 +1,127 @@
+"""What a data set is: its request, its splits, and what it says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.pool import SPLITS
+
+if TYPE_CHECKING:
+    from bcdl.datasets.leaks import Duplicates, Leaks
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to load, and how.
+
+    Attributes:
+        data: the `--data` argument: a name, a folder or a file.
+        image_size: height and width of the images wanted, pixels.
+        split_seed: of the split, if the data is not split already.
+        magnification: BreaKHis magnification to keep, or 0 for all.
+        skip_unreadable: leave unreadable images out, counted, instead of failing.
+        by_group: whether a split never cuts a group; if not, it is by image, and leaks.
+        folds: of a cross-validation, or 0 for the single split.
+        fold: which fold is the test set, from 0.
+    """
+
+    data: str
+    image_size: int
+    split_seed: int = 0
+    magnification: int = 0
+    skip_unreadable: bool = False
+    by_group: bool = True
+    folds: int = 0
+    fold: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images [N, S, S, 3] uint8, labels [N] int64 (1 is malignant), groups [N] and names [N] str."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    names: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def repeated(self, count: int) -> Split:
+        """The first `count` images, or all of them over and over until there are so many."""
+        chosen = np.arange(count) % len(self)
+        return Split(self.images[chosen], self.labels[chosen], self.groups[chosen], self.names[chosen])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set ready to train on.
+
+    Attributes:
+        name: as records carry it.
+        synthetic: whether the images were drawn by a program.
+        train, val, test: the splits.
+        notices: what a person should know of it.
+        grouped: whether its groups (patients) are known; if not, every image is a group of its own.
+        fingerprints: gives the fingerprints of all that the source has, if the splits leave some of it out.
+    """
+
+    name: str
+    synthetic: bool
+    train: Split
+    val: Split
+    test: Split
+    notices: tuple[str, ...]
+    grouped: bool = True
+    fingerprints: Callable[[], Fingerprints] | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        return {name: getattr(self, name) for name in SPLITS}
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """SHA-256 over every split's pixels, labels, groups and names, in order."""
+        digest = hashlib.sha256()
+        for name, part in self.splits.items():
+            digest.update(f"{name}{part.images.shape}".encode())
+            digest.update(part.images.tobytes())
+            digest.update(part.labels.astype("<i8").tobytes())
+            digest.update("\n".join([*part.groups, *part.names]).encode())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def images_checksum(self) -> str:
+        """SHA-256 over every image's name, label, group and pixels, whatever the split it stands in."""
+        lines = [
+            f"{name}\0{label}\0{group}\0{hashlib.sha256(image.tobytes()).hexdigest()}"
+            for part in self.splits.values()
+            for image, label, group, name in zip(part.images, part.labels, part.groups, part.names, strict=True)
+        ]
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+    @functools.cached_property
+    def duplicates(self) -> Duplicates:
+        """Which images the source has twice, those that no split has included; computed when first asked for."""
+        from bcdl.datasets import leaks
+
+        fingerprints = self.fingerprints() if self.fingerprints else None
+        return leaks.find(fingerprints or Fingerprints.of(*self._all("images", "names", "labels")))
+
+    def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
+        """What stands on both sides of the split; `duplicates` if another split gave them already."""
+        from bcdl.datasets import leaks
+
+        names = {name: part.names.tolist() for name, part in self.splits.items()}
+        groups = {name: part.groups.tolist() for name, part in self.splits.items()}
+        return leaks.across(duplicates or self.duplicates, names, groups if self.grouped else None)
+
+    def _all(self, *fields: str) -> list[np.ndarray]:
+        return [np.concatenate([getattr(part, field) for part in self.splits.values()]) for field in fields]

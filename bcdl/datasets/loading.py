@@ -1,0 +1,41 @@
+"""From what `--data` names to a data set that is split."""
+
+from __future__ import annotations
+
+from bcdl.datasets import sources, split
+from bcdl.datasets.dataset import Dataset, Request, Split
+from bcdl.datasets.sources import Source
+from bcdl.errors import UsageError
+
+
+def load(request: Request) -> Dataset:
+    """The data set that `request.data` names, split; UsageError if it can't be had or used."""
+    source = _source(request.data)
+    pool = source.read(request)
+    parts, notices = split.split(pool, request)
+    return Dataset(
+        name=pool.name,
+        synthetic=pool.synthetic,
+        notices=(*pool.notices, *notices),
+        grouped=pool.grouped,
+        fingerprints=pool.fingerprints,
+        **{
+            name: Split(pool.images[chosen], pool.labels[chosen], pool.groups[chosen], pool.names[chosen])
+            for name, chosen in parts.items()
+        },
+    )
+
+
+def name_of(data: str) -> str:
+    """The name that records carry for the data set `--data` names; UsageError if no source reads it."""
+    return _source(data).name_of(data)
+
+
+def _source(data: str) -> Source:
+    source = next((source for source in sources.modules().values() if source.accepts(data)), None)
+    if source is None:
+        raise UsageError(
+            f"no data set {data!r}: use synthetic, synthetic-COUNT, breastmnist, a folder of class folders "
+            "(benign, malignant) or a MedMNIST .npz file that exists"
+        )
+    return source

@@ -1,0 +1,57 @@
+"""List the experiments, or run one: one thing measured in several ways in turn, kept and drawn into the report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bcdl import backends, experiments
+from bcdl.errors import program, run_command
+
+
+def main() -> int:
+    if not sys.argv[1:]:
+        print(overview())
+        return 0
+    if sys.argv[1] in ("-h", "--help"):
+        print(f"usage: {program('experiment')} [NAME [OPTION ...]]\n\n{__doc__}\n\n{overview()}")
+        return 0
+    return _run(sys.argv[1], sys.argv[2:])
+
+
+def overview() -> str:
+    """Every experiment with the first sentence of what it says of itself."""
+    width = max(map(len, experiments.names()))
+    lines = [f"  {name:{width}}  {experiments.summary(name)}" for name in experiments.names()]
+    return "\n".join(["experiments:", *lines, "", f"{program('experiment')} NAME --help says more of one."])
+
+
+def _run(name: str, options: list[str]) -> int:
+    definition = experiments.load(name)
+    # Here, so that the list of experiments is there at once.
+    from bcdl.experiments.engine import rounds
+    from bcdl.report.sections.experiment_tables import experiment_table
+    from bcdl.runner.progress import console
+
+    arguments = _parser(name, definition).parse_args(options)
+    for measured in rounds.run(definition, arguments):
+        console().print(experiment_table(definition.name, measured).to_rich())
+    return 0
+
+
+def _parser(name: str, definition: experiments.Definition) -> argparse.ArgumentParser:
+    from bcdl.settings.options import add_cell_options
+
+    parser = argparse.ArgumentParser(prog=f"{program('experiment')} {name}", description=experiments.describe(name))
+    parser.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
+    parser.add_argument(
+        "--models", default=definition.models, help=f"model names separated by commas; default {definition.models}"
+    )
+    parser.add_argument("--rounds", default="12", help="rounds; default 12")
+    add_cell_options(parser.add_argument)
+    definition.add_options(parser.add_argument)
+    return parser
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,109 @@
+"""Run an experiment: its ways in random order, round after round, on each cell that is asked for; and keep it."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bcdl import backends
+from bcdl.errors import UsageError
+from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way
+from bcdl.machine import hardware, provenance
+from bcdl.records import experiment, runs, store
+from bcdl.records.experiment import Experiment
+from bcdl.settings.cell import Cell
+from bcdl.settings.job import Job
+from bcdl.settings.options import resolve, whole
+from bcdl.worker.session import start_backend
+
+_SKIPPED_ROUNDS = 1  # in one process, after compilation, until caches are warm
+
+
+def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[Experiment]]:
+    """The experiments of each cell, one for each way but the first, as soon as they are kept.
+
+    Args:
+        definition: of the experiment.
+        arguments: values of the options of a cell, and `backend`, `models`, `rounds`.
+
+    Raises:
+        UsageError: an option can't be used, or the backend or the hardware lacks what the experiment needs.
+        BcdlError: a worker failed.
+    """
+    results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
+    jobs = resolve(vars(arguments), arguments.backend, arguments.models)
+    if len({in_words(job.cell) for job in jobs}) < len(jobs):
+        raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
+    store.check_writable(results)
+    run_id = runs.new_run_id()
+    for job in jobs:
+        try:
+            experiments = _measure(definition, job, arguments, rounds, run_id)
+        except backends.UnsupportedError as error:
+            raise UsageError(str(error)) from error
+        for line in experiments:
+            experiment.append(results, hardware.machine_name(job.cell.device), line)
+        yield experiments
+
+
+def in_words(cell: Cell) -> str:
+    """The cell in words, as experiments name it."""
+    precision = "" if cell.precision == "float32" else f", {cell.precision}"
+    return f"{cell.model} on {cell.backend}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}{precision}"
+
+
+def _measure(
+    definition: Definition, job: Job, arguments: argparse.Namespace, rounds: int, run_id: str
+) -> list[Experiment]:
+    """Each way of the cell held against the first."""
+    if isinstance(definition, InProcess):
+        ways, described = _ways_in_process(definition, job)
+        figures = _run_rounds(ways, rounds, _SKIPPED_ROUNDS, job.cell.seed)
+        subject, sample = in_words(job.cell), "window"
+    else:
+        figures, described = _run_rounds(definition.ways(job, arguments), rounds, 0, job.cell.seed), {}
+        subject, sample = definition.subject or in_words(job.cell), "process"
+    environment = {**described, **hardware.describe(job.cell.device), **provenance.commit()}
+    slowdowns = definition.slowdowns if isinstance(definition, InWorkers) else {}
+    first, *others = figures
+    return [
+        Experiment(
+            run=run_id,
+            name=definition.name,
+            subject=subject,
+            ways=(first, way),
+            a=figures[first],
+            b=figures[way],
+            environment=environment,
+            unit=definition.unit,
+            searches=definition.searches,
+            sample=sample,
+            cell=job.cell.to_dict(),
+            slowdown=slowdowns.get(way),
+        )
+        for way in others
+    ]
+
+
+def _ways_in_process(definition: InProcess, job: Job) -> tuple[Mapping[str, Way], dict[str, Any]]:
+    """The ways on the job's cell, prepared in this process; and what its backend says of itself."""
+    cell = job.cell
+    adapter = start_backend(cell.backend, cell.device, cell.precision)
+    from bcdl.experiments.engine.training_cell import TrainingCell  # here: it imports Keras
+
+    return definition.ways(TrainingCell.of(job, adapter)), adapter.describe()
+
+
+def _run_rounds(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> dict[str, list[float]]:
+    """Figures by name, one a round that counts, those of the first way first; the first `skipped` do not count."""
+    order = random.Random(seed)
+    figures: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + skipped):
+        for way in order.sample(list(ways), k=len(ways)):
+            for name, figure in ways[way]().items():
+                if number >= skipped:
+                    figures.setdefault(name, []).append(figure)
+    return figures

@@ -1,0 +1,82 @@
+"""The steps of a parity run that need a backend, each over several models.
+
+`say` gets a line as each model begins or ends. Keras forgets each model before the next one.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import keras
+
+from bcdl import backends
+from bcdl.backends import Backend
+from bcdl.errors import UsageError
+from bcdl.parity import known_differences
+from bcdl.parity.dumps import dump_of, reference_of, write_layer_checks
+from bcdl.parity.settings import Plan
+from bcdl.parity.worker import checkpoints, determinism, instrumented, layer_checks
+from bcdl.parity.worker import dump as dumping
+from bcdl.parity.worker import reference as referencing
+
+Say = Callable[[str], None]
+
+
+def dump(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
+    """Check each layer type, then write what this backend computes of each model."""
+    write_layer_checks(results, plans[0].precision, adapter.name, layer_checks.check())
+    for plan in _one_by_one(plans, f"{adapter.name}: dump", say):
+        # One backend is enough for the size of chaos. That of the reference makes both, if this one gave it.
+        reference = reference_of(results, plan)
+        perturbed = reference.exists and reference.facts["backend"] == adapter.name
+        dumping.dump(plan, adapter, dump_of(results, plan, adapter.name), perturbed)
+
+
+def reference(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
+    """Write the float64 reference of each model, if float64 is sound on this backend, which was started in it."""
+    # A difference that is known and meets no model is no sign against its float64.
+    errors = {
+        row: error for row, error in layer_checks.check().items() if not known_differences.is_known(row, adapter.name)
+    }
+    worst = max(errors, key=errors.__getitem__)
+    if errors[worst] > layer_checks.REFERENCE_TOLERANCE:
+        say(
+            f"no reference from {adapter.name}: its float64 is off by {errors[worst]:.1e} ({worst}), more than "
+            f"{layer_checks.REFERENCE_TOLERANCE:g}"
+        )
+        return
+    for plan in _one_by_one(plans, f"{adapter.name}: float64 reference", say):
+        referencing.dump(plan, adapter, reference_of(results, plan), errors[worst])
+
+
+def exchange(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
+    """Load every backend's checkpoint of each model; UsageError if this backend has no dump of it."""
+    for plan in _one_by_one(plans, f"{adapter.name}: checkpoints", say):
+        dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
+        files = {name: each.checkpoint for name, each in dumps.items() if each.exists}
+        if adapter.name not in files:
+            raise UsageError(f"no dump of {plan.model} by {adapter.name} in {results}: run bcdl parity first")
+        batch = checkpoints.next_batch(instrumented.build(plan))
+        dumps[adapter.name].write_loaded(checkpoints.load_all(files, batch))
+
+
+def measure_determinism(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
+    """What it costs to make this backend repeat each model; nothing if it does so by itself."""
+    for plan in plans:
+        dumped = dump_of(results, plan, adapter.name)
+        if determinism.is_repeatable(dumped, adapter.name):
+            say(f"{plan.model} on {adapter.name}: repeats itself to the bit, at no cost")
+            continue
+        cost = determinism.cost(plan, adapter.name)
+        dumped.write_determinism(cost)
+        say(f"{plan.model} on {adapter.name}: made deterministic, a step takes {cost['ratio']:.2f} times as long")
+
+
+def _one_by_one(plans: Sequence[Plan], doing: str, say: Say) -> Iterator[Plan]:
+    for place, plan in enumerate(plans, start=1):
+        say(f"[{place}/{len(plans)}] {plan.model} on {doing}")
+        yield plan
+        keras.backend.clear_session()
+        gc.collect()

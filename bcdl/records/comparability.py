@@ -1,0 +1,196 @@
+"""The one rule of what must agree between two cells that ran, for each thing that is done with two of them.
+
+`FACTS` is a table: a row for each setting of a cell, and one for each other fact that can change a figure. A row says
+what the fact is called, how it is read, and for which purposes it must agree. A fact that is not known agrees with
+another that is not known, and with nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from bcdl.records.record import Record
+from bcdl.settings.cell import Cell
+from bcdl.settings.setting import Setting
+
+
+class Purpose(enum.Enum):
+    """What is done with two cells."""
+
+    TABLE = "they stand in one table"
+    RATES = "their rates are compared"
+    RESUME = "a record stands for a cell that would run now"
+    DURATION = "they take about as long"
+    BACKENDS = "their diagnoses are compared across backends"
+    SEEDS = "their diagnoses are compared across seeds"
+    PREMIUM = "a split by image is held against one by group"
+    PARITY = "a finding of parity holds for a record"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What is known of a cell that ran, or would run now: the parts of a record that facts are read from.
+
+    Attributes:
+        settings: of the cell, by name.
+        machine: the folder of its records; empty if it does not matter.
+        environment, dataset, weights, model, predictions: as in `Record`; empty if not known.
+    """
+
+    settings: Mapping[str, Any]
+    machine: str = ""
+    environment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    dataset: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    weights: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    predictions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record, machine: str = "") -> Evidence:
+        """What the record says."""
+        parts = ("environment", "dataset", "weights", "model", "predictions")
+        return cls(record.cell.to_dict(), machine, **{part: getattr(record, part) for part in parts})
+
+    @classmethod
+    def of_cell(cls, cell: Cell) -> Evidence:
+        """What is known before the cell runs: its settings."""
+        return cls(cell.to_dict())
+
+
+@dataclasses.dataclass(frozen=True)
+class Fact:
+    """A row of the table.
+
+    Attributes:
+        name: in words, for messages; a setting's is that of its field.
+        read: gives its value as JSON has it; None if it is not known.
+        purposes: for which it must agree.
+        required: those of them for which it must be known, too.
+        usual: the value that a key leaves out, so that a key from before there was the fact stays what it was.
+    """
+
+    name: str
+    read: Callable[[Evidence], Any]
+    purposes: Collection[Purpose]
+    required: Collection[Purpose] = ()
+    usual: Any = None
+
+
+class Difference(NamedTuple):
+    """A fact that does not agree, with both values; both are the same if it had to be known and is not."""
+
+    fact: str
+    a: Any
+    b: Any
+
+
+def values(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> dict[str, Any]:
+    """The known facts, by name, that must agree for the purpose, less those that are `free` to differ."""
+    facts = ((fact.name, fact.read(evidence)) for fact in _of(purpose, free))
+    return {name: value for name, value in facts if value is not None}
+
+
+def key(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> tuple[tuple[str, Hashable], ...]:
+    """The same for all that agrees, and for nothing else: names and values in the order of the table."""
+    facts = ((fact, fact.read(evidence)) for fact in _of(purpose, free))
+    return tuple((fact.name, frozen(value)) for fact, value in facts if value not in (None, fact.usual))
+
+
+def differences(a: Evidence, b: Evidence, purpose: Purpose, free: Collection[str] = ()) -> list[Difference]:
+    """The facts that keep two cells from the purpose, in the order of the table; none if they agree."""
+    read = ((fact, fact.read(a), fact.read(b)) for fact in _of(purpose, free))
+    return [
+        Difference(fact.name, first, second)
+        for fact, first, second in read
+        if first != second or (first is None and purpose in fact.required)
+    ]
+
+
+def _of(purpose: Purpose, free: Collection[str]) -> Iterator[Fact]:
+    return (fact for fact in FACTS if purpose in fact.purposes and fact.name not in free)
+
+
+def frozen(value: Any) -> Hashable:
+    """A JSON value as one that can be part of a key."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, frozen(part)) for name, part in value.items()))
+    return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def versions(environment: Mapping[str, Any]) -> dict[str, str] | None:
+    """Versions of the packages that can change a figure; bcdl's own may move on, since the digest of its code counts.
+
+    None if they are not known.
+    """
+    packages = environment.get("versions") or {}
+    return {name: version for name, version in packages.items() if name != "bcdl"} or None
+
+
+# Settings that may differ; all others must agree. A table has lines, columns and what chance decides.
+_WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
+_FREE = {
+    Purpose.TABLE: _WITHIN_TABLE,
+    Purpose.PREMIUM: (*_WITHIN_TABLE, "split_by"),
+    Purpose.RATES: ("seed",),  # another seed is another draw of the same rate
+    Purpose.RESUME: (),
+    Purpose.DURATION: ("seed", "split_seed", "split_by", "fold"),
+    Purpose.BACKENDS: ("backend",),
+    Purpose.SEEDS: ("seed",),
+}
+_OF_PARITY = ("model", "precision")
+
+
+def _setting(name: str, setting: Setting) -> Fact:
+    purposes = {purpose for purpose, free in _FREE.items() if name not in free}
+    if name in _OF_PARITY:
+        purposes.add(Purpose.PARITY)
+    usual = setting.before if setting.new else None
+    return Fact(name, lambda evidence: evidence.settings.get(name), purposes, usual=usual)
+
+
+def _in(part: str, name: str) -> Callable[[Evidence], Any]:
+    """Reads what stands at `name` in a part of the evidence."""
+    return lambda evidence: getattr(evidence, part).get(name)
+
+
+def _content(evidence: Evidence) -> str | None:
+    """Checksum of the data, or of its images alone if folds split them in several ways."""
+    return evidence.dataset.get("images_checksum" if evidence.settings.get("folds") else "checksum") or None
+
+
+def _tested(evidence: Evidence) -> list[Any] | None:
+    test = evidence.predictions.get("test")
+    return test and [test["names"], test["labels"]]
+
+
+def _commit(evidence: Evidence) -> str | None:
+    commit = evidence.environment.get("commit")
+    return commit and commit + "*" * bool(evidence.environment.get("dirty"))
+
+
+_TABLES = (Purpose.TABLE, Purpose.PREMIUM)
+_DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
+_SPEED = (Purpose.RATES, Purpose.RESUME)
+_TIME = (*_SPEED, Purpose.DURATION)
+
+FACTS: tuple[Fact, ...] = (
+    *(_setting(name, setting) for name, setting in Cell.rows().items()),
+    Fact("machine", lambda evidence: evidence.machine or None, _TABLES),
+    Fact("images", _content, _TABLES),
+    Fact("images and split", _in("dataset", "checksum"), (*_SPEED, *_DIAGNOSES)),
+    Fact("test images", _tested, _DIAGNOSES),
+    Fact("weights file", _in("weights", "sha256"), (*_SPEED, *_DIAGNOSES)),
+    Fact("initial weights", _in("model", "initial_weights"), (Purpose.BACKENDS,), required=(Purpose.BACKENDS,)),
+    Fact("processor", _in("environment", "cpu"), _TIME),
+    Fact("cores", _in("environment", "cpu_cores"), _TIME),
+    Fact("cores allowed", _in("environment", "cpu_cores_allowed"), (*_TIME, *_TABLES)),
+    Fact("GPUs", _in("environment", "gpus"), _TIME),
+    Fact("driver", _in("environment", "driver"), _SPEED),
+    Fact("python", _in("environment", "python"), _SPEED),
+    Fact("versions", lambda evidence: versions(evidence.environment), (*_SPEED, Purpose.SEEDS, Purpose.PARITY)),
+    Fact("commit", _commit, (Purpose.RATES,)),
+    Fact("code", _in("environment", "code"), _SPEED),
+)

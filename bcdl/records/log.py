@@ -1,0 +1,321 @@
+"""The append-only log: `<log>/<machine>/<run>.jsonl` under a results folder, one JSON object a line.
+
+Records, parity findings and experiments are kept in it alike. A run writes one new file, so that two runs never
+conflict, on a disk or in git. Each line names its `schema`, an integer, and its `run`, which the file is called after:
+by these, and by a name that is a run's id, a file is known as ours. Any other is read by nobody and never changed.
+
+The last line may lack its end, if its writer was killed or the disk failed. If it is whole but for that end, it counts
+like any other. If it is torn, it is reported, and the next run sets it aside (`repair`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from bcdl.records import disk, runs
+
+RECORDS, PARITY, EXPERIMENTS = LOGS = ("records", "parity", "experiments")
+# What a run that died left of a line goes beside its file, under a name that no reader takes for a log.
+TORN = ".torn"
+_LOCK = "append"  # held as a line is added to a log or a log is repaired
+_START = b'{"schema": '  # of every line that this project has ever written; the run comes next
+
+
+class Entry(Protocol):
+    """What a line of a log is read as."""
+
+    @property
+    def run(self) -> str: ...
+
+
+T = TypeVar("T", bound=Entry)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something in a log that could not be read.
+
+    Attributes:
+        file: the file or folder, as people find it: `records/<machine>/<run>.jsonl`.
+        line: number of the line, from 1; None if the file as a whole could not be read.
+        reason: why, and what to do.
+        newer: whether a newer bcdl wrote it, so that this one can't say what it holds.
+        foreign: whether it is a file of somebody else's, of which nothing is lost.
+    """
+
+    file: str
+    line: int | None
+    reason: str
+    newer: bool = False
+    foreign: bool = False
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{place}: {self.reason}"
+
+
+def file_of(results: Path, log: str, machine: str, run: str) -> Path:
+    """The file of a run's lines."""
+    return results / log / machine / f"{run}.jsonl"
+
+
+def append(results: Path, log: str, machine: str, run: str, line: str) -> Path:
+    """Add the line to its run's file, on the disk when this returns; the file's path.
+
+    UsageError if it can't be written; the file is then as it was.
+    """
+    file = file_of(results, log, machine, run)
+    with runs.one_at_a_time(results, _LOCK):
+        disk.append_line(file, line)
+    return file
+
+
+def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tuple[str, T]], list[Problem]]:
+    """Every line of a log, with its machine, oldest run first; and what could not be read.
+
+    Args:
+        folder: the log's, `records/` for instance; it may be missing.
+        parse: makes of a line what it says; ValueError or RecursionError if it can't.
+        schema: the newest that `parse` reads.
+    """
+    entries: list[tuple[str, T]] = []
+    files, problems = _files(folder)
+    with _collector_paused():
+        for file in files:
+            read_here, problems_here = _read_ours(file, parse, schema)
+            entries += [(file.parent.name, entry) for entry in read_here]
+            problems += problems_here
+    return entries, problems
+
+
+def read_file(
+    file: Path, parse: Callable[[str], T], schema: int, name: str | None = None
+) -> tuple[list[T], list[Problem]]:
+    """The lines of one file, whatever it is called, and what of it could not be read; `name` is for problems."""
+    name = _shown(file) if name is None else name
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        return [], [_unreadable(name, error)]
+    return _parse_lines(content, parse, schema, name)
+
+
+def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:
+    """The JSON object that a line of a log is; ValueError, with the reason, if it is none of `schema` or an older one.
+
+    `what` a line is: a record, an experiment, a finding.
+    """
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not a line of JSON ({error}); it was torn or edited") from error
+    if not isinstance(values, dict) or not (here := _schema_of(values)):
+        raise ValueError(f"a line without a schema number; it is not {what} of bcdl")
+    if here > schema:
+        raise ValueError(f"schema {here} is newer than this bcdl reads ({schema}); update bcdl")
+    return values
+
+
+def repair(results: Path) -> list[str]:
+    """Mend the last line of each of our files whose run is over; a line of text for each.
+
+    A whole line gets the end that it lacks. A torn one is moved into a file beside it.
+    """
+    with runs.one_at_a_time(results, _LOCK):
+        files = [file for log in LOGS for file in _files(results / log)[0]]
+        return [notice for file in files if (notice := _repair(results, file))]
+
+
+def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list[T], list[Problem]]:
+    """As `read_file`, of a file that may be somebody else's."""
+    name = _shown(file)
+    try:
+        content = _regular_content(file)
+    except OSError as error:
+        return [], [_unreadable(name, error)]
+    entries, problems = _parse_lines(content, parse, schema, name)
+    if not content or (runs.is_run_id(file.stem) and any(entry.run == file.stem for entry in entries)):
+        return entries, problems
+    if _is_ours(file, content):
+        return entries, problems
+    return [], [_not_ours(file, content)]
+
+
+def _parse_lines(content: bytes, parse: Callable[[str], T], schema: int, name: str) -> tuple[list[T], list[Problem]]:
+    entries: list[T] = []
+    problems: list[Problem] = []
+    *lines, last = content.split(b"\n")
+    for number, line in enumerate([*lines, last] if last else lines, start=1):
+        try:
+            entries.append(parse(line.decode()))
+        except UnicodeDecodeError:
+            problems.append(Problem(name, number, "holds bytes that are no UTF-8; it was damaged or edited"))
+        except (ValueError, RecursionError) as error:
+            values = _object(line)
+            newer = values is not None and _schema_of(values) > schema
+            problems.append(Problem(name, number, str(error), newer))
+        if number > len(lines) and problems and problems[-1].line == number and _object(line) is None:
+            reason = (
+                f"a torn last line of {len(line)} bytes: its writer was ended midway, or is at it; "
+                "the next run sets it aside"
+            )
+            problems[-1] = Problem(name, number, reason)
+    return entries, problems
+
+
+def _is_ours(file: Path, content: bytes) -> bool:
+    """Whether a file is a log of this project: it is called after a run, and a line is of that run.
+
+    Of a file that has no more than a torn line, it is enough that the line begins as ours do.
+    """
+    if not runs.is_run_id(file.stem):
+        return False
+    *lines, last = content.split(b"\n")
+    if any(_is_of(values, file.stem) for line in (*lines, last) if (values := _object(line)) is not None):
+        return True
+    return not lines and _object(last) is None and _begins_as_ours(last, file.stem)
+
+
+def _begins_as_ours(line: bytes, run: str) -> bool:
+    """Whether a torn line is the beginning of one of ours, as far as it goes."""
+    schema = re.match(re.escape(_START) + b"[0-9]+", line)
+    rest, wanted = (line[schema.end() :], f', "run": "{run}"'.encode()) if schema else (line, _START)
+    return rest.startswith(wanted) or wanted.startswith(rest)
+
+
+def _not_ours(file: Path, content: bytes) -> Problem:
+    """Why a file is not read. If it may hold lines of ours, it is no foreign one: they would be missing."""
+    name = _shown(file)
+    written_by_us = any(
+        _schema_of(values) and isinstance(values.get("run"), str)
+        for line in content.split(b"\n")
+        if (values := _object(line)) is not None
+    )
+    if written_by_us:
+        return Problem(name, None, "its lines are of bcdl, but it is not called after their run; give it back its name")
+    if runs.is_run_id(file.stem):
+        return Problem(
+            name, None, "no line of it says that it is of this run; it was damaged, or is no log; left alone"
+        )
+    return Problem(name, None, "not a log of bcdl; left alone", foreign=True)
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that the line is; None if it is none."""
+    try:
+        values = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _schema_of(values: dict[str, Any]) -> int:
+    """The schema that a line names; 0 if it names none."""
+    schema = values.get("schema")
+    return schema if isinstance(schema, int) and not isinstance(schema, bool) else 0
+
+
+def _is_of(values: dict[str, Any], run: str) -> bool:
+    return _schema_of(values) > 0 and values.get("run") == run
+
+
+def _repair(results: Path, file: Path) -> str:
+    """Mend the file's last line; what was done, empty if there was nothing to do."""
+    try:
+        if not _may_be_mended(file) or runs.is_live(results, file.stem):
+            return ""
+        return _mend(file)
+    except OSError as error:
+        return f"{_shown(file)}: its last line can't be mended ({error.strerror or error})"
+
+
+def _may_be_mended(file: Path) -> bool:
+    """Whether it is a file, no link to one, called after a run, whose last line lacks its end."""
+    if not runs.is_run_id(file.stem) or file.parent.is_symlink() or not stat.S_ISREG(file.lstat().st_mode):
+        return False
+    with file.open("rb") as content:
+        size = content.seek(0, os.SEEK_END)
+        return size > 0 and content.seek(size - 1) == size - 1 and content.read(1) != b"\n"
+
+
+def _mend(file: Path) -> str:
+    with file.open("r+b", buffering=0) as lines:
+        content = lines.readall()
+        if not _is_ours(file, content):
+            return ""
+        start = content.rfind(b"\n") + 1
+        last = content[start:]
+        values = _object(last)
+        if values is not None and _is_of(values, file.stem):
+            disk.append_whole(lines.fileno(), b"\n")
+            return f"{file.name}: its last line lacked its end and has it now"
+        aside = file.with_suffix(TORN)
+        _set_aside(aside, last)
+        os.ftruncate(lines.fileno(), start)
+        os.fsync(lines.fileno())
+        return f"{file.name}: a torn last line of {len(last)} bytes was set aside in {aside.name}"
+
+
+def _set_aside(aside: Path, torn: bytes) -> None:
+    if aside.is_symlink():
+        raise OSError(f"{aside.name} is a link")
+    with aside.open("ab", buffering=0) as file:
+        disk.append_whole(file.fileno(), torn + b"\n")
+
+
+def _files(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Every run's file in a log, oldest run first, and the folders that can't be read."""
+    machines, problems = _entries(folder, folder.name)
+    files = []
+    for machine in machines:
+        if machine.is_dir():
+            here, trouble = _entries(machine, f"{folder.name}/{machine.name}")
+            files += [file for file in here if file.suffix == ".jsonl"]
+            problems += trouble
+    return sorted(files, key=lambda path: (path.stem, path)), problems
+
+
+def _entries(folder: Path, name: str) -> tuple[Sequence[Path], list[Problem]]:
+    try:
+        return sorted(folder.iterdir()), []
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        return [], [_unreadable(name, error)]
+
+
+def _regular_content(file: Path) -> bytes:
+    """What the file holds; OSError if it is none. A pipe would let its reader wait for ever."""
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError("neither a file nor a folder")
+    return file.read_bytes()
+
+
+def _unreadable(name: str, error: OSError) -> Problem:
+    return Problem(name, None, f"can't be read ({error.strerror or error})")
+
+
+def _shown(file: Path) -> str:
+    return "/".join(file.parts[-3:])
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """What is read from JSON has no cycles, and to look for some in all of it, again and again, doubles the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

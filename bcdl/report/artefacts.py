@@ -1,0 +1,332 @@
+"""The one place that writes what a report makes, and removes what no record asks for any more: only files of ours.
+
+A file is ours if it is listed in `manifest.json`, or if it carries our mark: the page and the cards begin with a
+sentence of their own, and a plot's PNG names the digest of what it was drawn from (`SOURCE`). A table has no mark. In a
+folder without a manifest, made by an older bcdl, a table is ours if its first cell is `metric`.
+
+`manifest.json` lists every file that the last report wrote, with its SHA-256, and is itself written last. Before
+anything else, the report writes what it is going to list into `local/`, so that one that was killed midway leaves no
+file that the next one does not know. A listed file whose content is another was changed by a person: it is not removed,
+and is kept aside before it is written anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import stat
+import struct
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bcdl.errors import UsageError
+from bcdl.records import disk, runs, store
+from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES
+from bcdl.records.store import check_folder as check_folder
+
+SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest of what it was drawn from
+FOLDERS = (TABLES, PLOTS, CARDS)
+_PENDING = Path(runs.LOCAL) / "manifest-to-be.json"
+_REPLACED = Path(runs.LOCAL) / "replaced"  # what a person had changed, and a report wrote anew
+_HEAD_BYTES = 4096  # a mark stands within so many
+_CARD = re.compile(r"# Model card: .*\n\n\*\*Not for clinical use\.\*\* Generated from records by `")
+_TABLE = re.compile(rb'(\xef\xbb\xbf)?"?metric"?[,\r\n]')
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MOST_NAMED = 5  # files in a message
+
+
+def write(results: Path, files: Mapping[str, bytes], remove_stale: bool) -> list[str]:
+    """Write the files of a report, and remove those of ours that it no longer has.
+
+    Killed at any instant, it leaves a folder that the next call brings to the same end.
+
+    Args:
+        results: the results folder.
+        files: content by path, POSIX, relative to `results`: `README.md`, and what lies in `tables/`, `plots/` and
+            `cards/`.
+        remove_stale: whether files of ours that are not among `files` go.
+
+    Returns:
+        A line for each file that a person had changed: it was kept although no record asks for it, or written anew.
+
+    Raises:
+        UsageError: before anything is written, if a file that is not ours, a folder or a link stands at the place of
+            one of `files`; or if the disk can't be written.
+    """
+    _check_paths(files)
+    check_folder(results)
+    with disk.writing(results):
+        manifest = Manifest.read(results)
+        changed = _check_free(results, files, manifest)
+        stale = find_stale(results, files, manifest)
+        _write_pending(results, files, manifest)
+        notices = [_keep_aside(results, path) for path in changed]
+        _write_files(results, files)
+        if remove_stale:
+            notices += [f"{path}: no record asks for it; it was changed by hand, and is kept" for path in stale.changed]
+            _remove(results, stale.removable, files)
+        _write_manifest(results, files, [*stale.changed, *stale.removable], manifest)
+    return notices
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What reports wrote into a results folder.
+
+    Attributes:
+        there: whether a report that knows manifests was at work here; a folder of an older one has none.
+        digests: by path, the SHA-256 of each content that a report wrote, or was about to write, there.
+    """
+
+    there: bool
+    digests: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, results: Path) -> Manifest:
+        """The manifest of the folder, with what a report that was killed midway was about to write."""
+        parts = [part for name in (MANIFEST, _PENDING) if (part := _read_digests(results / name)) is not None]
+        digests: dict[str, list[str]] = {}
+        for part in parts:
+            for path, known in part.items():
+                digests.setdefault(path, []).extend(known)
+        return cls(bool(parts), digests)
+
+    def lists(self, path: str, content: bytes) -> bool:
+        """Whether a report wrote this content at `path`, on whatever system its lines were ended."""
+        known = self.digests.get(path, ())
+        return digest(content) in known or digest(content.replace(b"\r\n", b"\n")) in known
+
+
+@dataclasses.dataclass(frozen=True)
+class Stale:
+    """Files of ours that a report no longer has: as they were written, and as a person has changed them."""
+
+    removable: Sequence[str]
+    changed: Sequence[str]
+
+
+def find_stale(results: Path, files: Collection[str], manifest: Manifest) -> Stale:
+    """The files of ours in the folder that are not among `files`."""
+    removable, changed = [], []
+    for path, file in _files_of(results):
+        if path in files:
+            continue
+        if path not in manifest.digests:
+            if disk.is_part(file.name) or _is_marked(path, file) or (not manifest.there and _is_table(path, file)):
+                removable.append(path)
+        elif manifest.lists(path, file.read_bytes()):
+            removable.append(path)
+        else:
+            changed.append(path)
+    return Stale(removable, changed)
+
+
+def listed(results: Path) -> dict[str, str] | None:
+    """The SHA-256 of each file that the manifest lists; None if there is no manifest."""
+    digests = _read_digests(results / MANIFEST)
+    return None if digests is None else {path: known[-1] for path, known in digests.items()}
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_marked(path: str, file: Path) -> bool:
+    """Whether the file at `path` carries our mark."""
+    if path == PAGE:
+        return store.is_page(_head(file))
+    if path.startswith(f"{PLOTS}/") and path.endswith(".png"):
+        return _names_its_source(_head(file))
+    if path.startswith(f"{CARDS}/") and path.endswith(".md"):
+        return _CARD.match(_head(file).decode(errors="replace").replace("\r\n", "\n")) is not None
+    return False
+
+
+def _is_table(path: str, file: Path) -> bool:
+    """Whether the file may be a table of ours, which carries no mark, by its first cell."""
+    return path.startswith(f"{TABLES}/") and path.endswith(".csv") and _TABLE.match(_head(file)) is not None
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as content:
+        return content.read(_HEAD_BYTES)
+
+
+def _names_its_source(head: bytes) -> bool:
+    """Whether a PNG has a text of ours, with a digest, before its pixels (PNG specification, sections 5.3 and 11.3)."""
+    if not head.startswith(_PNG):
+        return False
+    place = len(_PNG)
+    while place + 8 <= len(head):
+        length, kind = struct.unpack_from(">I4s", head, place)
+        name, _, text = head[place + 8 : place + 8 + length].partition(b"\0")
+        if kind == b"tEXt" and name == SOURCE.encode() and _DIGEST.fullmatch(text.decode("latin-1")):
+            return True
+        place += length + 12  # length, kind, content, checksum
+    return False
+
+
+def _files_of(results: Path) -> Iterator[tuple[str, Path]]:
+    """Every file, no link, in the folders that reports write to, and the page, with its path; follows no link."""
+    for folder in FOLDERS:
+        for parent, _, names in os.walk(results / folder):
+            for name in sorted(names):
+                file = Path(parent, name)
+                if stat.S_ISREG(file.lstat().st_mode):
+                    yield file.relative_to(results).as_posix(), file
+    page = results / PAGE
+    if page.is_file():
+        yield PAGE, page
+
+
+def _check_paths(files: Iterable[str]) -> None:
+    """ValueError if a path leads anywhere but to the page or into one of the folders."""
+    for path in files:
+        if not _is_path(path):
+            raise ValueError(f"no report writes a file at {path!r}")
+
+
+def _is_path(path: str) -> bool:
+    first, *rest = path.split("/")
+    plain = all(part not in ("", ".", "..") and "\\" not in part and "\0" not in part for part in rest)
+    return path == PAGE or (first in FOLDERS and bool(rest) and plain)
+
+
+def _check_free(results: Path, files: Mapping[str, bytes], manifest: Manifest) -> list[str]:
+    """The paths of files that a person has changed and that are ours all the same; UsageError if others are not."""
+    changed, foreign = [], []
+    for path, content in files.items():
+        if (blocking := _blocking(results, path)) is not None:
+            foreign.append(blocking)
+            continue
+        file = results / path
+        if not file.exists():
+            continue
+        there = file.read_bytes()
+        if there == content or manifest.lists(path, there):
+            continue
+        is_listed = path in manifest.digests
+        if _is_marked(path, file) or ((is_listed or not manifest.there) and _is_table(path, file)):
+            changed += [path] if is_listed else []
+        else:
+            foreign.append(path)
+    if foreign:
+        named = ", ".join(dict.fromkeys(foreign[:_MOST_NAMED]))
+        more = f" and {len(foreign) - _MOST_NAMED} more" if len(foreign) > _MOST_NAMED else ""
+        raise UsageError(
+            f"{results} has files that the report would overwrite and that are not of bcdl, or were changed by hand: "
+            f"{named}{more}; move them away or choose another folder with --results"
+        )
+    return changed
+
+
+def _blocking(results: Path, path: str) -> str | None:
+    """What stands in the way of a file at `path`: a link or a file for one of its folders, or no file for itself."""
+    *folders, _ = PurePosixPath(path).parents  # from the innermost to the results folder, which is left out
+    for folder in reversed(folders):
+        mode = _mode(results / folder)
+        if mode is not None and not stat.S_ISDIR(mode):
+            return folder.as_posix()
+    mode = _mode(results / path)
+    return None if mode is None or stat.S_ISREG(mode) else path
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _keep_aside(results: Path, path: str) -> str:
+    """Keep what a person has made of a file of ours that is going to be written anew; a line that says so."""
+    content = (results / path).read_bytes()
+    aside = _REPLACED / f"{digest(content)[:12]}-{PurePosixPath(path).name}"
+    disk.replace(results / aside, content)
+    return f"{path}: it was changed by hand and is written anew; the changed one is kept in {aside.as_posix()}"
+
+
+def _write_pending(results: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+    """Put on the disk what is going to be written, so that the next report knows it if this one is killed."""
+    known = {path: [*manifest.digests.get(path, ()), digest(content)] for path, content in files.items()}
+    disk.replace(results / _PENDING, _manifest_of({**manifest.digests, **known}))
+
+
+def _write_files(results: Path, files: Mapping[str, bytes]) -> None:
+    """Write what differs, the page last: what it links is there by then."""
+    for path in sorted(files, key=lambda path: (path == PAGE, path)):
+        file = results / path
+        if not file.exists() or file.read_bytes() != files[path]:
+            disk.replace(file, files[path])
+
+
+def _remove(results: Path, stale: Sequence[str], files: Iterable[str]) -> None:
+    """Remove the stale files, and the folders that this empties."""
+    written = {_identity(results / path) for path in files}
+    for path in stale:
+        file = results / path
+        if _identity(file) in written:  # the same file by another name, on a system that does not tell a from A
+            continue
+        file.unlink(missing_ok=True)
+        for parent in PurePosixPath(path).parents[:-2]:
+            with contextlib.suppress(OSError):  # it is not empty
+                (results / parent).rmdir()
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    status = file.lstat()
+    return status.st_dev, status.st_ino
+
+
+def _write_manifest(results: Path, files: Mapping[str, bytes], others: Iterable[str], manifest: Manifest) -> None:
+    """List what was written, and those of `others` that were listed and are still there."""
+    kept = {
+        path: manifest.digests[path][:1] for path in others if path in manifest.digests and (results / path).exists()
+    }
+    written = {path: [digest(content)] for path, content in files.items()}
+    content = _manifest_of({**kept, **written})
+    file = results / MANIFEST
+    if not file.exists() or file.read_bytes() != content:
+        disk.replace(file, content)
+    (results / _PENDING).unlink(missing_ok=True)
+
+
+def _manifest_of(digests: Mapping[str, Sequence[str]]) -> bytes:
+    """A manifest, an entry a line; a path that has more than one digest has a list of them."""
+    files = {path: known[0] if len(set(known)) == 1 else sorted(set(known)) for path, known in sorted(digests.items())}
+    return (json.dumps({store.WRITER_KEY: store.WRITER, "files": files}, indent=1) + "\n").encode()
+
+
+def _read_digests(file: Path) -> dict[str, list[str]] | None:
+    """The digests that a manifest of ours lists, by path; None if there is none.
+
+    Of one that is no JSON, after a merge with conflicts for instance, the lines that are entries count.
+    """
+    if not file.is_file():
+        return None
+    text = file.read_bytes().decode(errors="replace")
+    try:
+        entries = list(json.loads(text)["files"].items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        entries = [entry for line in text.splitlines() for entry in _entry(line)]
+    digests: dict[str, list[str]] = {}
+    for path, known in entries:
+        values = [known] if isinstance(known, str) else known if isinstance(known, list) else []
+        whole = [value for value in values if isinstance(value, str) and _DIGEST.fullmatch(value)]
+        if whole and _is_path(path):
+            digests.setdefault(path, []).extend(whole)
+    return digests
+
+
+def _entry(line: str) -> list[tuple[str, Any]]:
+    try:
+        return list(json.loads("{" + line.strip().rstrip(",") + "}").items())
+    except (ValueError, RecursionError):
+        return []

@@ -1,0 +1,43 @@
+"""Power curves: how large a slow-down a comparison finds. Drawn from experiments, not from a group of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from bcdl.report import formats
+from bcdl.report.plots import style
+from bcdl.statistics.power_analysis import DETECTED, ROUNDS, PowerAnalysis
+
+_MOST_SUBJECTS = 6
+
+
+def curves(machine: str, analyses: Sequence[PowerAnalysis]) -> Figure:
+    """The power curve of each subject, with its intervals."""
+    figure, axis = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
+    for analysis, mark in zip(analyses[:_MOST_SUBJECTS], "osD^vP", strict=False):
+        powers = list(analysis.powers.values())
+        values = np.array([power.value for power in powers])
+        ends = np.array([(power.low, power.high) for power in powers]).T
+        reach = np.clip([values - ends[0], ends[1] - values], 0, None)
+        percent = 100 * np.array(list(analysis.powers))
+        label = style.plain(analysis.subject)
+        axis.errorbar(percent, values, reach, marker=mark, linewidth=1.4, capsize=3, label=label)
+    axis.axhline(DETECTED, color="#999999", linewidth=0.8, linestyle="--")
+    axis.set_xscale("symlog", linthresh=2)
+    axis.set_xticks([0, 2, 5, 10, 20, 50], ["0", "2", "5", "10", "20", "50"])
+    axis.set_xlim(-0.3, 56)
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_xlabel("injected slow-down (percent of a step's time; linear to 2, then logarithmic)")
+    axis.set_ylabel(f"share of comparisons\nof {ROUNDS} rounds that find it")
+    axis.legend(loc="upper left", fontsize=8)
+    style.footer(
+        figure,
+        "What a comparison can find",
+        f"Machine: {machine}. At 0 percent: false alarms. Bars: 95% intervals over rounds. "
+        f"Dashed: {formats.percent(DETECTED)}, where an effect counts as found.",
+    )
+    return figure

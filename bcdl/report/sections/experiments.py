@@ -1,0 +1,101 @@
+"""The experiments behind the methodology, machine by machine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+from bcdl.records.experiment import Experiment
+from bcdl.report.section import Section
+from bcdl.report.sections import power
+from bcdl.report.sections.experiment_tables import best_table, experiment_table, file_stem
+from bcdl.statistics.experiments import newest
+from bcdl.text import escape, safe_name
+
+_TEXT = """\
+One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
+means with bootstrap intervals; p is that of a permutation within rounds, none smaller than 2 / 2^rounds or 0.0001, and
+is not corrected for the number of rows. If the sample is a window, all rounds ran in one process, and p and interval
+are of that process: another may differ. Only b / a within a row may be compared: rows and tables were measured at
+different times, and the machine's speed differed.
+"""
+
+_BEST_TEXT = """\
+What a user could choose instead of the default, by its rate of steps alone: another batch size is another training,
+whose accuracy was not measured. The best of several is flattered by having been picked, so that its interval is wider
+than above: Student's, at a level divided by the number of others tried (Bonferroni), it holds for all of them at once.
+If it does not lie above 1, the default stands.
+"""
+
+_BEST_KEY = "best-settings"
+
+
+def section(experiments: Sequence[tuple[str, Experiment]]) -> Section | None:
+    """The newest of the experiments (oldest first, each with its machine); None if there are none."""
+    by_name = newest(experiments)
+    if not by_name:
+        return None
+    parts = [Section("## Experiments"), Section(_TEXT.strip())]
+    for machine in dict.fromkeys(machine for machine, _ in by_name):
+        here = {name: group for (where, name), group in by_name.items() if where == machine}
+        parts += filter(None, (_all(machine, here), _power(machine, here), _best(machine, here)))
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[Section]) -> Section:
+    """One section of the parts, in their order."""
+    whole = Section("")
+    for part in parts:
+        whole.tables.update(part.tables)
+        whole.figures.update(part.figures)
+    return Section("\n\n".join(part.text for part in parts) + "\n", whole.tables, whole.figures)
+
+
+def _all(machine: str, here: dict[str, list[Experiment]]) -> Section:
+    """A table for each experiment made on the machine."""
+    tables = {name: experiment_table(name, group) for name, group in here.items()}
+    facts = _versions([experiment for group in here.values() for experiment in group])
+    lines = "\n".join(f"- {escape(line)}" for line in facts)
+    text = [f"### On {escape(machine)}", lines, *(table.to_markdown() for table in tables.values())]
+    keys = _keys(machine, tables)
+    return Section("\n\n".join(text), {keys[name]: (table,) for name, table in tables.items()})
+
+
+def _power(machine: str, here: dict[str, list[Experiment]]) -> Section | None:
+    return power.section(machine, [experiment for group in here.values() for experiment in group])
+
+
+def _best(machine: str, here: dict[str, list[Experiment]]) -> Section | None:
+    """The best of the settings that were searched on the machine."""
+    searched = [experiment for group in here.values() for experiment in group if experiment.searches]
+    if not searched:
+        return None
+    table = best_table(searched)
+    text = f"{_BEST_TEXT.strip()}\n\n{table.to_markdown()}"
+    return Section(text, {f"{file_stem(machine)}-{_BEST_KEY}": (table,)})
+
+
+def _keys(machine: str, names: Iterable[str]) -> dict[str, str]:
+    """Where the table of each experiment goes; names that differ only in signs and capitals do not share a file."""
+    keys: dict[str, str] = {}
+    for name in names:
+        key = safe_name(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"))
+        is_taken = key in ("", power.KEY, _BEST_KEY, *keys.values())
+        keys[name] = f"{key}-{hashlib.sha256(name.encode()).hexdigest()[:6]}" if is_taken else key
+    return {name: f"{file_stem(machine)}-{key}" for name, key in keys.items()}
+
+
+def _versions(experiments: Sequence[Experiment]) -> list[str]:
+    """Each set of versions that the experiments ran on, and when, a line each."""
+    days: dict[str, list[str]] = {}
+    for experiment in experiments:
+        versions = experiment.environment.get("versions", {})
+        line = ", ".join(f"{name} {version}" for name, version in versions.items())
+        days.setdefault(line or "versions unknown", []).append(experiment.day)
+    return [f"{line} ({_span(measured)})" for line, measured in days.items()]
+
+
+def _span(days: Sequence[str]) -> str:
+    first, last = min(days), max(days)
+    return first if first == last else f"{first} to {last}"

@@ -1,0 +1,77 @@
+"""What a group's section says before its figures: machine, data, versions, commits and circumstances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bcdl.machine.provenance import short_commit
+from bcdl.records.groups import Group
+from bcdl.records.record import Record
+from bcdl.report import formats
+from bcdl.report.sections import utilisation
+from bcdl.text import escape
+
+
+def group_facts(group: Group) -> str:
+    """A line a fact, as a list in Markdown."""
+    ran = [record for record in group.records if record.ok]
+    lines = [f"Machine: {group.machine}"]
+    if group.first.dataset:
+        lines += _data(group)
+    if ran:
+        majority = formats.fixed(ran[0].value("test_majority_accuracy"), 3, formats.NOT_MEASURED)
+        lines.append(f"Majority class on the test split: {majority}")
+    lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
+    lines += utilisation.products_line(group)
+    lines += _circumstances(ran)
+    commits = sorted({short_commit(record.environment) for record in group.records})
+    lines.append(f"Commits: {', '.join(commits)}")
+    return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def _data(group: Group) -> list[str]:
+    dataset = group.first.dataset
+    malignant, groups = dataset["malignant"], dataset["groups"]
+    images = ", ".join(
+        f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} groups)"
+        for name, count in dataset["images"].items()
+    )
+    return [
+        f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`",
+        *(f"Note: {notice}" for notice in dataset["notices"]),
+        *(f"Leaks: {line}" for line in _leaks(group)),
+    ]
+
+
+def _leaks(group: Group) -> list[str]:
+    """What the leak detector said of the data; in every fold the same images are there, of which others leak."""
+    leaks = next((record.dataset["leaks"] for record in group.records if "leaks" in record.dataset), None)
+    if leaks is None:
+        return [] if group.synthetic else ["not looked for when these records were made"]
+    return list(dict.fromkeys(leaks.get("notices", ()))) or ["none found"]
+
+
+def _circumstances(ran: Sequence[Record]) -> list[str]:
+    """The arithmetic that was probed, what the hardware lacks, and what the GPU says of itself, a line each."""
+    probed = {kind for record in ran for kind in record.environment.get("arithmetic", {}).values()}
+    lines = [f"Arithmetic, by the probe: {', '.join(sorted(probed))}"] if probed else []
+    lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
+    gpus = [(record, regime, gpu) for record in ran for regime, gpu in record.environment.get("gpu_state", {}).items()]
+    for record, regime, gpu in gpus:
+        held_back = (f"{cause} {formats.seconds(s)}" for cause, s in gpu.get("held_back_s", {}).items())
+        causes = ", ".join([*gpu.get("throttled", ()), *held_back])
+        if causes:
+            lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
+    if ran and not gpus:
+        lines.append("Energy, clocks and temperature: not measured, no NVML answered")
+    return lines
+
+
+def _versions(group: Group, backend: str) -> str:
+    versions: dict[str, str] = {}
+    for record in group.records:
+        if record.cell.backend == backend and record.ok:
+            environment = record.environment
+            versions.update(environment.get("versions", {}), python=environment.get("python", "unknown"))
+            versions["jit_compile"] = str(environment.get("jit_compile"))
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "nothing ran"

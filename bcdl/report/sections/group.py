@@ -1,0 +1,95 @@
+"""The section of a group: what its records say, in tables, figures, cards and words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bcdl.evaluation import estimates, utilisation
+from bcdl.records.groups import Group
+from bcdl.report import figures, plots
+from bcdl.report.section import Section, card_path, figure_link
+from bcdl.report.sections import agreement, card, facts, quality
+from bcdl.report.sections import utilisation as utilisation_part
+from bcdl.report.sections.metrics import ENERGY, METRICS, QUALITY, STALENESS, STARTUP, MetricRow, metric_table
+from bcdl.report.tables import Table
+from bcdl.text import escape
+
+_SPREAD_TEXT = """\
+In these first tables a figure is the median over seeds and folds, and in brackets are the least and the largest of
+them. Figures of quality with intervals over patients follow below.
+"""
+
+_STALENESS_TEXT = """\
+The same training images, not augmented, scored twice after the last epoch: in training mode (normalised by the batch's
+own statistics, dropout active) and in inference mode (normalised by moving averages). Where the second lies far below
+the first, the moving averages have not settled in so few steps, and the test figures above are those of stale
+statistics rather than of the weights. The source study's curves show the same fault.
+"""
+
+
+def section(group: Group) -> Section:
+    """The section of a group; its records are the source of its figures."""
+    timed = group.first.cell.timing
+    results = estimates.results(group)
+    limit = utilisation.peaks(group)
+    metrics = _tables(group, METRICS if timed else QUALITY)
+    energy = _tables(group, ENERGY if _has_energy(group) else ())
+    startup = _tables(group, STARTUP if timed else ())
+    utilised = utilisation_part.utilisation_tables(group, limit) if limit else ()
+    costs = (utilisation_part.cost_table(group),) if limit else ()
+    staleness = _tables(group, STALENESS)
+    quality_text, quality_tables = quality.section(group, results)
+    agreement_text, agreement_tables = agreement.section(group)
+    cards = card.cards(group, results)
+    pngs = figures.to_pngs(group.slug, plots.draw(group), group.records)
+    parts = [
+        f"## {escape(group.title)}",
+        facts.group_facts(group),
+        _SPREAD_TEXT.strip() if any(len(group.draws(line)) > 1 for line in group.lines) else "",
+        *_markdown((*metrics, *energy)),
+        quality_text,
+        agreement_text,
+        _card_links(cards),
+        *(["### Before the steady state", *_markdown(startup)] if timed else []),
+        *(["### How far from the device's limit?", utilisation_part.text(limit)] if limit else []),
+        *_markdown((*utilised, *costs)),
+        *("### Have the batch norms settled?", _STALENESS_TEXT.strip(), *_markdown(staleness)),
+        _failures(group),
+        *("### Plots", *map(figure_link, pngs)),
+    ]
+    tables = {
+        "": (*metrics, *energy, *startup, *utilised, *staleness),
+        "-cost": costs,
+        "-quality": quality_tables,
+        "-agreement": agreement_tables,
+    }
+    return Section(
+        text="\n\n".join(part for part in parts if part) + "\n",
+        tables={f"{group.slug}{suffix}": made for suffix, made in tables.items() if made},
+        figures=pngs,
+        cards=cards,
+    )
+
+
+def _tables(group: Group, rows: Iterable[MetricRow]) -> tuple[Table, ...]:
+    return tuple(metric_table(group, row) for row in rows)
+
+
+def _markdown(tables: Sequence[Table]) -> list[str]:
+    return [table.to_markdown() for table in tables]
+
+
+def _has_energy(group: Group) -> bool:
+    return any(row.name in record.metrics for record in group.records for row in ENERGY)
+
+
+def _card_links(cards: Iterable[str]) -> str:
+    links = ", ".join(f"[{key}]({card_path(key)})" for key in cards)
+    return f"Model cards: {links}" if links else ""
+
+
+def _failures(group: Group) -> str:
+    if not group.failures:
+        return ""
+    lines = [f"- {escape(f'{r.cell.title}: {r.status}: {r.reason}')}" for r in group.failures]
+    return "### Cells that are not ok\n\n" + "\n".join(lines)

@@ -1,0 +1,149 @@
+"""The metrics of speed, memory, energy and quality that records hold: a row each, and the table of one.
+
+To add a metric that workers record is to add its row to the tuple that it belongs to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Callable, Sequence
+
+from bcdl.parity.verdicts import NO_FINDINGS
+from bcdl.records.groups import Group, Line, ParityVerdicts
+from bcdl.records.record import Record
+from bcdl.report import formats
+from bcdl.report.tables import Column, Entry, Table, absent, figures, word, words
+from bcdl.statistics import steadiness
+from bcdl.statistics.steadiness import is_unstable
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricRow:
+    """A metric that has a table for itself.
+
+    Attributes:
+        name: the metric's name in records.
+        title: the table's, with unit.
+        digits: decimals shown.
+        rate: whether it is a figure of speed. That says little if the backends do not compute the same model, so it
+            stands beside the parity verdict.
+        sample: name of the samples, seconds, whose median the metric is; it counts only if they are steady.
+        is_time: whether it grows with its samples; if not, it is a rate, which falls as they grow.
+        short: heading of its column in the table of a run; it has none if that is empty.
+        read: reads the metric from a record, if it is not among the record's own metrics.
+    """
+
+    name: str
+    title: str
+    digits: int
+    rate: bool = False
+    sample: str = ""
+    is_time: bool = False
+    short: str = ""
+    read: Callable[[Record], float | None] | None = None
+
+    def of(self, record: Record) -> float | None:
+        """The record's value; None if it is undefined or was not measured."""
+        value = self.read(record) if self.read else record.metrics.get(self.name)
+        return None if formats.is_undefined(value) else value
+
+    def halves(self, record: Record) -> tuple[float, float] | None:
+        """What the first and second half of samples that never settled give; None if they settled or are too few."""
+        value = self.of(record)
+        if value is None or not is_unstable(record, self.sample):
+            return None
+        samples = record.samples[self.sample]
+        stretches = [half / statistics.median(samples) for half in steadiness.halves(samples)]
+        first, second = (value * (stretch if self.is_time else 1 / stretch) for stretch in stretches)
+        return first, second
+
+
+QUALITY = (
+    MetricRow("test_accuracy", "Test accuracy", 3, short="accuracy"),
+    MetricRow("test_auroc", "Test AUROC", 3, short="AUROC"),
+    MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3, short="loss"),
+)
+METRICS = (
+    *QUALITY,
+    MetricRow("fit_images_per_s", "Fit rate (images/s)", 1, rate=True, sample="fit_s", short="fit images/s"),
+    MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True, sample="step_s", short="step images/s"),
+    MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
+    MetricRow("latency_ms", "Latency of one image, host to host (ms)", 1, rate=True, sample="request_s", is_time=True),
+    MetricRow("first_step_s", "First step, compilation included (s)", 1, short="first step s"),
+    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB"),
+)
+STARTUP = (
+    MetricRow("import_s", "Import of the framework and Keras (s)", 1),
+    MetricRow("build_s", "Building the model (s)", 1),
+    MetricRow("step_warm_up_s", "Training steps after the first until they are steady (s)", 1),
+    MetricRow("request_warm_up_s", "Single requests until they are steady, compilation included (s)", 1),
+)
+ENERGY = (
+    MetricRow("step_energy_j_per_image", "Energy of training (J/image)", 3),
+    MetricRow("predict_energy_j_per_image", "Energy of inference (J/image)", 3),
+    MetricRow("step_power_w", "Mean power in training (W)", 0),
+)
+STALENESS = (
+    MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3),
+    MetricRow("inference_mode_accuracy", "Accuracy on the same training images, inference mode", 3),
+)
+
+
+def metric_table(group: Group, metric: MetricRow) -> Table:
+    """Models down, backends across; a cell that is not ok shows its status.
+
+    A rate is marked if the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it.
+    """
+    columns = line_columns(group)
+    rows = [(word(line.title), word(line.start), *_entries(group, line, metric)) for line in group.lines]
+    if not metric.rate:
+        return Table(metric.title, columns, tuple(rows))
+    verdicts = (word(_verdicts(group).among(group.machine, group.ok_records(line))) for line in group.lines)
+    judged = ((*row, verdict) for row, verdict in zip(rows, verdicts, strict=True))
+    return Table(metric.title, (*columns, words("parity")), tuple(judged))
+
+
+def line_columns(group: Group) -> tuple[Column, ...]:
+    """The columns of a table with a line a model and a column of figures a backend."""
+    return (words("model"), words("start"), *map(figures, group.backends))
+
+
+def _entries(group: Group, line: Line, metric: MetricRow) -> list[Entry]:
+    """The line's entry on each backend."""
+    wanted = len(group.draws(line))
+    entries = []
+    for backend in group.backends:
+        records = group.of(line, backend)
+        mark = _verdicts(group).mark(group.machine, records, group.ok_records(line)) if metric.rate else ""
+        entries.append(metric_entry(records, metric, wanted, mark))
+    return entries
+
+
+def _verdicts(group: Group) -> ParityVerdicts:
+    return group.verdicts or NO_FINDINGS
+
+
+def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, mark: str = "") -> Entry:
+    """One seed's value, or the median and range over seeds; a status if a record is not ok.
+
+    If samples never settled, it is what their first and second half would give. `*` flags a figure from a tree with
+    uncommitted changes. The entry says of how many a median is, or how many are not ok, if it is not all of them: of
+    `wanted`, if a line has more seeds elsewhere.
+    """
+    if not records:
+        return absent(formats.NOT_RUN)
+    wanted = max(wanted, len(records))
+    failed = [record.status for record in records if not record.ok]
+    if failed:
+        return Entry(failed[0], functools.partial(formats.status, count=len(failed), wanted=wanted), mark)
+    unsteady = [halves for record in records if (halves := metric.halves(record))]
+    if unsteady:
+        writes = functools.partial(formats.unstable, digits=metric.digits, count=len(unsteady), wanted=wanted)
+        return Entry(unsteady[0], writes, mark)
+    values = tuple(value for record in records if (value := metric.of(record)) is not None)
+    if not values:
+        return Entry(None, functools.partial(formats.median, digits=metric.digits), mark)
+    flag = "*" if any(record.environment.get("dirty") for record in records) else ""
+    return Entry(values, functools.partial(formats.median, digits=metric.digits, wanted=wanted), mark, flag)

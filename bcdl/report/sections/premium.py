@@ -1,0 +1,62 @@
+"""The sections of the leakage premium: what a split by image says more than one by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bcdl.evaluation import leakage_premium
+from bcdl.evaluation.leakage_premium import Premium, Verdict
+from bcdl.records.groups import Group
+from bcdl.report import formats
+from bcdl.report.section import Section
+from bcdl.report.tables import Entry, Table, count, figures, number, word, words
+from bcdl.text import escape
+
+_TEXT = """\
+The same images, models and seeds, cross-validated twice over {folds} folds: once with every group (patient) on one side
+of each split, once split by image. The difference is what the usual, leaky way would have claimed more; its interval
+resamples groups. *No detectable premium* is a valid answer: so few images show only one that is large.
+"""
+
+_COLUMNS = (
+    *(words("model"), words("start"), words("backend"), words("quantity")),
+    *(figures("by group"), figures("by image"), figures("by image - by group (95%)"), words("verdict")),
+    *(figures("seeds"), figures("images (groups)")),
+)
+_VERDICTS = {
+    Verdict.PREMIUM: "a premium",
+    Verdict.DISCOUNT: "a discount",
+    Verdict.NOT_DETECTABLE: "no detectable premium",
+}
+
+
+def sections(groups: Sequence[Group]) -> list[Section]:
+    """A section for each two groups that differ in the way of their split alone."""
+    made = []
+    for by_group, by_image in leakage_premium.pairs(groups):
+        premiums = leakage_premium.premiums(by_group, by_image)
+        if premiums:
+            made.append(_section(by_group, premiums))
+    return made
+
+
+def _section(by_group: Group, premiums: Sequence[Premium]) -> Section:
+    title = f"## The leakage premium: {escape(by_group.title)}"
+    text = _TEXT.format(folds=by_group.first.cell.folds).strip()
+    table = Table("The leakage premium", _COLUMNS, tuple(map(_row, premiums)))
+    return Section(
+        text="\n\n".join([title, text, table.to_markdown()]) + "\n",
+        tables={f"{by_group.slug}-premium": (table,)},
+    )
+
+
+def _row(premium: Premium) -> tuple[Entry, ...]:
+    return (
+        *map(word, (premium.line.title, premium.line.start, premium.backend, premium.metric.title)),
+        number(premium.by_group, 3),
+        number(premium.by_image, 3, flag=" (LEAKY)"),
+        Entry(premium.difference, formats.difference),
+        word(_VERDICTS[premium.verdict]),
+        count(premium.seeds),
+        Entry((premium.images, premium.groups), formats.images_of_groups),
+    )

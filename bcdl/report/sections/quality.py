@@ -1,0 +1,185 @@
+"""The part of a group's section that says how well its models tell malignant from benign, and how sure that is."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+from bcdl.evaluation import metrics
+from bcdl.evaluation.estimates import Estimate, Result
+from bcdl.evaluation.metrics import Metric
+from bcdl.evaluation.scored import Scored
+from bcdl.records.groups import Group, Line
+from bcdl.report import formats
+from bcdl.report.tables import Entry, Table, absent, count, figures, number, word, words
+from bcdl.statistics import bootstrap
+
+_TEXT = """\
+In brackets is the {confidence} interval, the percentiles of {resamples} resamples of {who}: how far a figure could
+have come out otherwise on as many others like them, the trained models held as they are.
+{width}
+Backends share their images, so that intervals which overlap do not make them equal: pairs are compared below.
+
+- **Majority class** always names the more frequent class, with the share of malignant images as its score.
+- Figures of one threshold take 0.5, or, where they say so, the score with the largest sensitivity + specificity on
+  validation; of several the lowest.
+- **Not defined** is what lacks a class or a validation split. There is **no interval** with fewer than {least} groups
+  (of the rarer class, where both count) or where all resamples give the same; with some dozens it is still too narrow.
+- The calibration error has {bins} bins of equal width. Chance alone raises it; its interval takes out as much as
+  resampling adds.
+"""
+
+_LEAKY_TEXT = """\
+**LEAKY**: the split was by image, so that a model was tested on patients whose other images it was trained on. These
+figures say nothing of new patients; they are here to show what the wrong way would have said.
+"""
+
+_SEEDS_TEXT = """\
+A figure is the mean over seeds, and its interval resamples the same groups for all of them; the columns of seeds show
+the least and the largest, which is what another start and order of training does.
+"""
+
+_FOLDS_TEXT = """\
+Every fold's test images are put together, each scored by the model that never saw it: one figure of all images. What
+compares scores with each other (AUROC, AUPRC, sensitivity at 90% specificity) is taken within each fold and averaged,
+since the scores of different models have no common scale.
+"""
+
+
+def section(group: Group, results: Sequence[Result]) -> tuple[str, tuple[Table, ...]]:
+    """The group's part of the page, in Markdown, and the same figures as tables for programs, one a metric.
+
+    Nothing if no record holds predictions: `results` are those of the whole group.
+    """
+    if not results:
+        return "", ()
+    lines = [line for line in group.lines if any(result.line == line for result in results)]
+    shown = [_line_table(group, line, [r for r in results if r.line == line]).to_markdown() for line in lines]
+    return part(group, "How good, and how sure?", [_text(group, results), *shown]), tidy_tables(group, results)
+
+
+def part(group: Group, title: str, paragraphs: Sequence[str]) -> str:
+    """A part of the page under its title; folded up if it is of drawings, which say nothing of a model's worth."""
+    body = "\n\n".join(paragraphs)
+    if group.synthetic:
+        body = f"<details><summary>Of drawings: a test of the harness alone</summary>\n\n{body}\n\n</details>"
+    return f"### {group.mark}{title}\n\n{body}"
+
+
+def split_of(group: Group) -> str:
+    """How the group's data was split, for tables that programs read."""
+    return "by image (LEAKY)" if group.mark else "by group"
+
+
+def applicable(results: Sequence[Result]) -> list[Metric]:
+    """The metrics that the results can have: some are of patients, who may not be known."""
+    grouped = any(result.largest.grouped for result in results)
+    return [metric for metric in metrics.METRICS if grouped or not metric.by_patient]
+
+
+def _text(group: Group, results: Sequence[Result]) -> str:
+    largest = max((result.largest for result in results), key=len)
+    who = f"{largest.group_count} groups (patients)" if largest.grouped else "single images, as no patients are known"
+    text = _TEXT.format(
+        confidence=formats.percent(bootstrap.CONFIDENCE),
+        resamples=bootstrap.RESAMPLES,
+        who=who,
+        width=_width(largest),
+        least=bootstrap.LEAST_GROUPS,
+        bins=metrics.CALIBRATION_BINS,
+    )
+    notes = [
+        (_LEAKY_TEXT, bool(group.mark)),
+        (_SEEDS_TEXT, any(len(result.seeds) > 1 for result in results)),
+        (_FOLDS_TEXT, group.first.cell.folds > 1),
+    ]
+    return "\n\n".join([text.strip(), *(note.strip() for note, applies in notes if applies)])
+
+
+def _width(of: Scored) -> str:
+    """What so few images can tell, in a sentence."""
+    reach = 1.96 * math.sqrt(0.8 * 0.2 / of.group_count)
+    groups = f" of {of.group_count} groups" if of.grouped else ""
+    return f"So {len(of)} test images{groups} can't tell an accuracy of 0.8 from one {formats.fixed(reach, 2)} away."
+
+
+def _line_table(group: Group, line: Line, results: Sequence[Result]) -> Table:
+    """Metrics down, backends across; then the images and seeds they are of."""
+    of = {result.backend: result for result in results}
+    reference = max(results, key=lambda result: len(result.largest)).reference
+    several = [backend for backend in group.backends if backend in of and len(of[backend].seeds) > 1]
+    rows = []
+    for metric in applicable(results):
+        values = [_metric_entry(of[backend], metric) if backend in of else absent() for backend in group.backends]
+        spreads = [_spread(of[backend].estimates[metric.name]) for backend in several]
+        rows.append((word(metric.title), number(reference[metric.name], 3), *values, *spreads))
+    facts: dict[str, Callable[[Result], str]] = {"Test images (groups)": _images, "Seeds": _seeds}
+    for title, fact in facts.items():
+        values = [
+            word(fact(of[backend])) if backend in of else _status(group, line, backend) for backend in group.backends
+        ]
+        rows.append((word(title), absent(), *values, *[absent()] * len(several)))
+    columns = (words("quantity"), figures("majority class"), *map(figures, group.backends))
+    spread_columns = (figures(f"{backend}, seeds") for backend in several)
+    return Table(f"{group.mark}{line.title}, start: {line.start}", (*columns, *spread_columns), tuple(rows))
+
+
+def _metric_entry(result: Result, metric: Metric) -> Entry:
+    estimate = result.estimates[metric.name]
+    return Entry(estimate, formats.estimate, flag="*" if result.dirty and not math.isnan(estimate.value) else "")
+
+
+def _spread(estimate: Estimate) -> Entry:
+    return Entry(estimate.seeds, functools.partial(formats.spread, digits=3, missing=formats.NOT_DEFINED))
+
+
+def _images(result: Result) -> str:
+    sizes = ((len(scores), scores.group_count) for scores in result.seeds.values())
+    return ", ".join(dict.fromkeys(map(formats.images_of_groups, sizes)))
+
+
+def _seeds(result: Result) -> str:
+    """The seeds there are, and how many runs are missing from them."""
+    failed = sum(not record.ok for record in result.records)
+    missing = f" ({failed} {'run' if failed == 1 else 'runs'} not ok)" if failed else ""
+    return formats.counts(list(result.seeds)) + missing
+
+
+def _status(group: Group, line: Line, backend: str) -> Entry:
+    """Why a backend has no result."""
+    records = group.of(line, backend)
+    failed = [record.status for record in records if not record.ok]
+    if failed:
+        return Entry(failed[0], formats.status)
+    return absent("no predictions" if records else formats.NOT_RUN)
+
+
+_TIDY_COLUMNS = (
+    *map(words, ("model", "start", "backend", "split")),
+    *map(figures, ("value", "low", "high", "majority class", "seeds", "seeds min", "seeds max", "images", "groups")),
+    *(figures("undefined resamples"), words("uncommitted changes")),
+)
+
+
+def tidy_tables(group: Group, results: Sequence[Result]) -> tuple[Table, ...]:
+    """One table a metric, every number in a column of its own; empty if it is not defined."""
+    return tuple(
+        Table(metric.title, _TIDY_COLUMNS, tuple(_tidy_row(group, result, metric) for result in results))
+        for metric in applicable(results)
+    )
+
+
+def _tidy_row(group: Group, result: Result, metric: Metric) -> tuple[Entry, ...]:
+    estimate = result.estimates[metric.name]
+    measured = (estimate.value, estimate.low, estimate.high, result.reference[metric.name])
+    return (
+        *map(word, (result.line.title, result.line.start, result.backend, split_of(group))),
+        *(number(value, 3) for value in measured),
+        count(len(result.seeds)),
+        *(number(value, 3) for value in (min(estimate.seeds), max(estimate.seeds))),
+        count(len(result.largest)),
+        count(result.largest.group_count),
+        count(estimate.undefined),
+        word("yes" if result.dirty else "no"),
+    )

@@ -1,0 +1,72 @@
+"""What a report is made from: all that the logs of a results folder hold, and what of it could not be read.
+
+A report that could not read something deletes nothing: what it can't read may be what a table was made from. If a newer
+bcdl wrote some of it, or if nothing at all could be read, the page that is there is worth more than a new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from bcdl.parity import findings
+from bcdl.parity.findings import Finding
+from bcdl.records import experiment, store
+from bcdl.records.experiment import Experiment
+from bcdl.records.log import Problem
+from bcdl.records.record import Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """What the logs of a results folder hold, each entry with its machine, the oldest run first.
+
+    Attributes:
+        records, findings, experiments: what could be read.
+        problems: what could not.
+    """
+
+    records: list[tuple[str, Record]]
+    findings: list[tuple[str, Finding]]
+    experiments: list[tuple[str, Experiment]]
+    problems: list[Problem]
+
+    @classmethod
+    def read(cls, results: Path) -> Sources:
+        """Everything under `results`; nothing that stands there ends it."""
+        records, of_records = store.read_all(results)
+        parity, of_parity = findings.read_findings(results)
+        experiments, of_experiments = experiment.read_all(results)
+        return cls(records, parity, experiments, [*of_records, *of_parity, *of_experiments])
+
+    @property
+    def unread(self) -> list[Problem]:
+        """What could not be read and may be ours: the report lacks it."""
+        return [problem for problem in self.problems if not problem.foreign]
+
+    @property
+    def notices(self) -> list[str]:
+        """What could not be read, a line each."""
+        return [f"{'not read' if problem in self.unread else 'note'}: {problem}" for problem in self.problems]
+
+    @property
+    def obstacle(self) -> str:
+        """Why a page of these would be worth less than the one that is there; empty if it would not."""
+        if any(problem.newer for problem in self.unread):
+            return "a newer bcdl wrote some of them; update bcdl, then run the report again"
+        if self.unread and not (self.records or self.findings or self.experiments):
+            return f"nothing else is there; {_ADVICE}"
+        return ""
+
+    def failure(self, results: Path) -> str:
+        """What was not done since something could not be read, and what to do; empty if all could be read."""
+        if not self.unread:
+            return ""
+        count = len(self.unread)
+        what = f"{count} {'line or file' if count == 1 else 'lines or files'} of {results} could not be read"
+        if self.obstacle:
+            return f"{what}, so that nothing was written or removed: {self.obstacle}"
+        return f"{what}, so that nothing was removed: {_ADVICE}"
+
+
+_ADVICE = "restore them from a copy or move them out of the folder, then run the report again"

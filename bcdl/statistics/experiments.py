@@ -1,0 +1,116 @@
+"""What experiments say: the newest of each, how their ways differ, the noise of equal sides, the best of settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+import statistics
+from collections.abc import Sequence
+
+from bcdl.records.experiment import Experiment
+from bcdl.statistics import effects
+from bcdl.statistics.effects import Effect
+from bcdl.statistics.estimated import Estimated
+
+_FEWEST = 3  # rounds, of which an interval or a scatter says something
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """An experiment, and what its rounds say."""
+
+    experiment: Experiment
+
+    @functools.cached_property
+    def effect(self) -> Effect:
+        """How the second way stands to the first."""
+        return effects.paired(self.experiment.a, self.experiment.b)
+
+    @property
+    def difference(self) -> Estimated:
+        """By how much the second way is larger, in the experiment's unit: the mean over rounds.
+
+        Its interval is Student's; NaN of fewer than 3 rounds.
+        """
+        differences = [b - a for a, b in zip(self.experiment.a, self.experiment.b, strict=True)]
+        return Estimated(statistics.mean(differences), *effects.mean_interval(differences))
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best of the settings that were tried on one subject, beside the default.
+
+    Attributes:
+        default: an experiment of the subject; its first way is the default.
+        tried: how many others were tried.
+        best: the fastest of those whose interval lies above the default; None if none does.
+        low, high: the interval of its ratio to the default, 95 percent for all that were tried at once.
+    """
+
+    default: Experiment
+    tried: int
+    best: Outcome | None = None
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def enough_rounds(self) -> bool:
+        """Whether there were rounds enough to show anything."""
+        return len(self.default.a) >= _FEWEST
+
+
+def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str], list[Experiment]]:
+    """By machine and name, the experiments of the last run on each subject.
+
+    `experiments` come oldest run first. A run has all ways of a subject, some of which an older one may not have had.
+    Subjects are in order; the ways of one are in the order in which they were recorded, by slow-down if there is one.
+    """
+    last = {(machine, one.name, one.subject): one.run for machine, one in experiments}
+    latest: dict[tuple[str, str], list[Experiment]] = {}
+    for machine, one in experiments:
+        if one.run == last[machine, one.name, one.subject]:
+            latest.setdefault((machine, one.name), []).append(one)
+    return {key: sorted(group, key=_place) for key, group in sorted(latest.items())}
+
+
+def _place(experiment: Experiment) -> tuple[list[tuple[int, str]], float]:
+    return _by_letter_and_number(experiment.subject), experiment.slowdown or 0.0
+
+
+def _by_letter_and_number(text: str) -> list[tuple[int, str]]:
+    """A key that sorts words by letter and numbers by size: 80x80 before 224x224."""
+    parts = re.split(r"0*([0-9]+)", text)  # words and numbers in turn
+    return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
+
+
+def noise(experiment: Experiment, rounds: int) -> float:
+    """Standard error that the log ratio of both ways has in a comparison of so many rounds."""
+    logs = [math.log(b / a) for a, b in zip(experiment.a, experiment.b, strict=True)]
+    return statistics.stdev(logs) / math.sqrt(rounds)
+
+
+def noise_of_equal_sides(
+    experiments: Sequence[tuple[str, Experiment]], machine: str, rounds: int
+) -> tuple[float, str] | None:
+    """The largest noise that equal sides have shown on the machine, and on which subject; None if none was tried."""
+    tried = newest([(where, experiment) for where, experiment in experiments if where == machine])
+    equal = [one for group in tried.values() for one in group if one.slowdown == 0 and len(one.a) >= _FEWEST]
+    return max(((noise(one, rounds), one.subject) for one in equal), default=None)
+
+
+def best_settings(experiments: Sequence[Experiment]) -> list[Best]:
+    """For each subject and experiment, the fastest of the settings that beat the default though picked among others."""
+    searched: dict[tuple[str, str], list[Experiment]] = {}
+    for experiment in experiments:
+        searched.setdefault((experiment.subject, experiment.name), []).append(experiment)
+    return [_best(tried) for tried in searched.values()]
+
+
+def _best(tried: Sequence[Experiment]) -> Best:
+    intervals = [effects.interval_of_best(one.a, one.b, len(tried)) for one in tried]
+    better = [(Outcome(one), *ends) for one, ends in zip(tried, intervals, strict=True) if ends[0] > 1]
+    if not better:
+        return Best(tried[0], len(tried))
+    return Best(tried[0], len(tried), *max(better, key=lambda found: found[0].effect.ratio))

@@ -1,0 +1,159 @@
+"""All that one cell is measured for: built, trained, tested and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from bcdl import datasets
+from bcdl.backends import Backend
+from bcdl.datasets import Dataset, Split
+from bcdl.evaluation import quality
+from bcdl.machine import hardware, provenance
+from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
+from bcdl.settings.job import Job
+from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
+from bcdl.worker.measured import Measured, Report
+from bcdl.worker.prepared import Prepared, prepare
+from bcdl.worker.snapshot import DiskSnapshot
+
+
+def measure(job: Job, adapter: Backend, measured: Measured, report: Report, verbose: int = 0) -> keras.Model:
+    """Measure the job's cell on the backend that was started; the trained model.
+
+    Args:
+        job: what to measure.
+        adapter: of the cell's backend.
+        measured: takes every figure as soon as it is known.
+        report: called with each phase as it begins.
+        verbose: Keras's, of `fit`.
+    """
+    cell = job.cell
+    measured.environment.update(adapter.describe())
+    report("probing precision")
+    measured.environment["arithmetic"] = precision_probe.check(cell.precision)
+    measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
+    report("loading data")
+    dataset = datasets.load(job.request)
+    measured.dataset = describe_dataset(dataset)
+    report("building")
+    with timing.timed(measured.metrics, "build_s"):
+        prepared = prepare(job, adapter, dataset)
+    measured.model = _describe_model(prepared.model)
+    measured.weights = _describe_weights(job)
+    measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
+    _train(prepared, measured, report, verbose)
+    report("testing")
+    _test(prepared, measured)
+    if cell.timing:
+        _measure_speed(prepared, measured, report)
+    return prepared.model
+
+
+def describe_dataset(dataset: Dataset) -> DatasetFacts:
+    """What a record says of the data: never a path."""
+    return {
+        "name": dataset.name,
+        "checksum": dataset.checksum,
+        "images_checksum": dataset.images_checksum,
+        "grouped": dataset.grouped,
+        "synthetic": dataset.synthetic,
+        "images": {name: len(part) for name, part in dataset.splits.items()},
+        "malignant": {name: int(part.labels.sum()) for name, part in dataset.splits.items()},
+        "groups": {name: len(np.unique(part.groups)) for name, part in dataset.splits.items()},
+        "notices": list(dataset.notices),
+    }
+
+
+def _train(prepared: Prepared, measured: Measured, report: Report, verbose: int) -> None:
+    """Train the head, if the cell asks for it, then the whole model; the rate of `fit` and the history."""
+    if prepared.cell.head_epochs:
+        report("training the head")
+        head = fitting.fit_head(prepared, verbose)
+        measured.history |= {f"head_{name}": values for name, values in head.items()}
+    report("first step")
+    measured.metrics["first_step_s"] = regimes.first_step(prepared)
+    fit = fitting.fit(prepared, report, verbose)
+    measured.history |= fit.history
+    # The first epoch starts pools and pipelines; if there is no other it has to do.
+    epochs = fit.seconds[1:] or fit.seconds
+    measured.samples |= {"fit_s": epochs, "fit_warm_up_s": fit.seconds[: len(fit.seconds) - len(epochs)]}
+    measured.metrics["fit_images_per_s"] = timing.rate(prepared.images_per_epoch, epochs)
+    measured.metrics["kept_epoch"] = fit.epoch
+
+
+def _test(prepared: Prepared, measured: Measured) -> None:
+    """The trained model's outputs on the validation and test images, and what they are worth."""
+    model, adapter, dataset, cell = prepared.model, prepared.adapter, prepared.dataset, prepared.cell
+
+    def outputs(images: np.ndarray) -> np.ndarray:
+        return fitting.outputs(model, adapter, images, cell.batch_size)
+
+    given = {"val": outputs(dataset.val.images), "test": outputs(dataset.test.images)}
+    measured.predictions = {name: _describe_predictions(given[name], dataset.splits[name]) for name in given}
+    measured.metrics |= quality.measure("test", given["test"], dataset.test.labels)
+    measured.metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
+    probed = batch_norm.to_probe(dataset.train, cell)
+    measured.metrics |= batch_norm.probe(model, adapter, outputs(probed.images), probed, cell)
+
+
+def _measure_speed(prepared: Prepared, measured: Measured, report: Report) -> None:
+    """Time the regimes other than `fit`, and measure what the device gives at most."""
+    cell, adapter, metrics = prepared.cell, prepared.adapter, measured.metrics
+    trained = DiskSnapshot.of(prepared.model)
+    window_images = cell.window_steps * cell.batch_size
+    report("timing steps")
+    _time("step", window_images, prepared, measured, regimes.time_steps)
+    trained.restore()
+    report("timing predictions")
+    _time("predict", window_images, prepared, measured, regimes.time_predictions)
+    metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or hardware.peak_rss_bytes()) / hardware.MIB
+    report("timing single requests")
+    rate = _time("request", 1, prepared, measured, regimes.time_requests)
+    metrics["latency_ms"] = 1e3 / rate
+    report("measuring the device")
+    metrics |= device_peak.measure(adapter, cell.precision)
+
+
+def _time(
+    regime: str, images: int, prepared: Prepared, measured: Measured, time: Callable[[Prepared], timing.Timed]
+) -> float:
+    """Images/s of a regime with `images` images a window; also its samples, its warm-up and what the GPU drew."""
+    with energy.watched(prepared.cell.device) as watch:
+        timed = time(prepared)
+    rate = timing.rate(images, timed.kept)
+    measured.samples |= {f"{regime}_s": timed.kept, f"{regime}_warm_up_s": timed.warm_up}
+    measured.metrics |= {f"{regime}_images_per_s": rate, f"{regime}_warm_up_s": sum(timed.warm_up)}
+    if watch:
+        measured.metrics |= watch.metrics(regime, images * timed.count)
+        measured.environment.setdefault("gpu_state", {})[regime] = watch.state()
+    return rate
+
+
+def _describe_model(model: keras.Model) -> ModelFacts:
+    """Parameter counts, what the sizes decided, what the model costs, and a checksum of its start."""
+    return {
+        "parameters": model.count_params(),
+        "trainable_parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),
+        "head_padding": network.head_padding(model),
+        "cost": flops.describe(model),
+        "initial_weights": network.weights_checksum(model),
+    }
+
+
+def _describe_weights(job: Job) -> dict[str, str | None]:
+    kind = "file" if job.weights_file else job.cell.weights
+    return {"kind": kind, "sha256": provenance.sha256(job.weights_file) if job.weights_file else None}
+
+
+def _describe_predictions(outputs: np.ndarray, split: Split) -> Predictions:
+    """Of outputs [N, 2] float32 on the split's N images."""
+    return {
+        "outputs": outputs.astype(float).tolist(),
+        "scores": quality.malignant_scores(outputs).tolist(),
+        "labels": split.labels.tolist(),
+        "groups": split.groups.tolist(),
+        "names": split.names.tolist(),
+    }

@@ -1,0 +1,136 @@
+"""Training by `model.fit`: in which phases, validated how, and which epoch's weights are tested.
+
+The epoch is chosen by validation data alone; the test split is never seen here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from bcdl.backends import Backend
+from bcdl.evaluation import quality
+from bcdl.worker import batch_norm, timing
+from bcdl.worker.clocks import Callback, EpochClock
+from bcdl.worker.input_pipeline import padded
+from bcdl.worker.measured import Report
+from bcdl.worker.prepared import Prepared
+from bcdl.worker.snapshot import DiskSnapshot
+from bcdl.worker.training import HEAD_RATE, compile_model
+
+# Values by name, one an epoch; None stands for a value that is not defined.
+History = dict[str, list[float | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What `model.fit` gave.
+
+    Attributes:
+        seconds: of each epoch, validation left out.
+        validation_s: what was left out of all of them: settling batch norms, validating, keeping the best weights.
+        history: by epoch.
+        epoch: whose weights the model has, from 1.
+    """
+
+    seconds: list[float]
+    validation_s: float
+    history: History
+    epoch: int
+
+
+def fit_head(prepared: Prepared, verbose: int = 0) -> History:
+    """Train what is no backbone for the cell's head epochs, the backbone's batch norms in inference mode; the history.
+
+    A frozen layer of Keras runs in inference mode. The model is left as it was to be compiled: at the cell's rate.
+    """
+    model, cell = prepared.model, prepared.cell
+    backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    for backbone in backbones:
+        backbone.trainable = False
+    compile_model(model, cell, prepared.class_weights, HEAD_RATE * cell.learning_rate)
+    history = run_epochs(prepared, cell.head_epochs, verbose=verbose)
+    for backbone in backbones:
+        backbone.trainable = True
+    batch_norm.prepare(model, cell.batch_norm)
+    compile_model(model, cell, prepared.class_weights, cell.learning_rate)
+    return history
+
+
+def fit(prepared: Prepared, report: Report, verbose: int = 0) -> Fit:
+    """Train for the cell's epochs, validating outside their time; the model then has the chosen epoch's weights."""
+    validation = _Validation(prepared, report)
+    history = run_epochs(prepared, prepared.cell.epochs, [validation], verbose)
+    return Fit(validation.seconds, validation.validation_s, history, validation.choose())
+
+
+def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None = None, verbose: int = 0) -> History:
+    """`model.fit` of the cell's input pipeline for so many epochs; its history. `verbose` is Keras's own."""
+    history = prepared.model.fit(
+        prepared.adapter.stream(prepared.pipeline.stream()),
+        steps_per_epoch=prepared.pipeline.steps_per_epoch,
+        epochs=epochs,
+        verbose=verbose,
+        shuffle=False,  # the input pipeline owns the order
+        callbacks=callbacks or [],
+    ).history
+    return {name: [None if value is None else float(value) for value in values] for name, values in history.items()}
+
+
+def outputs(model: keras.Model, adapter: Backend, images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Inference outputs [N, 2] float32 of images [N, S, S, 3], by the one compiled forward function."""
+    batches = (adapter.put(batch)[0] for batch in padded(images, batch_size))
+    with adapter.predicting(model) as forward:
+        parts = [keras.ops.convert_to_numpy(forward(batch)) for batch in batches]
+    return np.concatenate(parts)[: len(images)]
+
+
+class _Validation(EpochClock):
+    """Times epochs, validates after each, and keeps the best one's weights if the cell asks for them."""
+
+    def __init__(self, prepared: Prepared, report: Report) -> None:
+        super().__init__(prepared.adapter)
+        self.validation_s = 0.0
+        self._prepared, self._report = prepared, report
+        self._least_loss, self._best_epoch = math.inf, 0
+        self._best: DiskSnapshot | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._report(f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
+        super().on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        elapsed = timing.stopwatch()
+        metrics = self._validate()
+        if logs is not None:  # Keras puts these into its history and its progress bar
+            logs.update(metrics)
+        self._judge(metrics["val_loss"], epoch + 1)
+        self.validation_s += elapsed()
+
+    def choose(self) -> int:
+        """Give the model the weights that the cell's `keep` asks for; the epoch they are of, from 1."""
+        if self._best is None:
+            return len(self.seconds)
+        self._best.restore()
+        return self._best_epoch
+
+    def _validate(self) -> dict[str, float | None]:
+        dataset, cell, adapter = self._prepared.dataset, self._prepared.cell, self._prepared.adapter
+        batch_norm.settle(self.model, adapter, dataset.train, cell)
+        given = outputs(self.model, adapter, dataset.val.images, cell.batch_size)
+        return quality.measure("val", given, dataset.val.labels)
+
+    def _judge(self, loss: float | None, epoch: int) -> None:
+        """Keep the epoch if it is the best so far; stop if none has been for as long as the cell's patience."""
+        cell = self._prepared.cell
+        if self._best_epoch == 0 or (loss is not None and loss < self._least_loss):
+            self._least_loss, self._best_epoch = math.inf if loss is None else loss, epoch
+            if cell.keep == "best":
+                self._best = DiskSnapshot(self.model.variables)
+        elif cell.patience and epoch - self._best_epoch >= cell.patience:
+            self.model.stop_training = True

@@ -1,0 +1,38 @@
+"""What is known of a cell so far. It is filled in as the cell runs, so that a cell which fails keeps what it had."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
+
+# Called with the name of each phase as it begins.
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass
+class Measured:
+    """The parts of a record that a worker measures; see `bcdl.records.record.Record` for each.
+
+    A part that is empty was not reached.
+    """
+
+    metrics: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    history: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
+    predictions: dict[str, Predictions] = dataclasses.field(default_factory=dict)
+    dataset: DatasetFacts | None = None
+    model: ModelFacts | None = None
+    weights: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    environment: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def drop_speed(self) -> None:
+        """Forget times, rates and memory, of a cell that is about accuracy alone: it may have run beside others."""
+        self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}
+        self.samples = {}
+
+    def parts(self) -> dict[str, Any]:
+        """The parts by name, as JSON values: keyword arguments of a record."""
+        return {**vars(self), "dataset": dict(self.dataset or {}), "model": dict(self.model or {})}

@@ -1,0 +1,31 @@
+"""Steps of a parity run as commands, on the backend of this process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bcdl.parity import known_differences
+from bcdl.parity.dumps import reference_of
+from bcdl.parity.settings import Plan
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.keras
+keras = pytest.importorskip("keras")
+
+
+def test_only_sound_float64_gives_a_reference(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bcdl.parity", "reference", "--models", "cnn", "--image-size", "32"]
+    done = subprocess.run(
+        [*command, "--draws", "1", "--results", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    plan = Plan("cnn", 32, 4, 0, "float32", "cpu", 1)
+    sound = reference_of(tmp_path, plan).exists
+    assert sound == ("no reference from" not in done.stdout)
+    assert sound == (keras.backend.backend() not in known_differences.UNSOUND_FLOAT64)
+    if sound:
+        assert reference_of(tmp_path, plan).facts["gradient_check"] < 1e-6

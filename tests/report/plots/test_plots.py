@@ -1,0 +1,109 @@
+"""Every plot: its contract, what it does not show, and what it must not show."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bcdl.records.groups import Group, group_records
+from bcdl.records.record import Record
+from bcdl.report import plots
+from tests.factory import record
+from tests.predictions import split
+
+
+def groups(*records: Record) -> list[Group]:
+    return group_records([("a-machine", one) for one in records])
+
+
+def with_dataset(one: Record, **values: object) -> Record:
+    return dataclasses.replace(one, dataset={**one.dataset, **values})
+
+
+@pytest.mark.parametrize("name", list(plots.modules()))
+def test_every_plot_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    draw = plots.modules()[name].draw
+    test = split([0.2, 0.4, 0.6, 0.8] * 10, [0, 1, 0, 1] * 10)
+    records = [
+        dataclasses.replace(record(model=m, backend=b, weights=w), predictions={"test": test})
+        for m in ("cnn", "mobilenet", "new")
+        for b in ("jax", "torch", "new")
+        for w in ("none", "f")
+    ]
+    (group,) = groups(*records, record(model="resnet50", status="failed"))
+    drawn = list(draw(group))
+    assert drawn
+    assert len({file for file, _ in drawn}) == len(drawn)
+    for file, figure in drawn:
+        plots.style.save(figure, tmp_path / f"{file}.png")
+        with Image.open(tmp_path / f"{file}.png") as image:
+            assert min(image.size) > 200
+
+
+@pytest.mark.parametrize("name", list(plots.modules()))
+def test_no_plot_needs_a_record_that_is_ok(name: str) -> None:
+    failed = with_dataset(record(status="failed"), synthetic=False)
+    assert list(plots.modules()[name].draw(groups(failed)[0])) == []
+
+
+def test_a_failed_cell_is_named_under_the_plots() -> None:
+    (group,) = groups(record(), record(model="resnet50", status="timed_out"))
+    _, figure = next(iter(plots.modules()["throughput"].draw(group)))
+    assert "ResNet50 on torch (timed out)" in figure.get_supxlabel()
+
+
+def caption_of(plot: str, *records: Record) -> str:
+    """The text under a plot, its lines joined."""
+    (group,) = groups(*records)
+    _, figure = next(iter(plots.modules()[plot].draw(group)))
+    return figure.get_supxlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize("plot", ["throughput", "accuracy_throughput", "roofline"])
+def test_what_a_plot_of_rates_does_not_show_is_named_under_it(plot: str) -> None:
+    drifting, lacking = record(model="mobilenet"), record(model="nasnetmobile")
+    for regime in ("fit", "step", "predict"):
+        drifting.samples[f"{regime}_s"] = [0.02, 0.02, 0.04, 0.04]
+        lacking.metrics[f"{regime}_images_per_s"] = None
+    failed = [record(seed=seed, backend="jax", status="failed" if seed else "ok") for seed in range(2)]
+    text = caption_of(plot, drifting, lacking, *failed, record(), record(model="mobilenet", backend="jax"))
+    shown, crossed = text.split("Crossed out, never steady: ")
+    assert "CNN on jax, seed 1 (failed)" in shown
+    assert "CNN on torch, seed 1 (not run)" in shown
+    assert "NASNetMobile on jax (not run)" in shown
+    assert "NASNetMobile on torch, " in shown
+    assert "(not measured)" in shown
+    assert crossed.startswith("MobileNet on torch, ")
+    assert "Parity not measured: CNN on jax, CNN on torch, MobileNet on jax, MobileNet on torch." in crossed
+
+
+def test_an_unstable_point_is_crossed_out() -> None:
+    drifting = record()
+    drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]
+    crosses = []
+    for one in (record(), drifting):
+        _, figure = next(iter(plots.modules()["throughput"].draw(groups(one)[0])))
+        crosses.append(sum(line.get_marker() == "x" for axis in figure.axes for line in axis.lines))
+    assert crosses == [0, 1]
+
+
+def test_pixels_of_a_real_data_set_are_never_drawn() -> None:
+    real = with_dataset(record(data="busi"), synthetic=False, name="busi")
+    assert list(plots.modules()["image_grid"].draw(groups(real)[0])) == []
+
+
+def test_drawings_of_an_earlier_version_are_not_shown_as_the_records_own() -> None:
+    earlier = with_dataset(record(), checksum="e" * 64)
+    assert list(plots.modules()["image_grid"].draw(groups(earlier)[0])) == []
+    assert len(list(plots.modules()["image_grid"].draw(groups(record())[0]))) == 2
+
+
+def test_a_group_draws_every_plot_once() -> None:
+    (group,) = groups(record(), record(model="mobilenet"))
+    names = [name for name, figure in plots.draw(group) if plots.style.plt.close(figure) is None]
+    assert names == [name for module in plots.modules().values() for name, _ in module.draw(group)]
+    plots.style.plt.close("all")
+    assert len(set(names)) == len(names) > 5

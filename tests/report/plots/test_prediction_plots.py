@@ -1,0 +1,45 @@
+"""Plots of predictions: what they are drawn of, and how they are labelled."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+from bcdl.evaluation import estimates
+from bcdl.records.groups import Group
+from bcdl.records.record import Record
+from bcdl.report.plots import forest, reliability, roc, style
+from tests.factory import record
+from tests.predictions import drawn, predicted, split
+
+
+def group(*records: Record) -> Group:
+    return Group("m", "c", records)
+
+
+@pytest.mark.parametrize("plot", [roc, reliability, forest])
+def test_plots_are_drawn_of_enough_images_alone(plot: ModuleType) -> None:
+    records = [predicted(drawn(60, seed), seed=seed) for seed in (0, 1)]
+    failed = record(backend="jax", status="crashed")
+    figures = [figure for _, figure in plot.draw(group(*records, failed))]
+    assert len(figures) == 1
+    style.plt.close(figures[0])
+    assert not list(plot.draw(group(predicted(drawn(estimates.LEAST_IMAGES - 1)))))
+    assert not list(plot.draw(group(record())))
+
+
+def test_long_names_of_rows_are_broken_in_lines() -> None:
+    records = [predicted(drawn(60), head_epochs=number, model="mobilenet") for number in (0, 3)]
+    ((_, figure),) = roc.draw(group(*records))
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    style.plt.close(figure)
+    assert labels == ["MobileNet, as usual\nsensitivity", "MobileNet, head alone\nfor 3 epochs first\nsensitivity"]
+
+
+def test_a_model_that_says_one_thing_has_plots_too() -> None:
+    same = group(predicted(split([0.5] * 40, [0] * 39 + [1])), predicted(split([1.0] * 40, [0] * 40), backend="jax"))
+    for plot in (roc, reliability, forest):
+        for _, figure in plot.draw(same):
+            figure.canvas.draw()
+            style.plt.close(figure)

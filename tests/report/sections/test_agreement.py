@@ -1,0 +1,110 @@
+"""The part of the page that says whether the backend changes the diagnosis, and its table for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from bcdl.evaluation import agreement
+from bcdl.evaluation.agreement import Judged
+from bcdl.records.groups import Group
+from bcdl.records.record import Record
+from bcdl.report import tables
+from bcdl.report.sections import agreement as section
+from tests.factory import record
+from tests.predictions import predicted, scored, split
+
+
+def group(*records: Record) -> Group:
+    return Group("m", "c", records)
+
+
+def named(*words: str) -> list[np.ndarray]:
+    """Scores of images that are named malignant (m) or benign (b)."""
+    return [np.where(np.array(list(word)) == "m", 0.8, 0.2) for word in words]
+
+
+def drawn(seed: int, images: int = 40) -> dict[str, list]:
+    labels = np.arange(images) % 2
+    return split(np.random.default_rng(seed).uniform(0, 1, images), labels)
+
+
+def grid() -> list[Record]:
+    """Two backends with two seeds each."""
+    return [
+        predicted(drawn(10 * seed + place), seed=seed, weights=f"start {seed}", backend=backend)
+        for place, backend in enumerate(("jax", "torch"))
+        for seed in (0, 1)
+    ]
+
+
+def test_flips_between_backends_stand_beside_those_between_seeds() -> None:
+    pairs, _ = agreement.pairs(group(*grid()))
+    text, (table,) = section.section(group(*grid()))
+    assert "### Does the backend change the diagnosis?" in text
+    assert "**CNN, start: random; 40 images of 40 groups**" in text
+    counts = ([len(p.agreement.flipped) for p in pairs if p.across == kind] for kind in ("backends", "seeds"))
+    backends, seeds = (f"{min(c)} to {max(c)}" if min(c) < max(c) else f"{min(c)}" for c in counts)
+    assert f"Flipped images of 40: {backends} between backends, {seeds} between seeds." in text
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv([table]))))
+    assert [float(row["accuracy b - a, value"]) for row in rows] == pytest.approx(
+        [pair.agreement.accuracy.value for pair in pairs], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "b", "verdict"),
+    [
+        ("mb" * 63 + "b", "mb" * 63 + "b", "no difference larger than 0.05"),
+        ("m" * 12, "m" * 12, "not shown"),
+        ("m" * 63 + "b" * 64, "b" * 40 + "m" * 23 + "b" * 64, "a difference larger than 0.05"),
+    ],
+)
+def test_verdicts_in_words(labels: str, b: str, verdict: str) -> None:
+    wanted = (np.array(list(labels)) == "m").astype(int)
+    sides = (Judged.of(scored(scores, wanted)) for scores in named(labels, b))
+    assert section.verdict(agreement.compare(*sides)) == verdict
+
+
+def test_a_verdict_on_one_class_is_said_to_be_empty() -> None:
+    wanted = (np.array(list("mb" * 63 + "b")) == "m").astype(int)
+    sides = (Judged.of(scored(scores, wanted)) for scores in named("b" * 127, "b" * 127))
+    words = section.verdict(agreement.compare(*sides))
+    assert words == "no difference larger than 0.05 (empty: all images are named one class)"
+
+
+def test_what_is_not_compared_is_said_with_the_reason() -> None:
+    first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1), backend="torch", weights="others")
+    text, made = section.section(group(first, second))
+    assert "Not compared: CNN, jax and torch, seed 0: not known to have started" in text
+    assert made == ()
+
+
+def test_one_model_alone_has_nothing_to_agree_with() -> None:
+    assert section.section(group(predicted(drawn(0)), record(backend="jax", status="crashed"))) == ("", ())
+
+
+def test_flipped_images_are_listed_by_names_that_can_do_nothing() -> None:
+    name = "![x](http://e) | <b>`\n_"
+    flipped = [f"{place} {name}" for place in range(section.MOST_NAMES + 3)]
+    tests = [split(scores, [1] * len(flipped)) for scores in named("m" * len(flipped), "b" * len(flipped))]
+    for test in tests:
+        test["names"] = flipped
+    records = [predicted(test, backend=backend) for test, backend in zip(tests, ("jax", "torch"), strict=True)]
+    text, _ = section.section(group(*records))
+    (line,) = (line for line in text.splitlines() if line.startswith("- jax and torch, seed 0: "))
+    assert line.endswith(" and 3 more")
+    # Of images 0 and 10; 20 is not listed.
+    assert line.count(r"0 !&#91;x&#93;(http\://e) &#124; &lt;b&gt;\` \_") == 2
+
+
+def test_a_split_by_image_is_marked() -> None:
+    text, (table,) = section.section(
+        group(*(predicted(drawn(0), backend=b, split_by="image") for b in ("jax", "torch")))
+    )
+    assert text.startswith("### LEAKY: ")
+    assert "**LEAKY: CNN" in text
+    assert all("by image (LEAKY)" in row for row in table.shown())

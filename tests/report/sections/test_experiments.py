@@ -1,0 +1,142 @@
+"""Experiments on the page: the newest of each, ratios, times, the best of settings, and the power of comparisons."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bcdl.records import experiment
+from bcdl.records.experiment import Experiment
+from bcdl.report import page
+from bcdl.report.sections import experiments
+from bcdl.report.sections.experiment_tables import experiment_table
+from tests.conftest import ROOT
+
+ONE = Experiment(
+    "20261124T142328Z-af84",
+    "A name",
+    "cnn on torch",
+    ("plain", "other"),
+    [10.0, 11.0, 10.5],
+    [5.0, 5.5, 5.2],
+    {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
+)
+OLDER = "20261123T142328Z-af84"
+
+
+def text_of(*made: Experiment) -> str:
+    """The section of experiments, all on one machine."""
+    section = experiments.section([("m", one) for one in made])
+    assert section is not None
+    return section.text
+
+
+def test_without_experiments_there_is_no_section() -> None:
+    assert experiments.section([]) is None
+
+
+def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
+    for ways in (ONE.ways, ("plain", "gone since")):
+        experiment.append(tmp_path, "m", dataclasses.replace(ONE, run=OLDER, ways=ways, b=[1.0, 1.0, 1.0]))
+    experiment.append(tmp_path, "m", ONE)
+    page.build(tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "## Experiments" in text
+    assert "- keras 3.15.1 (2026-11-24)" in text
+    figures = "10.5 | 5.2 | 0.498 |  | 0.25 | 3"  # three rounds give no interval
+    assert f"| cnn on torch | plain | other | {figures} | window | 2026-11-24 | 0123456789 |" in text
+    assert "gone since" not in text
+    (table,) = tmp_path.glob("tables/*.csv")
+    assert table.read_text().splitlines()[1].endswith("0.25,3,window,2026-11-24,0123456789")
+
+
+def test_times_are_also_shown_by_their_difference() -> None:
+    one = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.5, 2.5, 3.6], sample="process")
+    (row,) = experiment_table("A name", [one]).shown()
+    assert row[6:9] == ("", "+0.53 (+0.39 to +0.68)", "0.25")
+    assert row[10] == "process"
+
+
+def test_an_experiment_from_a_changed_tree_says_so() -> None:
+    text = text_of(dataclasses.replace(ONE, environment={"commit": "0" * 40, "dirty": True}))
+    assert "| 0000000000* |" in text
+    assert "versions unknown" in text
+
+
+def test_the_best_setting_stands_beside_the_default() -> None:
+    tried = {"batch 1": [5.0, 5.1, 5.2], "batch 8": [20.0, 21.0, 22.0], "batch 16": [12.0, 13.0, 12.5]}
+    made = [
+        dataclasses.replace(ONE, name="Batch size", ways=("batch 4", way), b=rates, searches=True)
+        for way, rates in tried.items()
+    ]
+    text = text_of(*made, dataclasses.replace(ONE, name="Settings", searches=True))
+    assert re.findall(r"\| batch 4 \| (batch \d+) \| 10", text) == ["batch 1", "batch 8", "batch 16"]
+    # Student's t of 2 degrees of freedom leaves out 0.05 / 3 beyond 7.65: of log ratios 0.693, 0.647 and 0.740.
+    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 3 | 3 | window |" in text
+    assert "| cnn on torch | Settings | plain | the default | 1 |  | 1 | 3 | window |" in text
+
+
+def test_subjects_are_in_the_order_of_their_numbers() -> None:
+    sizes = [dataclasses.replace(ONE, subject=f"cnn, {size}x{size}") for size in (224, 80, 1000)]
+    assert re.findall(r"\| cnn, (\d+)x", text_of(*sizes)) == ["80", "224", "1000"]
+
+
+def test_names_that_differ_in_signs_alone_keep_a_table_each() -> None:
+    names = ("CPU cores", "CPU, cores", "Power", "Best settings", "!", "?")
+    slowed = [
+        dataclasses.replace(ONE, name="Slowed", ways=("x", f"y{share}"), a=[1.0] * 10, b=[0.9] * 10, slowdown=share)
+        for share in (0.0, 0.5)
+    ]
+    searched = dataclasses.replace(ONE, name="Power", searches=True)
+    section = experiments.section(
+        [("m", dataclasses.replace(searched, name=name)) for name in names] + [("m", one) for one in slowed]
+    )
+    assert section is not None
+    assert len(section.tables) == len(names) + len(["Slowed", "the power", "the best"])
+
+
+@pytest.fixture(scope="module")
+def slowed() -> list[Experiment]:
+    """The committed experiments in which a slow-down was known."""
+    experiments, problems = experiment.read_all(ROOT / "results")
+    assert not problems
+    return [one for _, one in experiments if one.slowdown is not None]
+
+
+def report(results: Path, made: list[Experiment]) -> dict[str, list[list[str]]]:
+    """The tables that `python -m bcdl.report` makes of the experiments, by name."""
+    (results / "records").mkdir(parents=True)
+    for one in made:
+        experiment.append(results, "m", one)
+    command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {file.stem: list(csv.reader(file.open(encoding="utf-8"))) for file in (results / "tables").iterdir()}
+
+
+def test_no_figure_depends_on_the_words_of_a_way(slowed: list[Experiment], tmp_path: Path) -> None:
+    renamed = [
+        dataclasses.replace(one, ways=("undisturbed", f"delayed, variant {number}"))
+        for number, one in enumerate(slowed)
+    ]
+    before, after = report(tmp_path / "before", slowed), report(tmp_path / "after", renamed)
+    assert len(before["experiment-m-power"]) > 2
+    assert before["experiment-m-power"] == after["experiment-m-power"]
+    ways = slice(2, 4)  # the columns of the words themselves
+    for rows in (before["experiment-m-slow-downs-injected"], after["experiment-m-slow-downs-injected"]):
+        for row in rows:
+            row[ways] = []
+    assert before == after
+
+
+def test_power_is_shown_only_of_subjects_with_equal_sides(slowed: list[Experiment]) -> None:
+    title = "What a comparison of 10 rounds finds"
+    assert title in text_of(*slowed)
+    assert title not in text_of(*(one for one in slowed if one.slowdown))
+    assert title not in text_of(*(dataclasses.replace(one, a=one.a[:9], b=one.b[:9]) for one in slowed))
