@@ -94,10 +94,10 @@ def flops_per_s(record: Record, regime: str) -> float | None:
 
 
 def points(group: Group, regime: str) -> Iterator[Point]:
-    """Every record whose operations were counted."""
+    """Every record whose operations were counted, and of whose optimizer it is known what it keeps."""
     for line, backend, record in group.ran():
         achieved = flops_per_s(record, regime)
-        if achieved and achieved > 0:
+        if achieved and achieved > 0 and record.cell.optimizer in OPTIMIZER_SLOTS:
             intensity = _flops(record, regime) * record.cell.batch_size / max(1.0, _bytes(record, regime))
             yield Point(line, backend, achieved, intensity, is_unstable(record, f"{regime}_s"))
 

@@ -32,6 +32,10 @@ def test_a_training_steps_intensity_counts_what_the_optimizer_keeps(optimizer: s
     assert point.intensity == pytest.approx(4 * 233e6 / (4 * 6 * 2e6 + transfers * 4e5))
 
 
+def test_a_step_of_an_unheard_of_optimizer_has_no_place_under_the_roofline() -> None:
+    assert list(utilisation.points(group(record(optimizer="unheard-of")), "step")) == []
+
+
 def test_the_slots_of_every_optimizer_are_known() -> None:
     assert tuple(utilisation.OPTIMIZER_SLOTS) == Cell.rows()["optimizer"].choices
 

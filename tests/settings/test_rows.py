@@ -135,6 +135,18 @@ def test_so_does_one_with_settings_made_up(cell: Wider) -> None:
     assert Wider.from_dict(cell.to_dict()) == cell
 
 
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.kind is str])
+def test_a_record_with_a_word_that_this_version_does_not_know_is_read_and_named(name: str) -> None:
+    """A newer bcdl may have more choices; what a record says is shown as it says it."""
+    cell = Cell.from_dict({**factory.cell().to_dict(), name: "unheard-of"})
+    assert getattr(cell, name) == "unheard-of"
+    if name in ("precision", "optimizer"):
+        assert "unheard-of" in title_words(cell)
+        assert "Adam" not in title_words(cell) or name != "optimizer"
+    if name in ("precision", "optimizer", "batch_norm"):
+        assert "unheard-of" in "; ".join(card_words(cell))
+
+
 # Options
 
 
