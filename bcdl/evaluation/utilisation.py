@@ -14,9 +14,10 @@ REGIMES = ("step", "predict")
 # once. Training reads it again for the gradient of the next layer's weights, and writes its own gradient and reads that
 # twice, for the weights' gradient and the input's.
 _OUTPUT_TRANSFERS = {"predict": 2, "step": 6}
-# The same of the weights: read forward; then read backward, the gradient written and read, Adam's two slots read and
-# written, the weights read and written.
-_WEIGHT_TRANSFERS = {"predict": 1, "step": 10}
+# The same of the weights: read forward; then read backward, the gradient written and read, the weights likewise.
+_WEIGHT_TRANSFERS = {"predict": 1, "step": 6}
+# What an optimizer keeps of each weight, read and written in a step: Adam's two moments, the velocity of SGD.
+OPTIMIZER_SLOTS = {"adam": 2, "sgd": 1}
 # Of a backend's fastest product to its slowest: the best of a moment each, they differ by less on a steady machine.
 _STEADY_RATIO = 1.25
 
@@ -93,10 +94,10 @@ def flops_per_s(record: Record, regime: str) -> float | None:
 
 
 def points(group: Group, regime: str) -> Iterator[Point]:
-    """Every record whose operations were counted."""
+    """Every record whose operations were counted, and of whose optimizer it is known what it keeps."""
     for line, backend, record in group.ran():
         achieved = flops_per_s(record, regime)
-        if achieved and achieved > 0:
+        if achieved and achieved > 0 and record.cell.optimizer in OPTIMIZER_SLOTS:
             intensity = _flops(record, regime) * record.cell.batch_size / max(1.0, _bytes(record, regime))
             yield Point(line, backend, achieved, intensity, is_unstable(record, f"{regime}_s"))
 
@@ -123,4 +124,5 @@ def _flops(record: Record, regime: str) -> float:
 def _bytes(record: Record, regime: str) -> float:
     cost = record.model["cost"]
     outputs = record.cell.batch_size * cost["activation_bytes"]
-    return float(_OUTPUT_TRANSFERS[regime] * outputs + _WEIGHT_TRANSFERS[regime] * cost["weight_bytes"])
+    slots = OPTIMIZER_SLOTS[record.cell.optimizer] if regime == "step" else 0
+    return float(_OUTPUT_TRANSFERS[regime] * outputs + (_WEIGHT_TRANSFERS[regime] + 2 * slots) * cost["weight_bytes"])

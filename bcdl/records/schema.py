@@ -180,7 +180,7 @@ def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
 
 
 def _scalar_types(shape: Any) -> frozenset[type]:
-    """The types that JSON's numbers and words have where they are a `shape`; none where it is something else."""
+    """The types that JSON's numbers and words have if they are a `shape`; none if it is something else."""
     parts = typing.get_args(shape) if isinstance(shape, types.UnionType) else (shape,)
-    found: set[type] = {int} if float in parts else set()
-    return frozenset(found.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()
+    integers: set[type] = {int} if float in parts else set()
+    return frozenset(integers.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()

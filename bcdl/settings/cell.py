@@ -22,6 +22,15 @@ _BATCH_NORM_IN_A_CARD = {
 }
 
 
+def _name(cell: "Cell") -> str:
+    """Of its optimizer."""
+    return {"adam": "Adam", "sgd": "SGD"}.get(cell.optimizer, cell.optimizer)
+
+
+def _momentum(cell: "Cell") -> str:
+    return f", momentum {MOMENTUM}" if cell.optimizer == "sgd" else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One model on one backend, with one set of settings and one seed; each field is the row of a setting.
@@ -30,7 +39,7 @@ class Cell:
     the record adds their checksums.
 
     Raises:
-        ValueError: a value that its row does not allow, or a fold that there is not.
+        ValueError: a value out of its row's range, or a fold that there is not.
     """
 
     model: Annotated[
@@ -192,7 +201,7 @@ class Cell:
             default="reestimated",
             choices=("moving", "faster", "reestimated", "frozen"),
             words=Words(20, lambda cell: _BATCH_NORM_IN_A_LINE.get(cell.batch_norm, "")),
-            card=Words(60, lambda cell: _BATCH_NORM_IN_A_CARD[cell.batch_norm]),
+            card=Words(60, lambda cell: _BATCH_NORM_IN_A_CARD.get(cell.batch_norm, cell.batch_norm)),
             since=4,
             before="moving",
         ),
@@ -317,22 +326,8 @@ class Cell:
             help=f"optimizer of the weights; `sgd` has momentum {MOMENTUM}",
             default="adam",
             choices=("adam", "sgd"),
-            words=Words(
-                50,
-                lambda cell: (
-                    f"SGD {cell.learning_rate:g}, momentum {MOMENTUM}"
-                    if cell.optimizer == "sgd"
-                    else f"Adam {cell.learning_rate:g}"
-                ),
-            ),
-            card=Words(
-                10,
-                lambda cell: (
-                    f"SGD, momentum {MOMENTUM}, rate {cell.learning_rate:g}"
-                    if cell.optimizer == "sgd"
-                    else f"Adam, rate {cell.learning_rate:g}"
-                ),
-            ),
+            words=Words(50, lambda cell: f"{_name(cell)} {cell.learning_rate:g}{_momentum(cell)}"),
+            card=Words(10, lambda cell: f"{_name(cell)}{_momentum(cell)}, rate {cell.learning_rate:g}"),
             since=6,
             before="adam",
         ),
@@ -385,25 +380,13 @@ class Cell:
         """The values by the names of their settings, in order, as JSON has them."""
         return dataclasses.asdict(self)
 
-    def identity(self) -> dict[str, Any]:
-        """What names the cell's group: `to_dict` without what older records have no word for, at the value they had.
-
-        So a new setting does not rename the files of groups that there were before it.
-        """
-        settings = self.rows()
-        return {
-            name: value
-            for name, value in self.to_dict().items()
-            if not (settings[name].new and value == settings[name].before)
-        }
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The cell with these values, each read by its row (JSON numbers and texts alike).
 
         Raises:
             KeyError: a setting that is missing, or one that there is not.
-            ValueError: a value that its row does not allow.
+            ValueError: a value of another kind, or out of its row's range.
         """
         settings = cls.rows()
         unknown = values.keys() - settings.keys()

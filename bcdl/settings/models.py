@@ -1,7 +1,6 @@
 """The model table: one row a model, read by the workers that build it and by the plots that draw it.
 
-Standard library only, so that a report or a test collection can know every model without Keras;
-`bcdl.network` builds what a row describes. To add a backbone is to add one row.
+`bcdl.worker.network` builds what a row describes. To add a backbone is to add a row.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class ModelRow:
         title: as printed in tables and plots.
         backbone: dotted name of the function that builds the backbone, or None for the plain CNN.
         arguments: keyword arguments the backbone's function needs besides shape, weights and top.
-        preprocessing: a mode of `bcdl.network.Preprocess`, the one the backbone's ImageNet weights were
+        preprocessing: a mode of `bcdl.worker.network.Preprocess`, the one the backbone's ImageNet weights were
             trained with.
         least_image_size: smallest height and width that the backbone accepts, pixels.
         parameters: all parameters at 224x224x3 under the study's head.
@@ -93,14 +92,14 @@ MODELS = {row.name: row for row in _ROWS}
 
 
 def find(name: str) -> ModelRow:
-    """The row of that name; UsageError, listing the names there are, where there is none."""
+    """The row of that name; UsageError, listing the names there are, if there is none."""
     if name not in MODELS:
         raise UsageError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     return MODELS[name]
 
 
 def check_sizes(rows: Iterable[ModelRow], image_size: int) -> None:
-    """UsageError, naming each model and its least, where `image_size` is too small for one of `rows`."""
+    """UsageError, naming each model and its least, if `image_size` is too small for one of `rows`."""
     too_small = [row for row in rows if image_size < row.least_image_size]
     if too_small:
         needs = ", ".join(f"{row.name} needs {row.least_image_size} or more" for row in too_small)

@@ -106,13 +106,13 @@ class _Asked:
     def shared(self) -> dict[str, Any]:
         """The values that all cells have."""
         rows = self._rows.values()
-        return {r.name: self._read(r, r.read) for r in rows if r.given_by != "command" and not _makes_cells(r)}
+        return {r.name: self._read(r, r.choose) for r in rows if r.given_by != "command" and not _makes_cells(r)}
 
     def draws(self, folds: int) -> list[dict[str, Any]]:
         """The values that the cells of a model differ in: splits vary slowest, then folds, and seeds fastest."""
         several = [row for row in self._rows.values() if row.several]
         splits, seeds = (
-            {row.name: self._read(row, row.read_all) for row in several if (row.within_table == "draw") is by_chance}
+            {row.name: self._read(row, row.choose_all) for row in several if (row.within_table == "draw") is by_chance}
             for by_chance in (False, True)
         )
         values = {**splits, "fold": self._folds(folds), **seeds}
@@ -124,7 +124,7 @@ class _Asked:
             raise UsageError("--folds 1 leaves nothing to train on; use 2 or more, or 0 for a single split")
         if "fold" not in self._given:
             return tuple(range(max(1, count)))
-        fold = self._read(self._rows["fold"], self._rows["fold"].read)
+        fold = self._read(self._rows["fold"], self._rows["fold"].choose)
         if fold >= max(1, count):
             raise UsageError(f"--fold {fold} is none of the {count} folds; they are counted from 0 to --folds less 1")
         return (fold,)

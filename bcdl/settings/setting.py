@@ -46,7 +46,7 @@ class Setting:
         aliases: other names of the option.
         metavar: what stands for the value in `--help`; empty for one that the kind of value gives.
         default: the value if neither option nor profile gives one; None if every profile gives one.
-        choices: all values that there are; empty if there are others.
+        choices: all values that an option or a profile may give; empty if there are others.
         least: the least value of a number.
         above: what a number must be greater than.
         several: whether the option takes several values, separated by commas, each of which makes a cell.
@@ -96,32 +96,33 @@ class Setting:
     def read(self, value: object) -> Any:
         """`value` as the setting's kind, if it is one or the text of one; ValueError if it is not, or is out of range.
 
-        The message begins with the value: whoever catches it puts the name of the setting or of its option before it.
+        It need not be one of the choices: a record may hold a word that this version does not know, and is kept. The
+        message begins with the value: whoever catches it puts the name of the setting or of its option before it.
         """
         try:
             result = _typed(self.kind, value)
         except (ValueError, KeyError, OverflowError) as error:
             raise self._error(value) from error
-        if not self._allows(result):
+        self.check(result, value)
+        return result
+
+    def choose(self, value: object) -> Any:
+        """As `read`, and ValueError if it is none of the choices: what an option or a profile may ask for."""
+        result = self.read(value)
+        if self.choices and result not in self.choices:
             raise self._error(value)
         return result
 
-    def check(self, value: Any) -> None:
-        """ValueError if `value`, of the right kind, is none of the choices or is out of range."""
-        if not self._allows(value):
-            raise self._error(value)
+    def check(self, value: Any, source: object = None) -> None:
+        """ValueError if `value`, of the right kind, is out of range; it names `source` if it was made from that."""
+        too_small = self.least is not None and value < self.least
+        if too_small or (self.above is not None and value <= self.above):
+            raise self._error(value if source is None else source)
 
-    def read_all(self, value: object) -> tuple[Any, ...]:
+    def choose_all(self, value: object) -> tuple[Any, ...]:
         """The values of a setting that takes several, of a text with commas or a profile's tuple; each of them once."""
         parts: typing.Iterable[object] = value if isinstance(value, tuple) else str(value).split(",")
-        return tuple(dict.fromkeys(self.read(part.strip() if isinstance(part, str) else part) for part in parts))
-
-    def _allows(self, value: Any) -> bool:
-        if self.least is not None and value < self.least:
-            return False
-        if self.above is not None and value <= self.above:
-            return False
-        return not self.choices or value in self.choices
+        return tuple(dict.fromkeys(self.choose(part.strip() if isinstance(part, str) else part) for part in parts))
 
     def _error(self, value: object) -> ValueError:
         return ValueError(f"{str(value)[:40]!r} {self.wrong or self._wrong()}")

@@ -9,6 +9,7 @@ import pytest
 from bcdl.evaluation import utilisation
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
+from bcdl.settings.cell import Cell
 from tests.factory import record
 
 
@@ -22,6 +23,21 @@ def test_a_points_intensity_counts_batches_and_weights() -> None:
     # A batch of 4: each output written and read once, the weights read once.
     assert point.intensity == pytest.approx(4 * 81e6 / (4 * 2 * 2e6 + 4e5))
     assert point.flops_per_s == pytest.approx(480 * 81e6)
+
+
+@pytest.mark.parametrize(("optimizer", "transfers"), [("adam", 10), ("sgd", 8)])
+def test_a_training_steps_intensity_counts_what_the_optimizer_keeps(optimizer: str, transfers: int) -> None:
+    (point,) = utilisation.points(group(record(optimizer=optimizer)), "step")
+    # A batch of 4: six transfers of each output; six of the weights, and two of each slot.
+    assert point.intensity == pytest.approx(4 * 233e6 / (4 * 6 * 2e6 + transfers * 4e5))
+
+
+def test_a_step_of_an_unheard_of_optimizer_has_no_place_under_the_roofline() -> None:
+    assert list(utilisation.points(group(record(optimizer="unheard-of")), "step")) == []
+
+
+def test_the_slots_of_every_optimizer_are_known() -> None:
+    assert tuple(utilisation.OPTIMIZER_SLOTS) == Cell.rows()["optimizer"].choices
 
 
 def with_peak(peak: float, **changes: str) -> Record:

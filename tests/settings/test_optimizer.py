@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bcdl.evaluation import utilisation
 from bcdl.records import store
 from bcdl.records.groups import group_records
 from bcdl.settings.cell import Cell
@@ -28,10 +29,16 @@ INPUTS = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
 LABELS = np.eye(2, dtype=np.float32)[np.arange(8) % 2]
 
 
-def steps(optimizer: str, count: int) -> list[np.ndarray]:
-    """The weights [3, 2] of a single layer before the first and after each step on the same batch."""
+def compiled(optimizer: str) -> Any:
+    """A model of a single layer without bias, [N, 3] in and [N, 2] out."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="sigmoid", use_bias=False)])
     training.compile_model(model, cell(optimizer=optimizer), None, RATE)
+    return model
+
+
+def steps(optimizer: str, count: int) -> list[np.ndarray]:
+    """The weights [3, 2] of a single layer before the first and after each step on the same batch."""
+    model = compiled(optimizer)
     weights = [_weights(model)]
     for _ in range(count):
         model.fit(INPUTS, LABELS, batch_size=len(INPUTS), shuffle=False, verbose=0)
@@ -68,6 +75,14 @@ def test_adam_moves_every_weight_by_about_its_rate_at_first() -> None:
 def test_every_optimizer_there_is_to_choose_trains(optimizer: str) -> None:
     before, after = steps(optimizer, 1)
     assert np.all(before != after)
+
+
+@pytest.mark.parametrize("optimizer", Cell.rows()["optimizer"].choices)
+def test_an_optimizer_keeps_as_many_slots_as_the_roofline_counts(optimizer: str) -> None:
+    model = compiled(optimizer)
+    model.optimizer.build(model.trainable_variables)
+    slots = [variable for variable in model.optimizer.variables if variable.shape == (3, 2)]
+    assert len(slots) == utilisation.OPTIMIZER_SLOTS[optimizer]
 
 
 @pytest.fixture(scope="module")
