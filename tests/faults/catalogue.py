@@ -93,8 +93,12 @@ What is guaranteed, and what is not:
 
 - **A record that was written is kept.** A line is appended whole or not at all, and is flushed to the disk (`fsync`,
   its folders too) before the next cell starts. Killing the driver loses at most the cell under way. A power failure may
-  tear the last line; that line is set aside and told, the others stand. What a disk says it has flushed is believed,
-  and so is a network file system, on whose locks (`flock`) two runs at once on one folder depend: neither was tried.
+  tear the last line; that line is set aside and reported, the others stand. A last line that lacks no more than its end
+  counts. Parity findings and experiments are kept likewise. What a disk says it has flushed is believed, and so is a
+  network file system, on whose locks (`flock`) two runs at once on one folder depend: neither was tried.
+- **Only files of bcdl are changed.** A report replaces and removes what `manifest.json` lists or what carries its mark,
+  and nothing else; a foreign page, a file in the way or a linked folder is refused before anything runs. A report that
+  is killed is finished by the next. A log is mended only if it is called after a run and says that it is of it.
 - **A full or read-only disk** ends the run with a message and leaves earlier records as they were. Where it is so from
   the start, that is found before the first cell. A cell whose record finds no room is lost, and was measured in vain.
 - **A worker harms nobody.** It has limits of time and of resident memory, sampled five times a second (its children's

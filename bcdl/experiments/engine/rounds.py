@@ -12,7 +12,7 @@ from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way
 from bcdl.machine import hardware, provenance
-from bcdl.records import experiment, runs, store
+from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
@@ -38,6 +38,8 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
     if len({in_words(job.cell) for job in jobs}) < len(jobs):
         raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
     store.check_writable(results)
+    for notice in log.repair(results):
+        print(notice)
     run_id = runs.new_run_id()
     for job in jobs:
         try:
