@@ -1,7 +1,7 @@
 """Sessions: each is one command that does all its own set-up.
 
 Arguments after `--` go to the session's program: `nox -s bench-jax -- --models cnn,mobilenet --profile smoke`.
-A backend's environment comes from its folder: `backends/<name>/requirements-cpu.txt`, or `-gpu.txt` where there
+A backend's environment comes from its folder: `backends/<name>/requirements-cpu.txt`, or `-gpu.txt` if there
 is an NVIDIA driver; `-- --device cpu|gpu` overrides. `UV_TORCH_BACKEND=cpu` spares a CPU user of torch the CUDA
 libraries.
 """
@@ -25,7 +25,7 @@ GPU_PACKAGES = ("nvidia-", "cuda-", "triton")
 
 
 def device(session: nox.Session) -> str:
-    """`--device` after `--`, or gpu where there is an NVIDIA driver."""
+    """`--device` after `--`, or gpu if there is an NVIDIA driver."""
     arguments = [part for argument in session.posargs for part in argument.split("=", 1)]
     if "--device" in arguments[:-1]:
         return "gpu" if arguments[arguments.index("--device") + 1] == "gpu" else "cpu"
@@ -34,15 +34,15 @@ def device(session: nox.Session) -> str:
 
 
 def install(session: nox.Session, backend: str, *more: str) -> None:
-    """Install the backend's pinned requirements; where torch's own index can't be reached, the ordinary wheel."""
-    wanted = ["-r", f"backends/{backend}/requirements-{device(session)}.txt", *more]
+    """Install the backend's pinned requirements; if torch's own index can't be reached, the ordinary wheel."""
+    requirements = ["-r", f"backends/{backend}/requirements-{device(session)}.txt", *more]
     try:
-        session.install(*wanted)
+        session.install(*requirements)
     except nox.command.CommandFailed:
         if "UV_TORCH_BACKEND" not in os.environ:
             raise
         session.warn("UV_TORCH_BACKEND's index could not be used; installing the ordinary wheel")
-        session.install(*wanted, env={"UV_TORCH_BACKEND": None})
+        session.install(*requirements, env={"UV_TORCH_BACKEND": None})
 
 
 def declare(backend: str) -> None:
@@ -71,7 +71,7 @@ def declare(backend: str) -> None:
 
     bench.__doc__ = f"Run the main job on {backend}: train and time the models, then draw tables and plots."
     tests.__doc__ = f"Run the tests that need Keras, on {backend}."
-    parity.__doc__ = f"Dump what {backend} computes of each model, and a float64 reference where it can give one."
+    parity.__doc__ = f"Dump what {backend} computes of each model, and a float64 reference if it can give one."
 
 
 for name in BACKENDS:
@@ -131,9 +131,9 @@ def parity_judge(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all tests: those without a framework, faults, then those that need Keras on every backend."""
-    session.notify("tests-fast", session.posargs)
-    session.notify("tests-faults", session.posargs)
+    """Run all tests: those without a framework, faults, the wheel, then those that need Keras on every backend."""
+    for name in ("fast", "faults", "wheel"):
+        session.notify(f"tests-{name}", session.posargs)
     for backend in BACKENDS:
         session.notify(f"tests-{backend}", session.posargs)
 
@@ -142,7 +142,16 @@ def tests(session: nox.Session) -> None:
 def tests_fast(session: nox.Session) -> None:
     """Run the tests that need no framework: a developer's inner loop, under a minute."""
     session.install("-e", ".", "-r", "tests/requirements.txt")
-    session.run("pytest", "tests", "--ignore=tests/faults", "-m", "not keras", *session.posargs)
+    arguments = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere", *session.posargs]
+    session.run("coverage", "run", "-m", "pytest", *arguments)
+    session.run("coverage", "report", "--skip-covered", "--sort=cover")  # a figure to read, no gate
+
+
+@nox.session(name="tests-wheel")
+def tests_wheel(session: nox.Session) -> None:
+    """Use the wheel in an environment of its own, and a clone as Windows makes it."""
+    session.install("-e", ".", "-r", "tests/requirements.txt")
+    session.run("pytest", "tests", "-m", "elsewhere", *session.posargs)
 
 
 @nox.session(name="tests-faults")
@@ -154,11 +163,12 @@ def tests_faults(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types: ruff and mypy."""
+    """Check style, types and who imports whom: ruff, mypy and import-linter."""
     session.install("-e", ".", "-r", "tests/requirements.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("lint-imports", silent=True)  # shown if a contract is broken
 
 
 @nox.session

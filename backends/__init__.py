@@ -12,9 +12,10 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/adapter.py")))
 

@@ -1,4 +1,4 @@
-"""python -m bcdl.ab: two sides measured in turn, a process each, round after round; then compared. Never imports Keras.
+"""python -m bcdl.ab: two sides measured in turn, a process each, round after round; then compared.
 
 A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: both sides of
 a round meet the same weather. `nox -s bench-ab` makes the environments and calls this.
@@ -12,17 +12,15 @@ import random
 import sys
 from pathlib import Path
 
-from bcdl import compare
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import runs
-from bcdl.report.sections import comparison_table
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 from bcdl.settings.options import MODELS, add_cell_options, resolve, whole
 from bcdl.statistics import comparison
 
-DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see significance.paired
+DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see `effects.paired`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +43,23 @@ def main() -> int:
     if rounds < (needed := comparison.rounds_needed(number)):
         print(f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}")
     files = measure(sides, rounds, run_id)
-    first, second = map(compare.read, files)
-    found = comparison.compare(first, second)
-    console().print(comparison_table.table(found).to_rich())
+    _show(sides, files)
     print(f"records: {' '.join(map(str, files))}; judge them with python -m bcdl.compare")
     return 0
+
+
+def _show(sides: list[Side], files: list[Path]) -> None:
+    """Print the comparison of both sides, and draw what the data looks like."""
+    # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
+    from bcdl import compare
+    from bcdl.report.plots import image_grid
+    from bcdl.report.sections import comparison_table
+
+    first, second = map(compare.read, files)
+    console().print(comparison_table.table(comparison.compare(first, second)).to_rich())
+    run = sides[0].run
+    if run.examples:
+        image_grid.draw_local(run.examples, run.results)
 
 
 def _parse() -> argparse.Namespace:

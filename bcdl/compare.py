@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import experiment
-from bcdl.records.record import Record, RecordError
+from bcdl.records import experiment, log
+from bcdl.records.record import Record
+from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
@@ -26,6 +28,7 @@ from bcdl.statistics.comparison import (
     samples,
     threshold,
 )
+from bcdl.text import legible
 
 
 def main() -> int:
@@ -56,35 +59,50 @@ def _parse() -> argparse.Namespace:
         nargs=2,
         metavar=("A", "A2"),
         help="two sides that are the same, measured in turn: what noise alone does; if not given, what "
-        "benchmarks.experiment_power found on A's machine",
+        "bcdl experiment injected-slowdowns found on A's machine",
     )
     parser.add_argument("--allow-separate", action="store_true", help="judge sides that were not measured in turn, too")
     return parser.parse_args()
 
 
 def read(source: Path) -> list[Sample]:
-    """Every process's rates in the file or folder; UsageError if it holds none."""
-    if source.suffix == ".json":
-        samples = _from_pytest_benchmark(source)
-    else:
-        samples = [sample for file in _record_files(source) for sample in _from_records(file)]
-    if not samples:
+    """Every process's rates in the file or folder; UsageError if it holds none, or if a newer bcdl wrote some of it.
+
+    What else can't be read of records is reported on stderr, and the rest counts.
+    """
+    is_json = source.suffix == ".json"
+    rates, problems = (_from_pytest_benchmark(source), []) if is_json else _from_records(source)
+    if newer := [problem for problem in problems if problem.newer]:
+        raise UsageError(str(newer[0]))
+    if not rates:
+        first = f" ({problems[0]})" if problems else ""
         raise UsageError(
-            f"{source} holds no ok record with rates: give a record file, a folder of them, or a JSON file"
+            f"{source} holds no ok record with rates{first}: give a record file, a folder of them, or a JSON file"
         )
-    return samples
+    for problem in problems:
+        print(legible(f"not read: {problem}"), file=sys.stderr)
+    if problems:
+        print(f"{source}: compared without what could not be read in {len(problems)} places", file=sys.stderr)
+    return rates
+
+
+def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
+    """The rates of records in a file, whatever it is called, or in all files of a folder."""
+    rates: list[Sample] = []
+    problems: list[log.Problem] = []
+    for file in _record_files(source):
+        records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
+        rates += [sample for record in records for sample in samples(record)]
+        problems += problems_here
+    return rates, problems
 
 
 def _record_files(source: Path) -> list[Path]:
-    return sorted(source.rglob("*.jsonl")) if source.is_dir() else [source]
-
-
-def _from_records(file: Path) -> list[Sample]:
-    try:
-        records = [Record.from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError, RecordError) as error:
-        raise UsageError(f"{file} can't be read as records: {error}") from error
-    return [sample for record in records for sample in samples(record)]
+    """The files to read; of a whole results folder those of its records, not those of experiments or parity."""
+    if not source.is_dir():
+        return [source]
+    folder = source / log.RECORDS
+    return sorted((folder if folder.is_dir() else source).rglob("*.jsonl"))
 
 
 def _from_pytest_benchmark(file: Path) -> list[Sample]:
@@ -110,7 +128,7 @@ def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, 
     known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
     if known is None:
         return 0.0, (
-            "the noise of equal sides on this machine is not known (python -m benchmarks.experiment_power measures "
+            "the noise of equal sides on this machine is not known (bcdl experiment injected-slowdowns measures "
             f"it), so that any significant slow-down over {LEAST_REGRESSION:.0%} counts"
         )
     noise, source = known

@@ -19,7 +19,7 @@ from bcdl.errors import program, run_command
 from bcdl.machine import hardware, provenance
 from bcdl.runner import progress
 from bcdl.settings.options import PRECISIONS
-from bcdl.worker.session import start_backend
+from bcdl.worker import session
 
 
 def main() -> int:
@@ -50,18 +50,18 @@ def _grid(title: str, facts: dict[str, Any]) -> Table:
 
 
 def _caches() -> dict[str, str]:
-    """Where things are kept between runs, with `~` for the home folder."""
+    """The folders that are kept from one run to the next, with `~` for the home folder."""
     keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     folders = {"decoded images": platformdirs.user_cache_path("bcdl") / "decoded", "weights and data": keras_home}
     home = str(Path.home())
     return {
-        name: str(folder).replace(home, "~") + ("" if folder.is_dir() else " (not there yet)")
+        name: str(folder).replace(home, "~") + ("" if folder.is_dir() else " (does not exist yet)")
         for name, folder in folders.items()
     }
 
 
 def _backend(name: str, device: str) -> dict[str, Any]:
-    """What each precision resolves to on the backend: asked of a process of its own, as Keras's backend is fixed."""
+    """What each precision resolves to on the backend, by a process of its own: a process has one Keras backend."""
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
     if missing:
         return {"missing": f"{', '.join(missing)}; nox -s bench-{name} makes an environment that has all"}
@@ -79,26 +79,15 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _probe(device: str, name: str, answer: str) -> None:
-    """Configure the backend as a worker would, for every precision, and write down what came of it."""
-    os.environ["KERAS_BACKEND"] = name
+    """Start the backend as a worker does, for every precision, and write what it resolves to into the file `answer`."""
     facts: dict[str, Any] = {}
     for precision in PRECISIONS:
         try:
-            found = _resolved(name, device, precision)
+            resolved = session.describe(session.start_backend(name, device, precision))
         except (backends.DeviceError, backends.UnsupportedError, ImportError) as error:
-            found = {"not available": str(error)}
-        facts.update({f"{precision}: {key}": value for key, value in found.items()})
+            resolved = {"not available": str(error)}
+        facts.update({f"{precision}: {key}": value for key, value in resolved.items()})
     Path(answer).write_text(json.dumps(facts), encoding="utf-8")
-
-
-def _resolved(name: str, device: str, precision: str) -> dict[str, Any]:
-    adapter = start_backend(name, device, precision)
-    import keras  # here: its backend is configured now
-
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(optimizer="sgd", loss="mse")
-    policy = keras.config.dtype_policy().name
-    return {**adapter.describe(), "dtype_policy": policy, "jit_compile": bool(model.jit_compile)}
 
 
 if __name__ == "__main__":

@@ -65,14 +65,18 @@ def _records(results: Path, data: str, run: str | None) -> list[Record]:
     """The records of the run, or of the newest, that hold predictions for test images of the data set."""
     name = datasets.name_of(data)
     everything, _ = store.read_all(results)
-    usable = [one for _, one in everything if one.ok and one.predictions and one.dataset.get("name") == name]
+    usable = [record for _, record in everything if _is_usable(record, name)]
     if not usable:
         raise UsageError(f"{results} holds no record of a model tested on {name}; name another --results or --data")
-    found = [one for one in usable if one.run == (run or usable[-1].run)]
-    if not found:
-        newest = list(dict.fromkeys(one.run for one in reversed(usable)))[:_SHOWN_RUNS]
+    of_run = [record for record in usable if record.run == (run or usable[-1].run)]
+    if not of_run:
+        newest = list(dict.fromkeys(record.run for record in reversed(usable)))[:_SHOWN_RUNS]
         raise UsageError(f"no run {run!r} with a model tested on {name}; the newest are {', '.join(newest)}")
-    return found
+    return of_run
+
+
+def _is_usable(record: Record, name: str) -> bool:
+    return record.ok and bool(record.predictions) and record.dataset.get("name") == name
 
 
 def most_confident_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -7,78 +7,112 @@ clinical use.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from bcdl import backends
-from bcdl.datasets.decode import read_image, read_picture
 from bcdl.datasets.pool import LABELS
 from bcdl.errors import UsageError, program, run_command
-from bcdl.evaluation.quality import malignant_scores
 from bcdl.machine import hardware
 from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bcdl.worker.prepared import Model
 
 _NAMES = {label: name for name, label in LABELS.items()}
 # Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
 _MOST_DRAWN = 1024
 
-# Prints what there is to say of an image file, decoded to [S, S, 3] uint8.
-Tell = Callable[[Path, np.ndarray], None]
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """What was asked for, checked as far as that can be done without the model.
+
+    Attributes:
+        model: file of the model.
+        images: files to label, in order.
+        device: `cpu` or `gpu`.
+        overlays: by image, the file that its explanation goes to; empty if none is asked for.
+        kind: the class to explain, or None for the predicted one.
+        layer: the layer whose map explains, or None for the default one.
+    """
+
+    model: Path
+    images: list[Path]
+    device: str
+    overlays: dict[Path, Path]
+    kind: str | None
+    layer: str | None
+
+
+# Prints the label of an image file, decoded to [S, S, 3] uint8, and writes its overlay if one is asked for.
+_Label = Callable[[Path, "np.ndarray"], None]
 
 
 def main() -> int:
-    arguments = _parse()
-    overlays = _overlays(arguments)
-    adapter = _start(arguments.device)
-    model = _load(arguments.model)
-    tell = _explainer(arguments, adapter, model, overlays) if arguments.explain else _labeller(model)
+    task = _parse()
+    adapter = _start(task.device)
+    from bcdl.datasets.decode import read_image
+    from bcdl.worker import saved_model  # here: it imports Keras, on the backend that is there by now
+
+    model = saved_model.load(task.model)
+    label = _explainer(task, adapter, model) if task.overlays else _labeller(model)
     failed = False
-    for file in arguments.images:
+    for file in task.images:
         try:
-            image = read_image(file, model.input_shape[1])
+            image = read_image(file, saved_model.image_size(model))
         except ValueError as error:
             print(f"error: {legible(str(file))}: {error}", file=sys.stderr)
             failed = True
             continue
-        tell(file, image)
+        label(file, image)
     return 1 if failed else 0
 
 
-def _parse() -> argparse.Namespace:
-    """The arguments; `model` and `images` apart, wherever the model was named."""
+def _parse() -> _Task:
+    """The task; the model and the images apart, wherever the model was named."""
+    arguments = _parser().parse_args()
+    one_of("--device", arguments.device, DEVICES)
+    model, images = arguments.model, arguments.images
+    if model is None:
+        model, *images = images
+        if model.suffix != ".keras":
+            raise UsageError(f"no --model, and {str(model)!r}, named first, is no PATH.keras; name a model")
+    if not model.is_file():
+        raise UsageError(f"there is no model file {str(model)!r}; python -m bcdl.train --save makes one")
+    if not images:
+        raise UsageError(f"no image to label: name image files after the model {str(model)!r}")
+    overlays = _overlays(arguments, model, images)
+    return _Task(model, images, arguments.device, overlays, arguments.kind, arguments.layer)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program("predict"), description=__doc__)
     parser.add_argument("--model", type=Path, metavar="PATH.keras", help="a model saved by bcdl.train")
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="image files; without --model, the model's comes first"
     )
     parser.add_argument("--explain", action="store_true", help="write a Grad-CAM overlay of each image")
-    parser.add_argument("--output", type=Path, metavar="FILE.png", help="where, for a single image; default here")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.png", help="the overlay's file, for a single image; default here"
+    )
     parser.add_argument("--class", dest="kind", help="class to explain, benign or malignant; default the one predicted")
     parser.add_argument("--layer", metavar="NAME", help="layer whose map explains; default the last of the backbone")
     parser.add_argument(
         "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA driver"
     )
-    arguments = parser.parse_args()
-    one_of("--device", arguments.device, DEVICES)
-    if arguments.model is None:
-        arguments.model, *arguments.images = arguments.images
-        if arguments.model.suffix != ".keras":
-            raise UsageError(f"no --model, and {str(arguments.model)!r}, named first, is no PATH.keras; name a model")
-    if not arguments.model.is_file():
-        raise UsageError(f"there is no model file {str(arguments.model)!r}; python -m bcdl.train --save makes one")
-    if not arguments.images:
-        raise UsageError(f"no image to label: name image files after the model {str(arguments.model)!r}")
-    return arguments
+    return parser
 
 
-def _overlays(arguments: argparse.Namespace) -> dict[Path, Path]:
-    """The file that each image's overlay goes to, none where none is asked for; UsageError where one can't be had."""
+def _overlays(arguments: argparse.Namespace, model: Path, images: list[Path]) -> dict[Path, Path]:
+    """The file that each image's overlay goes to, none if none is asked for; UsageError if one can't be written."""
     if not arguments.explain:
         alone = {"--output": arguments.output, "--class": arguments.kind, "--layer": arguments.layer}
         if given := [option for option, value in alone.items() if value is not None]:
@@ -86,12 +120,12 @@ def _overlays(arguments: argparse.Namespace) -> dict[Path, Path]:
         return {}
     if arguments.kind is not None:
         one_of("--class", arguments.kind, tuple(LABELS))
-    images = list(dict.fromkeys(arguments.images))
+    images = list(dict.fromkeys(images))
     if arguments.output and len(images) > 1:
         raise UsageError(f"--output names one file for {len(images)} images; leave it out, or give one image")
-    files = [arguments.output or Path(f"{image.stem}-{arguments.model.stem}-gradcam.png") for image in images]
+    files = [arguments.output or Path(f"{image.stem}-{model.stem}-gradcam.png") for image in images]
     for file in files:
-        _check_overlay(file, [*images, arguments.model])
+        _check_overlay(file, [*images, model])
         if files.count(file) > 1:
             raise UsageError(f"two images would be explained in {str(file)!r}; give them one at a time, with --output")
     return dict(zip(images, files, strict=True))
@@ -102,68 +136,47 @@ def _check_overlay(file: Path, inputs: list[Path]) -> None:
         raise UsageError(f"--output {str(file)!r} does not end in .png, the one format overlays are written in")
     if not file.parent.is_dir():
         raise UsageError(f"--output {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
-    if file.exists() and any(one.exists() and file.samefile(one) for one in inputs):
+    if file.exists() and any(read.exists() and file.samefile(read) for read in inputs):
         raise UsageError(f"the overlay would overwrite {str(file)!r}, which is read; choose another --output")
 
 
 def _start(device: str) -> backends.Backend:
-    """The adapter of KERAS_BACKEND, or of a backend that is installed: the model is the same on each."""
+    """Start the backend of KERAS_BACKEND, or one that is installed: the model is the same on each."""
+    from bcdl.worker.session import start_backend
+
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
-    name = os.environ.setdefault("KERAS_BACKEND", next(iter(installed), ""))
+    name = os.environ.get("KERAS_BACKEND") or next(iter(installed), "")
     if not name:
         raise UsageError("Keras and a backend are needed; install bcdl[jax], [tensorflow] or [torch]")
     check_backend(name)
-    adapter = backends.load(name)
     try:
-        adapter.configure(device, "float32")
+        return start_backend(name, device, "float32")
     except backends.DeviceError as error:
         raise UsageError(f"{error}; use --device cpu") from error
-    return adapter
 
 
-def _load(file: Path) -> Any:
-    """The model in `file`, loaded in Keras's safe mode: nothing in the file is run."""
-    import keras
+def _labeller(model: Model) -> _Label:
+    from bcdl.worker import saved_model
 
-    from bcdl.worker import network
-
-    try:
-        model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"{str(file)!r} can't be loaded as a Keras model: {reason}") from error
-    if model.output_shape != (None, len(network.CLASSES)):
-        raise UsageError(
-            f"{str(file)!r} has outputs {model.output_shape}; a model of bcdl has two, benign and malignant"
-        )
-    return model
+    return lambda file, image: _print_label(file, saved_model.malignant_score(model, image))
 
 
-def _labeller(model: Any) -> Tell:
-    def tell(file: Path, image: np.ndarray) -> None:
-        _print_label(file, float(malignant_scores(np.asarray(model.predict(image[None], verbose=0)))[0]))
-
-    return tell
-
-
-def _explainer(
-    arguments: argparse.Namespace, adapter: backends.Backend, model: Any, overlays: dict[Path, Path]
-) -> Tell:
-    """What tells an image's label and writes its overlay."""
+def _explainer(task: _Task, adapter: backends.Backend, model: Model) -> _Label:
+    from bcdl.datasets.decode import read_picture
     from bcdl.report.plots import overlay
     from bcdl.worker import grad_cam
 
-    cut = grad_cam.cut(model, arguments.layer)
+    cut = grad_cam.cut(model, task.layer)
 
-    def tell(file: Path, image: np.ndarray) -> None:
-        found = grad_cam.explain(cut, adapter, image, arguments.kind)
+    def label(file: Path, image: np.ndarray) -> None:
+        explanation = grad_cam.explain(cut, adapter, image, task.kind)
         picture = read_picture(file, _MOST_DRAWN)
-        overlay.save(overlay.overlay(picture, found, file.name, arguments.model.name), overlays[file])
-        _print_label(file, found.score)
-        written = legible(str(overlays[file]))
-        print(f"  explained: {found.kind}, by the map of layer {found.layer}, in {written}", flush=True)
+        overlay.save(overlay.overlay(picture, explanation, file.name, task.model.name), task.overlays[file])
+        _print_label(file, explanation.score)
+        written = legible(str(task.overlays[file]))
+        print(f"  explained: {explanation.kind}, by the map of layer {explanation.layer}, in {written}", flush=True)
 
-    return tell
+    return label
 
 
 def _print_label(file: Path, score: float) -> None:

@@ -28,16 +28,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.results.is_dir():
         raise UsageError(f"there is no results folder {str(arguments.results)!r}; name the run's own with --results")
-    found = dict(_live(arguments.results))
-    if found:
-        progress.console().print(table(found).to_rich())
+    live = dict(_live(arguments.results))
+    if live:
+        progress.console().print(table(live).to_rich())
     else:
         print(f"nothing is running on {arguments.results}")
     return 0
 
 
 def _live(results: Path) -> Iterator[tuple[str, State | None]]:
-    """The runs whose process lives, by id, and where they are; None where their file does not say."""
+    """The runs whose process lives, by id, and where they are; None if their file does not say."""
     for folder in sorted((results / runs.RUNS).glob("*/")):
         if runs.is_live(results, folder.name):
             yield folder.name, State.read(folder / STATUS_FILE)

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, program, run_command
-from bcdl.report import page, run_table
 from bcdl.runner import progress
 from bcdl.runner.run import Run
 from bcdl.settings import models
@@ -26,8 +25,7 @@ def main() -> int:
         print(line)
     record, model = measurement.run(jobs[0], run.id, lambda phase: None, verbose=1)
     run.keep(jobs[0], record)
-    run_table.print_run([record], progress.console())
-    for line in page.build(run.results):
+    for line in _report(run):
         print(line)
     if not record.ok:
         raise BcdlError(f"{record.status}: {record.reason}")
@@ -35,6 +33,18 @@ def main() -> int:
         model.save(arguments.save)
         print(f"model: {arguments.save}")
     return 0
+
+
+def _report(run: Run) -> list[str]:
+    """Show the run's record and rebuild the report; lines that say what was written."""
+    # Here, so that matplotlib takes neither time nor memory from what is measured.
+    from bcdl.report import page, run_table
+    from bcdl.report.plots import image_grid
+
+    run_table.print_run(list(run.records.values()), progress.console())
+    if run.examples:
+        image_grid.draw_local(run.examples, run.results)
+    return page.build(run.results)
 
 
 def _parse() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """How the suites here run: one worker a cell, its samples replayed through pytest-benchmark's own clock.
 
-Nothing here imports Keras. The options are those of every bcdl command, and `--backend`.
+The options are those of every bcdl command, and `--backend`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pytest
 from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
 from bcdl.records.record import Record
-from bcdl.report import page, run_table
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
@@ -31,7 +30,7 @@ INTERRUPTED = 130
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bcdl", "bcdl: which cells to run")
-    group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; where not given, the only one installed")
+    group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; if not given, the only one installed")
     MODELS.add(group.addoption)
     RESUME.add(group.addoption)
     add_limit_options(group.addoption)
@@ -97,10 +96,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if not run.records:
         return
     terminalreporter.section("results")
-    run_table.print_run(list(run.records.values()), console())
     with _as_pytest_exit():
-        for line in page.build(run.results):
+        for line in _report(run):
             terminalreporter.write_line(legible(line))
+
+
+def _report(run: Run) -> list[str]:
+    """Show the run's records and rebuild the report; lines that say what was written."""
+    # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
+    from bcdl.report import page, run_table
+    from bcdl.report.plots import image_grid
+
+    run_table.print_run(list(run.records.values()), console())
+    if run.examples:
+        image_grid.draw_local(run.examples, run.results)
+    return page.build(run.results)
 
 
 @contextlib.contextmanager
@@ -114,8 +124,8 @@ def _as_pytest_exit() -> Iterator[None]:
 def _only_backend() -> str:
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
     if len(installed) != 1:
-        found = ", ".join(installed) or "none"
-        raise UsageError(f"which backend? give --backend {' or '.join(backends.NAMES)} (installed here: {found})")
+        names = ", ".join(installed) or "none"
+        raise UsageError(f"which backend? give --backend {' or '.join(backends.NAMES)} (installed here: {names})")
     return installed[0]
 
 

@@ -56,3 +56,26 @@ def drawn(images: int, seed: int = 0, patients: int | None = None) -> dict[str, 
     scores = np.clip(0.3 + 0.3 * labels + generator.normal(0, 0.2, images), 0, 1)
     groups = None if patients is None else [f"p{place % patients}" for place in range(images)]
     return split(scores, labels.astype(int), groups)
+
+
+FOLDS = 2
+PATIENTS = 40
+
+
+def both_ways(right_by_group: float, right_by_image: float) -> list[Record]:
+    """Two folds each way, of 40 patients with two images; that share of patients is named right, the rest wrong."""
+    labels = np.repeat(np.arange(PATIENTS) % 2, 2)
+    groups = np.repeat([f"p{number:02d}" for number in range(PATIENTS)], 2)
+    names = [f"{group}-{place % 2}" for place, group in enumerate(groups)]
+    records = []
+    for split_by, share in (("group", right_by_group), ("image", right_by_image)):
+        right = np.arange(len(labels)) // 2 < share * PATIENTS
+        scores = np.where(right, labels, 1 - labels) * 0.8 + 0.1
+        fold_of = np.arange(len(labels)) // 2 % FOLDS if split_by == "group" else np.arange(len(labels)) % FOLDS
+        for fold in range(FOLDS):
+            chosen = np.flatnonzero(fold_of == fold)
+            test = split(scores[chosen], labels[chosen], groups[chosen])
+            test["names"] = [names[place] for place in chosen]
+            one = predicted(test, split_by=split_by, folds=FOLDS, fold=fold)
+            records.append(dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c", "grouped": True}))
+    return records

@@ -108,9 +108,9 @@ def test_a_hostile_record_stays_in_its_folder_and_on_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "../../../$x\n\x1b[31m"
-    store.append(tmp_path / "results", "a-machine", predicted({0: 0.7}, run="a-run", model=name))
+    store.append(tmp_path / "results", "a-machine", predicted({0: 0.7}, run="20260101T000000Z-0000", model=name))
     run(monkeypatch, tmp_path / "results")
-    assert pictures(tmp_path) == ["results/local/errors/a-run/x-n-x1b-31m-on-torch-seed-0.png"]
+    assert pictures(tmp_path) == ["results/local/errors/20260101T000000Z-0000/x-n-x1b-31m-on-torch-seed-0.png"]
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 

@@ -1,8 +1,7 @@
-"""Who may import what: proved in processes of their own."""
+"""Who may import what, and what a worker is made of: proved in processes of their own, and by the source itself."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,22 +12,39 @@ import pytest
 
 from bcdl import backends
 from bcdl.records.record import Record
+from tests import sources
 from tests.factory import jobs
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMEWORKS = ("keras", *backends.NAMES)
+USING_KERAS = {"bcdl.worker", "bcdl.parity.worker"}
+
+# All that a worker imports before it has read its job: packages, and rooms of the house.
+WORKER_PACKAGES = {"PIL", "cpuinfo", "numpy", "psutil"}
+WORKER_ROOMS = {"backends", "datasets", "errors", "machine", "records", "settings", "statistics", "text", "worker"}
+# All that the project's own code imports in a worker from then on, besides Keras and the framework; OpenCV only if
+# images are augmented.
+CELL_PACKAGES = WORKER_PACKAGES | {"platformdirs"}
+CELL_ROOMS = WORKER_ROOMS | {"evaluation"}
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def modules_after(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(' '.join(name for name in sys.modules if '.' not in name))"
-    return set(
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.split()
-    )
+    """Every module that a process has after the statement."""
+    return set(run_python(f"import sys; {statement}; print(' '.join(sys.modules))").split())
 
 
-USING_KERAS = {"bcdl.worker", "bcdl.parity.worker", "bcdl.experiments"}
+def packages(modules: set[str]) -> set[str]:
+    """The top-level packages among the modules that are neither Python's own nor the project's."""
+    return {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"bcdl", "__main__"}
+
+
+def rooms(modules: set[str]) -> set[str]:
+    """The packages and modules right under `bcdl` among the modules."""
+    return {name.split(".")[1] for name in modules if name.startswith("bcdl.")}
 
 
 def test_nothing_but_the_workers_imports_keras() -> None:
@@ -45,26 +61,95 @@ def test_records_and_cells_need_the_standard_library_alone() -> None:
     assert not loaded & {"numpy", "matplotlib", "rich", *FRAMEWORKS}
 
 
-@pytest.mark.keras
-def test_a_cell_without_augmentation_needs_no_opencv_scipy_or_scikit_learn(tmp_path: Path) -> None:
-    """A worker where they can't be imported; JAX itself needs SciPy, so that one is left where JAX is."""
-    backend = os.environ["KERAS_BACKEND"]
-    absent = [*("cv2", "sklearn"), *(["scipy"] if not importlib.util.find_spec("jax") else [])]
-    (job,) = jobs(backend, "cnn", image_size="32", epochs="1", augment=False)
+def test_a_worker_starts_with_these_modules_alone() -> None:
+    loaded = modules_after("import bcdl.worker.__main__")
+    assert packages(loaded) <= WORKER_PACKAGES
+    assert rooms(loaded) <= WORKER_ROOMS
+
+
+@pytest.mark.parametrize(("command", "needed"), [("predict", set()), ("doctor", {"rich"})])
+def test_a_command_that_starts_a_backend_checks_its_arguments_before_it_imports_more(
+    command: str, needed: set[str]
+) -> None:
+    code = (
+        f"import sys, bcdl.{command} as command\nsys.argv = ['bcdl', '--device', 'abacus', 'a.keras', 'b.png']\n"
+        "try:\n    command.main()\nexcept (SystemExit, Exception) as error:\n    print(error, file=sys.stderr)\n"
+        "else:\n    raise AssertionError('these arguments are wrong')\n"
+        "print(' '.join(sys.modules))"
+    )
+    heavy = {*FRAMEWORKS, "cv2", "matplotlib", "pooch", "rich", "scipy", "sklearn"}
+    assert packages(set(run_python(code).split())) & heavy == needed
+
+
+def run_cell(tmp_path: Path, before: str, **options: object) -> tuple[Record, str]:
+    """The record of a small cell in a worker's process of its own, and what that printed; `before` runs first."""
+    (job,) = jobs(os.environ["KERAS_BACKEND"], "cnn", image_size="32", epochs="1", **options)
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"job": job.to_dict(), "run": "a-run"}), encoding="utf-8")
     arguments = [str(file), str(tmp_path / "result.json"), str(tmp_path / "events")]
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({absent})); from bcdl.worker import measurement\n"
-        f"measurement.main(*{arguments})"
+    printed = run_python(f"{before}\nfrom bcdl.worker.__main__ import main\nmain(*{arguments})\nafter()")
+    return Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8")), printed
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_whole_cell_imports_these_packages_and_no_other(tmp_path: Path, augment: bool) -> None:
+    """What the project's own code imports: Keras and the frameworks import more, and are not asked."""
+    note = (
+        "import builtins, sys\nplain, seen = builtins.__import__, set()\n"
+        "def note(name, scope=None, *others):\n"
+        "    if (scope or {}).get('__name__', '').startswith('bcdl'):\n        seen.add(name.split('.')[0])\n"
+        "    return plain(name, scope, *others)\n"
+        "builtins.__import__ = note\n"
+        "def after():\n    print('IMPORTED', *seen)\n    print('LOADED', *(m for m in sys.modules if m[:5] == 'bcdl.'))"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
-    record = Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8"))
+    record, printed = run_cell(tmp_path, note, augment=augment)
+    assert (record.status, record.reason) == ("ok", "")
+    words = {line.split()[0]: set(line.split()[1:]) for line in printed.splitlines() if line.strip()}
+    imported = packages(words["IMPORTED"]) - {""}
+    assert imported - {"keras", record.cell.backend} <= CELL_PACKAGES | ({"cv2"} if augment else set())
+    assert {"keras", "numpy"} <= imported
+    assert rooms(words["LOADED"]) <= CELL_ROOMS
+
+
+@pytest.mark.keras
+def test_a_cell_without_augmentation_runs_where_packages_of_reports_can_not_be_imported(tmp_path: Path) -> None:
+    """JAX itself needs SciPy, and Keras rich, so these two are left."""
+    absent = ["cv2", "filelock", "matplotlib", "pooch", "sklearn"]
+    before = f"import sys\nsys.modules.update(dict.fromkeys({absent}))\nafter = list"
+    record, _ = run_cell(tmp_path, before, augment=False)
     assert (record.status, record.reason) == ("ok", "")
 
 
 def test_the_door_to_the_backends_imports_none() -> None:
     assert not modules_after("from bcdl import backends; backends.is_installed('jax')") & set(FRAMEWORKS)
+
+
+def test_no_condition_outside_backends_names_a_framework() -> None:
+    """A difference between frameworks is a method of their adapters, or a finding of `known_differences`."""
+    assert sources.conditions_on(backends.NAMES, "bcdl", "benchmarks", "noxfile.py") == []
+
+
+def test_a_backend_is_started_in_one_place() -> None:
+    assert sources.calls_of("configure", "bcdl", "benchmarks") == {"bcdl/worker/session.py"}
+
+
+def test_a_cell_is_prepared_in_one_place() -> None:
+    """Whoever draws initial weights prepares a model; parity's is another, opened up."""
+    places = {"bcdl/worker/prepared.py", "bcdl/parity/worker/instrumented.py"}
+    assert sources.calls_of("draw_initial_weights", "bcdl", "benchmarks") == places
+    assert sources.calls_of("compile_model", "bcdl", "benchmarks") <= {
+        "bcdl/worker/prepared.py",
+        "bcdl/worker/fitting.py",
+    }
+
+
+TYPED = ("bcdl/worker", "bcdl/experiments", "bcdl/predict.py", "bcdl/doctor.py", "bcdl/train.py")
+
+
+def test_a_worker_passes_typed_objects() -> None:
+    assert sources.untyped(*TYPED) == []
+    assert {place: count for place, count in sources.parameters("bcdl/worker").items() if count > 5} == {}
 
 
 @pytest.mark.parametrize("name", backends.NAMES)

@@ -98,7 +98,7 @@ def test_a_wheel_installs_one_package_and_all_of_it(wheel: Path) -> None:
     assert "bcdl/py.typed" in names
 
 
-@pytest.mark.wheel
+@pytest.mark.elsewhere
 @pytest.mark.parametrize("command", [*COMMANDS, ""])
 def test_every_command_is_there_outside_a_checkout(installed: Path, tmp_path: Path, command: str) -> None:
     if command in ("train", "predict"):
@@ -108,7 +108,7 @@ def test_every_command_is_there_outside_a_checkout(installed: Path, tmp_path: Pa
     assert done.stdout.startswith(f"usage: bcdl {command}".rstrip())
 
 
-@pytest.mark.wheel
+@pytest.mark.elsewhere
 def test_records_are_reported_and_compared_outside_a_checkout(installed: Path, results: Path, tmp_path: Path) -> None:
     bcdl = str(installed / "bcdl")
     done = run(bcdl, "report", "--results", str(results), cwd=tmp_path)
@@ -123,7 +123,7 @@ def test_records_are_reported_and_compared_outside_a_checkout(installed: Path, r
     assert "experiment" in run(bcdl, "experiment", cwd=tmp_path).stdout
 
 
-@pytest.mark.wheel
+@pytest.mark.elsewhere
 def test_what_is_installed_in_another_repository_has_no_commit(installed: Path, project: Path) -> None:
     """Else records would carry that repository's HEAD as bcdl's own commit, `dirty: false`."""
     head = checked("git", "rev-parse", "HEAD", cwd=project).strip()

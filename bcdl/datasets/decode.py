@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import PIL
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import track
 
 from bcdl.datasets import cache
 from bcdl.datasets.fingerprint import FINGERPRINT, fingerprint
@@ -131,19 +129,21 @@ def _read_all(files: Sequence[Path], convert: Callable[[Image.Image], np.ndarray
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = track(
-            pool.map(attempt, files),
-            description="reading images",
-            total=len(files),
-            console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
-        )
-        for index, result in enumerate(results):
+        results = pool.map(attempt, files)
+        for index, result in enumerate(_shown(results, len(files)) if sys.stderr.isatty() else results):
             if isinstance(result, str):
                 failures[index] = result
             else:
                 images.append(result)
     return np.stack(images) if images else np.empty(0, np.uint8), failures
+
+
+def _shown(results: Iterable[np.ndarray | str], total: int) -> Iterable[np.ndarray | str]:
+    """The results as they come, with a progress bar on stderr."""
+    from rich.console import Console  # here: a worker shows no bar
+    from rich.progress import track
+
+    return track(results, description="reading images", total=total, console=Console(file=sys.stderr))
 
 
 def _describe(failures: dict[int, str], names: Sequence[str]) -> str:

@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bcdl.datasets.fingerprint import SIDE
 
@@ -47,11 +45,17 @@ _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
 
 def clusters(greys: np.ndarray) -> np.ndarray:
     """The cluster [N] int that each grey fingerprint [N, SIDE, SIDE] uint8 belongs to; most have one of their own."""
-    pairs = near_pairs(greys) if len(greys) > 1 else []
-    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(greys), len(greys)))
-    components: np.ndarray = connected_components(links, directed=False)[1]
-    return components
+    joined = list(range(len(greys)))  # an earlier image of the same cluster, or the image itself
+
+    def first_of(image: int) -> int:
+        while joined[image] != image:
+            joined[image] = image = joined[joined[image]]
+        return image
+
+    for pair in near_pairs(greys) if len(greys) > 1 else []:
+        first, second = sorted(map(first_of, pair))
+        joined[second] = first
+    return np.unique([first_of(image) for image in joined], return_inverse=True)[1]
 
 
 def near_pairs(greys: np.ndarray) -> list[tuple[int, int]]:

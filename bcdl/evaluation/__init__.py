@@ -1,11 +1,11 @@
-"""How well models tell malignant from benign, from the predictions in records. Nothing here imports Keras.
+"""How well models tell malignant from benign, and how near the device's limit they ran: calculation from records alone.
 
-- `scored`: predictions put together by seed and fold; the threshold of validation.
-- `resampling`: resamples of patients, and intervals from them.
+- `quality`: what a worker computes from a split's scores and labels.
+- `scored`: predictions put together by seed and fold; the threshold of validation; resamples of patients.
 - `metrics`: one row a metric.
-- `estimates`: metrics with intervals beside the majority class; their part of the page.
+- `estimates`: metrics with intervals beside the majority class.
 - `agreement`: whether the backend changes the diagnosis.
-- `premium`: what a leaky split would have claimed more.
-- `curves`: points of ROC and calibration curves, which `bcdl.plots` draws.
-- `card`: model cards.
+- `leakage_premium`: what a leaky split would have claimed more.
+- `curves`: points of ROC and calibration curves, which `bcdl.report.plots` draws.
+- `utilisation`: share of the device's limit, and places under the roofline.
 """

@@ -1,4 +1,4 @@
-"""Points of curves, from scores, labels and groups: ROC and calibration, with bands. Never imports Keras."""
+"""Points of curves, from scores, labels and groups: ROC and calibration, with bands."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Roc:
 
 
 def roc(seeds: Sequence[Scored]) -> Roc | None:
-    """The mean ROC curve of the seeds, each the mean over its folds; None where one of them lacks a class.
+    """The mean ROC curve of the seeds, each the mean over its folds; None if a fold lacks a class.
 
     Curves are averaged vertically: sensitivities at one specificity (Fawcett 2006, Pattern Recognition Letters
-    27:861-874). There is no band (NaN) where a class has fewer groups than `resampling.LEAST_GROUPS`.
+    27:861-874). There is no band (NaN) if a class has fewer groups than `bootstrap.LEAST_GROUPS`.
     """
-    whole = np.mean([_roc(one, np.ones((1, len(one))))[0] for one in seeds], axis=0)
+    whole = np.mean([_roc(scores, np.ones((1, len(scores))))[0] for scores in seeds], axis=0)
     if np.isnan(whole).any():
         return None
     drawn = [
-        np.mean([_roc(one, w) for one, w in zip(seeds, weights, strict=True)], axis=0)
+        np.mean([_roc(scores, w) for scores, w in zip(seeds, weights, strict=True)], axis=0)
         for weights in scored.resamples(seeds)
     ]
-    few = min(metrics.BY_NAME["auroc"].evidence(one) for one in seeds) < bootstrap.LEAST_GROUPS
+    few = min(metrics.BY_NAME["auroc"].evidence(scores) for scores in seeds) < bootstrap.LEAST_GROUPS
     tail = (1 - bootstrap.CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
     return Roc(whole, *((np.full_like(whole, np.nan),) * 2 if few else (low, high)))
 
 
 def _roc(of: Scored, weights: np.ndarray) -> np.ndarray:
-    """Sensitivity at each of `RATES` in each resample, [R, K]; NaN where a class is missing."""
+    """Sensitivity at each of `RATES` in each resample, [R, K]; NaN if a class is missing."""
     return np.mean([_roc_of_part(of.take(part), weights[:, part]) for part in of.parts], axis=0)
 
 
@@ -66,7 +66,7 @@ class Bin:
         middle: of the bin.
         score: mean of theirs.
         malignant: the share of them that is malignant.
-        low, high: its 95 percent interval over patients; NaN where there are fewer groups than it takes.
+        low, high: its 95 percent interval over patients; NaN if there are fewer groups than it takes.
         images: how many, as a mean over seeds.
     """
 
@@ -81,17 +81,17 @@ class Bin:
 def calibration(seeds: Sequence[Scored]) -> list[Bin]:
     """The bins that hold images, from the lowest score to the highest."""
     drawn = np.concatenate([np.concatenate(weights, axis=1) for weights in scored.resamples(seeds)])
-    scores = np.concatenate([one.scores for one in seeds])
-    labels = np.concatenate([one.labels for one in seeds])
-    groups = np.concatenate([one.groups for one in seeds])
+    scores = np.concatenate([of_seed.scores for of_seed in seeds])
+    labels = np.concatenate([of_seed.labels for of_seed in seeds])
+    groups = np.concatenate([of_seed.groups for of_seed in seeds])
     in_bin = metrics.calibration_bin(scores)[:, None] == np.arange(metrics.CALIBRATION_BINS)
     shares = metrics.ratio(drawn @ (in_bin * labels[:, None] * 1.0), drawn @ (in_bin * 1.0))
-    found = []
+    bins = []
     for number, inside in enumerate(in_bin.T):
         if inside.any():
             share = float(np.mean(labels[inside]))
             low, high = bootstrap.interval(share, shares[:, number], len(np.unique(groups[inside])), share=True)
             middle = (number + 0.5) / metrics.CALIBRATION_BINS
             images = float(inside.sum()) / len(seeds)
-            found.append(Bin(middle, float(np.mean(scores[inside])), share, low, high, images))
-    return found
+            bins.append(Bin(middle, float(np.mean(scores[inside])), share, low, high, images))
+    return bins

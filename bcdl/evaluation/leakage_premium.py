@@ -66,13 +66,13 @@ class Premium:
 
 def pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     """Groups that differ in what a split never cuts alone: (by group, by image)."""
-    found: dict[object, dict[str, Group]] = {}
+    by_settings: dict[object, dict[str, Group]] = {}
     for group in groups:
         cell = group.first.cell
         if cell.folds:
             key = comparability.key(Evidence.of(group.first, group.machine), Purpose.PREMIUM)
-            found.setdefault(key, {})[cell.split_by] = group
-    return [(ways["group"], ways["image"]) for ways in found.values() if {"group", "image"} <= ways.keys()]
+            by_settings.setdefault(key, {})[cell.split_by] = group
+    return [(ways["group"], ways["image"]) for ways in by_settings.values() if {"group", "image"} <= ways.keys()]
 
 
 def premiums(by_group: Group, by_image: Group) -> list[Premium]:

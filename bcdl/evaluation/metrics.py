@@ -1,10 +1,10 @@
-"""The metrics of a report: one row each, of scores, labels and groups. Never imports Keras.
+"""The metrics of a report: one row each, of scores, labels and groups.
 
-A row gives a metric of the images as they are, by scikit-learn where it has it, and of many resamples of them at once:
-`weights` [R, N] say how often resample r holds image n, and what comes back is [R], NaN where it is not defined (a
+A row gives a metric of the images as they are, by scikit-learn if it has the metric, and of many resamples of them at
+once: `weights` [R, N] say how often resample r holds image n, and the result is [R], NaN if it is not defined (a
 resample may hold one class alone).
 
-Figures that need one threshold name an image malignant where its score passes 0.5, unless they say otherwise.
+Figures that need one threshold name an image malignant if its score passes 0.5, unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Metric:
         name: in tables that programs read.
         title: for people.
         weighted: its value in each resample.
-        library: its value of the images as they are, where that is not `weighted` of weights 1.
+        library: its value of the images as they are, if that is not `weighted` of weights 1.
         rests_on: the images it is about: `all`, `malignant` or `benign` ones, or `both`, each class against the other.
         share: whether it is a share of images or patients, for which 0 and 1 have an exact interval.
         ranks: whether it compares scores with each other. Those of different folds' models have no common scale, so
             that it is taken in each fold and averaged, each fold alike (Forman and Scholz 2010, ACM SIGKDD
             Explorations 12(1):49-57). All others are of the images of all folds together.
         inflated: whether chance alone raises it, so that every resampling pushes it upwards.
-        by_patient: whether it is defined only where patients are known.
+        by_patient: whether it is defined only if patients are known.
     """
 
     name: str
@@ -56,16 +56,16 @@ class Metric:
     by_patient: bool = False
 
     def value(self, scored: Scored) -> float:
-        """The metric of the images as they are, NaN where it is not defined."""
+        """The metric of the images as they are, NaN if it is not defined."""
         parts = [scored.take(part) for part in scored.parts] if self.ranks else [scored]
         return float(np.mean([self._whole(part) for part in parts]))
 
     def _whole(self, scored: Scored) -> float:
-        alike = float(self.weighted(scored, np.ones((1, len(scored))))[0])
-        return alike if self.library is None or math.isnan(alike) else float(self.library(scored))
+        unweighted = float(self.weighted(scored, np.ones((1, len(scored))))[0])
+        return unweighted if self.library is None or math.isnan(unweighted) else float(self.library(scored))
 
     def resampled(self, scored: Scored, weights: np.ndarray) -> np.ndarray:
-        """The metric in each resample of `weights` [R, N]: [R], NaN where it is not defined."""
+        """The metric in each resample of `weights` [R, N]: [R], NaN if it is not defined."""
         if not self.ranks:
             return self.weighted(scored, weights)
         return np.mean([self.weighted(scored.take(part), weights[:, part]) for part in scored.parts], axis=0)
@@ -79,7 +79,7 @@ class Metric:
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
-    """The quotient, NaN where it is 0 / 0."""
+    """The quotient, NaN if it is 0 / 0."""
     return np.divide(over, under, out=np.full(np.shape(over), np.nan), where=under > 0)
 
 
@@ -122,7 +122,7 @@ def _specificity(scored: Scored, weights: np.ndarray) -> np.ndarray:
 
 
 def _f1(scored: Scored, weights: np.ndarray) -> np.ndarray:
-    """Of malignant; not defined where no image is malignant and none is named so."""
+    """F1 of the malignant class; not defined if no image is malignant and none is named so."""
     return ratio(
         weights @ (2.0 * (scored.named & (scored.labels == 1))), weights @ (1.0 * scored.named + scored.labels)
     )
@@ -184,7 +184,7 @@ def _average_precision(scored: Scored, weights: np.ndarray) -> np.ndarray:
 
 
 def _sensitivity_at_specificity(scored: Scored, weights: np.ndarray) -> np.ndarray:
-    """The largest sensitivity of a threshold whose specificity is at least `SPECIFICITY`; 0 where none is."""
+    """The largest sensitivity of a threshold whose specificity is at least `SPECIFICITY`; 0 if there is none."""
     true, false = by_threshold(scored, weights)
     allowed = 1 - ratio(false, np.repeat(false[:, -1:], false.shape[1], axis=1)) > SPECIFICITY - 1e-9
     reached = np.max(np.where(allowed, true, 0.0), axis=1)

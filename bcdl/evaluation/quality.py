@@ -25,7 +25,7 @@ class QualityRow:
 def malignant_scores(outputs: np.ndarray) -> np.ndarray:
     """Sigmoid outputs [N, 2] (benign, malignant) as one malignant score [N] float64: p1 / (p0 + p1).
 
-    So the larger output wins exactly where the score passes 0.5. Where both outputs are 0, 0.5.
+    So the larger output wins exactly if the score passes 0.5. If both outputs are 0, it is 0.5.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
     total = outputs.sum(axis=1)
@@ -38,7 +38,7 @@ def accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def auroc(outputs: np.ndarray, labels: np.ndarray) -> float | None:
-    """Area under the ROC curve of the malignant score; None where only one class is present.
+    """Area under the ROC curve of the malignant score; None if only one class is present.
 
     The share of pairs (malignant, benign) that the score puts in order, a tie counting half: the Mann-Whitney
     statistic over its largest value (Hanley and McNeil 1982, Radiology 143:29-36).

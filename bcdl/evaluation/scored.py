@@ -1,4 +1,4 @@
-"""What models said of test images: the predictions of records, put together for evaluation. Never imports Keras."""
+"""What models said of test images: the predictions of records, put together for evaluation."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bcdl.statistics import bootstrap
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """The test images of one seed and what was said of them; those of all its folds, where it was cross-validated.
+    """The test images of one seed and what was said of them; those of all its folds, if it was cross-validated.
 
     Attributes:
         names: [N] str, relative to the data set.
         outputs: [N, 2] float64, sigmoid outputs (benign, malignant).
         labels: [N] int64, 1 is malignant.
-        groups: [N] str, patients; an image's own name where none are known.
+        groups: [N] str, patients; an image's own name if none are known.
         folds: [N] int64, the fold whose test image it is; every other image of the others trained or validated that
             fold's model.
-        called: [N] bool, called malignant at the threshold that the validation images of its fold fixed; None where
+        called: [N] bool, called malignant at the threshold that the validation images of its fold fixed; None if
             there are none with both classes.
         grouped: whether patients are known.
     """
@@ -81,11 +81,11 @@ class Scored:
 
 def records_by_seed(records: Iterable[Record]) -> dict[int, list[Record]]:
     """The records that are ok and hold predictions, by seed; of each seed in the order of its folds."""
-    found: dict[int, list[Record]] = defaultdict(list)
+    by_seed: dict[int, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: (record.cell.seed, record.cell.fold)):
         if record.ok and record.predictions.get("test", {}).get("labels"):
-            found[record.cell.seed].append(record)
-    return dict(found)
+            by_seed[record.cell.seed].append(record)
+    return dict(by_seed)
 
 
 def by_seed(records: Iterable[Record]) -> dict[int, Scored]:
@@ -112,7 +112,7 @@ def pool(records: Sequence[Record]) -> Scored:
 
 
 def _called(record: Record) -> np.ndarray | None:
-    """Which test images reach the threshold of the record's validation images, [N] bool; None where there is none."""
+    """Which test images reach the threshold of the record's validation images, [N] bool; None if there is none."""
     val = record.predictions.get("val", {})
     if not val.get("labels"):
         return None
@@ -123,7 +123,7 @@ def _called(record: Record) -> np.ndarray | None:
 
 
 def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """The least score called malignant that makes sensitivity + specificity - 1 largest; None where a class is missing.
+    """The least score called malignant that makes sensitivity + specificity - 1 largest; None if a class is missing.
 
     labels and scores are [N]. Of several thresholds that are as good the lowest, since a cancer missed does more harm
     than a needless biopsy (Youden 1950, Cancer 3:32-35).
@@ -140,7 +140,7 @@ def resamples(seeds: Sequence[Scored]) -> Iterator[list[np.ndarray]]:
 
     Groups are drawn, and the same for every seed.
     """
-    groups = np.unique(np.concatenate([one.groups for one in seeds]))
-    places = [np.searchsorted(groups, one.groups) for one in seeds]
+    groups = np.unique(np.concatenate([of_seed.groups for of_seed in seeds]))
+    places = [np.searchsorted(groups, of_seed.groups) for of_seed in seeds]
     for drawn in bootstrap.blocks(len(groups), max(map(len, seeds))):
         yield [drawn[:, of_images] for of_images in places]

@@ -22,14 +22,14 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
 
 
 def _plain(cell: TrainingCell) -> dict[str, float]:
-    return {"no callback": cell.images / cell.epoch_s([])}
+    return {"no callback": cell.images / cell.epoch_s()}
 
 
 def _with_callback(cell: TrainingCell) -> dict[str, float]:
     from bcdl.worker.clocks import BatchTimer  # here: it imports Keras
 
     timer = BatchTimer()
-    seconds = cell.epoch_s([timer])
+    seconds = cell.epoch_s(timer)
     return {"with callback": cell.images / seconds, "told by callback": cell.images / timer.seconds}
 
 

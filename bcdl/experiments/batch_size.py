@@ -57,7 +57,7 @@ def _steps(cell: TrainingCell, size: int) -> Way:
     images, labels = cell.adapter.put(train.images[chosen], one_hot(train.labels[chosen]))
 
     def way() -> dict[str, float]:
-        with cell.adapter.training(cell.model, images, labels) as step:
+        with cell.adapter.training(cell.prepared.model, images, labels) as step:
             return {_name(size): rate(step, cell.adapter.sync, _WINDOW_S, size)}
 
     return way

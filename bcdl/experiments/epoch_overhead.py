@@ -23,7 +23,7 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
 
 
 def _bare(cell: TrainingCell) -> dict[str, float]:
-    return {"bare fit": cell.images / timing.seconds_of(lambda: cell.fit([]))}
+    return {"bare fit": cell.images / timing.seconds_of(lambda: cell.fit())}
 
 
 def _under_the_harness(cell: TrainingCell) -> dict[str, float]:

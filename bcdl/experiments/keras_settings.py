@@ -18,7 +18,7 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
     from bcdl.experiments.engine.training_cell import STEPS_TOGETHER  # here: it imports Keras
 
     cell = cell.with_long_epochs()
-    jit = bool(cell.model.jit_compile)
+    jit = bool(cell.prepared.model.jit_compile)
     settings: dict[str, dict[str, Any]] = {
         f"jit_compile={not jit}": {"jit_compile": not jit},
         f"steps_per_execution={STEPS_TOGETHER}": {"steps_per_execution": STEPS_TOGETHER},
@@ -42,7 +42,7 @@ def recompiled(cell: TrainingCell, changed: dict[str, Any]) -> TrainingCell:
 
 
 def _epoch(name: str, cell: TrainingCell) -> Way:
-    return lambda: {name: cell.images / cell.epoch_s([])}
+    return lambda: {name: cell.images / cell.epoch_s()}
 
 
 EXPERIMENT = InProcess(name="Keras's settings", ways=ways, searches=True)

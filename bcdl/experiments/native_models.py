@@ -28,7 +28,7 @@ _WINDOW_S = 0.5
 def ways(cell: TrainingCell) -> dict[str, Way]:
     from bcdl.worker import fitting, network, training  # here: they import Keras
 
-    settings, model, adapter = cell.cell, cell.model, cell.adapter
+    settings, model, adapter = cell.cell, cell.prepared.model, cell.adapter
     weights = network.named_weights(model)
     natives = adapter.native_models(settings.model, weights, LEARNING_RATE, MOMENTUM, settings.precision)
     if not natives:
@@ -56,7 +56,7 @@ def check(way: str, wanted: np.ndarray, given: np.ndarray, tolerance: float) -> 
 
 def _keras(cell: TrainingCell, images: Any, labels: Any) -> Way:
     def way() -> dict[str, float]:
-        with cell.adapter.training(cell.model, images, labels) as step:
+        with cell.adapter.training(cell.prepared.model, images, labels) as step:
             return {"Keras": rate(step, cell.adapter.sync, _WINDOW_S, cell.cell.batch_size)}
 
     return way

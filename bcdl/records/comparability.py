@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
+from bcdl.settings.setting import Setting
 
 
 class Purpose(enum.Enum):
@@ -124,15 +125,12 @@ def versions(environment: Mapping[str, Any]) -> dict[str, str] | None:
 
     None if they are not known.
     """
-    packages = environment.get("versions")
-    return packages and {name: version for name, version in packages.items() if name != "bcdl"}
+    packages = environment.get("versions") or {}
+    return {name: version for name, version in packages.items() if name != "bcdl"} or None
 
 
-# Settings that may differ; all others must agree. A table's lines, its columns and what chance decides:
-_WITHIN_TABLE = (
-    *("model", "weights", "head_epochs", "keep", "patience", "class_weights", "batch_norm"),
-    *("backend", "seed", "fold"),
-)
+# Settings that may differ; all others must agree. A table has lines, columns and what chance decides.
+_WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
 _FREE = {
     Purpose.TABLE: _WITHIN_TABLE,
     Purpose.PREMIUM: (*_WITHIN_TABLE, "split_by"),
@@ -143,15 +141,14 @@ _FREE = {
     Purpose.SEEDS: ("seed",),
 }
 _OF_PARITY = ("model", "precision")
-# By setting that came after groups had names: what all cells had before.
-_BEFORE = {"optimizer": "adam"}
 
 
-def _setting(name: str) -> Fact:
+def _setting(name: str, setting: Setting) -> Fact:
     purposes = {purpose for purpose, free in _FREE.items() if name not in free}
     if name in _OF_PARITY:
         purposes.add(Purpose.PARITY)
-    return Fact(name, lambda evidence: evidence.settings.get(name), purposes, usual=_BEFORE.get(name))
+    usual = setting.before if setting.new else None
+    return Fact(name, lambda evidence: evidence.settings.get(name), purposes, usual=usual)
 
 
 def _in(part: str, name: str) -> Callable[[Evidence], Any]:
@@ -180,7 +177,7 @@ _SPEED = (Purpose.RATES, Purpose.RESUME)
 _TIME = (*_SPEED, Purpose.DURATION)
 
 FACTS: tuple[Fact, ...] = (
-    *(_setting(field.name) for field in dataclasses.fields(Cell)),
+    *(_setting(name, setting) for name, setting in Cell.rows().items()),
     Fact("machine", lambda evidence: evidence.machine or None, _TABLES),
     Fact("images", _content, _TABLES),
     Fact("images and split", _in("dataset", "checksum"), (*_SPEED, *_DIAGNOSES)),

@@ -179,6 +179,7 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdict
 
 
 _Pairs = tuple[tuple[str, Hashable], ...]
+_NONE_KNOWN: _Pairs = (("others", None),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,9 +217,9 @@ def _told_apart(
 ) -> Iterator[Group]:
     """The groups of those places, each with what sets it apart from the others."""
     facts = [dict(place.others) for place in alike]
-    names = dict.fromkeys(name for one in facts for name in one)
-    differing = [name for name in names if len({one.get(name) for one in facts}) > 1]
+    names = dict.fromkeys(name for of_place in facts for name in of_place)
+    differing = [name for name in names if len({of_place.get(name) for of_place in facts}) > 1]
     for place, of_place in zip(alike, facts, strict=True):
         apart = ", ".join(f"{name} {of_place.get(name, 'unknown')}" for name in differing)
-        late = () if place is alike[0] else place.others
+        late = () if place is alike[0] else place.others or _NONE_KNOWN
         yield Group(place.machine, place.checksum, tuple(cells[place].values()), verdicts, apart, late)

@@ -15,6 +15,7 @@ import dataclasses
 import gc
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ RECORDS, PARITY, EXPERIMENTS = LOGS = ("records", "parity", "experiments")
 # What a run that died left of a line goes beside its file, under a name that no reader takes for a log.
 TORN = ".torn"
 _LOCK = "append"  # held as a line is added to a log or a log is repaired
-_START = b'{"schema": '  # of every line that this project has ever written
+_START = b'{"schema": '  # of every line that this project has ever written; the run comes next
 
 
 class Entry(Protocol):
@@ -181,7 +182,14 @@ def _is_ours(file: Path, content: bytes) -> bool:
     *lines, last = content.split(b"\n")
     if any(_is_of(values, file.stem) for line in (*lines, last) if (values := _object(line)) is not None):
         return True
-    return not lines and (last.startswith(_START) or _START.startswith(last))
+    return not lines and _object(last) is None and _begins_as_ours(last, file.stem)
+
+
+def _begins_as_ours(line: bytes, run: str) -> bool:
+    """Whether a torn line is the beginning of one of ours, as far as it goes."""
+    schema = re.match(re.escape(_START) + b"[0-9]+", line)
+    rest, wanted = (line[schema.end() :], f', "run": "{run}"'.encode()) if schema else (line, _START)
+    return rest.startswith(wanted) or wanted.startswith(rest)
 
 
 def _not_ours(file: Path, content: bytes) -> Problem:

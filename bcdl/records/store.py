@@ -15,7 +15,8 @@ from bcdl.records import disk, log, runs
 from bcdl.records.disk import replace as replace
 from bcdl.records.log import RECORDS as RECORDS
 from bcdl.records.log import Problem
-from bcdl.records.record import SCHEMA, Record
+from bcdl.records.record import Record
+from bcdl.records.schema import SCHEMA
 
 PAGE, MANIFEST = "README.md", "manifest.json"
 TABLES, PLOTS, CARDS = "tables", "plots", "cards"

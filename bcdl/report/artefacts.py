@@ -64,7 +64,9 @@ def write(results: Path, files: Mapping[str, bytes], remove_stale: bool) -> list
     with disk.writing(results):
         manifest = Manifest.read(results)
         changed = _check_free(results, files, manifest)
+        _remove_parts(results)
         stale = find_stale(results, files, manifest)
+        manifest = _with_unlisted(results, manifest, stale)
         _write_pending(results, files, manifest)
         notices = [_keep_aside(results, path) for path in changed]
         _write_files(results, files)
@@ -118,7 +120,7 @@ def find_stale(results: Path, files: Collection[str], manifest: Manifest) -> Sta
         if path in files:
             continue
         if path not in manifest.digests:
-            if disk.is_part(file.name) or _is_marked(path, file) or (not manifest.there and _is_table(path, file)):
+            if _is_marked(path, file) or (not manifest.there and _is_table(path, file)):
                 removable.append(path)
         elif manifest.lists(path, file.read_bytes()):
             removable.append(path)
@@ -253,6 +255,13 @@ def _keep_aside(results: Path, path: str) -> str:
     return f"{path}: it was changed by hand and is written anew; the changed one is kept in {aside.as_posix()}"
 
 
+def _with_unlisted(results: Path, manifest: Manifest, stale: Stale) -> Manifest:
+    """The manifest with those stale files that are ours by their mark, since from now on there is a manifest."""
+    unlisted = [path for path in stale.removable if path not in manifest.digests]
+    added = {path: [digest((results / path).read_bytes())] for path in unlisted}
+    return dataclasses.replace(manifest, digests={**manifest.digests, **added})
+
+
 def _write_pending(results: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
     """Put on the disk what is going to be written, so that the next report knows it if this one is killed."""
     known = {path: [*manifest.digests.get(path, ()), digest(content)] for path, content in files.items()}
@@ -274,10 +283,23 @@ def _remove(results: Path, stale: Sequence[str], files: Iterable[str]) -> None:
         file = results / path
         if _identity(file) in written:  # the same file by another name, on a system that does not tell a from A
             continue
-        file.unlink(missing_ok=True)
-        for parent in PurePosixPath(path).parents[:-2]:
-            with contextlib.suppress(OSError):  # it is not empty
-                (results / parent).rmdir()
+        _unlink(results, path)
+
+
+def _remove_parts(results: Path) -> None:
+    """Remove the unfinished files that a report left which was killed."""
+    beside = [file for folder in (results, results / runs.LOCAL) for file in folder.glob("*")]
+    for file in [*(file for _, file in _files_of(results)), *beside]:
+        if disk.is_part(file.name) and stat.S_ISREG(_mode(file) or 0):
+            _unlink(results, file.relative_to(results).as_posix())
+
+
+def _unlink(results: Path, path: str) -> None:
+    """Remove a file of ours, and the folders that this empties, but for the outermost."""
+    (results / path).unlink(missing_ok=True)
+    for parent in PurePosixPath(path).parents[:-2]:
+        with contextlib.suppress(OSError):  # it is not empty
+            (results / parent).rmdir()
 
 
 def _identity(file: Path) -> tuple[int, int]:

@@ -148,10 +148,17 @@ def to_csv(tables: Sequence[Table]) -> str:
     Entries carry no mark there: what it means has a column of its own, so that programs can read the figures.
     """
     widest = max((table.columns for table in tables), key=len)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", *(column.title for column in widest)])
+    lines = [_csv_line(["metric", *(column.title for column in widest)])]
     for table in tables:
         for row in table.rows:
-            writer.writerow([table.title, *(entry.written for entry in row), *[""] * (len(widest) - len(row))])
-    return text.getvalue()
+            padding = [""] * (len(widest) - len(row))
+            lines.append(_csv_line([table.title, *(entry.written for entry in row), *padding]))
+    return "".join(lines)
+
+
+def _csv_line(values: Sequence[str]) -> str:
+    """One line of a CSV, ended by a line feed alone."""
+    text = io.StringIO()
+    # A writer quotes the characters of its own line end only, and a name from outside may hold either of these.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"

@@ -1,4 +1,4 @@
-"""Start a worker for a job and turn every way it can end into a record. Never imports Keras."""
+"""Start a worker for a job and turn every way it can end into a record."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
+from bcdl.machine.environment import without_unwanted
 from bcdl.machine.hardware import MIB
 from bcdl.records import disk, record, store
 from bcdl.records.record import Record, RecordError
@@ -28,9 +29,7 @@ from bcdl.text import scrub
 _TAIL_LINES = 20
 # A record is a few MiB at most: per-image scores of some thousand test images.
 _MOST_RESULT_BYTES = 64 * MIB
-# Keras settings that would silently change what is measured.
-_UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
-# What C++ and the frameworks say where they give up at once for want of memory, instead of raising an error.
+# What C++ and the frameworks say if they give up at once for want of memory, instead of raising an error.
 _OF_MEMORY = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
 
@@ -52,7 +51,7 @@ def run(
         log: file that takes the worker's stdout and stderr.
         on_phase: called with each phase as the worker begins it.
         interpreter: the Python that has the cell's backend.
-        limits: past which the worker is ended; none where not given.
+        limits: past which the worker is ended; none if not given.
         worker: the interpreter's arguments that start a worker.
     """
     started = store.now()
@@ -60,8 +59,8 @@ def run(
     with _folder(log) as folder:
         (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
         files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
-        teller = _PhaseTeller(folder / "events.txt", on_phase)
-        ending = supervisor.run([interpreter, *worker, *files], _environment_variables(), log, limits, teller)
+        follow = _PhaseFollower(folder / "events.txt", on_phase)
+        ending = supervisor.run([interpreter, *worker, *files], _environment_variables(), log, limits, follow)
         outcome = _read(folder / "result.json", job, run_id)
     if outcome is None:
         status, reason = _death(ending, limits, _last_lines(log))
@@ -73,7 +72,7 @@ def run(
 
 @contextlib.contextmanager
 def _folder(log: Path) -> Iterator[Path]:
-    """A folder for what passes between a worker and its driver; the log's is made. UsageError where they can't be."""
+    """A folder for what passes between a worker and its driver; the log's is made. UsageError if they can't be."""
     with disk.writing(log.parent):
         log.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -85,23 +84,23 @@ def _folder(log: Path) -> Iterator[Path]:
         ) from error
 
 
-class _PhaseTeller:
-    """Tells of each line that the worker adds to its file of events, once."""
+class _PhaseFollower:
+    """Reports each line that the worker adds to its file of events, once; called now and then."""
 
     def __init__(self, events: Path, on_phase: Callable[[str], None]) -> None:
-        self._events, self._on_phase, self._told = events, on_phase, 0
+        self._events, self._on_phase, self._reported = events, on_phase, 0
 
     def __call__(self) -> None:
         if not self._events.is_file():
             return
         phases = self._events.read_text(encoding="utf-8", errors="replace").splitlines()
-        for phase in phases[self._told :]:
+        for phase in phases[self._reported :]:
             self._on_phase(phase)
-        self._told = len(phases)
+        self._reported = len(phases)
 
 
 def _environment_variables() -> dict[str, str]:
-    environment = {key: value for key, value in os.environ.items() if key not in _UNWANTED}
+    environment = without_unwanted(os.environ)
     paths = [*provenance.python_path(), environment.get("PYTHONPATH")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment["PYTHONUNBUFFERED"] = "1"
@@ -109,14 +108,14 @@ def _environment_variables() -> dict[str, str]:
 
 
 def _read(result: Path, job: Job, run_id: str) -> Record | None:
-    """The record in the file, where it is one of this job."""
+    """The record in the file; None if there is none of this job."""
     try:
         if result.stat().st_size > _MOST_RESULT_BYTES:
             return None
-        found = Record.from_json(result.read_text(encoding="utf-8"))
+        outcome = Record.from_json(result.read_text(encoding="utf-8"))
     except (OSError, RecordError, UnicodeDecodeError):
         return None
-    return found if (found.cell, found.run) == (job.cell, run_id) else None
+    return outcome if (outcome.cell, outcome.run) == (job.cell, run_id) else None
 
 
 def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, str]:
@@ -137,7 +136,7 @@ def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, 
         return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
     if name == "SIGABRT" and any(map(_OF_MEMORY.search, last_lines)):
         return record.OUT_OF_MEMORY, "memory ran out and the framework gave up; use a smaller --batch-size; see its log"
-    hint = ", and not for want of memory, as far as the system tells" if name == "SIGKILL" else ""
+    hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
     return record.CRASHED, f"the worker was ended by {name}{hint}; see its log"
 
 
@@ -153,7 +152,7 @@ def _environment(job: Job) -> dict[str, Any]:
 
 
 def _last_lines(log: Path) -> list[str]:
-    """The end of the worker's log, folders taken out; empty where the disk had no room for a log."""
+    """The end of the worker's log, folders taken out; empty if the disk had no room for a log."""
     try:
         with log.open("rb") as lines:
             lines.seek(max(0, lines.seek(0, os.SEEK_END) - supervisor.LOG_TAIL_BYTES))

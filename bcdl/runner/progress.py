@@ -13,7 +13,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +22,8 @@ from rich.markup import escape
 from rich.status import Status
 
 from bcdl.errors import UsageError
-from bcdl.records import store
+from bcdl.records import comparability, store
+from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.text import legible
@@ -31,27 +32,31 @@ _PIPED_WIDTH = 140
 
 
 def console() -> Console:
-    """Where people read: as wide as their terminal, and wide enough for a table where the output is piped."""
+    """Where people read: as wide as their terminal, and wide enough for a table if the output is piped."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
 
 
+# What cells that take about as long have in common.
+Work = tuple[tuple[str, Hashable], ...]
+
+
 class RunProgress:
-    """Tells of one cell after the other: a live line on a terminal, one plain line a phase elsewhere.
+    """Reports one cell after the other: a live line on a terminal, one plain line a phase elsewhere.
 
     Args:
         console: where to.
         cells: those that are to run, in order.
         file: that holds the same as JSON, replaced at each phase; None for none.
-        earlier: seconds that cells took in earlier runs, by `same_work`.
+        earlier: seconds that cells took in earlier runs, by `work_of`.
     """
 
     def __init__(
-        self, console: Console, cells: Sequence[Cell], file: Path | None, earlier: Mapping[str, float] | None = None
+        self, console: Console, cells: Sequence[Cell], file: Path | None, earlier: Mapping[Work, float] | None = None
     ) -> None:
         self._console, self._file = console, file
         self._left = list(cells)
         self._total = len(cells)
-        self._seconds: dict[str, list[float]] = {work: [seconds] for work, seconds in (earlier or {}).items()}
+        self._seconds: dict[Work, list[float]] = {work: [seconds] for work, seconds in (earlier or {}).items()}
         self._outcomes: list[str] = []
 
     def cell(self, cell: Cell) -> CellProgress:
@@ -64,12 +69,12 @@ class RunProgress:
 
     @property
     def about_left_s(self) -> float | None:
-        """An estimate for the cells not begun yet, from those that ended; None where nothing is known of one."""
+        """An estimate for the cells not begun yet, from those that ended; None if nothing is known of one."""
         guesses = [self._guess(cell) for cell in self._left]
         return None if None in guesses else sum(guess for guess in guesses if guess is not None)
 
     def _guess(self, cell: Cell) -> float | None:
-        return statistics.median(known) if (known := self._seconds.get(same_work(cell))) else self._typical()
+        return statistics.median(known) if (known := self._seconds.get(work_of(cell))) else self._typical()
 
     def _typical(self) -> float | None:
         known = [seconds for each in self._seconds.values() for seconds in each]
@@ -84,7 +89,7 @@ class RunProgress:
     def end(self, cell: Cell, status: str, seconds: float) -> str:
         """Count the cell; what is done and left, in words."""
         self._outcomes.append(status)
-        self._seconds.setdefault(same_work(cell), []).append(seconds)
+        self._seconds.setdefault(work_of(cell), []).append(seconds)
         parts = [f"{len(self._outcomes)} done"]
         parts += [f"{self.failed} of them not ok"] if self.failed else []
         about = self.about_left_s
@@ -113,7 +118,7 @@ class RunProgress:
         self._console.print(legible(text), markup=False, highlight=False, soft_wrap=True)
 
     def live(self, text: str) -> Status | None:
-        """A live line, where there is a terminal for it."""
+        """A live line, if there is a terminal for it."""
         return self._console.status(text) if self._console.is_terminal else None
 
 
@@ -133,15 +138,15 @@ class State:
 
     @classmethod
     def read(cls, file: Path) -> State | None:
-        """What the file says; None where there is none or it says something else."""
+        """What the file says; None if there is none or it says something else."""
         try:
-            found = cls(**json.loads(file.read_text(encoding="utf-8")))
-            Cell.parse(found.cell)
-            numbers = (found.cell_started, found.phase_started, found.done, found.failed, found.left)
-            fits = math.isfinite(sum(numbers) + (found.about_left_s or 0)) and isinstance(found.phase, str)
+            state = cls(**json.loads(file.read_text(encoding="utf-8")))
+            Cell.parse(state.cell)
+            numbers = (state.cell_started, state.phase_started, state.done, state.failed, state.left)
+            fits = math.isfinite(sum(numbers) + (state.about_left_s or 0)) and isinstance(state.phase, str)
         except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError):
             return None
-        return found if fits else None
+        return state if fits else None
 
 
 class CellProgress:
@@ -193,9 +198,9 @@ class CellProgress:
         return escape(legible(f"{self._title}: {text}"))
 
 
-def same_work(cell: Cell) -> str:
-    """A name for all cells that take about as long: those that differ in seeds and splits alone."""
-    return dataclasses.replace(cell, seed=0, split_seed=0, split_by="group", fold=0).id
+def work_of(cell: Cell) -> Work:
+    """What the cell has in common with those that take about as long on the same machine."""
+    return comparability.key(Evidence.of_cell(cell), Purpose.DURATION)
 
 
 def duration(seconds: float) -> str:

@@ -5,28 +5,31 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bcdl import datasets
-from bcdl.datasets import Dataset, Request
+from bcdl.datasets import LABELS, Dataset, Request, Split
 from bcdl.datasets.leaks import Duplicates, Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import log, record, runs, store
+from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.record import Record
-from bcdl.report.plots import image_grid
 from bcdl.runner import launch
-from bcdl.runner.progress import RunProgress, same_work
+from bcdl.runner.progress import RunProgress, Work, work_of
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 
 # A cell that ended so is not run again by --resume: it would end so again.
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)
-_HARDWARE = ("cpu", "cpu_cores", "gpus", "driver", "python", "versions")
 STATUS_FILE = "status.json"
+_EXAMPLES = 20  # of each class and split: as many as a picture of the data shows
 
 
 @dataclasses.dataclass
@@ -43,6 +46,7 @@ class Run:
         worker: the interpreter's arguments that start a worker.
         records: of the jobs that have ended, or that had a record.
         leaks: what stands on both sides of each split of the data, once it is checked.
+        examples: a few images of real data, once it is checked, for a picture of it when the cells have run.
     """
 
     jobs: list[Job]
@@ -54,11 +58,12 @@ class Run:
     worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
+    examples: Dataset | None = None
 
     def check(self) -> list[str]:
         """Find out before the first cell what would fail every cell; what a person should know of the data.
 
-        Raises UsageError where the results can't be written or the data can't be used.
+        Raises UsageError if the results can't be written or the data can't be used.
         """
         store.check_writable(self.results)
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
@@ -73,20 +78,18 @@ class Run:
             self.leaks[request] = dataset.leaks(duplicates)
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean and not self.leaks[request].clean:
-                told = "; ".join(self.leaks[request].notices())
-                raise UsageError(f"--require-clean: data set {dataset.name} leaks: {told}")
+                leaks = "; ".join(self.leaks[request].notices())
+                raise UsageError(f"--require-clean: data set {dataset.name} leaks: {leaks}")
         if self.resume:
-            self.records.update(self._settled(checksums))
-            notes.append(f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already")
+            notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
 
     def _check_data(self, dataset: Dataset) -> list[str]:
-        """What a person should know of one split of the data; UsageError where it can't be trained on."""
+        """What a person should know of one split of the data; UsageError if it can't be trained on."""
         batch_size = self.jobs[0].cell.batch_size
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        if not dataset.synthetic:
-            image_grid.draw_local(dataset, self.results)
+        self.examples = None if dataset.synthetic else _examples(dataset)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
@@ -95,19 +98,19 @@ class Run:
     ) -> Record:
         """Run the job in a worker and store its record, which is on the disk when this returns."""
         with progress.cell(job.cell) as shown:
-            found = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits, self.worker)
-            found = dataclasses.replace(found, block=block, side=side)
-            self.keep(job, found)
-            shown.finish(found)
-        return found
+            outcome = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits, self.worker)
+            outcome = dataclasses.replace(outcome, block=block, side=side)
+            self.keep(job, outcome)
+            shown.finish(outcome)
+        return outcome
 
-    def keep(self, job: Job, found: Record) -> None:
+    def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
-        if found.dataset and job.request in self.leaks:
-            facts = {**found.dataset, "leaks": self.leaks[job.request].facts()}
-            found = dataclasses.replace(found, dataset=facts)
-        store.append(self.results, self._machine, found)
-        self.records[job] = found
+        if outcome.dataset and job.request in self.leaks:
+            facts = {**outcome.dataset, "leaks": self.leaks[job.request].facts()}
+            outcome = dataclasses.replace(outcome, dataset=facts)
+        store.append(self.results, self._machine, outcome)
+        self.records[job] = outcome
 
     @property
     def left(self) -> list[Job]:
@@ -128,51 +131,69 @@ class Run:
         """The file that takes the output of the job's worker."""
         return self.folder / f"{job.cell.stem}.log"
 
-    def seconds_of_earlier(self) -> dict[str, float]:
-        """How long cells took when they were last run on this machine, by `same_work`."""
-        return {same_work(one.cell): _seconds(one) for one in self._earlier() if one.ok}
-
-    def _settled(self, checksums: Mapping[datasets.Request, str]) -> Iterator[tuple[Job, Record]]:
-        """The jobs that need not run, each with its newest record that stands for it."""
-        newest = {one.cell: one for one in self._earlier() if not one.block}
-        for job in self.jobs:
-            found = newest.get(job.cell)
-            if not found or found.status not in SETTLED:
-                continue
-            if _circumstances(found) == self._circumstances_of(job, found, checksums[job.request]):
-                yield job, found
-
-    def _circumstances_of(self, job: Job, found: Record, checksum: str) -> dict[str, Any]:
-        """What a record of the job made now would say of data, weights, code and machine."""
-        described = hardware.describe(job.cell.device)
+    def seconds_of_earlier(self) -> dict[Work, float]:
+        """How long cells took when they were last run on this machine as it is now, by their work."""
         return {
-            **{key: described[key] for key in _HARDWARE},
-            "code": provenance.digest(job.cell.backend),
-            "weights": provenance.sha256(job.weights_file) if job.weights_file else None,
-            # A cell that failed before it had loaded its data knows none.
-            "checksum": checksum if found.dataset else None,
+            work_of(earlier.cell): _seconds(earlier)
+            for earlier in self._earlier()
+            if earlier.ok and not self._since(earlier, Purpose.DURATION)
         }
+
+    def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
+        """Leave out the jobs whose newest record stands for them; what to say of it."""
+        newest = {earlier.cell: earlier for earlier in self._earlier() if not earlier.block}
+        changed: Counter[str] = Counter()
+        for job in self.jobs:
+            earlier = newest.get(job.cell)
+            if not earlier or earlier.status not in SETTLED:
+                continue
+            facts = self._since(earlier, Purpose.RESUME, job, checksums[job.request])
+            if facts:
+                changed[", ".join(facts)] += 1
+            else:
+                self.records[job] = earlier
+        again = [f"measured again: {count} cells, since when has changed: {facts}" for facts, count in changed.items()]
+        return [f"resumed: {len(self.records)} of {len(self.jobs)} cells have their record already", *again]
+
+    def _since(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
+        """What sets an earlier record of this machine apart from one that its job would leave now, by name."""
+        now = Evidence(
+            earlier.cell.to_dict(),
+            environment={**self._hardware, "code": provenance.digest(earlier.cell.backend)},
+            weights={"sha256": provenance.sha256(job.weights_file)} if job and job.weights_file else {},
+            # A cell that failed before it had loaded its data knows none.
+            dataset={"checksum": checksum} if earlier.dataset else {},
+        )
+        return [difference.fact for difference in differences(Evidence.of(earlier), now, purpose)]
 
     def _earlier(self) -> Iterator[Record]:
         """The records of this machine so far, oldest run first."""
         records, _ = store.read_all(self.results)
-        return (one for name, one in records if name == self._machine)
+        return (earlier for machine, earlier in records if machine == self._machine)
+
+    @functools.cached_property
+    def _hardware(self) -> dict[str, Any]:
+        return hardware.describe(self.jobs[0].cell.device)
 
     @functools.cached_property
     def _machine(self) -> str:
         return hardware.machine_name(self.jobs[0].cell.device)
 
 
-def _circumstances(found: Record) -> dict[str, Any]:
-    return {
-        **{key: found.environment.get(key) for key in (*_HARDWARE, "code")},
-        "weights": found.weights.get("sha256"),
-        "checksum": found.dataset.get("checksum"),
-    }
+def _examples(dataset: Dataset) -> Dataset:
+    """The same with the first images of each class and split alone, so that a run holds no whole data set."""
+
+    def few(part: Split) -> Split:
+        chosen = [place for label in LABELS.values() for place in np.flatnonzero(part.labels == label)[:_EXAMPLES]]
+        return Split(part.images[chosen], part.labels[chosen], part.groups[chosen], part.names[chosen])
+
+    return dataclasses.replace(
+        dataset, train=few(dataset.train), val=few(dataset.val), test=few(dataset.test), fingerprints=None
+    )
 
 
-def _seconds(found: Record) -> float:
+def _seconds(record: Record) -> float:
     try:
-        return (datetime.fromisoformat(found.ended) - datetime.fromisoformat(found.started)).total_seconds()
+        return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
     except ValueError:
         return 0.0

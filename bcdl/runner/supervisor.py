@@ -1,4 +1,4 @@
-"""A process that may do anything, held to its limits, and ended with all that it started. Never imports Keras."""
+"""A process that may do anything, held to its limits, and ended with all that it started."""
 
 from __future__ import annotations
 
@@ -20,22 +20,12 @@ import psutil
 from bcdl.settings.limits import Limits
 
 _POLL_S = 0.2
-
-
 # Looking through all processes of a machine costs milliseconds, which the one being measured would feel.
 _POLL_TREE_S = 5.0
-
-
 _END_S = 10.0
-
-
 # Of what a process prints, so much is kept, and so much of its end.
 MOST_LOG_BYTES = 32 * 2**20
-
-
 LOG_TAIL_BYTES = 64 * 2**10
-
-
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -113,13 +103,13 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits, tick: Callable[[], 
 
 
 def _resident_bytes(pid: int, whole_tree: bool) -> int:
-    """Resident memory of the process, and of all its children where asked for."""
+    """Resident memory of the process, and of all its children if asked for."""
     total = 0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        for one in (process, *(process.children(recursive=True) if whole_tree else ())):
+        for member in (process, *(process.children(recursive=True) if whole_tree else ())):
             with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
+                total += member.memory_info().rss
     return total
 
 
@@ -135,14 +125,14 @@ def _end(process: subprocess.Popen[bytes], before: set[psutil.Process]) -> None:
     process.wait()
     stopped: set[psutil.Process] = set()
     deadline = time.monotonic() + _END_S
-    while (found := _descendants(before)) - stopped and time.monotonic() < deadline:
-        for one in found - stopped:
+    while (running := _descendants(before)) - stopped and time.monotonic() < deadline:
+        for child in running - stopped:
             with contextlib.suppress(psutil.Error):
-                one.suspend()  # what is stopped starts no more
-        stopped |= found
-    for one in stopped:
+                child.suspend()  # what is stopped starts no more
+        stopped |= running
+    for child in stopped:
         with contextlib.suppress(psutil.Error):
-            one.kill()
+            child.kill()
     psutil.wait_procs(list(stopped), timeout=_END_S)
 
 
@@ -156,11 +146,11 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _descendants(before: set[psutil.Process]) -> set[psutil.Process]:
     """What this process has below it, save what was there before, and what that has started since."""
-    found = set(psutil.Process().children(recursive=True)) - before
+    descendants = set(psutil.Process().children(recursive=True)) - before
     for older in before:
         with contextlib.suppress(psutil.Error):
-            found -= set(older.children(recursive=True))
-    return found
+            descendants -= set(older.children(recursive=True))
+    return descendants
 
 
 def _copy(stream: IO[bytes], log: Path) -> None:
@@ -196,7 +186,7 @@ def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _system_kills() -> int:
-    """How often the system's out-of-memory killer has struck; 0 where the system does not tell."""
+    """How often the system's out-of-memory killer has struck; 0 if the system does not say."""
     counts = []
     for file in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, ValueError):

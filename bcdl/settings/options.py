@@ -164,8 +164,8 @@ def check_backend(name: str, installed_here: bool = True) -> None:
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
     if installed_here and missing:
         raise UsageError(
-            f"{' and '.join(missing)} not installed in this Python; use nox -s bench-{name}, or install "
-            f"backends/{name}/requirements-cpu.txt (or -gpu.txt) first"
+            f"{' and '.join(missing)} not installed in this Python; install bcdl with the extra {name} "
+            f"(pip install bcdl[{name}]), or, in a checkout, use nox -s bench-{name}"
         )
 
 

@@ -193,9 +193,8 @@ def _by_round(samples: list[Sample]) -> dict[str, float]:
 def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> str:
     """In words, where the two sides that are closest to each other differ."""
     sides = ([samples[0].facts for samples in _by_cell(side, free).values()] for side in (a, b))
-    differing = (_in_words(first, second, free) for first, second in itertools.product(*sides))
-    closest: list[str] = min(differing, key=len)
-    return ", ".join(closest) or "they were measured in different regimes"
+    fewest = min((_in_words(first, second, free) for first, second in itertools.product(*sides)), key=len)
+    return ", ".join(fewest) or "they were measured in different regimes"
 
 
 def _in_words(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str]) -> list[str]:

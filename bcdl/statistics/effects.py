@@ -1,4 +1,4 @@
-"""Whether one side is slower than another, and by how much: from processes, never from steps. Never imports Keras.
+"""Whether one side is slower than another, and by how much: from processes, never from steps.
 
 Steps of one process share its memory layout, its clock and its neighbours, so that they say nothing of another process.
 The sample is the process: one rate each.
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
+
+from bcdl.statistics import bootstrap
 
 # Sign flips or permutations beyond which the p-value is estimated from as many random ones.
 _MOST_RESAMPLES = 20_000
-_BOOTSTRAP_RESAMPLES = 9_999
 _ALPHA = 0.05
-# A bootstrap reaches from the least sample to the largest, which hold the median of 5 processes in 94 percent of cases.
-_FEWEST = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +45,6 @@ class Effect:
     processes: tuple[int, int]
     scatter: float = math.nan
 
-    @property
-    def interval(self) -> str:
-        """The interval as tables show it."""
-        return between(self.low, self.high)
-
-
-def between(low: float, high: float) -> str:
-    """An interval as tables show it; empty where it is not known."""
-    return "" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
-
 
 def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
     """The effect of rates measured in turn: a[i] and b[i] in the same round.
@@ -69,7 +56,7 @@ def paired(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect:
     few = len(logs) < 2
     flips = 2 ** len(logs)
     p = np.nan if few else _permutation_p((np.log(a), np.log(b)), "samples", flips, seed)
-    effect = _effect(a, b, (logs,), lambda axis_logs, axis=-1: np.mean(axis_logs, axis=axis), p, flips, seed)
+    effect = _effect(a, b, (logs,), _mean, p, flips, seed)
     return effect if few else dataclasses.replace(effect, scatter=float(np.std(logs, ddof=1)))
 
 
@@ -88,6 +75,8 @@ def mean_interval(values: Sequence[float] | np.ndarray, tried: int = 1) -> tuple
     """Student's interval, 95 percent, of the mean of the values, one of so many tried; NaN of fewer than 3."""
     if len(values) < 3:
         return math.nan, math.nan
+    from scipy import stats  # here: drivers import this module, and start without it
+
     half = stats.t.isf(_ALPHA / tried / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
@@ -124,6 +113,10 @@ def cliffs_delta(a: Sequence[float], b: Sequence[float]) -> float:
     return float(np.mean(np.sign(np.subtract.outer(np.asarray(b), np.asarray(a)))))
 
 
+def _mean(logs: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(np.mean(logs, axis=axis))
+
+
 def _difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.asarray(np.mean(second, axis=axis) - np.mean(first, axis=axis))
 
@@ -131,7 +124,9 @@ def _difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.nda
 def _permutation_p(sides: tuple[np.ndarray, np.ndarray], kind: str, all_of_them: int, seed: int) -> float:
     if all(np.array_equal(side, sides[0]) for side in sides):
         return 1.0
-    found = stats.permutation_test(
+    from scipy import stats  # here: as in `mean_interval`
+
+    test = stats.permutation_test(
         sides,
         _difference,
         permutation_type=kind,
@@ -139,43 +134,20 @@ def _permutation_p(sides: tuple[np.ndarray, np.ndarray], kind: str, all_of_them:
         n_resamples=_MOST_RESAMPLES if all_of_them > _MOST_RESAMPLES else np.inf,
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def _effect(
     a: Sequence[float],
     b: Sequence[float],
     data: tuple[np.ndarray, ...],
-    statistic: object,
+    statistic: Callable[..., np.ndarray],
     p: float,
     permutations: int,
     seed: int,
 ) -> Effect:
     ratio = float(np.exp(np.mean(np.log(b)) - np.mean(np.log(a))))
-    low, high = np.nan, np.nan
-    fewest = min(map(len, data))
-    if fewest >= _FEWEST:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # all rates the same: the interval is a point
-            found = stats.bootstrap(
-                data,
-                statistic,
-                n_resamples=_BOOTSTRAP_RESAMPLES,
-                confidence_level=1 - 2 * _tail(fewest),
-                method="percentile",
-                rng=np.random.default_rng(seed),
-            )
-        low, high = map(float, np.exp(found.confidence_interval))
+    low, high = map(float, np.exp(bootstrap.process_interval(data, statistic, seed)))
     medians = float(np.median(a)), float(np.median(b))
     least_p = min(1.0, 2 / min(permutations, _MOST_RESAMPLES))
     return Effect(medians, ratio, low, high, p, least_p, cliffs_delta(a, b), (len(a), len(b)))
-
-
-def _tail(count: int) -> float:
-    """The share that a percentile bootstrap of so many leaves out at each end, to leave out `_ALPHA` of the truth.
-
-    Resamples of n vary by (n - 1) / n of the variance and know nothing of Student's tails, so that plain percentiles
-    are too narrow for a few processes: of 7, by a quarter (Hesterberg 2015, The American Statistician 69, 371-386:
-    the expanded percentile interval).
-    """
-    return float(stats.norm.sf(stats.t.isf(_ALPHA / 2, count - 1) * math.sqrt(count / (count - 1))))

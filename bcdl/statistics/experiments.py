@@ -67,11 +67,11 @@ def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str
     `experiments` come oldest run first. A run has all ways of a subject, some of which an older one may not have had.
     Subjects are in order; the ways of one are in the order in which they were recorded, by slow-down if there is one.
     """
-    last = {(machine, one.name, one.subject): one.run for machine, one in experiments}
+    last = {(machine, made.name, made.subject): made.run for machine, made in experiments}
     latest: dict[tuple[str, str], list[Experiment]] = {}
-    for machine, one in experiments:
-        if one.run == last[machine, one.name, one.subject]:
-            latest.setdefault((machine, one.name), []).append(one)
+    for machine, made in experiments:
+        if made.run == last[machine, made.name, made.subject]:
+            latest.setdefault((machine, made.name), []).append(made)
     return {key: sorted(group, key=_place) for key, group in sorted(latest.items())}
 
 
@@ -96,8 +96,8 @@ def noise_of_equal_sides(
 ) -> tuple[float, str] | None:
     """The largest noise that equal sides have shown on the machine, and on which subject; None if none was tried."""
     tried = newest([(where, experiment) for where, experiment in experiments if where == machine])
-    equal = [one for group in tried.values() for one in group if one.slowdown == 0 and len(one.a) >= _FEWEST]
-    return max(((noise(one, rounds), one.subject) for one in equal), default=None)
+    equal = [made for group in tried.values() for made in group if made.slowdown == 0 and len(made.a) >= _FEWEST]
+    return max(((noise(made, rounds), made.subject) for made in equal), default=None)
 
 
 def best_settings(experiments: Sequence[Experiment]) -> list[Best]:
@@ -109,8 +109,8 @@ def best_settings(experiments: Sequence[Experiment]) -> list[Best]:
 
 
 def _best(tried: Sequence[Experiment]) -> Best:
-    intervals = [effects.interval_of_best(one.a, one.b, len(tried)) for one in tried]
-    better = [(Outcome(one), *ends) for one, ends in zip(tried, intervals, strict=True) if ends[0] > 1]
+    intervals = [effects.interval_of_best(setting.a, setting.b, len(tried)) for setting in tried]
+    better = [(Outcome(setting), *ends) for setting, ends in zip(tried, intervals, strict=True) if ends[0] > 1]
     if not better:
         return Best(tried[0], len(tried))
-    return Best(tried[0], len(tried), *max(better, key=lambda found: found[0].effect.ratio))
+    return Best(tried[0], len(tried), *max(better, key=lambda outcome_and_ends: outcome_and_ends[0].effect.ratio))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bcdl.records.experiment import Experiment
-from bcdl.statistics import comparison, effects, experiments
+from bcdl.statistics import bootstrap, comparison, effects, experiments
 from bcdl.statistics.estimated import Estimated
 
 ROUNDS = 10  # of a comparison: what `bcdl.ab` runs if nothing else is asked for
@@ -63,7 +63,7 @@ def analyse(slowed: Sequence[Experiment]) -> list[PowerAnalysis]:
     for experiment in slowed:
         if experiment.slowdown is not None and len(experiment.a) >= ROUNDS:
             subjects.setdefault(experiment.subject, []).append(experiment)
-    return [_analysis(of_subject) for of_subject in subjects.values() if any(one.slowdown == 0 for one in of_subject)]
+    return [_analysis(of_subject) for of_subject in subjects.values() if any(map(_is_equal, of_subject))]
 
 
 def _analysis(of_subject: Sequence[Experiment]) -> PowerAnalysis:
@@ -78,32 +78,36 @@ def power(of_subject: Sequence[Experiment]) -> dict[float, Estimated]:
     The experiments are those of one subject, on one machine. The threshold is that of the noise of its equal sides.
     """
     equal = _logs(_equal(of_subject))
-    logs = {one.slowdown: _logs(one) for one in of_subject if one.slowdown is not None}
+    logs = {slowed.slowdown: _logs(slowed) for slowed in of_subject if slowed.slowdown is not None}
     return {share: _power(logs[share], equal) for share in sorted(logs)}
 
 
 def _equal(of_subject: Sequence[Experiment]) -> Experiment:
-    return next(one for one in of_subject if one.slowdown == 0)
+    return next(filter(_is_equal, of_subject))
 
 
-def _logs(one: Experiment) -> np.ndarray:
-    return np.log(one.b) - np.log(one.a)
+def _is_equal(experiment: Experiment) -> bool:
+    """Whether nothing slows down either side."""
+    return experiment.slowdown == 0
+
+
+def _logs(experiment: Experiment) -> np.ndarray:
+    return np.log(experiment.b) - np.log(experiment.a)
 
 
 def _power(logs: np.ndarray, equal: np.ndarray) -> Estimated:
     """The power in rounds of log ratios [n], judged by the noise of those of equal sides [m]."""
     draws = np.random.default_rng(0)
     value = _judged(logs, equal, _DRAWS, draws)
-    again = [_judged(_resample(logs, draws), _resample(equal, draws), _INNER_DRAWS, draws) for _ in range(_RESAMPLES)]
-    return Estimated(value, *map(float, np.percentile(again, (2.5, 97.5))))
 
+    def judged(logs: np.ndarray, equal: np.ndarray) -> float:
+        return _judged(logs, equal, _INNER_DRAWS, draws)
 
-def _resample(values: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-    return draws.choice(values, len(values))
+    return Estimated(value, *bootstrap.percentiles(judged, (logs, equal), _RESAMPLES, draws))
 
 
 def _judged(logs: np.ndarray, equal: np.ndarray, count: int, draws: np.random.Generator) -> float:
     """The share of so many comparisons, their rounds drawn from `logs`, that are called a regression."""
     beyond = comparison.threshold(float(np.std(equal, ddof=1)) / math.sqrt(ROUNDS))
-    rounds = draws.choice(logs, (count, ROUNDS))
+    rounds = bootstrap.draw(logs, draws, (count, ROUNDS))
     return float(np.mean(comparison.is_regression(np.exp(rounds.mean(axis=1)), effects.sign_flip_p(rounds), beyond)))

@@ -6,19 +6,19 @@ import statistics
 
 from bcdl.records.record import Record
 
-# Samples are steady where the medians of their first and second half differ by this share at most.
+# Samples are steady if the medians of their first and second half differ by this share at most.
 STEADY = 0.05
 
 
 _FEWEST = 4  # samples of which halves say anything
 
 
-# Of fewer, where the largest is above the least by this share at most.
+# Of fewer, if the largest is above the least by this share at most.
 STEADY_OF_FEW = 0.25
 
 
 def is_steady(seconds: list[float]) -> bool | None:
-    """Whether the samples show no trend, or, where they are too few for one, no wide spread; None of fewer than two."""
+    """Whether the samples show no trend, or, if they are too few for one, no wide spread; None of fewer than two."""
     if len(seconds) < 2:
         return None
     if len(seconds) < _FEWEST:
@@ -34,5 +34,5 @@ def halves(seconds: list[float]) -> tuple[float, float]:
 
 
 def is_unstable(record: Record, sample: str) -> bool:
-    """Whether the record's samples of that name never settled; not where there are none, or too few to tell."""
+    """Whether the record's samples of that name never settled; not if there are none, or too few to judge."""
     return is_steady(record.samples.get(sample, [])) is False

@@ -51,6 +51,10 @@ class BatchTimer(keras.callbacks.Callback):
         self.seconds += self._elapsed()
 
 
+# What `model.fit` takes, for experiments, which do not import Keras themselves.
+Callback = keras.callbacks.Callback
+
+
 def wait_for_training(model: keras.Model, adapter: Backend) -> None:
     """Return once the model's last training step is computed."""
     adapter.sync([variable.value for variable in model.trainable_variables])

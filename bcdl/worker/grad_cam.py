@@ -6,7 +6,7 @@ heat map is what the weighed channels leave above zero.
 
 **What is differentiated.** The paper takes the score before its softmax; these models end in two sigmoids and say
 p1 / (p0 + p1). Here it is the difference of the two logits, z1 - z0 for malignant and z0 - z1 for benign: it is above
-0 exactly where the model names that class, and it counts both outputs. The sigmoids' own gradient vanishes where they
+0 exactly where the model names that class, and it counts both outputs. The sigmoids' own gradient vanishes if they
 are sure, and that of log(p1 / p0), the score's exact logit, keeps only the output that is near 0.
 
 **Which map.** The backbone's last: behind it the head's valid convolutions shrink a 7x7 map to one of 1x1, where no
@@ -15,7 +15,7 @@ place is left to speak of. A model without a backbone is explained by its last c
 
 **What it does not say.** The map has few cells (7x7 at 224 pixels), each of which sees far beyond itself, and the
 weights are means over the map although the head looks at each place differently (Draelos and Carin 2020, arXiv
-2011.08891). It tells where the evidence lies, not whether the reason is sound.
+2011.08891). It shows where the evidence lies, not whether the reason is sound.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def grad_cam(features: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 
 def cut(model: keras.Model, layer: str | None = None) -> Cut:
-    """`model` cut behind the layer of that name, in its backbone or outside; where none is named, `default_layer`.
+    """`model` cut behind the layer of that name, in its backbone or outside; if none is named, `default_layer`.
 
-    Raises UsageError where there is no such layer, what it gives is no map or not all that follows it needs, or the
+    Raises UsageError if there is no such layer, what it gives is no map or not all that follows it needs, or the
     model is not one layer after another that end in two sigmoids, as those of bcdl are.
     """
     chain = _chain(model)

@@ -1,4 +1,4 @@
-"""What a row of the model table is built into: preprocessing, backbone and head, for any Keras backend.
+"""What a row of the model table is built into: preprocessing, backbone and head, on any Keras backend.
 
 The architecture is the source study's: every model ends in three 3x3 convolutions (16, 32 and 64
 filters), each followed by a 2x2 max-pooling of stride 1, then dropout, batch normalisation and two

@@ -16,6 +16,9 @@ from bcdl.worker import batch_norm, network, training
 from bcdl.worker.initial_weights import draw_initial_weights
 from bcdl.worker.input_pipeline import InputPipeline
 
+# For annotations elsewhere, where Keras is not imported.
+Model = keras.Model
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:

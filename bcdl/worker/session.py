@@ -7,8 +7,10 @@ as it is imported. So whoever starts a session imports such modules inside a fun
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from bcdl import backends
+from bcdl.machine.environment import clear_unwanted
 
 
 def start_backend(name: str, device: str, precision: str) -> backends.Backend:
@@ -23,6 +25,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         DeviceError: the device can't be had from this framework.
         UnsupportedError: the hardware lacks the precision.
     """
+    clear_unwanted()
     os.environ["KERAS_BACKEND"] = name
     adapter = backends.load(name)
     adapter.configure(device, precision)
@@ -38,3 +41,13 @@ def set_keras_defaults(precision: str) -> None:
     keras.config.set_floatx("float64" if precision == "float64" else "float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_dtype_policy(precision if precision in ("mixed_bfloat16", "float64") else "float32")
+
+
+def describe(adapter: backends.Backend) -> dict[str, Any]:
+    """What the backend and Keras resolve to in this session, as JSON values: device, precision, jit."""
+    import keras  # here, as above
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer="sgd", loss="mse")
+    policy = keras.config.dtype_policy().name
+    return {**adapter.describe(), "dtype_policy": policy, "jit_compile": bool(model.jit_compile)}

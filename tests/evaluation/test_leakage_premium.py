@@ -7,7 +7,7 @@ import pytest
 from bcdl.evaluation import leakage_premium
 from bcdl.evaluation.leakage_premium import Verdict
 from bcdl.records.groups import group_records
-from tests.report.sections.test_premium import PATIENTS, both_ways
+from tests.predictions import PATIENTS, both_ways
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl import backends, experiments
-from bcdl.errors import BcdlError, UsageError
+from bcdl.errors import BcdlError
 from bcdl.experiments import cpu_cores, largest_batch
 from bcdl.experiments.engine import rates
 from bcdl.experiments.workers import loop
@@ -50,14 +50,15 @@ NO_OPTIONS = argparse.Namespace()
 
 def test_an_experiment_reads_back_as_it_was_written(tmp_path: Path) -> None:
     experiment.append(tmp_path, "m", ONE)
-    assert experiment.read_all(tmp_path) == [("m", ONE)]
+    assert experiment.read_all(tmp_path) == ([("m", ONE)], [])
 
 
 def test_a_torn_experiment_is_named(tmp_path: Path) -> None:
     file = experiment.append(tmp_path, "m", ONE)
     file.write_text(file.read_text()[:-30])
-    with pytest.raises(UsageError, match=r"af84\.jsonl, line 1"):
-        experiment.read_all(tmp_path)
+    read, (problem,) = experiment.read_all(tmp_path)
+    assert read == []
+    assert str(problem).startswith(f"experiments/m/{ONE.run}.jsonl, line 1: a torn last line")
 
 
 def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environment(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environ
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     first = [{key: value for key, value in line.items() if key not in ("sample", "cell")} for line in lines]
     file.write_text("".join(json.dumps({**line, "schema": 1}) + "\n" for line in first))
-    assert [one.sample for _, one in experiment.read_all(tmp_path)] == ["window", "process"]
+    assert [one.sample for _, one in experiment.read_all(tmp_path)[0]] == ["window", "process"]
 
 
 @pytest.mark.keras
@@ -122,7 +123,7 @@ def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     if "so there is no cache to measure" in done.stderr:
         pytest.skip("this backend keeps no compiled functions")
     assert done.returncode == 0, done.stderr
-    found = [one for _, one in experiment.read_all(tmp_path)]
+    found = [one for _, one in experiment.read_all(tmp_path)[0]]
     assert any(re.fullmatch(way, one.ways[1]) for one in found)
     assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
 
@@ -219,9 +220,9 @@ def test_a_long_epoch_trains_the_steps_that_it_is_credited_with(monkeypatch: pyt
     with contextlib.suppress(ValueError):  # torch refuses
         cells.append(keras_settings.recompiled(plain, {"steps_per_execution": training_cell.STEPS_TOGETHER}))
     for cell in cells:
-        before = int(cell.model.optimizer.iterations)
-        cell.epoch_s([])
-        assert (int(cell.model.optimizer.iterations) - before) * cell.cell.batch_size == cell.images
+        before = int(cell.prepared.model.optimizer.iterations)
+        cell.epoch_s()
+        assert (int(cell.prepared.model.optimizer.iterations) - before) * cell.cell.batch_size == cell.images
 
 
 @pytest.mark.keras

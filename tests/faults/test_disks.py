@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bcdl.errors import UsageError
-from bcdl.records import store
+from bcdl.records import disk, log, store
 from tests.factory import record
 from tests.faults import driver
 from tests.faults.conftest import Injected
@@ -122,12 +122,12 @@ def test_a_line_cut_at_any_byte_costs_no_other(tmp_path: Path, injected: Injecte
             records, problems = store.read_all(tmp_path)
             tally.lost += 1 - len(records)
             assert (len(records), len(problems)) == (1, 1)
-            (told,) = store.set_aside_torn(tmp_path)
-            assert f"{length} bytes was set aside" in told
+            (notice,) = log.repair(tmp_path)
+            assert f"{length} bytes was set aside" in notice
             assert file.read_bytes() == whole
-            assert file.with_suffix(store.TORN).read_bytes().endswith(line[:length] + b"\n")
+            assert file.with_suffix(log.TORN).read_bytes().endswith(line[:length] + b"\n")
 
 
 def test_a_device_that_takes_no_byte_gives_a_message(injected: Injected) -> None:
     with injected("full_device"), pytest.raises(UsageError, match="can't be written"):
-        store.append_line(Path("/dev/full"), record().to_json())
+        disk.append_line(Path("/dev/full"), record().to_json())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bcdl.records import store
+from bcdl.records import log, store
 from bcdl.report import page as report
 from tests.factory import record
 from tests.faults import driver
@@ -35,7 +35,7 @@ def told(said: Path) -> tuple[list[str], list[str]]:
 def recorded(results: Path) -> list[str]:
     """The id of each record's cell; nothing in the folder is anything else, save a line that a kill tore."""
     records, problems = store.read_all(results)
-    assert all("torn last line" in problem for problem in problems)
+    assert all("torn last line" in problem.reason for problem in problems)
     assert all(one.ok for _, one in records)
     return [one.cell.id for _, one in records]
 
@@ -92,7 +92,47 @@ def test_drivers_at_once_on_one_folder_all_keep_everything(tmp_path: Path, injec
             tally.lost += max(0, len(kept) + 1 - len(there))
             assert sorted(there) == sorted([*kept, record().cell.id])
             assert whole.read_bytes() == before
-            assert whole.with_suffix(store.TORN).read_bytes() == b'{"schema": 3\n'
+            assert whole.with_suffix(log.TORN).read_bytes() == b'{"schema": 3\n'
+
+
+def test_a_last_record_that_only_lacks_its_end_is_resumed_from(tmp_path: Path) -> None:
+    """What a full disk or a power failure may leave; the run that resumes gives it its end."""
+    plan = driver.plan(tmp_path)
+    first = driver.command(tmp_path / "results", plan, cells=3)
+    assert first.wait() == 0, first.communicate()[0]
+    (file,) = contents(tmp_path / "results")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    again = driver.command(tmp_path / "results", plan, "--resume", cells=3)
+    said = again.communicate()[0]
+    assert again.returncode == 0, said
+    assert "resumed: 3 of 3 cells have their record already" in said
+    assert f"{file.name}: its last line lacked its end and has it now" in said
+    assert list(contents(tmp_path / "results").values()) == [whole]
+
+
+def test_a_run_touches_no_log_of_somebody_else(tmp_path: Path) -> None:
+    visits = tmp_path / "results" / "records" / "clinic" / "visits.jsonl"
+    visits.parent.mkdir(parents=True)
+    visits.write_bytes(b'{"patient": 1}\n{"patient": 2}')
+    run = driver.command(tmp_path / "results", driver.plan(tmp_path), cells=1)
+    said = run.communicate()[0]
+    assert run.returncode == 0, said
+    assert visits.read_bytes() == b'{"patient": 1}\n{"patient": 2}'
+    assert [file.name for file in visits.parent.iterdir()] == [visits.name]
+    assert said.count("clinic/visits.jsonl: not a log of bcdl; left alone") == 1
+
+
+@pytest.mark.parametrize("name", ["parity", "experiments"])
+def test_a_run_sets_aside_the_torn_line_of_any_log(tmp_path: Path, name: str) -> None:
+    torn = log.file_of(tmp_path / "results", name, "a-machine", record().run)
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(b'{"schema": 1, "run": "')
+    run = driver.command(tmp_path / "results", driver.plan(tmp_path), cells=1)
+    said = run.communicate()[0]
+    assert run.returncode == 0, said
+    assert f"{torn.name}: a torn last line of 22 bytes was set aside" in said
+    assert torn.with_suffix(log.TORN).read_bytes() == b'{"schema": 1, "run": "\n'
 
 
 def test_two_commands_at_once_on_one_folder_both_end_well(tmp_path: Path, injected: Injected) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bcdl.records import store
+from bcdl.records import disk, store
 from bcdl.records.record import SCHEMA, Record
 from bcdl.report import page as report
 from bcdl.report import plots, run_table
@@ -57,6 +57,12 @@ def test_every_mutated_line_is_a_record_or_a_told_problem(
             assert (MACHINE, good) in records
             assert len(records) - 1 + len(problems) == len(some)
             outcomes.update({True: len(records) - 1, False: len(problems)})
+            newer = {problem.line for problem in problems if problem.newer}
+            if newer:  # nothing is written then; the rest is reported without them
+                assert "nothing was written or removed" in report.build(folder)[-1]
+                assert not (folder / "README.md").exists()
+                rest = [line for number, line in enumerate(some, start=1) if number not in newer]
+                file.write_bytes(b"\n".join(rest) + b"\n")
             report.build(folder)
             assert (folder / "README.md").read_text(encoding="utf-8").count("<script") == 0
             run_table.print_run([one for _, one in records], Console(file=io.StringIO()))
@@ -86,22 +92,25 @@ def test_a_newer_schema_is_refused_with_advice_and_costs_no_other(tmp_path: Path
     with injected("newer_schema") as tally:
         file = store.append(tmp_path, MACHINE, record())
         newer = json.dumps({**json.loads(record().to_json()), "schema": SCHEMA + 1, "more": {}})
-        store.append_line(file, newer)
+        disk.append_line(file, newer)
         store.append(tmp_path, MACHINE, record())
         records, (problem,) = store.read_all(tmp_path)
         tally.lost += 2 - len(records)
-        assert problem.endswith(f"line 2: schema {SCHEMA + 1} is newer than this bcdl reads ({SCHEMA}); update bcdl")
-        assert problem in " ".join(report.build(tmp_path))
+        assert str(problem).endswith(
+            f"line 2: schema {SCHEMA + 1} is newer than this bcdl reads ({SCHEMA}); update bcdl"
+        )
+        assert problem.newer
+        assert str(problem) in " ".join(report.build(tmp_path))
 
 
 def test_many_records_are_read(tmp_path: Path, request: pytest.FixtureRequest, injected: Injected) -> None:
     """All of them where the page of faults is written, which tells how long it took; elsewhere a part."""
     count = 100_000 if request.config.getoption("--reliability", None) else 5_000
-    one = record()
-    one.samples["step_s"] = [0.03] * 100
-    line = one.to_json() + "\n"
     for number in range(100):
-        file = tmp_path / store.RECORDS / MACHINE / f"20260101T0000{number:02d}Z-0000.jsonl"
+        one = record(run=f"20260101T0000{number:02d}Z-0000")
+        one.samples["step_s"] = [0.03] * 100
+        line = one.to_json() + "\n"
+        file = tmp_path / store.RECORDS / MACHINE / f"{one.run}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(line * (count // 100) + "broken\n", encoding="utf-8")
     with injected("many_records") as tally:

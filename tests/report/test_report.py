@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from bcdl.errors import BcdlError
 from bcdl.records import store
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
-from bcdl.report import check
+from bcdl.report import artefacts, check
 from bcdl.report import page as report
 from bcdl.report.plots import style
 from bcdl.report.sections import metrics
@@ -103,9 +104,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.write('{"schema": 1, "run"')
     later = record(run="20270101T000000Z-0000", status="failed", model="mobilenet", backend="torch")
     store.append(folder, "a-machine", later)
-    for stale in (folder / "tables" / "old.csv", folder / "plots" / "old" / "plot.png"):
-        stale.parent.mkdir(parents=True)
-        stale.touch()
     (folder / "said").write_text("\n".join(report.build(folder)))
     return folder
 
@@ -134,14 +132,26 @@ def test_csv_holds_what_the_page_shows(built: Path) -> None:
     assert {row["torch"] for row in rows if row["model"] == "MobileNet"} == {"failed"}
 
 
-def test_what_no_record_asks_for_goes(built: Path) -> None:
-    assert not (built / "tables" / "old.csv").exists()
-    assert not (built / "plots" / "old").exists()
+def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
+    store.append(tmp_path, "a-machine", record())
+    report.build(tmp_path)
+    wanted = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "local" not in file.parts}
+    gone = store.append(tmp_path, "a-machine", record(run="20260101T000000Z-0001", image_size=64))
+    report.build(tmp_path)
+    assert len(list(tmp_path.glob("plots/*"))) == 2
+    gone.unlink()
+    report.build(tmp_path)
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "local" not in file.parts}
+    assert after == wanted
+    assert len(list(tmp_path.glob("plots/*"))) == 1
 
 
 def test_a_torn_line_is_told(built: Path) -> None:
-    assert "not read: a-machine/" in (built / "said").read_text()
+    assert "not read: records/a-machine/" in (built / "said").read_text()
     assert "Lines that could not be read" in (built / "README.md").read_text()
+
+
+RUNS = {"jax": "000a", "torch": "000b"}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +159,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small results folder and its report."""
     folder = tmp_path_factory.mktemp("committed")
     for backend in ("jax", "torch"):
-        store.append(folder, "a-machine", record(backend=backend, run=f"20260101T000000Z-{backend}"))
+        store.append(folder, "a-machine", record(backend=backend, run=f"20260101T000000Z-{RUNS[backend]}"))
     report.build(folder)
     return folder
 
@@ -159,6 +169,19 @@ def test_what_follows_from_its_records_passes_the_check_and_nothing_is_written(c
     assert report.check(committed) == [f"README.md, tables and plots of {committed} follow from its records"]
     after = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
     assert before == after
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """What the report has written there, by path."""
+    return {path: (folder / path).read_bytes() for path in artefacts.listed(folder) or ()}
+
+
+def list_in_manifest(folder: Path, path: str) -> None:
+    """Make the file at `path` one that an earlier report has written."""
+    manifest = folder / artefacts.MANIFEST
+    values = json.loads(manifest.read_text())
+    values["files"][path] = artefacts.digest((folder / path).read_bytes())
+    manifest.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def change_a_digit(folder: Path) -> str:
@@ -215,13 +238,15 @@ def break_a_plot(folder: Path) -> str:
 
 
 def leave_a_plot(folder: Path) -> str:
+    plot = next(folder.glob("plots/*/loss.png"))
     (folder / "plots" / "old").mkdir()
-    (folder / "plots" / "old" / "loss.png").touch()
+    shutil.copy(plot, folder / "plots" / "old")
     return "plots/old/loss.png: left over"
 
 
 def leave_a_table(folder: Path) -> str:
-    (folder / "tables" / "old.csv").touch()
+    (folder / "tables" / "old.csv").write_text("metric,model\n")
+    list_in_manifest(folder, "tables/old.csv")
     return "tables/old.csv: left over"
 
 
@@ -248,7 +273,7 @@ def remove_the_page(folder: Path) -> str:
 def test_a_file_that_does_not_follow_is_named(committed: Path, tmp_path: Path, change: Callable[[Path], str]) -> None:
     shutil.copytree(committed, tmp_path / "results")
     wanted = change(tmp_path / "results")
-    (line,) = check.differences(tmp_path / "results", committed)
+    (line,) = check.differences(tmp_path / "results", files_of(committed))
     assert wanted in line
 
 
@@ -262,7 +287,7 @@ def test_another_rounding_of_edges_is_let_pass(committed: Path, tmp_path: Path) 
             moved = image.convert("RGB").transform(image.size, Image.Transform.AFFINE, (1, 0, -1, 0, 1, 0))
         moved.paste("white", (0, 0, 1, moved.height))
         moved.point(lambda level: max(0, level - 20)).save(file, pnginfo=text)
-    assert list(check.differences(tmp_path / "results", committed)) == []
+    assert list(check.differences(tmp_path / "results", files_of(committed))) == []
 
 
 def test_a_record_removed_fails_the_check(committed: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bcdl.runner.progress import RunProgress, State, duration, same_work
+from bcdl.runner.progress import RunProgress, State, duration, work_of
 from tests.factory import cell, record
 
 CELLS = [cell(seed=seed) for seed in range(3)] + [cell(model="mobilenet")]
@@ -61,7 +61,7 @@ def test_a_file_that_is_no_state_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_the_estimate_learns_from_earlier_runs_and_from_cells_that_ended() -> None:
-    progress = RunProgress(Console(file=io.StringIO()), CELLS, None, {same_work(CELLS[0]): 10.0})
+    progress = RunProgress(Console(file=io.StringIO()), CELLS, None, {work_of(CELLS[0]): 10.0})
     assert progress.about_left_s is None  # nothing is known of mobilenet
     progress.begin(CELLS[0])
     progress.end(CELLS[0], "ok", 20.0)

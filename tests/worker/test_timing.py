@@ -1,4 +1,4 @@
-"""The clock: what lies inside a window, and what is waited for at its edges."""
+"""The clock: that it is the only one, what lies inside a window, and what is waited for at its edges."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ from hypothesis import strategies as st
 from bcdl.machine import hardware
 from bcdl.statistics import steadiness
 from bcdl.worker import timing
+from tests import sources
+
+# Clocks that measure, by their names in the module `time`, and one that wraps them.
+CLOCKS = {
+    f"{clock}{unit}"
+    for clock in ("perf_counter", "process_time", "thread_time", "monotonic", "clock_gettime")
+    for unit in ("", "_ns")
+} | {"default_timer"}
+# Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago it was.
+WAITING = {("bcdl/runner/progress.py", "monotonic"), ("bcdl/runner/supervisor.py", "monotonic")}
+SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
+
+
+def test_timing_is_the_only_clock() -> None:
+    assert sources.clock_readings(CLOCKS) - WAITING == {("bcdl/worker/timing.py", "perf_counter")}
+    assert sources.time_of_day() <= SHOWING
 
 
 class Device:
@@ -94,3 +110,19 @@ def test_the_peak_is_this_processes_own() -> None:
     assert before > hardware.MIB
     assert hardware.peak_rss_bytes() >= before
     assert len(block) == 64 * hardware.MIB
+
+
+def test_a_stopwatch_gives_the_seconds_since_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch, [3.0])
+    elapsed = timing.stopwatch()
+    assert elapsed() == 0.0
+    device.now += 2.0
+    assert (elapsed(), elapsed()) == (2.0, 2.0)
+    assert timing.seconds_of(lambda: device.sync("result")) == 3.0
+
+
+def test_what_fails_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds: dict[str, float | None] = {}
+    with pytest.raises(ValueError, match="broken"), timing.timed(seconds, "build_s"):
+        raise ValueError("broken")
+    assert seconds == {}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import pooch
 from PIL import Image
 
 from bcdl.datasets.dataset import Request
@@ -70,6 +69,8 @@ def read(request: Request) -> Pool:
 
 
 def _download() -> Path:
+    import pooch  # here: only a download needs it
+
     folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
     try:
         return Path(pooch.retrieve(URL, f"md5:{MD5}", fname=f"{NAME}.npz", path=folder, progressbar=False))

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import keras
-
 from bcdl.backends import Backend
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.worker import fitting, regimes
-from bcdl.worker.clocks import EpochClock, wait_for_training
+from bcdl.worker.clocks import Callback, EpochClock, wait_for_training
 from bcdl.worker.input_pipeline import InputPipeline
-from bcdl.worker.prepared import Prepared, prepare
+from bcdl.worker.prepared import Model, Prepared, prepare
 
 # An epoch that is timed takes so long at least, so that its first step counts for little...
 _LEAST_EPOCH_S = 2.0
@@ -47,15 +45,11 @@ class TrainingCell:
         return self.prepared.adapter
 
     @property
-    def model(self) -> keras.Model:
-        return self.prepared.model
-
-    @property
     def images(self) -> int:
         """Images an epoch."""
         return self.prepared.images_per_epoch
 
-    def with_model(self, model: keras.Model) -> TrainingCell:
+    def with_model(self, model: Model) -> TrainingCell:
         """The same cell with another compiled model, that has then run a step."""
         other = dataclasses.replace(self.prepared, model=model)
         regimes.first_step(other)
@@ -64,21 +58,21 @@ class TrainingCell:
     def with_long_epochs(self) -> TrainingCell:
         """The same with training images repeated until an epoch takes `_LEAST_EPOCH_S`, by two that ran."""
         cell, together = self.cell, STEPS_TOGETHER * self.cell.batch_size
-        least = max(self.images, _LEAST_EPOCH_S * self.images / min(self.epoch_s([]) for _ in range(2)))
+        least = max(self.images, _LEAST_EPOCH_S * self.images / min(self.epoch_s() for _ in range(2)))
         train = self.prepared.dataset.train.repeated(together * math.ceil(least / together))
         pipeline = InputPipeline(train, cell.batch_size, cell.seed, cell.augment)
         return TrainingCell(dataclasses.replace(self.prepared, pipeline=pipeline))
 
-    def epoch_s(self, callbacks: list[keras.callbacks.Callback]) -> float:
+    def epoch_s(self, *callbacks: Callback) -> float:
         """Seconds of one epoch of `fit` from its beginning to the end of its last step, by a clock of epochs alone.
 
         A clock around `fit` would time its end too: on TensorFlow that waits now and then, for as long as the epoch.
         """
         clock = EpochClock(self.adapter)
-        self.fit([clock, *callbacks])
+        self.fit(clock, *callbacks)
         return clock.seconds[0]
 
-    def fit(self, callbacks: list[keras.callbacks.Callback]) -> None:
+    def fit(self, *callbacks: Callback) -> None:
         """One epoch of `fit`, to the end of its last step."""
-        fitting.run_epochs(self.prepared, 1, callbacks)
-        wait_for_training(self.model, self.adapter)
+        fitting.run_epochs(self.prepared, 1, list(callbacks))
+        wait_for_training(self.prepared.model, self.adapter)

@@ -6,7 +6,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from bcdl.records.groups import Group
-from bcdl.report.plots.style import caption, cross_out, legend, log_rate, signs
+from bcdl.report.plots.axes import cross_out, legend, log_rate
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.style import signs
 from bcdl.statistics.steadiness import is_unstable
 
 

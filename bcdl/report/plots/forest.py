@@ -12,7 +12,8 @@ from bcdl.evaluation import estimates, metrics
 from bcdl.evaluation.estimates import Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.records.groups import Group
-from bcdl.report.plots.style import caption, plain, signs
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.style import plain, signs
 
 _SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
 

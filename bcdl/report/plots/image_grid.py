@@ -17,6 +17,7 @@ from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
 from bcdl.datasets.sources import synthetic
 from bcdl.errors import UsageError
+from bcdl.records import disk
 from bcdl.records.groups import Group
 from bcdl.report.plots import style
 from bcdl.settings.cell import Cell
@@ -37,9 +38,9 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     try:
         dataset = datasets.load(datasets.Request(cell.data, cell.image_size, cell.split_seed))
     except (UsageError, ValueError):
-        return  # no data set that this version makes
+        return  # This version makes no such data set.
     if dataset.checksum != group.checksum:
-        return  # an earlier version's drawings, which this one can't make: no picture rather than another one's
+        return  # An earlier version made other drawings: no picture is better than a picture of these.
     for kind in LABELS:
         yield f"images_{kind}", grid(dataset, kind)
 
@@ -51,10 +52,11 @@ def _may_be_drawn(cell: Cell) -> bool:
 
 
 def draw_local(dataset: Dataset, results: Path) -> None:
-    """Both grids of a real data set under `results/local/`."""
+    """Both grids of a real data set under `results/local/`; UsageError if they can't be written."""
     folder = results / LOCAL / safe_name(dataset.name)
-    for kind in LABELS:
-        style.save(grid(dataset, kind), folder / f"{kind}.png")
+    with disk.writing(folder):
+        for kind in LABELS:
+            style.save(grid(dataset, kind), folder / f"{kind}.png")
 
 
 def grid(dataset: Dataset, kind: str) -> Figure:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from bcdl.records.groups import Group
-from bcdl.report.plots.style import epoch_panels
+from bcdl.report.plots.epochs import epoch_panels
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:

@@ -6,7 +6,7 @@ It is never committed if the image is a data set's: `bcdl.predict` writes it to 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,13 +17,30 @@ from bcdl.report import formats
 from bcdl.report.plots import style
 from bcdl.text import legible
 
-if TYPE_CHECKING:
-    from bcdl.worker.grad_cam import Explanation
-
 # Perceptually uniform; what has no evidence is dimmed, as if the rest were lit.
 _COLOURS = "inferno"
 _OPACITY = 0.5
 _LONGEST_NAME = 60
+
+
+class Explanation(Protocol):
+    """What the heat map shows, as `bcdl.worker.grad_cam` computes it.
+
+    Attributes:
+        kind: the class explained, `benign` or `malignant`.
+        score: the image's malignant score.
+        layer: whose map the heat map is made of.
+        heat: [h, w] float64, by the map's cells; 0 or more.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def layer(self) -> str: ...
+    @property
+    def heat(self) -> np.ndarray: ...
 
 
 def overlay(picture: np.ndarray, explanation: Explanation, image: str, model: str) -> Figure:

@@ -9,7 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bcdl.records.groups import Group, Line
-from bcdl.report.plots.style import Series, caption, colour, history, plain, signs, whole_epochs
+from bcdl.report.plots.axes import whole_epochs
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.epochs import Series, history
+from bcdl.report.plots.style import colour, plain, signs
 from bcdl.text import safe_name
 
 _PANELS = {"accuracy": "accuracy", "loss": "binary cross-entropy (nats)"}
@@ -23,7 +26,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 
 
 def _figure(group: Group, lines: list[Line], series: dict[str, list[Series]]) -> Figure:
-    """Of lines of one model; `series` are those of all models, by what they are of."""
+    """The figure of one model's lines; `series` are those of all models, by the name of their history."""
     figure, axes = plt.subplots(
         len(lines),
         len(_PANELS),
@@ -36,7 +39,7 @@ def _figure(group: Group, lines: list[Line], series: dict[str, list[Series]]) ->
     for line, row in zip(lines, axes, strict=True):
         for axis, (name, ylabel) in zip(row, _PANELS.items(), strict=True):
             for shown, linestyle in ((name, "-"), (f"val_{name}", "--")):
-                _draw(axis, group, [one for one in series[shown] if one.line == line], linestyle)
+                _draw(axis, group, [curve for curve in series[shown] if curve.line == line], linestyle)
             whole_epochs(axis)
             axis.set_ylabel(ylabel)
         if len(lines) > 1:
@@ -49,9 +52,10 @@ def _figure(group: Group, lines: list[Line], series: dict[str, list[Series]]) ->
 
 
 def _draw(axis: Axes, group: Group, series: list[Series], linestyle: str) -> None:
-    for one in series:
-        epochs = range(1, len(one.values) + 1)
-        axis.plot(epochs, one.values, linestyle=linestyle, linewidth=1.3, **signs(group, one.line, one.backend))
+    for curve in series:
+        epochs = range(1, len(curve.values) + 1)
+        sign = signs(group, curve.line, curve.backend)
+        axis.plot(epochs, curve.values, linestyle=linestyle, linewidth=1.3, **sign)
 
 
 def _legend(axis: Axes, group: Group) -> None:

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from bcdl.report import formats
 from bcdl.report.plots import style
 from bcdl.statistics.power_analysis import DETECTED, ROUNDS, PowerAnalysis
 
@@ -37,6 +38,6 @@ def curves(machine: str, analyses: Sequence[PowerAnalysis]) -> Figure:
         figure,
         "What a comparison can find",
         f"Machine: {machine}. At 0 percent: false alarms. Bars: 95% intervals over rounds. "
-        f"Dashed: {DETECTED:.0%}, where an effect counts as found.",
+        f"Dashed: {formats.percent(DETECTED)}, where an effect counts as found.",
     )
     return figure

@@ -12,8 +12,9 @@ from bcdl.evaluation import curves, estimates, metrics
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
 from bcdl.report import formats
+from bcdl.report.plots.captions import caption
 from bcdl.report.plots.results_grid import grid
-from bcdl.report.plots.style import caption, colour
+from bcdl.report.plots.style import colour
 
 # Below the curve, in units of its axis: where the bars of counts stand, and how high the highest is.
 _GROUND, _BARS = -0.34, 0.22

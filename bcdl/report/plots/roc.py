@@ -11,8 +11,9 @@ from bcdl.evaluation import curves, estimates, metrics
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
 from bcdl.report import formats
+from bcdl.report.plots.captions import caption
 from bcdl.report.plots.results_grid import grid
-from bcdl.report.plots.style import caption, colour
+from bcdl.report.plots.style import colour
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from bcdl.evaluation.utilisation import REGIMES, Peaks, peaks, points
 from bcdl.records.groups import Group
-from bcdl.report.plots.style import caption, cross_out, legend, plain_ticks, signs
+from bcdl.report.plots.axes import cross_out, legend, plain_ticks
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.style import signs
 
 _TITLES = {"step": "training step", "predict": "inference"}
 

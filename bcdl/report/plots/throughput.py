@@ -10,7 +10,9 @@ from matplotlib.lines import Line2D
 
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
-from bcdl.report.plots.style import caption, colour, cross_out, log_rate, plain, signs
+from bcdl.report.plots.axes import cross_out, log_rate
+from bcdl.report.plots.captions import caption
+from bcdl.report.plots.style import colour, plain, signs
 from bcdl.statistics.steadiness import is_unstable
 
 _REGIMES = {"fit": "fit: what a user of model.fit gets", "step": "step: the device's own rate"}

@@ -27,7 +27,7 @@ def experiment_table(name: str, experiments: Sequence[Experiment]) -> Table:
         *map(figures, ("p", "rounds")),
         *map(words, ("sample", "measured", "commit")),
     )
-    return Table(f"{name} ({unit})", columns, tuple(_row(Outcome(one), unit) for one in experiments))
+    return Table(f"{name} ({unit})", columns, tuple(_row(Outcome(experiment), unit) for experiment in experiments))
 
 
 def _row(outcome: Outcome, unit: str) -> tuple[Entry, ...]:
@@ -68,23 +68,23 @@ def best_table(searched: Sequence[Experiment]) -> Table:
     return Table("Best settings", columns, tuple(map(_best_row, best_settings(searched))))
 
 
-def _best_row(found: Best) -> tuple[Entry, ...]:
-    default = found.default
+def _best_row(setting: Best) -> tuple[Entry, ...]:
+    default = setting.default
     return (
         *map(word, (default.subject, default.name, default.ways[0])),
-        *_best_entries(found),
-        count(found.tried),
+        *_best_entries(setting),
+        count(setting.tried),
         count(len(default.a)),
         word(default.sample),
     )
 
 
-def _best_entries(found: Best) -> tuple[Entry, Entry, Entry]:
+def _best_entries(setting: Best) -> tuple[Entry, Entry, Entry]:
     """The best of the settings, its ratio to the default, and the interval of that."""
-    if found.best is None:
-        return word("the default" if found.enough_rounds else "too few rounds"), count(1), absent()
-    ends = Entry((found.low, found.high), lambda ends: formats.interval(*ends))
-    return word(found.best.experiment.ways[1]), number(found.best.effect.ratio, 3), ends
+    if setting.best is None:
+        return word("the default" if setting.enough_rounds else "too few rounds"), count(1), absent()
+    ends = Entry((setting.low, setting.high), lambda ends: formats.interval(*ends))
+    return word(setting.best.experiment.ways[1]), number(setting.best.effect.ratio, 3), ends
 
 
 def power_table(analyses: Sequence[PowerAnalysis]) -> Table:

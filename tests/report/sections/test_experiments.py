@@ -16,6 +16,7 @@ from bcdl.records.experiment import Experiment
 from bcdl.report import page
 from bcdl.report.sections import experiments
 from bcdl.report.sections.experiment_tables import experiment_table
+from bcdl.statistics import power_analysis
 from tests.conftest import ROOT
 
 ONE = Experiment(
@@ -103,10 +104,12 @@ def test_names_that_differ_in_signs_alone_keep_a_table_each() -> None:
 
 @pytest.fixture(scope="module")
 def slowed() -> list[Experiment]:
-    """The committed experiments in which a slow-down was known."""
+    """Committed experiments of one subject in which a slow-down was known: equal sides, and two that are slower."""
     experiments, problems = experiment.read_all(ROOT / "results")
     assert not problems
-    return [one for _, one in experiments if one.slowdown is not None]
+    made = [one for _, one in experiments if one.subject == "a loop of plain Python" and one.slowdown in (0, 0.05, 0.5)]
+    assert len(made) == 3
+    return made
 
 
 def report(results: Path, made: list[Experiment]) -> dict[str, list[list[str]]]:
@@ -135,7 +138,10 @@ def test_no_figure_depends_on_the_words_of_a_way(slowed: list[Experiment], tmp_p
     assert before == after
 
 
-def test_power_is_shown_only_of_subjects_with_equal_sides(slowed: list[Experiment]) -> None:
+def test_power_is_shown_only_of_subjects_with_equal_sides(
+    slowed: list[Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power_analysis, "_RESAMPLES", 2)
     title = "What a comparison of 10 rounds finds"
     assert title in text_of(*slowed)
     assert title not in text_of(*(one for one in slowed if one.slowdown))

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
 import pytest
 
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report.sections import premium
-from tests.predictions import predicted, split
-
-FOLDS = 2
-PATIENTS = 40
-
-
-def both_ways(right_by_group: float, right_by_image: float) -> list[Record]:
-    """Two folds each way, of 40 patients with two images; that share of patients is named right, the rest wrong."""
-    labels = np.repeat(np.arange(PATIENTS) % 2, 2)
-    groups = np.repeat([f"p{number:02d}" for number in range(PATIENTS)], 2)
-    names = [f"{group}-{place % 2}" for place, group in enumerate(groups)]
-    found = []
-    for split_by, share in (("group", right_by_group), ("image", right_by_image)):
-        right = np.arange(len(labels)) // 2 < share * PATIENTS
-        scores = np.where(right, labels, 1 - labels) * 0.8 + 0.1
-        fold_of = np.arange(len(labels)) // 2 % FOLDS if split_by == "group" else np.arange(len(labels)) % FOLDS
-        for fold in range(FOLDS):
-            chosen = np.flatnonzero(fold_of == fold)
-            test = split(scores[chosen], labels[chosen], groups[chosen])
-            test["names"] = [names[place] for place in chosen]
-            one = predicted(test, split_by=split_by, folds=FOLDS, fold=fold)
-            found.append(dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c", "grouped": True}))
-    return found
+from tests.predictions import both_ways
 
 
 def table_of(records: list[Record]) -> dict[str, tuple[str, ...]]:

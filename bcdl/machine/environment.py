@@ -1,0 +1,20 @@
+"""Environment variables that a process which measures must not have, whatever its user has set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+# Keras reads these as it is imported: less is trained than was asked for, or by other code.
+UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
+
+
+def without_unwanted(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables less those of `UNWANTED`: what a process is to start with."""
+    return {name: value for name, value in variables.items() if name not in UNWANTED}
+
+
+def clear_unwanted() -> None:
+    """Take the variables of `UNWANTED` from this process; before Keras is imported."""
+    for name in UNWANTED:
+        os.environ.pop(name, None)

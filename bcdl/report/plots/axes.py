@@ -1,0 +1,79 @@
+"""What stands at the axes of a plot: scales, ticks, labels of lines, the legend and crosses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from bcdl.records.groups import Group, Line
+from bcdl.report import formats
+from bcdl.report.plots.style import colour, plain, signs
+
+
+def log_rate(axis: Axes, label: str) -> None:
+    """A logarithmic x axis of rates, its ticks written as plain numbers."""
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    if high < 4 * low:  # too narrow for a tick at every power of ten: centre it
+        middle = (low * high) ** 0.5
+        axis.set_xlim(middle / 2.2, middle * 2.2)
+    plain_ticks(axis.xaxis)
+    axis.set_xlabel(f"{label} (images/s, log scale)")
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10 ..., written as plain numbers."""
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: formats.plain(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def whole_epochs(axis: Axes) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+
+
+def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
+    """Name each line at its right end, spread so that no two names overlap."""
+    ends = sorted((end for end in ends if end[1] == end[1]), key=lambda end: end[1])
+    low, high = axis.get_ylim()
+    gap = (high - low) * 0.055
+    heights: list[float] = []
+    for _, y in ends:
+        heights.append(max(y, heights[-1] + gap) if heights else y)
+    overshoot = max(0.0, heights[-1] - high) if heights else 0.0
+    for (name, y), height in zip(ends, (h - overshoot for h in heights), strict=True):
+        axis.annotate(
+            plain(name),
+            (x, y),
+            xytext=(1.06, (height - low) / (high - low)),
+            textcoords="axes fraction",
+            fontsize=7,
+            color="#333333",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3},
+        )
+
+
+def _model_sign(group: Group, line: Line) -> Line2D:
+    """A legend's entry for a model: its marker, in black."""
+    sign = signs(group, line, "")
+    face = "white" if sign["markerfacecolor"] == "white" else "black"
+    return Line2D(
+        [], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(group.label(line))
+    )
+
+
+def legend(axis: Axes, group: Group) -> None:
+    """Markers name models, colours name backends; outside the plot, at its right."""
+    handles = [_model_sign(group, line) for line in group.lines]
+    handles += [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in group.backends]
+    axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
+
+
+def cross_out(axis: Axes, x: float, y: float) -> None:
+    """Mark a point whose samples never settled."""
+    axis.plot([x], [y], linestyle="", marker="x", color="black", markersize=10, markeredgewidth=1.4, zorder=3)

@@ -1,0 +1,60 @@
+"""The text under a plot: what was run on what, what is not shown and why, and which rates say little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from bcdl.parity.verdicts import MISMATCH, NO_FINDINGS, UNMEASURED
+from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
+from bcdl.report import formats
+from bcdl.report.plots.style import footer
+from bcdl.statistics.steadiness import is_unstable
+
+
+def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = ()) -> None:
+    """The title, what was run, on what; which cells are missing and why; of `regimes` shown, which rates say little."""
+    failed = [f"{_name(group, r)} ({formats.status(r.status)})" for r in group.failures]
+    notes = {
+        "Not shown": [*failed, *(f"{name} (not run)" for name in group.not_run), *_without_rate(group, regimes)],
+        "Crossed out, never steady": [
+            f"{_name(group, r)}, {regime}"
+            for regime in regimes
+            for *_, r in group.ran()
+            if is_unstable(r, f"{regime}_s")
+        ],
+        **(_parity_notes(group) if regimes else {}),
+    }
+    sentences = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
+    footer(figure, f"{group.mark}{title}", f"{group.title}. Machine: {group.machine}.", *sentences)
+
+
+def _name(group: Group, record: Record) -> str:
+    cell, line = record.cell, Line.of(record.cell)
+    draw = f", {cell.draw}" if len(group.draws(line)) > 1 else ""
+    return f"{group.label(line)} on {cell.backend}{draw}"
+
+
+def _without_rate(group: Group, regimes: Sequence[str]) -> list[str]:
+    return [
+        f"{_name(group, record)}, {regime} (not measured)"
+        for regime in regimes
+        for *_, record in group.ran()
+        if not record.value(f"{regime}_images_per_s") > 0
+    ]
+
+
+def _parity_notes(group: Group) -> dict[str, list[str]]:
+    """The lines and backends whose rates are of another model than another backend's, or may be."""
+    notes: dict[str, list[str]] = {"Parity fails": [], "Parity not measured": []}
+    verdicts = group.verdicts or NO_FINDINGS
+    for line in group.lines:
+        ran = group.ok_records(line)
+        for backend in group.backends:
+            mark = verdicts.mark(group.machine, group.of(line, backend), ran)
+            kind = {MISMATCH: "Parity fails", UNMEASURED: "Parity not measured"}.get(mark)
+            if kind and any(record.cell.backend == backend for record in ran):
+                notes[kind].append(f"{group.label(line)} on {backend}")
+    return notes

@@ -1,0 +1,266 @@
+"""The one rule of what must agree: that it is one, that all who need it follow it, and what it says of each fact."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bcdl.errors import UsageError
+from bcdl.evaluation import agreement, leakage_premium
+from bcdl.machine import hardware, provenance
+from bcdl.records import comparability, store
+from bcdl.records.comparability import FACTS, Evidence, Fact, Purpose, differences, key
+from bcdl.records.groups import Group, group_records
+from bcdl.records.record import Record
+from bcdl.runner.run import Run
+from bcdl.settings.cell import Cell
+from bcdl.statistics import comparison
+from tests.factory import job, record
+from tests.predictions import predicted, split
+
+ROOT = Path(__file__).resolve().parents[2]
+BCDL = ROOT / "bcdl"
+# They hold a data set that was just loaded against the record of one: two records are compared by none of them.
+OF_LOADED_DATA = ("gallery.py", "image_grid.py")
+# Words by which records name facts that decide what may be compared.
+KEYS = {
+    *("cpu", "cpu_cores", "cpu_cores_allowed", "gpus", "driver", "python", "versions", "commit", "dirty", "code"),
+    *("checksum", "images_checksum", "sha256", "initial_weights"),
+}
+
+
+def changed(made: Record, part: str, **values: Any) -> Record:
+    """The record with some values of one of its parts changed."""
+    return dataclasses.replace(made, **{part: {**getattr(made, part), **values}})
+
+
+def threads(made: Record, number: int) -> Record:
+    return changed(made, "environment", threads=number)
+
+
+@pytest.fixture
+def another_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more row, that must agree for all purposes: what a later version does to have a fact count everywhere."""
+    row = Fact("threads", lambda evidence: evidence.environment.get("threads"), tuple(Purpose))
+    monkeypatch.setattr(comparability, "FACTS", (*FACTS, row))
+
+
+def test_each_fact_has_a_name_of_its_own_and_each_setting_is_one() -> None:
+    names = [fact.name for fact in FACTS]
+    assert len(set(names)) == len(names)
+    assert {field.name for field in dataclasses.fields(Cell)} < set(names)
+
+
+@pytest.mark.usefixtures("another_fact")
+def test_a_row_more_counts_in_tables() -> None:
+    records = [("m", threads(record(seed=seed), number)) for seed, number in ((0, 1), (1, 1), (0, 2))]
+    groups = group_records(records)
+    assert sorted(len(group.records) for group in groups) == [1, 2]
+    assert sorted(group.title.rpartition(", ")[2] for group in groups) == ["threads 1", "threads 2"]
+    assert len({group.slug for group in groups}) == 2
+    # The files of the older group keep the name that they had before there was another.
+    (alone,) = group_records(records[:2])
+    assert alone.slug in {group.slug for group in groups}
+    assert "threads" not in alone.title
+
+
+@pytest.mark.usefixtures("another_fact")
+def test_a_row_more_counts_in_compare() -> None:
+    a, b = (comparison.samples(threads(record(), number)) for number in (1, 2))
+    with pytest.raises(UsageError, match="A and B share no cell: threads is 1 in A and 2 in B"):
+        comparison.compare(a, b)
+
+
+@pytest.mark.usefixtures("another_fact")
+def test_a_row_more_counts_in_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {**hardware.describe("cpu"), "threads": 2}
+    monkeypatch.setattr(hardware, "describe", lambda device: here)
+    made = changed(record(), "environment", **here, code=provenance.digest("torch"))
+    store.append(tmp_path, hardware.machine_name("cpu"), made)
+    again = Run([job()], tmp_path, resume=True)
+    assert "resumed: 1 of 1 cells have their record already" in again.check()
+    assert list(again.seconds_of_earlier().values()) == [60]
+    here = {**here, "threads": 1}
+    otherwise = Run([job()], tmp_path, resume=True)
+    assert "measured again: 1 cells, since when has changed: threads" in otherwise.check()
+    assert otherwise.left == [job()]
+    assert not otherwise.seconds_of_earlier()
+
+
+@pytest.mark.usefixtures("another_fact")
+@pytest.mark.parametrize(("across", "values"), [("backend", ("jax", "torch")), ("seed", (0, 1))])
+def test_a_row_more_counts_in_agreement(across: str, values: tuple[Any, Any]) -> None:
+    test = split([0.1, 0.9] * 10, [0, 1] * 10)
+    models = [threads(predicted(test, **{across: value}), place) for place, value in enumerate(values)]
+    pairs, refused = agreement.pairs(Group("m", "c", tuple(models)))
+    assert pairs == []
+    assert [pair.reason for pair in refused] == ["not the same threads"]
+
+
+@pytest.mark.usefixtures("another_fact")
+def test_a_row_more_counts_in_the_leakage_premium() -> None:
+    test = split([0.1, 0.9] * 10, [0, 1] * 10)
+    ways = [
+        changed(predicted(test, split_by=way, folds=2), "dataset", images_checksum="c") for way in ("group", "image")
+    ]
+    assert len(leakage_premium.pairs(group_records([("m", threads(made, 1)) for made in ways]))) == 1
+    otherwise = [("m", threads(made, number)) for number, made in enumerate(ways)]
+    assert leakage_premium.pairs(group_records(otherwise)) == []
+
+
+def environments_compared(source: str) -> list[str]:
+    """The comparisons in the source that read, on either side, what decides whether two records may be compared."""
+    compared = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Compare)]
+    return [ast.unparse(node) for node in compared if any(map(_reads_a_fact, ast.walk(node)))]
+
+
+def _reads_a_fact(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("environment", "checksum", "images_checksum")
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and node.slice.value in KEYS
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+    return called and isinstance(node.args[0], ast.Constant) and node.args[0].value in KEYS
+
+
+def test_nobody_else_decides_by_the_facts_of_records() -> None:
+    files = [file for file in BCDL.rglob("*.py") if file.name not in (*OF_LOADED_DATA, "comparability.py")]
+    assert len(files) > 100
+    by_file = {file.name: environments_compared(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: compared for name, compared in by_file.items() if compared} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "a.environment['cpu'] == b.environment['cpu']",
+        "x = [f for f in found if f.dataset.get('checksum') != checksum]",
+        "if {r.environment.get('python') for r in a} != {'3.11'}: pass",
+    ],
+)
+def test_the_contract_sees_what_the_seven_places_did(source: str) -> None:
+    assert environments_compared(source)
+
+
+PURPOSES = st.sampled_from(list(Purpose))
+VALUES = st.sampled_from([None, 1, "x", ["a"], {"numpy": "1", "bcdl": "2"}])
+ENVIRONMENTS = st.dictionaries(st.sampled_from(["cpu", "cpu_cores_allowed", "python", "code"]), VALUES)
+CELLS = st.builds(
+    dict, model=st.sampled_from(["cnn", "mobilenet"]), seed=st.integers(0, 1), folds=st.sampled_from([0, 2])
+)
+
+
+@settings(deadline=None)  # the first draws the data set of its records
+@given(PURPOSES, st.tuples(ENVIRONMENTS, ENVIRONMENTS), st.tuples(CELLS, CELLS))
+def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
+    purpose: Purpose, environments: tuple[dict[str, Any], ...], cells: tuple[dict[str, Any], ...]
+) -> None:
+    made = [record(**cell) for cell in cells]
+    sides = [Evidence.of(changed(one, "environment", **more)) for one, more in zip(made, environments, strict=True)]
+    found = differences(*sides, purpose)
+    unknown = {difference.fact for difference in found if difference.a is difference.b is None}
+    same = key(sides[0], purpose) == key(sides[1], purpose)
+    assert same == (not {difference.fact for difference in found} - unknown)
+    assert [(d.fact, d.b, d.a) for d in found] == list(map(tuple, differences(*reversed(sides), purpose)))
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "apart"),
+    [
+        ("environment", {"cpu_cores_allowed": 1}, "TABLE PREMIUM RATES RESUME DURATION"),
+        ("environment", {"cpu": "another"}, "RATES RESUME DURATION"),
+        ("environment", {"driver": "1.2"}, "RATES RESUME"),
+        ("environment", {"python": "3.12.1"}, "RATES RESUME"),
+        ("environment", {"code": "0" * 16}, "RATES RESUME"),
+        ("environment", {"commit": "0" * 40}, "RATES"),
+        ("environment", {"dirty": True}, "RATES"),
+        ("environment", {"versions": {"keras": "4"}}, "RATES RESUME SEEDS PARITY"),
+        ("environment", {"versions": {"keras": "3.15.1", "bcdl": "9"}}, ""),
+        ("dataset", {"checksum": "0"}, "TABLE PREMIUM RATES RESUME BACKENDS SEEDS"),
+        ("weights", {"sha256": "0"}, "RATES RESUME BACKENDS SEEDS"),
+        ("model", {"initial_weights": "others"}, "BACKENDS"),
+    ],
+)
+def test_each_fact_sets_records_apart_for_its_purposes_alone(part: str, values: dict[str, Any], apart: str) -> None:
+    made = changed(record(), "model", initial_weights="w")
+    sides = Evidence.of(made), Evidence.of(changed(made, part, **values))
+    assert [purpose.name for purpose in Purpose if differences(*sides, purpose)] == [
+        purpose.name for purpose in Purpose if purpose.name in apart.split()
+    ]
+
+
+def test_diagnoses_across_backends_must_be_known_to_start_alike() -> None:
+    unknown = Evidence.of(record())
+    assert [difference.fact for difference in differences(unknown, unknown, Purpose.BACKENDS)] == ["initial weights"]
+
+
+def test_a_setting_at_its_old_value_leaves_older_keys_as_they_were() -> None:
+    adam = Evidence.of(record())
+    sgd = dataclasses.replace(adam, settings={**adam.settings, "optimizer": "sgd"})
+    assert "optimizer" not in dict(key(adam, Purpose.TABLE))
+    assert dict(key(sgd, Purpose.TABLE))["optimizer"] == "sgd"
+    assert differences(adam, sgd, Purpose.TABLE) == [("optimizer", "adam", "sgd")]
+
+
+def side(results: Path, name: str, change: Callable[[Record], Record]) -> Path:
+    """A record file of ten rounds of a side of a run in turn."""
+    for number in range(10):
+        made = change(record(run=f"r-{name}"))
+        metrics = {**made.metrics, "step_images_per_s": 100.0 + number}
+        store.append(results, "m", dataclasses.replace(made, metrics=metrics, block=f"r/{number}", side=name))
+    return results / "records" / "m" / f"r-{name}.jsonl"
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"cpu_cores_allowed": 1}, "A and B share no cell: cores allowed is 2 in A and 1 in B"),
+        ({"python": "3.12.1", "commit": "0" * 40}, "A and B differ in python and commit: measure them with only one"),
+    ],
+)
+def test_the_command_refuses_files_that_differ_in_what_resume_knew_all_along(
+    values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """Before, `--resume` knew the Python, and nobody the cores that were allowed: such sides were compared."""
+    here = {"cpu_cores_allowed": 2, "python": "3.11.7"}
+    a = side(tmp_path, "a", lambda made: changed(made, "environment", **here))
+    b = side(tmp_path, "b", lambda made: changed(made, "environment", **{**here, **values}))
+    done = run("bcdl.compare", a, b)
+    assert (done.returncode, done.stderr[:7]) == (2, "error: ")
+    assert message in done.stderr
+
+
+def test_the_command_takes_uncommitted_changes_for_the_axis_commit(tmp_path: Path) -> None:
+    a = side(tmp_path, "a", lambda made: made)
+    b = side(tmp_path, "b", lambda made: changed(made, "environment", dirty=True, code="0" * 16))
+    assert run("bcdl.compare", a, b, "--across", "commit").returncode == 0
+    done = run("bcdl.compare", a, b, "--across", "precision")
+    assert (done.returncode, "A and B share no cell: commit is " in done.stderr) == (2, True)
+
+
+def test_the_report_puts_other_cores_in_another_table(tmp_path: Path) -> None:
+    for number, seed in itertools.product((2, 1), (0, 1)):
+        made = record(run=f"2026010{number}T000000Z-0000", seed=seed)
+        store.append(tmp_path, "m", changed(made, "environment", cpu_cores_allowed=number))
+    done = run("bcdl.report", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    titles = [line for line in page.splitlines() if line.startswith("## ")]
+    assert [title.rpartition(", ")[2] for title in titles] == ["cores allowed 1", "cores allowed 2"]
+    assert len({json.dumps(file.name) for file in (tmp_path / "plots").iterdir()}) == 2

@@ -1,0 +1,78 @@
+"""The section of a group is a value: it holds everything that is written of the group, and writes nothing."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bcdl.records.groups import Group, group_records
+from bcdl.records.record import Record
+from bcdl.report.plots import style
+from bcdl.report.section import Section
+from bcdl.report.sections import group as group_section
+from tests.factory import record
+from tests.predictions import drawn, predicted
+
+
+def group(*records: Record) -> Group:
+    (made,) = group_records([("a-machine", one) for one in records])
+    return made
+
+
+@pytest.fixture(scope="module")
+def real() -> tuple[Group, Section]:
+    """A group of one model on a real data set on two backends, one of which failed with a second model."""
+    records = [predicted(drawn(60), drawn(30, 1), backend=backend, data="busi") for backend in ("jax", "torch")]
+    failed = record(backend="jax", model="mobilenet", data="busi", status="crashed")
+    of = group(*records, failed)
+    return of, group_section.section(of)
+
+
+def test_the_files_of_a_group_bear_its_name(real: tuple[Group, Section]) -> None:
+    of, section = real
+    assert list(section.tables) == [of.slug, *(f"{of.slug}-{name}" for name in ("cost", "quality", "agreement"))]
+    assert list(section.cards) == [f"{of.slug}-cnn-none"]
+    assert {Path(key).parent.as_posix() for key in section.figures} == {of.slug}
+
+
+def test_the_page_links_exactly_what_the_section_holds(real: tuple[Group, Section]) -> None:
+    _, section = real
+    links = [part.partition(")")[0] for part in section.text.split("](")[1:]]
+    files = section.files()
+    assert links == [path for path in links if path in files]
+    assert sorted(links) == sorted(path for path in files if not path.endswith(".csv"))
+
+
+def test_figures_name_the_records_that_they_were_drawn_from(real: tuple[Group, Section]) -> None:
+    of, section = real
+    sources = set()
+    for png in section.figures.values():
+        with Image.open(io.BytesIO(png)) as image:
+            sources.add(image.info[style.SOURCE])
+    assert len(sources) == 1
+    again = group_section.section(of)
+    assert (again.text, again.files()) == (section.text, section.files())
+    again = group_section.section(of)
+    assert (again.text, again.files()) == (section.text, section.files())
+
+
+def test_a_section_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    group_section.section(group(record()))
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_was_not_timed_has_figures_of_quality_alone() -> None:
+    text = group_section.section(group(record(timing=False))).text
+    assert "**Test accuracy**" in text
+    assert "Fit rate" not in text
+    assert "Before the steady state" not in text
+
+
+def test_a_failed_cell_is_listed_with_its_reason(real: tuple[Group, Section]) -> None:
+    _, section = real
+    assert "### Cells that are not ok\n\n- mobilenet on jax, seed 0: crashed: it was made to fail\n" in section.text

@@ -1,0 +1,80 @@
+"""Which samples are compared with which, and what may set two sides apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcdl.errors import UsageError
+from bcdl.statistics import comparison
+from bcdl.statistics.comparison import Sample
+from tests.factory import record
+
+RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
+
+
+def side(rates: Sequence[float], environment: dict[str, Any] | None = None, **changes: object) -> list[Sample]:
+    """The samples of a side of a run in turn: a process a rate, the same in all regimes."""
+    samples = []
+    for number, rate in enumerate(rates):
+        made = record(**changes)
+        metrics = {**made.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
+        where = {**made.environment, **(environment or {})}
+        samples += comparison.samples(
+            dataclasses.replace(made, metrics=metrics, block=f"r/{number}", environment=where)
+        )
+    return samples
+
+
+def test_seeds_are_draws_of_one_cell() -> None:
+    a, b = ([*side(RATES, seed=0), *side(RATES, seed=1)] for _ in range(2))
+    assert [compared.regime for compared in comparison.compare(a, b)] == list(comparison.RATES)
+
+
+@given(st.integers(1, 1000))
+def test_the_rounds_needed_are_the_fewest(comparisons: int) -> None:
+    rounds = comparison.rounds_needed(comparisons)
+    assert comparisons * 2 / 2**rounds < comparison.SIGNIFICANT <= comparisons * 2 / 2 ** (rounds - 1)
+
+
+def test_backends_bring_their_versions() -> None:
+    a = side(RATES, {"versions": {"jax": "1"}, "code": "1"}, backend="jax")
+    b = side(RATES, {"versions": {"torch": "2"}, "code": "2"}, backend="torch")
+    (compared, *_) = comparison.compare(a, b)
+    assert compared.effect.ratio == pytest.approx(1)
+    assert [cell.backend for cell in compared.cells] == ["jax", "torch"]
+    with pytest.raises(UsageError, match="share no cell: backend is jax in A and torch in B"):
+        comparison.compare(a, b, across="versions")
+
+
+def test_a_python_may_need_other_versions() -> None:
+    a, b = (side(RATES, {"python": name, "versions": {"numpy": name}}) for name in ("3.11.7", "3.12.1"))
+    assert comparison.compare(a, b)
+    with pytest.raises(UsageError, match=r"share no cell: python is 3\.11\.7 in A and 3\.12\.1 in B"):
+        comparison.compare(a, b, across="versions")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "differ"),
+    [
+        ({"backend": "jax"}, {"backend": "torch", "precision": "mixed_bfloat16"}, "backend and precision"),
+        ({"backend": "jax"}, {"backend": "torch", "environment": {"python": "3.12.1"}}, "python and backend"),
+        ({"backend": "jax"}, {"backend": "torch", "environment": {"dirty": True}}, "backend and commit"),
+        ({}, {"environment": {"commit": "1" * 40, "versions": {"numpy": "3"}}}, "versions and commit"),
+        ({}, {"environment": {"code": "1" * 16, "versions": {"numpy": "3"}}}, "versions and code"),
+    ],
+)
+def test_two_axes_at_once_are_refused(a: dict[str, Any], b: dict[str, Any], differ: str) -> None:
+    with pytest.raises(UsageError, match=f"A and B differ in {differ}: measure them with only one of these changed"):
+        comparison.compare(side(RATES, **a), side(RATES, **b))
+
+
+@pytest.mark.parametrize("environment", [{"code": "1" * 16}, {"dirty": True}, {"commit": "1" * 40, "code": "1" * 16}])
+def test_other_code_is_another_commit(environment: dict[str, Any]) -> None:
+    a, b = side(RATES, {"code": "0" * 16}), side(RATES, {"code": "0" * 16, **environment})
+    assert comparison.compare(a, b) == comparison.compare(a, b, across="commit")

@@ -1,0 +1,91 @@
+"""`bcdl COMMAND`: one table of commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bcdl import __version__
+from bcdl.__main__ import COMMANDS, GROUPS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+def test_help_lists_every_command_in_its_group() -> None:
+    done = run("-m", "bcdl", "--help")
+    assert done.returncode == 0
+    listed = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ") and line.strip()}
+    for name, row in COMMANDS.items():
+        assert listed[name].endswith(row.help)
+        assert row.group in GROUPS
+    assert run("-m", "bcdl").stdout == done.stdout
+
+
+def test_the_version_is_said() -> None:
+    assert run("-m", "bcdl", "--version").stdout == f"bcdl {__version__}\n"
+
+
+def test_an_unknown_command_ends_with_2_and_the_names() -> None:
+    done = run("-m", "bcdl", "trian", "--model", "cnn")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: unknown command 'trian'; the commands are train, ab, experiment,")
+
+
+def test_help_needs_the_standard_library_alone() -> None:
+    code = "import sys; sys.argv = ['bcdl', '--help']; from bcdl.__main__ import main\ntry: main()\nfinally: "
+    done = run("-c", code + "print(*sys.modules, sep='\\n', file=sys.stderr)")
+    assert done.returncode == 0
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert loaded <= {*sys.stdlib_module_names, "bcdl", "__main__", "sitecustomize", "usercustomize", "_virtualenv"} | {
+        name for name in loaded if name.startswith(("__editable__", "_distutils", "__mp"))
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("style", ["bcdl NAME", "python -m bcdl.NAME"])
+def test_each_command_explains_itself_by_the_name_it_was_called_by(name: str, style: str) -> None:
+    arguments = ("-m", "bcdl", name) if style == "bcdl NAME" else ("-m", f"bcdl.{name}")
+    done = run(*arguments, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: {style.replace('NAME', name)}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("bcdl", "--help"), 1), (("bcdl", "status"), 1), (("bcdl.status",), 1), (("bcdl.leaks", "--help"), 0)],
+)
+def test_a_reader_that_stopped_ends_a_command_quietly(arguments: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    """As `bcdl report | head` may: nothing on stderr, and no code of Python's own (argparse's help gives 0)."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    more = ("--results", str(tmp_path)) if "status" in arguments[-1] else ()
+    command = [sys.executable, "-m", *arguments, *more]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_an_error_is_one_line_and_ctrl_c_is_130() -> None:
+    code = "from bcdl.errors import *; import sys\ndef main(): raise {}\nrun_command(main)"
+    done = run("-c", code.format("UsageError('--a \\x1b[31m is wrong; give --b')"))
+    assert (done.returncode, done.stderr) == (2, "error: --a \\x1b[31m is wrong; give --b\n")
+    assert run("-c", code.format("BcdlError('it failed; try again')")).returncode == 1
+    done = run("-c", code.format("KeyboardInterrupt"))
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1)
+
+
+def test_wrong_options_end_with_2() -> None:
+    for name in COMMANDS:
+        if name != "experiment":  # whose options follow a name
+            done = run("-m", "bcdl", name, "--no-such-option")
+            assert done.returncode == 2, name
+            assert "Traceback" not in done.stderr

@@ -1,0 +1,80 @@
+"""One cell in, one record out: what a cell that fails midway keeps, and what a stand-in measures in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcdl.backends import Backend
+from bcdl.records.record import Record
+from bcdl.settings.job import Job
+from bcdl.worker import measurement
+from bcdl.worker.measured import Measured, Report
+from tests.factory import jobs, record
+
+BACKEND = os.environ.get("KERAS_BACKEND", "")
+
+
+def test_what_is_measured_has_the_parts_of_a_record() -> None:
+    assert Measured().parts().keys() <= vars(record()).keys()
+    assert all(part == {} for part in Measured().parts().values())
+
+
+def test_without_speed_nothing_that_depends_on_the_machines_load_is_left() -> None:
+    measured = Measured(samples={"fit_s": [1.0]})
+    measured.metrics = {"fit_images_per_s": 1.0, "peak_memory_mib": 2.0, "build_s": 3.0, "test_accuracy": 0.5}
+    measured.drop_speed()
+    assert (measured.metrics, measured.samples) == ({"test_accuracy": 0.5}, {})
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("broken", "kept", "missing"),
+    [
+        ("prepare", ("dataset", "environment"), ("model", "weights", "history", "predictions")),
+        ("regimes.first_step", ("dataset", "model", "weights"), ("history", "predictions", "samples")),
+        ("quality.majority_accuracy", ("model", "history", "predictions", "samples"), ()),
+        ("device_peak.measure", ("model", "history", "predictions", "samples"), ()),
+    ],
+)
+def test_a_cell_that_fails_midway_keeps_what_it_had(
+    monkeypatch: pytest.MonkeyPatch, broken: str, kept: tuple[str, ...], missing: tuple[str, ...]
+) -> None:
+    pytest.importorskip("keras")
+
+    def fails(*arguments: Any, **named: Any) -> None:
+        raise RuntimeError("an injected fault")
+
+    monkeypatch.setattr(f"bcdl.worker.cell.{broken}", fails)
+    (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="1")
+    phases: list[str] = []
+    outcome, model = measurement.run(job, "a-run", phases.append)
+    assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: an injected fault")
+    assert model is None
+    assert "import_s" in outcome.metrics
+    assert [part for part in kept if not getattr(outcome, part)] == []
+    assert [part for part in missing if getattr(outcome, part)] == []
+    assert Record.from_json(outcome.to_json()) == outcome
+    assert phases[0] == "importing"
+
+
+@pytest.mark.keras
+def test_a_stand_in_is_served_like_the_whole_measurement(tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+
+    def measure(job: Job, adapter: Backend, measured: Measured, report: Report) -> None:
+        report("standing in")
+        measured.metrics["step_images_per_s"] = 7.0
+        measured.dataset = dict(record().dataset)  # type: ignore[assignment]
+
+    (job,) = jobs(BACKEND, "cnn")
+    files = [tmp_path / name for name in ("job.json", "result.json", "events.txt")]
+    files[0].write_text(json.dumps({"job": job.to_dict(), "run": "a-run"}), encoding="utf-8")
+    assert measurement.serve(*map(str, files), measure_cell=measure) == 0
+    outcome = Record.from_json(files[1].read_text(encoding="utf-8"))
+    assert (outcome.status, outcome.cell, outcome.value("step_images_per_s")) == ("ok", job.cell, 7.0)
+    assert files[2].read_text(encoding="utf-8").splitlines() == ["importing", "standing in"]
