@@ -175,7 +175,11 @@ def test_a_model_is_the_same_by_whatever_names_keras_counted_on(results: Path, c
     assert loaded["other"] == {"error": "another model definition"}
 
 
-def test_a_backend_made_deterministic_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_made_deterministic_repeats_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever its processes write to stdout and stderr, as frameworks do."""
+    noise = "import atexit, sys\natexit.register(lambda: print('{\"steps_s\": 0}'))\nprint('hello', file=sys.stderr)\n"
+    (tmp_path / "sitecustomize.py").write_text(noise, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(determinism, "ROUNDS", 1)
     cost = determinism.cost(PLAN, keras.backend.backend())
     assert cost["repeats"]
