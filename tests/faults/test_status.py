@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bcdl.records import store
+from bcdl.records import runs
 from bcdl.runner.progress import State
 from bcdl.runner.run import STATUS_FILE
 from tests.conftest import ROOT
@@ -23,7 +23,7 @@ STATE = State(1, cell().id, "epoch 1/2", 0.0, 0.0, 3, 1, 4, 60.0)
 
 def said(results: Path) -> str:
     """What the command prints while this process holds the run's lock."""
-    with store.claim(results, RUN):
+    with runs.claim(results, RUN):
         command = [sys.executable, "-m", "bcdl.status", "--results", str(results)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -31,7 +31,7 @@ def said(results: Path) -> str:
 
 
 def keep(results: Path, content: str) -> None:
-    file = results / store.RUNS / RUN / STATUS_FILE
+    file = results / runs.RUNS / RUN / STATUS_FILE
     file.parent.mkdir(parents=True)
     file.write_text(content, encoding="utf-8")
 
