@@ -17,7 +17,7 @@ SOURCES = sorted(file for folder in ("bcdl", "backends", "benchmarks") for file 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 MOST_LINES = 60
 # What only a run makes, or what stands for a name.
-_MADE = re.compile(r"results/local|[A-Z]{3,}|[<>*{}\s=]|^path/to/")
+_MADE = re.compile(r"^\.nox/|results/local|[A-Z]{3,}|[<>*{}\s=]|^path/to/")
 
 
 def tree(file: Path) -> ast.Module:
