@@ -93,6 +93,20 @@ def test_no_split_cuts_a_group_and_all_are_used(groups: list[tuple[int, int]], s
         assert not set(names[parts[first]]) & set(names[parts[second]])
 
 
+@given(st.integers(2, 5), st.integers(0, 100), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_every_image_is_tested_in_one_fold(folds: int, seed: int, by_group: bool) -> None:
+    labels = np.repeat([0, 1], 30)
+    names = np.array([f"{index}" for index in range(60)])
+    pool = Pool(
+        "made up", True, np.zeros((60, 1, 1, 3), np.uint8), labels, np.array([name[:-1] for name in names]), names
+    )
+    requests = [Request("made up", 1, seed, by_group=by_group, folds=folds, fold=fold) for fold in range(folds)]
+    tested = [split.split(pool, request)[0]["test"] for request in requests]
+    assert sorted(np.concatenate(tested)) == list(range(60))
+    assert len({tuple(part) for part in tested}) == folds
+
+
 def test_another_seed_gives_another_split(tmp_path: Path) -> None:
     class_folders(tmp_path / "set")
     tests = {tuple(datasets.load(Request(str(tmp_path / "set"), 8, seed)).test.names) for seed in range(5)}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bcdl.errors import UsageError
-from bcdl.settings import job, models, options, profiles
+from bcdl.settings import job, limits, models, options, profiles
 from tests.factory import OPTIONS
 
 
@@ -100,3 +100,21 @@ def test_every_profile_suits_its_models() -> None:
         seeds = profile.settings["seed"]
         assert isinstance(seeds, tuple)
         assert [job.cell.profile for job in resolve(profile=name)] == [name] * len(profile.models) * len(seeds)
+
+
+def test_the_head_alone_is_trained_first_only_behind_a_backbone() -> None:
+    epochs = {job.cell.model: job.cell.head_epochs for job in resolve("cnn,mobilenet", head_epochs="3")}
+    assert epochs == {"cnn": 0, "mobilenet": 3}
+
+
+@pytest.mark.parametrize(
+    ("timeout", "memory", "wanted"),
+    [
+        ("90s", "6000MiB", limits.Limits(90, 6000 * 2**20)),
+        ("1.5m", "0.5GiB", limits.Limits(90, 2**29)),
+        ("30m", "12GiB", limits.Limits(1800, 12 * 2**30)),
+        ("4h", "1MiB", limits.Limits(14400, 2**20)),
+    ],
+)
+def test_limits_have_their_units(timeout: str, memory: str, wanted: limits.Limits) -> None:
+    assert limits.resolve_limits({"cell_timeout": timeout, "memory_limit": memory}) == wanted

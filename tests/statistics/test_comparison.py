@@ -78,3 +78,19 @@ def test_two_axes_at_once_are_refused(a: dict[str, Any], b: dict[str, Any], diff
 def test_other_code_is_another_commit(environment: dict[str, Any]) -> None:
     a, b = side(RATES, {"code": "0" * 16}), side(RATES, {"code": "0" * 16, **environment})
     assert comparison.compare(a, b) == comparison.compare(a, b, across="commit")
+
+
+def test_a_regression_is_judged_by_the_p_corrected_over_all_cells() -> None:
+    slower = [rate * 0.9 for rate in RATES]
+    a, b = ([*side(rates, image_size=32), *side(rates, image_size=48)] for rates in (RATES, slower))
+    compared = comparison.compare(a, b)[0]
+    assert compared.regressed(0.03)
+    by_chance = dataclasses.replace(compared, p=comparison.SIGNIFICANT)
+    assert by_chance.effect.p < comparison.SIGNIFICANT
+    assert not by_chance.regressed(0.03)
+
+
+@pytest.mark.parametrize(("ratio", "judged"), [(0.9090, True), (0.9092, False), (0.9, True), (1.2, False)])
+def test_slower_by_a_tenth_is_ten_elevenths_of_the_rate(ratio: float, judged: bool) -> None:
+    """A slow-down is a share of the time: 10 percent more time is 1 / 1.1 of the rate, not 0.9 of it."""
+    assert bool(comparison.is_regression(ratio, 0.01, 0.1)) is judged

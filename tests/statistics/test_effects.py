@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -106,3 +108,8 @@ def test_holm_keeps_the_order_and_never_lowers_a_p(p_values: list[float]) -> Non
 
 def test_holms_own_steps() -> None:
     assert effects.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_the_scatter_is_the_sample_standard_deviation_of_the_rounds_log_ratios() -> None:
+    effect = effects.paired([1.0, 1.0, 1.0], [math.exp(0.1), math.exp(0.2), math.exp(0.3)])
+    assert effect.scatter == pytest.approx(0.1)
