@@ -97,10 +97,8 @@ def test_no_split_cuts_a_group_and_all_are_used(groups: list[tuple[int, int]], s
 @settings(max_examples=20, deadline=None)
 def test_every_image_is_tested_in_one_fold(folds: int, seed: int, by_group: bool) -> None:
     labels = np.repeat([0, 1], 30)
-    names = np.array([f"{index}" for index in range(60)])
-    pool = Pool(
-        "made up", True, np.zeros((60, 1, 1, 3), np.uint8), labels, np.array([name[:-1] for name in names]), names
-    )
+    names, groups = (np.array([f"{index // size}" for index in range(60)]) for size in (1, 3))
+    pool = Pool("made up", True, np.zeros((60, 1, 1, 3), np.uint8), labels, groups, names)
     requests = [Request("made up", 1, seed, by_group=by_group, folds=folds, fold=fold) for fold in range(folds)]
     tested = [split.split(pool, request)[0]["test"] for request in requests]
     assert sorted(np.concatenate(tested)) == list(range(60))
