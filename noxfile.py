@@ -142,9 +142,10 @@ def tests(session: nox.Session) -> None:
 def tests_fast(session: nox.Session) -> None:
     """Run the tests that need no framework: a developer's inner loop, under a minute."""
     session.install("-e", ".", "-r", "tests/requirements.txt")
-    arguments = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere", *session.posargs]
-    session.run("coverage", "run", "-m", "pytest", *arguments)
-    session.run("coverage", "report", "--skip-covered", "--sort=cover")  # a figure to read, no gate
+    chosen = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere"]
+    # Coverage is a figure to read, no gate.
+    coverage = ["--cov=bcdl", "--cov=backends", "--cov-report=term:skip-covered"]
+    session.run("pytest", *chosen, "-n", "2", "--dist", "loadfile", *coverage, *session.posargs)
 
 
 @nox.session(name="tests-wheel")
