@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcdl import backends
-from bcdl.datasets.pool import LABELS
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import hardware
 from bcdl.settings.options import DEVICES, check_backend, one_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from bcdl.worker.saved_model import SavedModel
 
-_NAMES = {label: name for name, label in LABELS.items()}
 # Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
 _MOST_DRAWN = 1024
 
@@ -119,7 +118,7 @@ def _overlays(arguments: argparse.Namespace, model: Path, images: list[Path]) ->
             raise UsageError(f"{', '.join(given)} belongs to --explain; give that too")
         return {}
     if arguments.kind is not None:
-        one_of("--class", arguments.kind, tuple(LABELS))
+        one_of("--class", arguments.kind, CLASSES)
     images = list(dict.fromkeys(images))
     if arguments.output and len(images) > 1:
         raise UsageError(f"--output names one file for {len(images)} images; leave it out, or give one image")
@@ -178,7 +177,7 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _La
 
 
 def _print_label(file: Path, score: float) -> None:
-    print(f"{legible(str(file))}\t{_NAMES[int(score > 0.5)]}\t{score:.4f}", flush=True)
+    print(f"{legible(str(file))}\t{CLASSES[int(score > 0.5)]}\t{score:.4f}", flush=True)
 
 
 if __name__ == "__main__":

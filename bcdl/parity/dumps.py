@@ -13,7 +13,7 @@ import numpy as np
 from bcdl.errors import UsageError
 from bcdl.parity.findings import DatasetFacts, Determinism, Draw
 from bcdl.parity.settings import Plan
-from bcdl.records import disk, store
+from bcdl.records import disk, runs
 from bcdl.records.schema import Environment
 
 # Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
@@ -179,7 +179,7 @@ class Dump(Generic[Facts]):
 
     def _write(self, name: str, values: object) -> None:
         with disk.writing(self.folder):
-            store.replace(self.folder / name, json.dumps(values).encode())
+            disk.replace(self.folder / name, json.dumps(values).encode())
 
     def _read_if_there(self, name: str) -> Any:
         return self._read(name) if (self.folder / name).is_file() else {}
@@ -208,7 +208,7 @@ def write_layer_checks(results: Path, precision: str, backend: str, errors: Mapp
     """Keep the backend's relative error of each layer check in that precision."""
     file = _layer_checks_file(results, precision, backend)
     with disk.writing(file):
-        store.replace(file, json.dumps(errors).encode())
+        disk.replace(file, json.dumps(errors).encode())
 
 
 def read_layer_checks(results: Path, precision: str, backend: str) -> dict[str, float]:
@@ -238,4 +238,4 @@ def _layer_checks_file(results: Path, precision: str, backend: str) -> Path:
 
 def _folder(results: Path, precision: str) -> Path:
     """The dumps of that precision: gigabytes that are never committed."""
-    return results / "local" / "parity" / precision
+    return results / runs.LOCAL / "parity" / precision

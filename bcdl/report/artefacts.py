@@ -26,8 +26,7 @@ from typing import Any
 
 from bcdl.errors import UsageError
 from bcdl.records import disk, runs, store
-from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES
-from bcdl.records.store import check_folder as check_folder
+from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES, check_folder
 
 SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest of what it was drawn from
 FOLDERS = (TABLES, PLOTS, CARDS)

@@ -12,7 +12,7 @@ from bcdl.parity.verdicts import Verdicts, group_findings
 from bcdl.records import runs
 from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
-from bcdl.records.store import PAGE, PAGE_START
+from bcdl.records.store import PAGE, PAGE_START, check_folder
 from bcdl.report import artefacts
 from bcdl.report.check import differences
 from bcdl.report.section import Section
@@ -60,7 +60,7 @@ def build(results: Path) -> list[str]:
 
 def write(results: Path) -> Report:
     """As `build`; what could not be read is apart, for those who fail by it."""
-    artefacts.check_folder(results)
+    check_folder(results)
     with runs.one_at_a_time(results, "report"):
         sources = Sources.read(results)
         lines = sources.notices

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from bcdl.records.store import CARDS, PLOTS, TABLES
 from bcdl.report.tables import Table, to_csv
 
-TABLES, PLOTS, CARDS = "tables", "plots", "cards"
 _HEADING = "## "
 
 

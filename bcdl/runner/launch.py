@@ -18,7 +18,8 @@ from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.machine.environment import without_unwanted
 from bcdl.machine.hardware import MIB
-from bcdl.records import disk, record, store
+from bcdl.records import disk, record
+from bcdl.records.moment import now
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
@@ -54,7 +55,7 @@ def run(
         limits: past which the worker is ended; none if not given.
         worker: the interpreter's arguments that start a worker.
     """
-    started = store.now()
+    started = now()
     limits = limits or Limits()
     with _folder(log) as folder:
         (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
@@ -66,7 +67,7 @@ def run(
         status, reason = _death(ending, limits, _last_lines(log))
         metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
         environment = _environment(job)
-        outcome = Record(run_id, status, reason, job.cell, started, store.now(), metrics, environment=environment)
+        outcome = Record(run_id, status, reason, job.cell, started, now(), metrics, environment=environment)
     return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(log))
 
 

@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from bcdl.errors import UsageError
-from bcdl.records import comparability, store
+from bcdl.records import comparability, disk
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
@@ -112,7 +112,7 @@ class RunProgress:
             about_left_s=self.about_left_s,
         )
         with contextlib.suppress(OSError):  # to be watched matters less than to go on
-            store.replace(self._file, json.dumps(dataclasses.asdict(values)).encode())
+            disk.replace(self._file, json.dumps(dataclasses.asdict(values)).encode())
 
     def print(self, text: str) -> None:
         self._console.print(legible(text), markup=False, highlight=False, soft_wrap=True)

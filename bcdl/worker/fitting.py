@@ -17,7 +17,7 @@ from bcdl.evaluation import quality
 from bcdl.worker import batch_norm, timing
 from bcdl.worker.clocks import Callback, EpochClock
 from bcdl.worker.input_pipeline import padded
-from bcdl.worker.measured import Report
+from bcdl.worker.measured import OnPhase
 from bcdl.worker.prepared import Prepared
 from bcdl.worker.snapshot import DiskSnapshot
 from bcdl.worker.training import HEAD_RATE, compile_model
@@ -61,9 +61,9 @@ def fit_head(prepared: Prepared, verbose: int = 0) -> History:
     return history
 
 
-def fit(prepared: Prepared, report: Report, verbose: int = 0) -> Fit:
+def fit(prepared: Prepared, on_phase: OnPhase, verbose: int = 0) -> Fit:
     """Train for the cell's epochs, validating outside their time; the model then has the chosen epoch's weights."""
-    validation = _Validation(prepared, report)
+    validation = _Validation(prepared, on_phase)
     history = run_epochs(prepared, prepared.cell.epochs, [validation], verbose)
     return Fit(validation.seconds, validation.validation_s, history, validation.choose())
 
@@ -92,15 +92,15 @@ def outputs(model: keras.Model, adapter: Backend, images: np.ndarray, batch_size
 class _Validation(EpochClock):
     """Times epochs, validates after each, and keeps the best one's weights if the cell asks for them."""
 
-    def __init__(self, prepared: Prepared, report: Report) -> None:
+    def __init__(self, prepared: Prepared, on_phase: OnPhase) -> None:
         super().__init__(prepared.adapter)
         self.validation_s = 0.0
-        self._prepared, self._report = prepared, report
+        self._prepared, self._on_phase = prepared, on_phase
         self._least_loss, self._best_epoch = math.inf, 0
         self._best: DiskSnapshot | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._report(f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
+        self._on_phase(f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -28,9 +28,9 @@ import keras
 import numpy as np
 
 from bcdl.backends import Backend
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
 from bcdl.evaluation import quality
-from bcdl.worker import network
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _MAP_RANK = 4  # [B, H, W, C]
@@ -73,8 +73,8 @@ def explain(cut: Cut, adapter: Backend, image: np.ndarray, kind: str | None = No
     features = _to_numpy(cut.before(keras.ops.convert_to_tensor(image[None])))
     outputs = _to_numpy(keras.ops.sigmoid(cut.after(keras.ops.convert_to_tensor(features))))
     score = float(quality.malignant_scores(outputs)[0])
-    kind = kind or network.CLASSES[int(score > 0.5)]
-    explained = network.CLASSES.index(kind)
+    kind = kind or CLASSES[int(score > 0.5)]
+    explained = CLASSES.index(kind)
 
     def evidence(point: Any) -> Any:
         logits = cut.after(point)[0]

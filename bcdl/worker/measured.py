@@ -9,7 +9,7 @@ from typing import Any
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
 
 # Called with the name of each phase as it begins.
-Report = Callable[[str], None]
+OnPhase = Callable[[str], None]
 
 
 @dataclasses.dataclass

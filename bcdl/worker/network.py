@@ -17,10 +17,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
 from bcdl.settings.models import ModelRow, check_sizes
 
-CLASSES = ("benign", "malignant")
 HEAD_FILTERS = (16, 32, 64)
 DROPOUT_RATE = 0.5
 # Three valid 3x3 convolutions, with the published pooling of stride 1, take a 7x7 map down to 1x1.

@@ -21,7 +21,6 @@ from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.report import artefacts, check
 from bcdl.report import page as report
-from bcdl.report.plots import style
 from bcdl.report.sections import metrics
 from tests.conftest import ROOT
 from tests.factory import record
@@ -200,11 +199,11 @@ def repaint(folder: Path, source: str | None = None) -> None:
     """A marker's worth of other pixels in a plot, its text left or replaced."""
     (file,) = folder.glob("plots/*/throughput.png")
     with Image.open(file) as image:
-        said = image.info[style.SOURCE]
+        said = image.info[artefacts.SOURCE]
         changed = image.convert("RGB")
     ImageDraw.Draw(changed).ellipse((400, 100, 407, 107), fill="#0072B2")
     text = PngInfo()
-    text.add_text(style.SOURCE, source or said)
+    text.add_text(artefacts.SOURCE, source or said)
     changed.save(file, pnginfo=text)
 
 
@@ -222,7 +221,7 @@ def resize_a_plot(folder: Path) -> str:
     (file,) = folder.glob("plots/*/loss.png")
     text = PngInfo()
     with Image.open(file) as image:
-        text.add_text(style.SOURCE, image.info[style.SOURCE])
+        text.add_text(artefacts.SOURCE, image.info[artefacts.SOURCE])
         image.resize((300, 300)).save(file, pnginfo=text)
     return "loss.png: 300x300 pixels, where the records give"
 
@@ -283,7 +282,7 @@ def test_another_rounding_of_edges_is_let_pass(committed: Path, tmp_path: Path) 
     for file in (tmp_path / "results").glob("plots/*/*.png"):
         text = PngInfo()
         with Image.open(file) as image:
-            text.add_text(style.SOURCE, image.info[style.SOURCE])
+            text.add_text(artefacts.SOURCE, image.info[artefacts.SOURCE])
             moved = image.convert("RGB").transform(image.size, Image.Transform.AFFINE, (1, 0, -1, 0, 1, 0))
         moved.paste("white", (0, 0, 1, moved.height))
         moved.point(lambda level: max(0, level - 20)).save(file, pnginfo=text)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bcdl.experiments.workers.slowed import Slowed
-from bcdl.records import store
+from bcdl.records.moment import now
 from bcdl.records.record import OK, DatasetFacts, Record
 from bcdl.settings.cell import Cell
 from bcdl.worker import parent_death, timing
@@ -56,14 +56,14 @@ class _Loop:
 def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
     parent_death.end_with_driver()
     values = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    cell, started, seconds = Cell.from_dict(values["job"]["cell"]), store.now(), []
+    cell, started, seconds = Cell.from_dict(values["job"]["cell"]), now(), []
     with Slowed(_Loop(), float(share)).training(None, None, None) as step:
         for _ in range(1 + _WINDOWS):
             seconds.append(timing.seconds_of(step))
     kept = seconds[1:]
     metrics: dict[str, float | None] = {"step_images_per_s": cell.batch_size / statistics.median(kept)}
     samples, data = {"step_s": kept}, dict(no_data(cell))
-    record = Record(values["run"], OK, "", cell, started, store.now(), metrics, samples, dataset=data)
+    record = Record(values["run"], OK, "", cell, started, now(), metrics, samples, dataset=data)
     Path(result_file).write_text(record.to_json(), encoding="utf-8")
     return 0
 

@@ -15,7 +15,7 @@ from bcdl.parity.findings import Draw
 from bcdl.parity.settings import REPEATED_STEPS, STEPS, Plan
 from bcdl.parity.worker import checkpoints, instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Steps
-from bcdl.records import store
+from bcdl.records.moment import now
 from bcdl.worker import network, timing
 from bcdl.worker.input_pipeline import InputPipeline
 from bcdl.worker.network import weights_checksum
@@ -27,7 +27,7 @@ _BATCHES_EPOCHS = 2
 
 def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool) -> None:
     """Write the plan's dump on this backend; `perturbed` adds the runs that show the size of chaos."""
-    started = store.now()
+    started = now()
     subject = instrumented.build(plan)
     model, (pixels, _) = subject.model, subject.batches[0]
     start = Snapshot(model)

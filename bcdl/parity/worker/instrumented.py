@@ -15,7 +15,7 @@ from bcdl.machine.provenance import commit
 from bcdl.parity.dumps import Provenance
 from bcdl.parity.findings import DatasetFacts
 from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
-from bcdl.records import store
+from bcdl.records.moment import now
 from bcdl.records.schema import Environment
 from bcdl.settings.models import find
 from bcdl.worker import network
@@ -82,7 +82,7 @@ def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provena
         "plan": subject.plan.to_dict(),
         "dataset": subject.dataset,
         "started": started,
-        "ended": store.now(),
+        "ended": now(),
         "environment": cast(Environment, {**adapter.describe(), **hardware.describe(device), **commit()}),
     }
 

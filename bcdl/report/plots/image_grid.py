@@ -17,14 +17,13 @@ from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
 from bcdl.datasets.sources import synthetic
 from bcdl.errors import UsageError
-from bcdl.records import disk
+from bcdl.records import disk, runs
 from bcdl.records.groups import Group
 from bcdl.report.plots import style
 from bcdl.settings.cell import Cell
 from bcdl.text import safe_name
 
 COLUMNS, ROWS = 5, 4
-LOCAL = "local"
 _MOST_IMAGES = 10_000
 _MOST_PIXELS = 200_000_000
 
@@ -53,7 +52,7 @@ def _may_be_drawn(cell: Cell) -> bool:
 
 def draw_local(dataset: Dataset, results: Path) -> None:
     """Both grids of a real data set under `results/local/`; UsageError if they can't be written."""
-    folder = results / LOCAL / safe_name(dataset.name)
+    folder = results / runs.LOCAL / safe_name(dataset.name)
     with disk.writing(folder):
         for kind in LABELS:
             style.save(grid(dataset, kind), folder / f"{kind}.png")

@@ -15,9 +15,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from bcdl import backends
-from bcdl.records import store
+from bcdl.records import disk
 from bcdl.records.groups import Group, Line
-from bcdl.report.artefacts import SOURCE as SOURCE
+from bcdl.report.artefacts import SOURCE
 from bcdl.settings.models import MODELS
 from bcdl.text import legible
 
@@ -88,4 +88,4 @@ def to_png(figure: Figure, source: str = "") -> bytes:
 
 def save(figure: Figure, file: Path) -> None:
     """Write the figure as PNG, whole or not at all, and close it; makes the folder. OSError if it can't."""
-    store.replace(file, to_png(figure))
+    disk.replace(file, to_png(figure))
