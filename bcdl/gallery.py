@@ -41,7 +41,7 @@ def main() -> int:
     records = _records(results, arguments.data, arguments.run)
     load = functools.lru_cache(maxsize=1)(datasets.load)  # records of one split follow each other
     for record in records:
-        # An image that was skipped is not missed here: the checksum tells whether all others are the record's.
+        # An image that was skipped is not missed here: the checksum says whether all others are the record's.
         dataset = load(Job(record.cell, arguments.data, None, skip_unreadable=True).request)
         if dataset.checksum != record.dataset["checksum"]:
             raise UsageError(
@@ -110,6 +110,7 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
 
 
 def _draw(dataset: Dataset, errors: np.ndarray, scores: np.ndarray, title: str) -> Figure:
+    """The test images at the indices `errors` [M], each under its name; `scores` [N] are of all test images."""
     test = dataset.test
     rows = math.ceil(len(errors) / _COLUMNS)
     figure, axes = plt.subplots(
@@ -140,6 +141,7 @@ def _title(record: Record) -> str:
 
 
 def _file(results: Path, record: Record) -> Path:
+    """Where the picture of the record's errors goes."""
     run, name = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (record.run, _title(record)))
     return results / runs.LOCAL / ERRORS / run / f"{name}.png"
 

@@ -1,7 +1,6 @@
-"""Label and malignant score of image files, by a saved model; and why.
+"""Print the label and the malignant score that a saved model gives each image file.
 
-With --explain also a picture of each image that shows which parts of it speak for the class (Grad-CAM). Not for
-clinical use.
+--explain also draws which parts of each image speak for the class (Grad-CAM). Not for clinical use.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from bcdl.worker.saved_model import SavedModel
 
-# Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
+# Largest side of the picture under a heat map, pixels: a whole micrograph has more than the page can show.
 _MOST_DRAWN = 1024
 
 
@@ -76,7 +75,7 @@ def main() -> int:
 
 
 def _parse() -> _Task:
-    """The task; the model and the images apart, wherever the model was named."""
+    """The task that the arguments name: the model is --model, or else the first of the files."""
     arguments = _parser().parse_args()
     one_of("--device", arguments.device, DEVICES)
     model, images = arguments.model, arguments.images
@@ -131,6 +130,7 @@ def _overlays(arguments: argparse.Namespace, model: Path, images: list[Path]) ->
 
 
 def _check_overlay(file: Path, inputs: list[Path]) -> None:
+    """UsageError if the overlay can't be written to `file`, or would overwrite one of the `inputs`."""
     if file.suffix.lower() != ".png":
         raise UsageError(f"--output {str(file)!r} does not end in .png, the one format overlays are written in")
     if not file.parent.is_dir():
@@ -155,10 +155,12 @@ def _start(device: str) -> backends.Backend:
 
 
 def _labeller(model: SavedModel) -> _Label:
+    """Labels an image alone."""
     return lambda file, image: _print_label(file, model.malignant_score(image))
 
 
 def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _Label:
+    """Labels an image and writes its overlay."""
     from bcdl.datasets.decode import read_picture
     from bcdl.report.plots import overlay
     from bcdl.worker import grad_cam

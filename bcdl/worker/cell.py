@@ -1,4 +1,4 @@
-"""All that one cell is measured for: built, trained, tested and timed."""
+"""Measures one cell: builds, trains, tests and times its model."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _measure_speed(prepared: Prepared, measured: Measured, on_phase: OnPhase) ->
 def _time(
     regime: str, images: int, prepared: Prepared, measured: Measured, time: Callable[[Prepared], timing.Timed]
 ) -> float:
-    """Images/s of a regime with `images` images a window; also its samples, its warm-up and what the GPU drew."""
+    """Time a regime of `images` images a window, and record its samples, warm-up and energy; its rate, images/s."""
     with energy.watched(prepared.cell.device) as watch:
         timed = time(prepared)
     rate = timing.rate(images, timed.kept)
@@ -133,7 +133,7 @@ def _time(
 
 
 def _describe_model(model: keras.Model) -> ModelFacts:
-    """Parameter counts, what the sizes decided, what the model costs, and a checksum of its start."""
+    """Parameter counts, the padding that the image size decided, what the model costs, and a checksum of its start."""
     return {
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),

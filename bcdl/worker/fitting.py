@@ -28,13 +28,13 @@ History = dict[str, list[float | None]]
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What `model.fit` gave.
+    """The result of `model.fit`.
 
     Attributes:
-        seconds: of each epoch, validation left out.
-        validation_s: what was left out of all of them: settling batch norms, validating, keeping the best weights.
-        history: by epoch.
-        epoch: whose weights the model has, from 1.
+        seconds: of each epoch, without validation.
+        validation_s: seconds of all validation: settling batch norms, validating, keeping the best weights.
+        history: the values of each epoch.
+        epoch: the epoch, counted from 1, whose weights the model has.
     """
 
     seconds: list[float]
@@ -44,9 +44,10 @@ class Fit:
 
 
 def fit_head(prepared: Prepared, verbose: int = 0) -> History:
-    """Train what is no backbone for the cell's head epochs, the backbone's batch norms in inference mode; the history.
+    """Train the head alone for the cell's head epochs; the history.
 
-    A frozen layer of Keras runs in inference mode. The model is left as it was to be compiled: at the cell's rate.
+    The backbone is frozen, and Keras runs frozen batch norms in inference mode. Afterwards the model is compiled as
+    before, at the cell's own learning rate.
     """
     model, cell = prepared.model, prepared.cell
     backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -113,7 +114,7 @@ class _Validation(EpochClock):
         self.validation_s += elapsed()
 
     def choose(self) -> int:
-        """Give the model the weights that the cell's `keep` asks for; the epoch they are of, from 1."""
+        """Give the model the weights that the cell's `keep` asks for; their epoch, counted from 1."""
         if self._best is None:
             return len(self.seconds)
         self._best.restore()

@@ -28,8 +28,8 @@ from bcdl.worker.session import start_backend
 if TYPE_CHECKING:
     import keras
 
-# Measures the job's cell on the backend that was started, and adds every figure as soon as it is known; the trained
-# model, or None if there is none to be kept.
+# Measures the job's cell on the backend that was started, and adds each figure as soon as it is known. Returns the
+# trained model, or None if there is none to keep.
 MeasureCell = Callable[[Job, backends.Backend, Measured, OnPhase], "keras.Model | None"]
 
 
@@ -38,7 +38,7 @@ def main(job_file: str, result_file: str, events_file: str) -> int:
 
 
 def serve(job_file: str, result_file: str, events_file: str, measure_cell: MeasureCell | None = None) -> int:
-    """Read the job, have it measured, and leave its record, whole or not at all; `measure_cell` as in `run`."""
+    """Read the job, measure it, and write its record, whole or not at all; `measure_cell` as in `run`."""
     parent_death.end_with_driver()
     values = json.loads(Path(job_file).read_text(encoding="utf-8"))
 
@@ -61,7 +61,7 @@ def run(
         run_id: the run that the record belongs to.
         on_phase: called with each phase as it begins.
         verbose: Keras's, of `fit`.
-        measure_cell: what is done once the backend is there; if not given, all that a cell is measured for.
+        measure_cell: what measures the cell once the backend has started; `bcdl.worker.cell.measure` if not given.
     """
     started = now()
     measured = Measured()

@@ -7,7 +7,6 @@ made deterministic, in turn, on the same steps.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import TypedDict
 
 from bcdl.backends import Backend
 from bcdl.errors import BcdlError, UsageError
-from bcdl.machine import provenance
+from bcdl.machine import environment
 from bcdl.parity.dumps import BackendFacts, Dump
 from bcdl.parity.findings import Determinism
 from bcdl.parity.settings import STEPS, Plan
@@ -94,7 +93,11 @@ def _in_a_process(plan: Plan, backend: str, deterministic: bool) -> Pace:
         job.write_text(json.dumps(values), encoding="utf-8")
         command = [sys.executable, "-m", "bcdl.parity.worker", str(job), str(result)]
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_environment()
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment.of_child(),
         ) as process:
             assert process.stderr is not None
             last_words = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
@@ -105,9 +108,3 @@ def _in_a_process(plan: Plan, backend: str, deterministic: bool) -> Pace:
             )
         measured: Pace = json.loads(result.read_text(encoding="utf-8"))
         return measured
-
-
-def _environment() -> dict[str, str]:
-    """The environment variables of this process, with which Python finds this bcdl wherever the command was started."""
-    paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
