@@ -1,4 +1,4 @@
-"""What a backend computed of a model, on the disk. Dumps are local: no other bcdl reads them, and none is committed."""
+"""Dumps: what a backend computed of a model, on the disk. They are local: another bcdl reads none, and git has none."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class Provenance(TypedDict):
 
 
 class Resumed(TypedDict):
-    """A checkpoint as the backend that saved it goes on: digest of the state, scores [B, 2], and one step later."""
+    """How the backend that saved a checkpoint goes on: digest of the state, outputs [B, 2], and both one step later.
+
+    `resumed_loss` is in nats.
+    """
 
     state: str
     outputs: list[list[float]]
@@ -48,7 +51,7 @@ class Resumed(TypedDict):
 
 
 class Loaded(TypedDict, total=False):
-    """The same on a backend that loaded the checkpoint, and if it needed no help; or `error` alone."""
+    """The same on a backend that loaded the checkpoint, and whether it needed no help; or `error` alone."""
 
     state: str
     outputs: list[list[float]]
@@ -111,7 +114,7 @@ class Dump(Generic[Facts]):
     def write(self, vectors: Mapping[str, Parts], facts: Facts) -> None:
         """Write the vectors, each given by its named parts, then the facts; UsageError if the disk does not take them.
 
-        What was loaded or timed with an earlier dump goes.
+        Results of loading or timing that belong to an earlier dump are removed.
         """
         with disk.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +155,7 @@ class Dump(Generic[Facts]):
         return self.folder / _CHECKPOINT
 
     def write_loaded(self, loaded: Mapping[str, Loaded]) -> None:
-        """Keep what came of loading each backend's checkpoint on this dump's backend, by the backend that saved it."""
+        """Keep the results of loading each backend's checkpoint on this dump's backend, by the saving backend."""
         self._write(_LOADED, loaded)
 
     @property

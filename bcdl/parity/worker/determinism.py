@@ -1,7 +1,7 @@
-"""Does a backend repeat itself, and if it doesn't, what does it cost to make it?
+"""Measures whether a backend repeats itself and, if it does not, what it costs to make it deterministic.
 
-Frameworks fix how deterministic they are once a process, so each pace is a process of its own: as it is, and
-made deterministic, in turn, on the same steps.
+Frameworks fix once a process how deterministic they are. So processes run the same steps in turn, with the backend as
+it is and made deterministic; each gives a pace.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_REASON = 300  # letters of a framework's last words that an error repea
 
 
 class Pace(TypedDict):
-    """How fast one process took the plan's steps, seconds, and whether it repeated itself."""
+    """The pace of one process: how many steps it took, in how many seconds, and whether it repeated itself."""
 
     backend: str
     steps: int

@@ -1,4 +1,4 @@
-"""What this process's backend computes of one model, in the arithmetic under test."""
+"""Dumps what this process's backend computes of one model, in the arithmetic under test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
 
 # Epochs whose batches are compared: the second has another order and other augmentation.
-_BATCHES_EPOCHS = 2
+_EPOCHS_COMPARED = 2
 
 
 def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool) -> None:
@@ -75,7 +75,7 @@ def repeats_itself(subject: Instrumented, start: Snapshot, steps: Steps) -> bool
 def _batches(adapter: Backend, pipeline: InputPipeline) -> list[str]:
     """SHA-256 of the uint8 images and labels that reach the backend through its own stream, one an epoch."""
     batches = iter(adapter.stream(pipeline.stream()))
-    return [_checksum(itertools.islice(batches, pipeline.steps_per_epoch)) for _ in range(_BATCHES_EPOCHS)]
+    return [_checksum(itertools.islice(batches, pipeline.steps_per_epoch)) for _ in range(_EPOCHS_COMPARED)]
 
 
 def _checksum(batches: Iterable[tuple[Any, Any]]) -> str:

@@ -58,7 +58,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump[ReferenceFacts], worst_layer_c
 def _vectors(
     subject: Instrumented, adapter: Backend, start: Snapshot, settled: Snapshot
 ) -> tuple[dict[str, Parts], float]:
-    """What a dump holds, computed from these two states and the first batch; and the training loss."""
+    """The vectors of a dump, computed from these two states and the first batch; and the training loss, nats."""
     model, pixels = subject.model, subject.batches[0][0]
     settled.restore()
     vectors = {
