@@ -1,7 +1,8 @@
 """What the harness costs a cell beyond the framework's own start.
 
-In turn, a process that does nothing but import Keras and with it the backend, and a cell that measures nothing through
-the whole machinery: a worker with its imports, its limits and its log, a record read back, checked and stored.
+Two ways in turn: a process that only imports Keras and with it the backend, and a cell that measures nothing but goes
+through the whole harness: a worker with its imports, its limits and its log, and a record that is read back, checked
+and stored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A worker of a test cell: `python -m bcdl.experiments.workers.loop SHARE JOB RESULT EVENTS`.
 
-A loop of plain Python stands in for a framework's training step, so that the process starts in a fraction of a second:
-what a comparison can find is tried on hundreds of them. SHARE is as in `bcdl.experiments.workers.steps`.
+A loop of plain Python stands in for a framework's training step, so that the process starts in a fraction of a second
+and hundreds of them can be compared. SHARE is as in `bcdl.experiments.workers.steps`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bcdl.settings.cell import Cell
 from bcdl.worker import parent_death, timing
 
 _WINDOWS = 20
-_TURNS = 40_000  # of the loop, a few milliseconds
+_TURNS = 40_000  # of the loop, a few milliseconds together
 
 
 def command(share: float) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ def command(share: float) -> tuple[str, ...]:
 
 
 def no_data(cell: Cell) -> DatasetFacts:
-    """What a record says of its data if none was loaded."""
+    """The facts that a record gives of its data if none was loaded."""
     return {
         "name": cell.data,
         "checksum": "",
