@@ -1,4 +1,4 @@
-"""Tables, plots and page, rebuilt from records alone, or checked against them."""
+"""Rebuild page, tables and plots from records alone, or check that they follow from them."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
 from bcdl.evaluation.quality import malignant_scores
+from bcdl.worker import network  # noqa: F401 (registers the layer of bcdl's own that the file names)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""A grid of benign and one of malignant images, 5 by 4 as the source study drew them.
+"""A grid of benign images and a grid of malignant ones, 5 by 4 as in the source study.
 
-Committed for synthetic data only: pixels of a data set go to `results/local/`, which git ignores.
+Only grids of synthetic data are committed: pixels of a data set go to `results/local/`, which git ignores.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 
 
 def _may_be_drawn(cell: Cell) -> bool:
-    """Whether the name is of drawings, not of a path, and they are few enough: records may come from anywhere."""
+    """Whether the data set is synthetic and small enough: records may come from anywhere, and name anything."""
     count = synthetic.count_of(cell.data)
     return count is not None and count <= _MOST_IMAGES and count * cell.image_size**2 <= _MOST_PIXELS
 
