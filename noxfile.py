@@ -110,7 +110,7 @@ def bench_ab(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def parity(session: nox.Session) -> None:
-    """Show whether the backends compute the same models: dump, exchange checkpoints, judge, draw tables and pictures."""
+    """Show whether the backends compute the same models: dump, exchange checkpoints, judge, draw the report."""
     for backend in BACKENDS:
         session.notify(f"parity-{backend}", session.posargs)
     session.notify("parity-judge", session.posargs)

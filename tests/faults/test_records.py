@@ -37,7 +37,7 @@ def lines() -> list[bytes]:
     return list(mutation.mutated(whole, COUNT, seed=20240229))
 
 
-def test_every_mutated_line_is_a_record_or_a_told_problem(
+def test_every_mutated_line_is_a_record_or_a_reported_problem(
     lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
     """Reports of a few hundred at a time, without their plots: each hostile setting would be a group with its own."""

@@ -39,7 +39,7 @@ def with_dataset(one: Record, **values: object) -> Record:
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_what_brackets_hold_is_told_where_there_are_some(tmp_path: Path, seeds: int) -> None:
+def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds: int) -> None:
     for seed in range(seeds):
         store.append(tmp_path, "m", record(seed=seed))
     report.build(tmp_path)
@@ -47,7 +47,7 @@ def test_what_brackets_hold_is_told_where_there_are_some(tmp_path: Path, seeds: 
     assert ("the median over seeds and folds" in page) == (seeds > 1)
 
 
-def test_energy_is_shown_where_there_is_any_and_throttling_is_told(tmp_path: Path) -> None:
+def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Path) -> None:
     measured = record(device="gpu")
     state = {"throttled": ["software power cap"], "held_back_s": {"power": 1.5}}
     measured.metrics["step_energy_j_per_image"] = 0.25
@@ -62,7 +62,7 @@ def test_energy_is_shown_where_there_is_any_and_throttling_is_told(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
-def test_a_machine_that_changed_its_speed_is_told(tmp_path: Path, fastest: float, marked: bool) -> None:
+def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: float, marked: bool) -> None:
     store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), peak_flops_per_s=fastest))
     store.append(tmp_path, "m", record())
     report.build(tmp_path)
@@ -145,7 +145,7 @@ def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("plots/*"))) == 1
 
 
-def test_a_torn_line_is_told(built: Path) -> None:
+def test_a_torn_line_is_reported(built: Path) -> None:
     assert "not read: records/a-machine/" in (built / "said").read_text()
     assert "Lines that could not be read" in (built / "README.md").read_text()
 
