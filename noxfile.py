@@ -20,7 +20,7 @@ nox.needs_version = ">=2024.10.9"
 
 ROOT = Path(__file__).parent
 BACKENDS = sorted(path.parent.name for path in ROOT.glob("backends/*/adapter.py"))
-# What a pinned file for CPUs leaves out: torch's own metadata pins these, and its CPU build needs none.
+# Packages that a pinned file for CPUs leaves out: torch's own metadata pins these, and its CPU build needs none.
 GPU_PACKAGES = ("nvidia-", "cuda-", "triton")
 
 
@@ -46,7 +46,7 @@ def install(session: nox.Session, backend: str, *more: str) -> None:
 
 
 def declare(backend: str) -> None:
-    """The two sessions of one backend."""
+    """Declare the three sessions of one backend."""
 
     @nox.session(name=f"bench-{backend}")
     def bench(session: nox.Session) -> None:
@@ -110,7 +110,7 @@ def bench_ab(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def parity(session: nox.Session) -> None:
-    """Show whether the backends compute the same models: dumps, checkpoints exchanged, tables and pictures."""
+    """Show whether the backends compute the same models: dump, exchange checkpoints, judge, draw the report."""
     for backend in BACKENDS:
         session.notify(f"parity-{backend}", session.posargs)
     session.notify("parity-judge", session.posargs)
@@ -150,7 +150,7 @@ def tests_fast(session: nox.Session) -> None:
 
 @nox.session(name="tests-wheel")
 def tests_wheel(session: nox.Session) -> None:
-    """Use the wheel in an environment of its own, and a clone as Windows makes it."""
+    """Test the wheel in an environment of its own, and a clone as Windows makes it."""
     session.install("-e", ".", "-r", "tests/requirements.txt")
     session.run("pytest", "tests", "-m", "elsewhere", *session.posargs)
 

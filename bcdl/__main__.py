@@ -11,11 +11,11 @@ from bcdl.errors import UsageError, run_command
 
 
 class Command(NamedTuple):
-    """A row of the table.
+    """A command.
 
     Attributes:
-        group: under which `bcdl --help` lists it.
-        module: which has its `main() -> int`; `python -m bcdl.NAME` runs the same.
+        group: the heading under which `bcdl --help` lists it, a key of `GROUPS`.
+        module: the module whose `main() -> int` runs it; `python -m bcdl.NAME` runs the same.
         help: what it does, in a line.
     """
 
@@ -64,7 +64,7 @@ def _run() -> int:
 
 
 def overview() -> str:
-    """What `bcdl --help` prints: every command with a line, by group."""
+    """The text of `bcdl --help`: a line for each command, by group."""
     lines = ["usage: bcdl COMMAND [OPTION ...]", "       bcdl COMMAND --help", "       bcdl --version"]
     width = max(map(len, COMMANDS))
     for group, condition in GROUPS.items():

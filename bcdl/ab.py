@@ -1,7 +1,7 @@
 """Measure two sides in turn, a process each, round after round; then compare them.
 
 A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: both sides of
-a round meet the same weather. `nox -s bench-ab` makes the environments and calls this.
+a round meet the machine in the same condition. `nox -s bench-ab` makes the environments and calls this.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _show(sides: list[Side], files: list[Path]) -> None:
-    """Print the comparison of both sides, and draw what the data looks like."""
+    """Print the comparison of both sides, and draw a few images of real data."""
     # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
     from bcdl import compare
     from bcdl.report.plots import image_grid
@@ -74,6 +74,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> Side:
+    """The side that the option --`name` gives as `text`, BACKEND or BACKEND=PYTHON."""
     backend, _, python = text.partition("=")
     interpreter = python or sys.executable
     if not Path(interpreter).is_file():
@@ -85,9 +86,9 @@ def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> S
 
 
 def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
-    """Every cell of both sides once a round, the sides in random order; the record file of each side.
+    """Measure every cell of both sides once a round, the sides in random order; the record file of each side.
 
-    Raises BcdlError at the first cell that fails: a comparison with holes would not be in turn.
+    Raises BcdlError at the first cell that fails: a comparison that lacks a round of one side is not in turn.
     """
     order = random.Random(run_id)
     cells = [job.cell for side in sides for job in side.run.jobs] * rounds

@@ -36,13 +36,13 @@ def main() -> int:
     comparisons = compare(read(Path(arguments.a)), read(Path(arguments.b)), arguments.across)
     processes = min(min(compared.effect.processes) for compared in comparisons)
     noise, line_on_noise = _noise(Path(arguments.a), arguments.noise, processes)
-    beyond = threshold(noise)
+    least = threshold(noise)
     console().print(table(comparisons).to_rich())
-    if hopeless := beyond_reach(comparisons):
-        raise UsageError(hopeless)
+    if reason := beyond_reach(comparisons):
+        raise UsageError(reason)
     judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
-    regressions = [compared for compared in judged if compared.regressed(beyond)]
-    for line in [line_on_noise, *_conclusion(comparisons, judged, regressions, beyond)]:
+    regressions = [compared for compared in judged if compared.regressed(least)]
+    for line in [line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
         print(line)
     return 1 if regressions else 0
 
@@ -59,16 +59,16 @@ def _parse() -> argparse.Namespace:
         nargs=2,
         metavar=("A", "A2"),
         help="two sides that are the same, measured in turn: what noise alone does; if not given, what "
-        "bcdl experiment injected-slowdowns found on A's machine",
+        "bcdl experiment injected-slowdowns measured on A's machine",
     )
     parser.add_argument("--allow-separate", action="store_true", help="judge sides that were not measured in turn, too")
     return parser.parse_args()
 
 
 def read(source: Path) -> list[Sample]:
-    """Every process's rates in the file or folder; UsageError if it holds none, or if a newer bcdl wrote some of it.
+    """Every process's rates in the file or folder; UsageError if it holds none, or if a newer bcdl wrote part of it.
 
-    What else can't be read of records is reported on stderr, and the rest counts.
+    Whatever else can't be read is reported on stderr, and does not count.
     """
     is_json = source.suffix == ".json"
     rates, problems = (_from_pytest_benchmark(source), []) if is_json else _from_records(source)
@@ -106,6 +106,7 @@ def _record_files(source: Path) -> list[Path]:
 
 
 def _from_pytest_benchmark(file: Path) -> list[Sample]:
+    """The rates in a JSON file of pytest-benchmark; UsageError if it holds none of bcdl's."""
     try:
         benchmarks = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
         return [_sample(benchmark["extra_info"]) for benchmark in benchmarks]
@@ -124,7 +125,7 @@ def _sample(info: Mapping[str, Any]) -> Sample:
 
 
 def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
-    """The noise of equal sides in a comparison of so many rounds, 0 if it is not known; and a line on it."""
+    """The noise of equal sides in a comparison of so many rounds, a share, 0 if it is not known; and a line on it."""
     known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
     if known is None:
         return 0.0, (
@@ -136,6 +137,10 @@ def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, 
 
 
 def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
+    """The largest noise among the comparisons of two equal sides, for so many rounds; and which one that is.
+
+    The standard error of a mean of rounds falls with their root.
+    """
     first, second = (read(Path(source)) for source in equal)
     in_turn = [compared for compared in compare(first, second) if not math.isnan(compared.effect.scatter)]
     if not in_turn:
@@ -146,19 +151,26 @@ def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
 
 
 def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
-    """What experiments found on the machine in whose folder A's records lie, in the same results folder."""
+    """The noise that experiments measured on the machine in whose folder A's records lie; None if there is none.
+
+    The experiments are those of the same results folder.
+    """
     file = next(iter(_record_files(a)), a).resolve()
     if len(file.parents) < 3:
         return None
-    made, _ = experiment.read_all(file.parents[2])  # what is no experiment is no business of a comparison
-    return experiments.noise_of_equal_sides(made, file.parent.name, rounds)
+    measured, _ = experiment.read_all(file.parents[2])  # a comparison does not report what is no experiment
+    return experiments.noise_of_equal_sides(measured, file.parent.name, rounds)
 
 
 def _conclusion(
-    comparisons: list[Comparison], judged: list[Comparison], regressions: list[Comparison], threshold: float
+    comparisons: list[Comparison], judged: list[Comparison], regressions: list[Comparison], least: float
 ) -> list[str]:
+    """Lines that say which regressions there are, and what was not judged.
+
+    `least` is the smallest slow-down that counts, a share.
+    """
     lines = [
-        f"slower by more than {threshold:.1%}, beyond chance: {slower.title}, {slower.regime}: "
+        f"slower by more than {least:.1%}, beyond chance: {slower.title}, {slower.regime}: "
         f"{slower.effect.ratio:.3f} of A"
         for slower in regressions
     ]
@@ -168,7 +180,7 @@ def _conclusion(
             f"{apart} of {len(comparisons)} were not measured in turn, so that drift of the machine counts as an "
             "effect; they fail nothing unless --allow-separate is given (nox -s bench-ab measures in turn)"
         )
-    return lines or [f"no regression of more than {threshold:.1%}"]
+    return lines or [f"no regression of more than {least:.1%}"]
 
 
 if __name__ == "__main__":

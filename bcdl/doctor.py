@@ -1,4 +1,4 @@
-"""What a bug report needs: versions, devices, precision and jit as resolved, caches."""
+"""Print what a bug report needs: versions, devices, caches, and the precision and jit that each backend resolves to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bcdl import __version__, backends
 from bcdl.errors import program, run_command
-from bcdl.machine import hardware, provenance
+from bcdl.machine import environment, hardware, provenance
 from bcdl.runner import progress
 from bcdl.settings.options import PRECISIONS
 from bcdl.worker import session
@@ -61,16 +61,15 @@ def _caches() -> dict[str, str]:
 
 
 def _backend(name: str, device: str) -> dict[str, Any]:
-    """What each precision resolves to on the backend, by a process of its own: a process has one Keras backend."""
+    """What each precision resolves to on the backend, by another process: a process has one Keras backend."""
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
     if missing:
         return {"missing": f"{', '.join(missing)}; nox -s bench-{name} makes an environment that has all"}
     with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, str(answer)]
-        paths = [*provenance.python_path(), os.environ.get("PYTHONPATH")]
-        environment = {**os.environ, "KERAS_BACKEND": name, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        variables = {**environment.of_child(), "KERAS_BACKEND": name}
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
         return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
 
 

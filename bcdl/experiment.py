@@ -1,4 +1,4 @@
-"""List the experiments, or run one: one thing measured in several ways in turn, kept and drawn into the report."""
+"""List the experiments, or run one: it measures the same thing in several ways in turn, and keeps the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> int:
 
 
 def overview() -> str:
-    """Every experiment with the first sentence of what it says of itself."""
+    """The list of experiments, each with the first sentence of its description."""
     width = max(map(len, experiments.names()))
     lines = [f"  {name:{width}}  {experiments.summary(name)}" for name in experiments.names()]
     return "\n".join(["experiments:", *lines, "", f"{program('experiment')} NAME --help says more of one."])

@@ -18,12 +18,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset
+from bcdl.datasets import Dataset
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
 from bcdl.evaluation.quality import malignant_scores
-from bcdl.records import store
+from bcdl.records import runs, store
 from bcdl.records.record import Record
-from bcdl.report.plots import image_grid, style
+from bcdl.report.plots import style
 from bcdl.settings.job import Job
 from bcdl.settings.options import DEFAULT_RESULTS, whole
 from bcdl.text import legible
@@ -31,7 +32,6 @@ from bcdl.text import legible
 ERRORS = "errors"
 _COLUMNS = 5
 _NAME_WIDTH = 31  # letters that fit above an image
-_NAMES = {label: name for name, label in LABELS.items()}
 _SHOWN_RUNS = 5
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     records = _records(results, arguments.data, arguments.run)
     load = functools.lru_cache(maxsize=1)(datasets.load)  # records of one split follow each other
     for record in records:
-        # An image that was skipped is not missed here: the checksum tells whether all others are the record's.
+        # An image that was skipped is not missed here: the checksum says whether all others are the record's.
         dataset = load(Job(record.cell, arguments.data, None, skip_unreadable=True).request)
         if dataset.checksum != record.dataset["checksum"]:
             raise UsageError(
@@ -92,7 +92,7 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
     """Print the record's most confident errors and draw them."""
     test = dataset.test
     outputs = np.asarray(record.predictions["test"]["outputs"], dtype=np.float64)
-    if outputs.shape != (len(test), len(LABELS)):
+    if outputs.shape != (len(test), len(CLASSES)):
         raise UsageError(
             f"the record of {_title(record)} in run {record.run} is damaged: its outputs do not fit its data"
         )
@@ -101,7 +101,7 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
     print(f"{_title(record)}: {len(errors)} of {len(test)} test images wrong")
     for index in errors[:count]:
         name, group = legible(test.names[index]), legible(test.groups[index])
-        print(f"{name}\t{_NAMES[test.labels[index]]}\t{scores[index]:.4f}\t{group}")
+        print(f"{name}\t{CLASSES[test.labels[index]]}\t{scores[index]:.4f}\t{group}")
     if len(errors):
         file = _file(results, record)
         shown = f"the {min(count, len(errors))} most confident of {len(errors)} errors in {len(test)} test images"
@@ -110,6 +110,7 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
 
 
 def _draw(dataset: Dataset, errors: np.ndarray, scores: np.ndarray, title: str) -> Figure:
+    """The test images at the indices `errors` [M], each under its name; `scores` [N] are of all test images."""
     test = dataset.test
     rows = math.ceil(len(errors) / _COLUMNS)
     figure, axes = plt.subplots(
@@ -120,7 +121,7 @@ def _draw(dataset: Dataset, errors: np.ndarray, scores: np.ndarray, title: str) 
     for axis, index in zip(axes.flat, errors, strict=False):
         axis.imshow(test.images[index])
         group = [] if test.groups[index] == test.names[index] else [f"group {legible(test.groups[index])}"]
-        lines = [legible(test.names[index]), f"is {_NAMES[test.labels[index]]}, score {scores[index]:.3f}", *group]
+        lines = [legible(test.names[index]), f"is {CLASSES[test.labels[index]]}, score {scores[index]:.3f}", *group]
         wrapped = [part for line in lines for part in textwrap.wrap(line, _NAME_WIDTH, max_lines=2)]
         axis.set_title("\n".join(map(style.plain, wrapped)), fontsize=7, loc="left")
     origin = "Synthetic drawings, no medical images. " if dataset.synthetic else ""
@@ -140,8 +141,9 @@ def _title(record: Record) -> str:
 
 
 def _file(results: Path, record: Record) -> Path:
+    """Where the picture of the record's errors goes."""
     run, name = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (record.run, _title(record)))
-    return results / image_grid.LOCAL / ERRORS / run / f"{name}.png"
+    return results / runs.LOCAL / ERRORS / run / f"{name}.png"
 
 
 if __name__ == "__main__":

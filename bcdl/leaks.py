@@ -1,4 +1,4 @@
-"""Look for images that a folder of class folders holds twice, and hold what is found against its groups.csv, if any."""
+"""Look for images that a folder of class folders holds twice, and compare them with its groups.csv, if there is one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _search(root: Path) -> tuple[Duplicates, set[str]]:
-    """What all images under the folder hold twice, and the names of those that could be read."""
+    """The duplicates among all images under the folder, and the names of the images that could be read."""
     files = image_files(root) if root.is_dir() else []
     if not files:
         raise UsageError(f"{str(root)!r} is no folder with images in it; name a folder of class folders")
@@ -54,6 +54,7 @@ def _print(title: str, lists: Sequence[Names]) -> None:
 
 
 def _print_recovery(title: str, duplicates: Duplicates, rows: Sequence[Mapping[str, str]]) -> None:
+    """Print how many of the groups in these rows of groups.csv the detector has recovered, and which it has not."""
     recovery = recover(duplicates.clusters, {row["path"]: row["group"] for row in rows})
     whole = recovery.groups - len(recovery.missed)
     print(

@@ -1,7 +1,6 @@
-"""Label and malignant score of image files, by a saved model; and why.
+"""Print the label and the malignant score that a saved model gives each image file.
 
-With --explain also a picture of each image that shows which parts of it speak for the class (Grad-CAM). Not for
-clinical use.
+--explain also draws which parts of each image speak for the class (Grad-CAM). Not for clinical use.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcdl import backends
-from bcdl.datasets.pool import LABELS
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import hardware
 from bcdl.settings.options import DEVICES, check_backend, one_of
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from bcdl.worker.saved_model import SavedModel
 
-_NAMES = {label: name for name, label in LABELS.items()}
-# Side of the picture drawn under a heat map, pixels at most: a whole micrograph would not fit the page anyway.
+# Largest side of the picture under a heat map, pixels: a whole micrograph has more than the page can show.
 _MOST_DRAWN = 1024
 
 
@@ -77,7 +75,7 @@ def main() -> int:
 
 
 def _parse() -> _Task:
-    """The task; the model and the images apart, wherever the model was named."""
+    """The task that the arguments name: the model is --model, or else the first of the files."""
     arguments = _parser().parse_args()
     one_of("--device", arguments.device, DEVICES)
     model, images = arguments.model, arguments.images
@@ -119,7 +117,7 @@ def _overlays(arguments: argparse.Namespace, model: Path, images: list[Path]) ->
             raise UsageError(f"{', '.join(given)} belongs to --explain; give that too")
         return {}
     if arguments.kind is not None:
-        one_of("--class", arguments.kind, tuple(LABELS))
+        one_of("--class", arguments.kind, CLASSES)
     images = list(dict.fromkeys(images))
     if arguments.output and len(images) > 1:
         raise UsageError(f"--output names one file for {len(images)} images; leave it out, or give one image")
@@ -132,6 +130,7 @@ def _overlays(arguments: argparse.Namespace, model: Path, images: list[Path]) ->
 
 
 def _check_overlay(file: Path, inputs: list[Path]) -> None:
+    """UsageError if the overlay can't be written to `file`, or would overwrite one of the `inputs`."""
     if file.suffix.lower() != ".png":
         raise UsageError(f"--output {str(file)!r} does not end in .png, the one format overlays are written in")
     if not file.parent.is_dir():
@@ -156,10 +155,12 @@ def _start(device: str) -> backends.Backend:
 
 
 def _labeller(model: SavedModel) -> _Label:
+    """Labels an image alone."""
     return lambda file, image: _print_label(file, model.malignant_score(image))
 
 
 def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _Label:
+    """Labels an image and writes its overlay."""
     from bcdl.datasets.decode import read_picture
     from bcdl.report.plots import overlay
     from bcdl.worker import grad_cam
@@ -178,7 +179,7 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _La
 
 
 def _print_label(file: Path, score: float) -> None:
-    print(f"{legible(str(file))}\t{_NAMES[int(score > 0.5)]}\t{score:.4f}", flush=True)
+    print(f"{legible(str(file))}\t{CLASSES[int(score > 0.5)]}\t{score:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is running on a results folder, seen from another terminal."""
+"""Show what is running on a results folder, from another terminal."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def main() -> int:
 
 
 def _live(results: Path) -> Iterator[tuple[str, State | None]]:
-    """The runs whose process lives, by id, and where they are; None if their file does not say."""
+    """The id and the state of each run whose process lives; the state is None if the run's file does not give it."""
     for folder in sorted((results / runs.RUNS).glob("*/")):
         if runs.is_live(results, folder.name):
             yield folder.name, State.read(folder / STATUS_FILE)
 
 
 def table(live: dict[str, State | None]) -> Table:
-    """One line a run."""
+    """A table with a row for each run, by its id; a state is None if it is not known."""
     return Table("Running now", _COLUMNS, tuple((word(run), *_row(state)) for run, state in live.items()))
 
 

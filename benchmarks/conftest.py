@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bcdl import backends
-from bcdl.errors import BcdlError, UsageError
+from bcdl.errors import INTERRUPTED, BcdlError, UsageError
 from bcdl.records.record import Record
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
@@ -25,7 +25,6 @@ from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[RunProgress]()
-INTERRUPTED = 130
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,17 +103,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 def _report(run: Run) -> list[str]:
     """Show the run's records and rebuild the report; lines that say what was written."""
     # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
-    from bcdl.report import page, run_table
-    from bcdl.report.plots import image_grid
+    from bcdl.report import run_end
 
-    run_table.print_run(list(run.records.values()), console())
-    if run.examples:
-        image_grid.draw_local(run.examples, run.results)
-    return page.build(run.results)
+    return run_end.show_and_rebuild(list(run.records.values()), run.examples, run.results, console())
 
 
 @contextlib.contextmanager
 def _as_pytest_exit() -> Iterator[None]:
+    """In this block an error of bcdl ends pytest with its message and its exit code."""
     try:
         yield
     except BcdlError as error:
@@ -122,6 +118,7 @@ def _as_pytest_exit() -> Iterator[None]:
 
 
 def _only_backend() -> str:
+    """The backend that is installed; UsageError if there is none or more than one."""
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
     if len(installed) != 1:
         names = ", ".join(installed) or "none"
@@ -130,6 +127,7 @@ def _only_backend() -> str:
 
 
 def _short_id(job: Job, jobs: list[Job]) -> str:
+    """What names the job's benchmarks: model and backend, or the whole cell if its model stands in several jobs."""
     alone = sum(other.cell.model == job.cell.model for other in jobs) == 1
     return f"{job.cell.model}-{job.cell.backend}" if alone else job.cell.stem
 

@@ -11,6 +11,7 @@ import pytest
 
 from bcdl import experiments
 from bcdl.__main__ import COMMANDS
+from bcdl.settings.models import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(file for folder in ("bcdl", "backends", "benchmarks") for file in (ROOT / folder).rglob("*.py"))
@@ -75,6 +76,16 @@ def test_documents_name_places_that_exist(document: Path) -> None:
     missing = [part for part in named if not (ROOT / part).exists()]
     missing += [part for part in re.findall(r"\]\(([^)#:]+)\)", text) if not (document.parent / part).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)
+def test_documents_select_tests_that_a_session_runs(document: Path) -> None:
+    """`nox -s tests-torch -- -k WORD` runs nothing unless a test that needs Keras, its file or a model is named so."""
+    files = [file for file in (ROOT / "tests").rglob("test_*.py") if "mark.keras" in file.read_text(encoding="utf-8")]
+    names = [file.stem for file in files] + list(MODELS)
+    names += [node.name for file in files for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef)]
+    words = re.findall(r"nox -s tests-(?:jax|tensorflow|torch) -- -k ([a-z_]+)", document.read_text(encoding="utf-8"))
+    assert [word for word in words if not any(word in name for name in names)] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.name)

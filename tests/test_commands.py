@@ -55,7 +55,7 @@ def test_train_prints_writes_and_plots(trained: tuple[Path, subprocess.Completed
     assert len(list(folder.glob("plots/*/model_cnn.png"))) == 1
 
 
-def test_train_trains_all_that_was_asked_for_whatever_keras_is_told_outside(tmp_path: Path) -> None:
+def test_train_trains_all_that_was_asked_for_whatever_keras_variables_are_set(tmp_path: Path) -> None:
     """Keras reads these two as it is imported: it would run one epoch of one step instead."""
     options = ("--profile", "smoke", "--image-size", "32", "--epochs", "2", "--no-timing", "--results", str(tmp_path))
     done = run("bcdl.train", "--model", "cnn", *options, KERAS_MAX_EPOCHS="1", KERAS_MAX_STEPS_PER_EPOCH="1")
@@ -93,7 +93,7 @@ def test_predict_names_file_label_and_score(trained: tuple[Path, object], tmp_pa
         (("bcdl.report", "--results", "nowhere"), "nowhere holds no records/ folder"),
     ],
 )
-def test_wrong_usage_is_told_without_a_traceback(arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_usage_is_reported_without_a_traceback(arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
@@ -119,7 +119,7 @@ def test_without_keras_backend_train_says_what_is_installed(tmp_path: Path) -> N
     assert f"Keras's own choice is {BACKEND}" in done.stdout
 
 
-def test_doctor_tells_what_is_resolved() -> None:
+def test_doctor_says_what_is_resolved() -> None:
     done = run("bcdl.doctor", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     for word in (

@@ -79,7 +79,7 @@ def test_what_too_few_rounds_could_never_find_is_no_all_clear(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no json"])
-def test_what_holds_no_records_is_told(tmp_path: Path, text: str) -> None:
+def test_what_holds_no_records_is_reported(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(text)
     done = run(file, file)

@@ -65,7 +65,7 @@ def pictures(results: Path) -> list[str]:
     return sorted(file.relative_to(results).as_posix() for file in results.rglob("*.png"))
 
 
-def test_errors_are_named_with_label_score_and_group_and_drawn_where_git_looks_not(
+def test_errors_are_named_with_label_score_and_group_and_drawn_into_a_folder_that_git_ignores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.append(tmp_path, "a-machine", predicted({0: 0.7, 3: 0.99, 5: 0.8}, seed=0))
@@ -144,7 +144,7 @@ def test_images_split_by_image_are_marked(
         ),
     ],
 )
-def test_a_record_that_can_not_be_shown_is_told(
+def test_a_record_that_can_not_be_shown_is_reported(
     change: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.append(tmp_path, "a-machine", dataclasses.replace(predicted({}), **change))

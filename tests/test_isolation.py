@@ -134,7 +134,7 @@ def test_a_whole_cell_imports_these_packages_and_no_other(tmp_path: Path, augmen
 
 
 @pytest.mark.keras
-def test_a_cell_without_augmentation_runs_where_packages_of_reports_can_not_be_imported(tmp_path: Path) -> None:
+def test_a_cell_without_augmentation_runs_if_packages_of_reports_can_not_be_imported(tmp_path: Path) -> None:
     """JAX itself needs SciPy, and Keras rich, so these two are left."""
     absent = ["cv2", "filelock", "matplotlib", "pooch", "sklearn"]
     before = f"import sys\nsys.modules.update(dict.fromkeys({absent}))\nafter = list"

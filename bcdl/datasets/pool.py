@@ -10,6 +10,7 @@ import numpy as np
 from bcdl.datasets.fingerprint import Fingerprints
 
 LABELS = {"benign": 0, "malignant": 1}
+CLASSES = tuple(LABELS)  # by label
 SPLITS = ("train", "val", "test")
 
 

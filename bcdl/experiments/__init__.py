@@ -1,4 +1,4 @@
-"""Experiments: one thing measured in several ways in turn. One file an experiment, found by being here.
+"""Experiments: the same thing measured in several ways in turn. One file an experiment; `names` lists the files here.
 
 A file has a docstring, whose first sentence is what `bcdl experiment` lists, and `EXPERIMENT`, a definition that gives
 the ways to measure a cell: `InProcess` for ways on a model that trains in one process, `InWorkers` for ways that start

@@ -2,8 +2,9 @@
 
 Other harnesses time training by a Keras callback with `on_train_batch_begin` and `on_train_batch_end`. Keras hands such
 a callback each batch's logs, and must wait for the device to have them. So the same `fit` is run in turn without any
-callback and with such a one, by the same compiled function in one process. The rate of the plain epoch, timed by its
-beginning and end, is compared with two others: that of the epoch with the callback, and that which the callback gives.
+callback and with such a one, by the same compiled function in one process. The rate of the plain epoch, timed from its
+beginning to its end, is compared with two others: the rate of the epoch with the callback, and the rate by the
+callback's own times.
 """
 
 from __future__ import annotations

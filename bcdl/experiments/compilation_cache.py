@@ -1,7 +1,8 @@
 """What a persistent compilation cache saves of the first step.
 
-In every round the model is built twice and takes its first step: with an empty cache, then, everything compiled having
-been forgotten, with the cache that the first has filled. Backends without such a cache refuse.
+In every round the model is built twice and takes its first step each time: first with an empty cache, then, after the
+backend has forgotten all that it compiled, with the cache that the first step filled. Backends without such a cache
+refuse.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What more CPU cores give.
 
-Workers of the same cell in turn, each held to some of the cores before it starts, so that every framework sizes its own
-pools of threads by what it sees. Their step rates are compared. Needs a system that can do that (Linux).
+Workers of the same cell in turn, each restricted to some of the cores before it starts, so that every framework sizes
+its own pools of threads by the cores that it sees. Their step rates are compared. This needs a system that can restrict
+a process to cores (Linux).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bcdl.settings.job import Job
 
 def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
     if not hasattr(psutil.Process, "cpu_affinity"):
-        raise UsageError("this system can't hold a process to some of its cores; run this on Linux")
+        raise UsageError("this system can't restrict a process to some of its cores; run this on Linux")
     cores = psutil.Process().cpu_affinity()
     counts = sorted({len(cores), *(2**power for power in range(len(cores).bit_length()))}, reverse=True)
     return {_name(count): _worker(job, cores, count) for count in counts if count <= len(cores)}

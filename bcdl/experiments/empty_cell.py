@@ -1,13 +1,13 @@
 """What the harness costs a cell beyond the framework's own start.
 
-In turn, a process that does nothing but import Keras and with it the backend, and a cell that measures nothing through
-the whole machinery: a worker with its imports, its limits and its log, a record read back, checked and stored.
+Two ways in turn: a process that only imports Keras and with it the backend, and a cell that measures nothing but goes
+through the whole harness: a worker with its imports, its limits and its log, and a record that is read back, checked
+and stored.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +16,7 @@ from pathlib import Path
 from bcdl.errors import BcdlError
 from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.workers import empty
+from bcdl.machine import environment
 from bcdl.records import store
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import Run
@@ -31,9 +32,9 @@ def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
 
 
 def _import_alone(job: Job) -> dict[str, float]:
-    environment = {**os.environ, "KERAS_BACKEND": job.cell.backend}
+    variables = {**environment.of_child(), "KERAS_BACKEND": job.cell.backend}
     elapsed = timing.stopwatch()
-    subprocess.run([sys.executable, "-c", "import keras"], env=environment, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", "import keras"], env=variables, check=True, capture_output=True)
     return {"import alone": elapsed()}
 
 

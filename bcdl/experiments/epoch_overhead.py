@@ -1,7 +1,7 @@
 """What the harness costs an epoch.
 
-The same `fit` of one epoch is timed in turn bare, by a clock around it, and as the harness runs it, by the same clock:
-with its callback of epochs, less the time of the validation, which a bare `fit` has not.
+The same `fit` of one epoch is timed in two ways in turn, by one clock around it: bare, and as the harness runs it, with
+its callback of epochs and without the time of the validation, which a bare `fit` does not have.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _under_the_harness(cell: TrainingCell) -> dict[str, float]:
 
 
 def _for_one_epoch(prepared: Prepared) -> Prepared:
-    """The same for one epoch, whose weights stay: to put the best one's weights back is no part of an epoch."""
+    """The same for one epoch that keeps the last weights: to restore the best ones is no part of an epoch."""
     cell = dataclasses.replace(prepared.cell, epochs=1, keep="last")
     return dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, cell=cell))
 

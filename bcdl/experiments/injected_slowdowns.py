@@ -1,8 +1,9 @@
 """Which slow-downs a comparison finds, on processes of a real cell that are slowed down on purpose.
 
-Processes of one cell, in turn, are slowed down by known shares: a busy wait after each training step. Two more are left
-as they are, so that equal sides are compared too. `bcdl.statistics.power_analysis` turns the rounds into the power of a
-comparison, its rate of false alarms, and the noise of equal sides on this machine, by which `bcdl compare` judges.
+Processes of one cell run in turn and are slowed down by known shares: a busy wait after each training step. Two more
+are not slowed down, so that equal sides are compared, too. From these rounds
+`bcdl.statistics.power_analysis` computes the power of a comparison, its rate of false alarms, and the noise of equal
+sides on this machine, by which `bcdl compare` judges.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
 
 
 def slowed(job: Job, command: Callable[[float], Sequence[str]]) -> dict[str, Way]:
-    """The cell as it is, twice, and slowed down; `command` gives a worker for the share to slow it down by."""
+    """Twice the cell as it is, and the cell slowed down; `command` gives the worker for a share to slow it down by."""
     return {way: _process(job, way, command(share)) for way, share in SLOWDOWNS.items()}
 
 

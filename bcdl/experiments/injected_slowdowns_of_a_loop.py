@@ -1,6 +1,7 @@
 """Which slow-downs a comparison finds, on a test cell that starts in a fraction of a second.
 
-As `injected-slowdowns`, with a loop of plain Python in place of the cell's training step: many more rounds can be had.
+As `injected-slowdowns`, with a loop of plain Python in place of the cell's training step, so that many more rounds can
+be run.
 """
 
 from __future__ import annotations

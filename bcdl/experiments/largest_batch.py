@@ -1,9 +1,9 @@
 """The largest batch that fits into memory and time.
 
-Each try is a worker held to `--memory-limit` (and to the device's own memory) and to `--cell-timeout`, so that running
-out of either ends the worker alone. It runs all that is timed later, with a twentieth to spare, since the same steps
-may take more memory another time. From the cell's own batch on, sizes double until one does not fit, then the gap is
-halved, in `MOST_TRIES` tries at most. The largest that was seen to fit is then timed in turn with the cell's own.
+Each try is a worker limited by `--memory-limit` (and by the device's own memory) and by `--cell-timeout`, so that
+running out of either ends the worker alone. It runs all that is timed later and leaves a twentieth to spare, since the
+same steps may take more memory another time. From the cell's own batch on, sizes double until one does not fit, then
+the gap is halved, in `MOST_TRIES` tries at most. The largest size that fits is then timed in turn with the cell's own.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 
 MOST_TRIES = 14
-# What a try leaves to spare: of the limit, and of the device's memory by images more.
+# The share that a try leaves to spare: of the limit, and, by trying more images, of the device's memory.
 _SPARE = 1 / 20
-# Sizes nearer than this share count as one: half a try more is not worth an eighth of a batch.
+# Sizes closer than this share count as equal: an eighth of a batch is not worth another try.
 _CLOSE = 1 / 8
 
 
@@ -43,23 +43,26 @@ def _room(job: Job, limits: Limits) -> str:
 
 
 def largest(start: int, is_fit: Callable[[int], bool]) -> int:
-    """The largest size that was seen to fit, from `start` on, which must; BcdlError if it does not."""
+    """The largest size that fitted, from `start` on; BcdlError if not even `start` fits."""
     if not is_fit(start):
         raise BcdlError(f"not even batch {start} fits; use a smaller --batch-size or --image-size")
-    known, too_large = start, None
+    largest_fit, too_large = start, None
     for _ in range(MOST_TRIES - 1):
-        if too_large is not None and too_large - known <= max(1, _CLOSE * known):
+        if too_large is not None and too_large - largest_fit <= max(1, _CLOSE * largest_fit):
             break
-        tried = 2 * known if too_large is None else (known + too_large) // 2
+        tried = 2 * largest_fit if too_large is None else (largest_fit + too_large) // 2
         if is_fit(tried):
-            known = tried
+            largest_fit = tried
         else:
             too_large = tried
-    return known
+    return largest_fit
 
 
 def fits(job: Job, batch_size: int, limits: Limits) -> bool:
-    """Whether steps of such a batch fit well into memory and time; BcdlError if the worker ends in another way."""
+    """Whether steps of such a batch fit into memory and time with some to spare.
+
+    Raises BcdlError if the worker fails for another reason.
+    """
     if limits.memory_bytes:
         limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
     tried = with_batch(job, batch_size + math.ceil(_SPARE * batch_size))

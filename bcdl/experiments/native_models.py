@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
 
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
-# Largest difference of an output, a share in 0..1, that rounding makes in each precision; a wrong layer makes far more.
+# The largest difference of an output, which lies in 0..1, that rounding may make; a wrong layer makes far more.
 _TOLERANCE = {"float32": 1e-4, "tf32": 1e-2, "mixed_bfloat16": 5e-2}
 _WINDOW_S = 0.5
 

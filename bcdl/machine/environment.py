@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from bcdl.machine import provenance
+
 # Keras reads these as it is imported: less is trained than was asked for, or by other code.
 UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
@@ -12,6 +14,13 @@ UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED"
 def without_unwanted(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables less those of `UNWANTED`: what a process is to start with."""
     return {name: value for name, value in variables.items() if name not in UNWANTED}
+
+
+def of_child() -> dict[str, str]:
+    """The variables for a process that runs this very bcdl: those of this process, less `UNWANTED`."""
+    variables = without_unwanted(os.environ)
+    paths = [*provenance.python_path(), variables.get("PYTHONPATH")]
+    return {**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def clear_unwanted() -> None:

@@ -1,8 +1,9 @@
-"""Do the backends compute the same model? `nox -s parity` runs all steps.
+"""Measure whether the backends compute the same model. `nox -s parity` runs all steps.
 
 `dump` writes what the backend of this environment computes, `reference` the same in float64 if float64 is sound on this
-backend, `exchange` loads every backend's checkpoints, and `determinism` times a backend that does not repeat itself
-against the same made deterministic. `judge`, which needs no Keras, turns the dumps into findings, tables and pictures.
+backend, `exchange` loads every backend's checkpoints, and `determinism` measures what it costs to make a backend
+deterministic, if it does not repeat itself. `judge`, which needs no Keras, turns the dumps into findings, tables and
+pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a backend computed of a model, on the disk. Dumps are local: no other bcdl reads them, and none is committed."""
+"""Dumps: what a backend computed of a model, on the disk. They are local: another bcdl reads none, and git has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from bcdl.errors import UsageError
 from bcdl.parity.findings import DatasetFacts, Determinism, Draw
 from bcdl.parity.settings import Plan
-from bcdl.records import disk, store
+from bcdl.records import disk, runs
 from bcdl.records.schema import Environment
 
 # Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
@@ -39,7 +39,10 @@ class Provenance(TypedDict):
 
 
 class Resumed(TypedDict):
-    """A checkpoint as the backend that saved it goes on: digest of the state, scores [B, 2], and one step later."""
+    """How the backend that saved a checkpoint goes on: digest of the state, outputs [B, 2], and both one step later.
+
+    `resumed_loss` is in nats.
+    """
 
     state: str
     outputs: list[list[float]]
@@ -48,7 +51,7 @@ class Resumed(TypedDict):
 
 
 class Loaded(TypedDict, total=False):
-    """The same on a backend that loaded the checkpoint, and if it needed no help; or `error` alone."""
+    """The same on a backend that loaded the checkpoint, and whether it needed no help; or `error` alone."""
 
     state: str
     outputs: list[list[float]]
@@ -111,7 +114,7 @@ class Dump(Generic[Facts]):
     def write(self, vectors: Mapping[str, Parts], facts: Facts) -> None:
         """Write the vectors, each given by its named parts, then the facts; UsageError if the disk does not take them.
 
-        What was loaded or timed with an earlier dump goes.
+        Results of loading or timing that belong to an earlier dump are removed.
         """
         with disk.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +155,7 @@ class Dump(Generic[Facts]):
         return self.folder / _CHECKPOINT
 
     def write_loaded(self, loaded: Mapping[str, Loaded]) -> None:
-        """Keep what came of loading each backend's checkpoint on this dump's backend, by the backend that saved it."""
+        """Keep the results of loading each backend's checkpoint on this dump's backend, by the saving backend."""
         self._write(_LOADED, loaded)
 
     @property
@@ -179,7 +182,7 @@ class Dump(Generic[Facts]):
 
     def _write(self, name: str, values: object) -> None:
         with disk.writing(self.folder):
-            store.replace(self.folder / name, json.dumps(values).encode())
+            disk.replace(self.folder / name, json.dumps(values).encode())
 
     def _read_if_there(self, name: str) -> Any:
         return self._read(name) if (self.folder / name).is_file() else {}
@@ -208,7 +211,7 @@ def write_layer_checks(results: Path, precision: str, backend: str, errors: Mapp
     """Keep the backend's relative error of each layer check in that precision."""
     file = _layer_checks_file(results, precision, backend)
     with disk.writing(file):
-        store.replace(file, json.dumps(errors).encode())
+        disk.replace(file, json.dumps(errors).encode())
 
 
 def read_layer_checks(results: Path, precision: str, backend: str) -> dict[str, float]:
@@ -238,4 +241,4 @@ def _layer_checks_file(results: Path, precision: str, backend: str) -> Path:
 
 def _folder(results: Path, precision: str) -> Path:
     """The dumps of that precision: gigabytes that are never committed."""
-    return results / "local" / "parity" / precision
+    return results / runs.LOCAL / "parity" / precision

@@ -1,4 +1,4 @@
-"""A finding: what is kept of one model's parity on one machine, a versioned line of JSON."""
+"""A finding: the result of a parity run for one model on one machine, a versioned line of JSON."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Determinism(TypedDict, total=False):
 
 
 class BackendFindings(TypedDict):
-    """What is kept of a backend.
+    """The part of a finding that is about one backend.
 
     `start` is the digest of its weights, `batches` one digest an epoch, `losses` nats by step, `steps_s` seconds of all
     steps. `determinism` is empty if the backend repeats itself, or if that was not measured.
@@ -97,8 +97,8 @@ class Distance(TypedDict):
 class Pair(TypedDict):
     """Two backends beside each other.
 
-    `start`, `batches`, `settled` and `bits` say if these are the same; `relative` and `max_abs` are differences by
-    quantity, `steps` distances by number of steps; `drifted` says which of them is too large, or nothing.
+    `start`, `batches`, `settled` and `bits` say whether these are the same; `relative` and `max_abs` are differences by
+    quantity, `steps` distances by number of steps; `drifted` says which of them is too large, and is empty if none is.
     `outcome` is one of `OUTCOMES`, `verdict` the same in words, with the reason.
     """
 
@@ -146,15 +146,15 @@ class Finding:
     Attributes:
         run: id of the run that made it.
         plan: what was compared.
-        dataset: of the images.
-        backends: by name.
+        dataset: the images.
+        backends: the findings of each backend, by name.
         reference: the float64 reference, or None if there was none.
         tolerance: by quantity, the relative difference from the reference that is still rounding.
         errors: by backend and quantity, the relative difference from the reference.
-        suspects: by backend beyond its tolerance.
-        pairs: by `pair_name`.
+        suspects: the suspect of each backend that is beyond its tolerance.
+        pairs: each two backends, by `pair_name`.
         chaos: the runs perturbed by one ulp.
-        checkpoints: by the backend that saved and the one that loaded.
+        checkpoints: each exchange, by the backend that saved and the backend that loaded.
         layer_checks: by backend, the relative error of each row of `bcdl.parity.worker.layer_checks`.
         lacking: precisions that this machine has no arithmetic for, each with the reason.
     """

@@ -1,4 +1,4 @@
-"""Dumps into a finding: differences, tolerances and a verdict for each pair of backends."""
+"""Makes a finding of dumps: differences, tolerances and a verdict for each pair of backends."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ from bcdl.parity.findings import (
 )
 from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan
 
-# What is compared: a vector of the dumps each, in the order in which a fault shows first.
+# What is compared: vectors of the dumps, in the order in which a fault shows first.
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
-# A quantity that rounding moves by more than this share can't separate a fault from rounding.
+# If rounding moves a quantity by more than this share, the quantity can't show a fault.
 WIDEST = 0.5
-# Without these nothing is proven: forward in both modes, what training writes, and backward.
+# The quantities without which nothing is proven: forward in both modes, what training writes, and backward.
 _DECISIVE = ("outputs", "training_outputs", "statistics", "frozen_gradient")
 _WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
-# Those that begin with settled batch norms; they say nothing if the batch norms were settled differently.
+# The quantities that begin with settled batch norms; they say nothing if the batch norms were settled differently.
 _SETTLED = ("outputs", "inference_layers", "frozen_gradient")
 # Parts smaller than this share of their vector are zero but for rounding: a bias before a batch norm has no gradient.
 _NEGLIGIBLE = 1e-6
@@ -68,13 +68,13 @@ _Dumps = Mapping[str, Dump[BackendFacts]]
 def judge(results: Path, plan: Plan, run: str) -> Finding:
     """The finding from every dump of the plan under `results`.
 
-    UsageError if there are fewer than two, or if they were not made of the same thing.
+    UsageError if there are fewer than two, or if they were not made from the same plan, data and model.
     """
     dumps = _dumps(results, plan)
     facts = {name: dump.facts for name, dump in dumps.items()}
     _check_comparable(dumps, facts)
     reference = _reference(results, plan, dumps)
-    judgement = _against(reference, dumps, facts, plan) if reference else _Judgement()
+    judgement = _compare_with_reference(reference, dumps, facts, plan) if reference else _Judgement()
     chaos = _chaos(facts)
     pairs = {}
     for a, b in itertools.combinations(dumps, 2):
@@ -87,7 +87,7 @@ def judge(results: Path, plan: Plan, run: str) -> Finding:
         run=run,
         plan=plan,
         dataset=next(iter(facts.values()))["dataset"],
-        backends={name: _kept(dumps[name], fact) for name, fact in facts.items()},
+        backends={name: _backend_findings(dumps[name], fact) for name, fact in facts.items()},
         reference=judgement.reference,
         tolerance=judgement.tolerance,
         errors=judgement.errors,
@@ -123,7 +123,7 @@ def _dumps(results: Path, plan: Plan) -> _Dumps:
 
 
 def _reference(results: Path, plan: Plan, dumps: _Dumps) -> Dump[ReferenceFacts] | None:
-    """The reference if there is one; UsageError if it was not made of the same thing as the dumps."""
+    """The reference, if there is one; UsageError if it was not made from the plan and the model of the dumps."""
     reference = reference_of(results, plan)
     if not reference.exists:
         return None
@@ -134,13 +134,13 @@ def _reference(results: Path, plan: Plan, dumps: _Dumps) -> Dump[ReferenceFacts]
 
 
 def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
-    """UsageError if the dumps were not made of the same thing."""
-    made_of: dict[str, list[Any]] = {
+    """UsageError if the dumps were not made from the same plan, data and model."""
+    sources: dict[str, list[Any]] = {
         "plan": [fact["plan"] for fact in facts.values()],
         "dataset": [fact["dataset"] for fact in facts.values()],
         "model definition": [_lengths(dump) for dump in dumps.values()],
     }
-    for what, values in made_of.items():
+    for what, values in sources.items():
         if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
             raise UsageError(f"the dumps of {', '.join(facts)} were made with another {what}: make them anew")
 
@@ -150,7 +150,7 @@ def _lengths(dump: Dump[BackendFacts] | Dump[ReferenceFacts]) -> dict[str, list[
     return {vector: [length for _, length in parts] for vector, parts in dump.segments.items()}
 
 
-def _against(
+def _compare_with_reference(
     reference: Dump[ReferenceFacts], dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
 ) -> _Judgement:
     """Each backend against the float64 reference: errors, tolerances, and the first layer of those beyond them."""
@@ -220,7 +220,7 @@ def _first_layer_beyond(
 
 
 def _layer_of(part: str) -> str:
-    """The layer that a part belongs to: the part is named by it, or by the path of one of its variables."""
+    """The layer that a part belongs to: a part has the name of its layer, or the path of one of its variables."""
     return part.split("/")[-2] if "/" in part else part
 
 
@@ -265,7 +265,7 @@ def _pair(a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, f
 def _distance(
     a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts, step: int
 ) -> Distance:
-    """Of the weights after so many steps, as a share of the way they have come, and of the loss at that step, nats."""
+    """Distance of the weights after `step` steps, as a share of the way they have come, and of the loss, nats."""
     first, second = a.vector(f"weights_{step}"), b.vector(f"weights_{step}")
     travelled = second - b.vector("weights_0")
     return {
@@ -286,7 +286,7 @@ def _drifted(steps: Mapping[str, Distance], chaos: Chaos) -> str:
 
 
 def _verdict(pair: Pair, suspects: list[Suspect], tolerance: Mapping[str, Number], precision: str) -> tuple[str, str]:
-    """What the pair comes to: one of the outcomes, and the same in words with the reason."""
+    """The verdict on the pair: one of the outcomes, and the same in words with the reason."""
     for same, what in ((pair["start"], "initial weights"), (pair["batches"], "batches")):
         if not same:
             return DIFFERS, f"{DIFFERS}: {what}"
@@ -349,7 +349,7 @@ def _gap(first: list[list[float]], second: list[list[float]]) -> float:
     return float(np.abs(np.array(first) - np.array(second)).max())
 
 
-def _kept(dump: Dump[BackendFacts], facts: BackendFacts) -> BackendFindings:
+def _backend_findings(dump: Dump[BackendFacts], facts: BackendFacts) -> BackendFindings:
     return {
         "start": facts["start"],
         "batches": facts["batches"],

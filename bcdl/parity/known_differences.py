@@ -1,7 +1,7 @@
 """Differences between backends that are understood, each with the place upstream that describes it.
 
-A test runs each backend's layer checks and fails if a difference listed here has gone (delete its row) or one that is
-not listed has come.
+A test runs each backend's layer checks. It fails if a difference listed here is gone (delete its row), or if there is
+one that is not listed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ class KnownDifference:
 
     Attributes:
         check: the row of `bcdl.parity.worker.layer_checks.check` that shows it, or `OPTIMIZER_IN_A_FILE`.
-        backend: the one that differs.
+        backend: the backend that differs.
         cause: what happens, in a sentence.
         upstream: issue or pull request.
-        seen_in: the Keras version it was seen in.
-        meets: which of the seven models runs into it, a sentence.
-        layer_type: the class of the layers that differ; empty if it is not a layer that does.
+        seen_in: the Keras version in which it was seen.
+        meets: which of the seven models meet it, a sentence.
+        layer_type: the class of the layers that differ; empty if the difference is not in a layer.
     """
 
     check: str
@@ -37,7 +37,7 @@ UNKNOWN = "cause unknown"
 
 
 def is_known(check: str, backend: str) -> bool:
-    """Whether that row of the layer checks is known to differ on that backend."""
+    """Whether the row `check` of the layer checks is known to differ on `backend`."""
     return any((row.check, row.backend) == (check, backend) for row in KNOWN_DIFFERENCES)
 
 

@@ -1,4 +1,4 @@
-"""What a parity run compares: the plan of one model, and the constants that all its steps share."""
+"""The plan of a parity run for one model, and the constants that all its steps share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 # Steps of training after which weights and loss are compared.
 STEPS = (1, 5, 20)
-# Steps that run a second time in the same process, to see if the backend repeats itself.
+# Steps that run a second time in the same process, to see whether the backend repeats itself.
 REPEATED_STEPS = 5
-# A power of two: after the first step a momentum slot holds -rate * gradient, from which the gradient is had exactly.
+# A power of two: after the first step a momentum slot holds -rate * gradient, which gives the gradient exactly.
 LEARNING_RATE = 2.0**-10
 MOMENTUM = 0.9
 DATA = "synthetic-72"
@@ -30,10 +30,10 @@ class Plan:
         model: name of a row of `bcdl.settings.models.MODELS`.
         image_size: height and width of the images, pixels.
         batch_size: images a batch.
-        seed: of initial weights, order of images and augmentation.
+        seed: seed of initial weights, order of images and augmentation.
         precision: the arithmetic under test: `float32`, `tf32` or `mixed_bfloat16`.
         device: `cpu` or `gpu`.
-        draws: perturbed runs that show the size of chaos and of rounding.
+        draws: number of perturbed runs that show the size of chaos and of rounding.
     """
 
     model: str
@@ -49,5 +49,5 @@ class Plan:
 
     @property
     def least_tolerance(self) -> float:
-        """The relative difference that is rounding in any quantity: as many roundoffs as the reference is moved by."""
+        """The relative difference that always counts as rounding: as many roundoffs as the reference is moved by."""
         return MOVED_ULPS[self.precision] * UNIT_ROUNDOFF[self.precision]

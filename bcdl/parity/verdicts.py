@@ -1,4 +1,4 @@
-"""Findings sorted for reading: which stand together, and what they say of a measured record."""
+"""Groups findings for the report, and gives their verdict on measured records."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def group_findings(findings: Sequence[tuple[str, Finding]]) -> list[ParityGroup]
 
 @dataclasses.dataclass(frozen=True)
 class _Verdict:
-    """What is known of a pair of backends: outcome and words; without an outcome if they were never compared."""
+    """What is known of a pair of backends: the outcome, None if they were never compared, and the verdict in words."""
 
     outcome: str | None
     words: str
@@ -89,7 +89,7 @@ _UNKNOWN = _Verdict(None, NEVER_MEASURED)
 
 
 class Verdicts:
-    """What the findings say of records: the same machine, model, precision and versions count, nothing else."""
+    """The verdicts of findings on records; a finding counts if it has their machine, model, precision and versions."""
 
     def __init__(self, findings: Sequence[tuple[str, Finding]]) -> None:
         self._findings = list(reversed(findings))
@@ -134,7 +134,7 @@ class Verdicts:
         return _Verdict(pair["outcome"], pair["verdict"] + elsewhere)
 
 
-# Of a report that was given no findings.
+# For a report without findings.
 NO_FINDINGS = Verdicts(())
 
 

@@ -1,1 +1,1 @@
-"""Records in; page, tables, plots and cards out."""
+"""Makes page, tables, plots and cards of records, parity findings and experiments."""

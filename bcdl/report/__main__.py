@@ -1,4 +1,4 @@
-"""Tables, plots and page, rebuilt from records alone, or checked against them."""
+"""Rebuild page, tables and plots from records alone, or check that they follow from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, program, run_command
-from bcdl.records import store
+from bcdl.records import log
 from bcdl.report import page
 from bcdl.settings.options import DEFAULT_RESULTS
 from bcdl.text import legible
@@ -15,8 +15,8 @@ from bcdl.text import legible
 def main() -> int:
     arguments = _parse()
     results: Path = arguments.results
-    if not (results / store.RECORDS).is_dir():
-        raise UsageError(f"{results} holds no {store.RECORDS}/ folder; run a benchmark first or use --results")
+    if not (results / log.RECORDS).is_dir():
+        raise UsageError(f"{results} holds no {log.RECORDS}/ folder; run a benchmark first or use --results")
     if arguments.check:
         _print(page.check(results))
         return 0

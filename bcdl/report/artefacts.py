@@ -1,13 +1,13 @@
-"""The one place that writes what a report makes, and removes what no record asks for any more: only files of ours.
+"""Writes the files of a report, and removes those of an earlier one that it no longer has; it changes only our files.
 
-A file is ours if it is listed in `manifest.json`, or if it carries our mark: the page and the cards begin with a
+A file is ours if `manifest.json` lists it, or if it carries our mark: the page and the cards begin with a
 sentence of their own, and a plot's PNG names the digest of what it was drawn from (`SOURCE`). A table has no mark. In a
 folder without a manifest, made by an older bcdl, a table is ours if its first cell is `metric`.
 
 `manifest.json` lists every file that the last report wrote, with its SHA-256, and is itself written last. Before
-anything else, the report writes what it is going to list into `local/`, so that one that was killed midway leaves no
-file that the next one does not know. A listed file whose content is another was changed by a person: it is not removed,
-and is kept aside before it is written anew.
+anything else, the report writes what it is going to list into `local/`, so that a report that is killed midway leaves
+no file that the next one does not know. A listed file with another content was changed by a person: it is not removed,
+and before it is written anew, a copy is kept.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ from typing import Any
 
 from bcdl.errors import UsageError
 from bcdl.records import disk, runs, store
-from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES
-from bcdl.records.store import check_folder as check_folder
+from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES, check_folder
 
 SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest of what it was drawn from
 FOLDERS = (TABLES, PLOTS, CARDS)
 _PENDING = Path(runs.LOCAL) / "manifest-to-be.json"
-_REPLACED = Path(runs.LOCAL) / "replaced"  # what a person had changed, and a report wrote anew
+_REPLACED = Path(runs.LOCAL) / "replaced"  # copies of files that a person had changed and a report wrote anew
 _HEAD_BYTES = 4096  # a mark stands within so many
 _CARD = re.compile(r"# Model card: .*\n\n\*\*Not for clinical use\.\*\* Generated from records by `")
 _TABLE = re.compile(rb'(\xef\xbb\xbf)?"?metric"?[,\r\n]')
@@ -82,7 +81,7 @@ class Manifest:
     """What reports wrote into a results folder.
 
     Attributes:
-        there: whether a report that knows manifests was at work here; a folder of an older one has none.
+        there: whether the folder has a manifest; a folder that only an older bcdl wrote has none.
         digests: by path, the SHA-256 of each content that a report wrote, or was about to write, there.
     """
 
@@ -95,14 +94,14 @@ class Manifest:
         parts = [part for name in (MANIFEST, _PENDING) if (part := _read_digests(results / name)) is not None]
         digests: dict[str, list[str]] = {}
         for part in parts:
-            for path, known in part.items():
-                digests.setdefault(path, []).extend(known)
+            for path, written in part.items():
+                digests.setdefault(path, []).extend(written)
         return cls(bool(parts), digests)
 
     def lists(self, path: str, content: bytes) -> bool:
         """Whether a report wrote this content at `path`, on whatever system its lines were ended."""
-        known = self.digests.get(path, ())
-        return digest(content) in known or digest(content.replace(b"\r\n", b"\n")) in known
+        written = self.digests.get(path, ())
+        return digest(content) in written or digest(content.replace(b"\r\n", b"\n")) in written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +201,7 @@ def _is_path(path: str) -> bool:
 
 
 def _check_free(results: Path, files: Mapping[str, bytes], manifest: Manifest) -> list[str]:
-    """The paths of files that a person has changed and that are ours all the same; UsageError if others are not."""
+    """The paths of our files that a person has changed; UsageError if a file that is not ours is in the way."""
     changed, foreign = [], []
     for path, content in files.items():
         if (blocking := _blocking(results, path)) is not None:
@@ -230,7 +229,7 @@ def _check_free(results: Path, files: Mapping[str, bytes], manifest: Manifest) -
 
 
 def _blocking(results: Path, path: str) -> str | None:
-    """What stands in the way of a file at `path`: a link or a file for one of its folders, or no file for itself."""
+    """What keeps a file from being written at `path`, a path in place of a folder or a file that is none; or None."""
     *folders, _ = PurePosixPath(path).parents  # from the innermost to the results folder, which is left out
     for folder in reversed(folders):
         mode = _mode(results / folder)
@@ -248,7 +247,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _keep_aside(results: Path, path: str) -> str:
-    """Keep what a person has made of a file of ours that is going to be written anew; a line that says so."""
+    """Keep a copy of a file that a person has changed, before it is written anew; a line that says so."""
     content = (results / path).read_bytes()
     aside = _REPLACED / f"{digest(content)[:12]}-{PurePosixPath(path).name}"
     disk.replace(results / aside, content)
@@ -256,20 +255,20 @@ def _keep_aside(results: Path, path: str) -> str:
 
 
 def _with_unlisted(results: Path, manifest: Manifest, stale: Stale) -> Manifest:
-    """The manifest with those stale files that are ours by their mark, since from now on there is a manifest."""
+    """The manifest with those stale files that are ours by their mark: a folder with a manifest must list them."""
     unlisted = [path for path in stale.removable if path not in manifest.digests]
     added = {path: [digest((results / path).read_bytes())] for path in unlisted}
     return dataclasses.replace(manifest, digests={**manifest.digests, **added})
 
 
 def _write_pending(results: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
-    """Put on the disk what is going to be written, so that the next report knows it if this one is killed."""
+    """Write down what is going to be written, so that the next report knows it if this one is killed."""
     known = {path: [*manifest.digests.get(path, ()), digest(content)] for path, content in files.items()}
     disk.replace(results / _PENDING, _manifest_of({**manifest.digests, **known}))
 
 
 def _write_files(results: Path, files: Mapping[str, bytes]) -> None:
-    """Write what differs, the page last: what it links is there by then."""
+    """Write the files that differ, the page last, so that what it links is there."""
     for path in sorted(files, key=lambda path: (path == PAGE, path)):
         file = results / path
         if not file.exists() or file.read_bytes() != files[path]:
@@ -281,7 +280,7 @@ def _remove(results: Path, stale: Sequence[str], files: Iterable[str]) -> None:
     written = {_identity(results / path) for path in files}
     for path in stale:
         file = results / path
-        if _identity(file) in written:  # the same file by another name, on a system that does not tell a from A
+        if _identity(file) in written:  # the same file by another name, on a system that does not distinguish a from A
             continue
         _unlink(results, path)
 
@@ -329,7 +328,7 @@ def _manifest_of(digests: Mapping[str, Sequence[str]]) -> bytes:
 def _read_digests(file: Path) -> dict[str, list[str]] | None:
     """The digests that a manifest of ours lists, by path; None if there is none.
 
-    Of one that is no JSON, after a merge with conflicts for instance, the lines that are entries count.
+    If the file is no JSON, after a merge with conflicts for instance, those of its lines that are entries count.
     """
     if not file.is_file():
         return None

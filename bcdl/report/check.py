@@ -1,4 +1,4 @@
-"""Whether committed page, tables and plots follow from records: compared with those that the records give now.
+"""Checks that committed page, tables and plots follow from records: compares them with what the records give now.
 
 Text must be equal to the byte, and the manifest must list what is there. A plot must name the digest of
 the records it was drawn from, and show what they give.
@@ -15,9 +15,9 @@ from PIL import Image
 
 from bcdl.report import artefacts
 
-# The pinned matplotlib brings its own fonts and FreeType; what another machine rounds otherwise moves an edge by one
-# pixel or its grey by some levels. So a pixel is off only where none at its place or beside it in the other picture is
-# like it; a marker or a letter that is not the same leaves dozens.
+# The pinned matplotlib has its own fonts and FreeType; but another machine may round otherwise, which moves an edge by
+# one pixel or its grey by some levels. So a pixel is off only if no pixel at its place or beside it in the other
+# picture is similar. Another marker or letter leaves dozens of such pixels.
 _LEVELS = 48
 _MOST_OFF = 12
 _NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
@@ -26,7 +26,7 @@ _NEIGHBOURS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 def differences(results: Path, files: Mapping[str, bytes]) -> Iterator[str]:
     """Each of a report's `files` that is missing or not as it should be, each that is left over, and why.
 
-    Files that are not ours are no difference.
+    Files that bcdl did not write are no difference.
     """
     stale = artefacts.find_stale(results, files, artefacts.Manifest.read(results))
     for path in sorted({*files, *stale.removable, *stale.changed}):
@@ -43,7 +43,7 @@ def differences(results: Path, files: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def _manifest_difference(results: Path, files: Mapping[str, bytes], stale: artefacts.Stale) -> str:
-    """What is wrong with the list of what was written; empty if nothing is, or if it is said of the file already."""
+    """What is wrong with the manifest; empty if nothing is, or if it is reported with the file itself."""
     listed = artefacts.listed(results)
     if listed is None:
         return "missing"
@@ -53,8 +53,8 @@ def _manifest_difference(results: Path, files: Mapping[str, bytes], stale: artef
         if path not in files:
             return f"lists {path}, which is not there"
         # A plot that another machine drew has other bytes.
-        there = (results / path).read_bytes() if (results / path).is_file() else b""
-        if listed[path] not in (artefacts.digest(files[path]), artefacts.digest(there)):
+        committed = (results / path).read_bytes() if (results / path).is_file() else b""
+        if listed[path] not in (artefacts.digest(files[path]), artefacts.digest(committed)):
             return f"lists another {path} than the records give"
     return ""
 
@@ -96,7 +96,10 @@ def _size(pixels: np.ndarray) -> str:
 
 
 def _count_off(pixels: np.ndarray, other: np.ndarray) -> int:
-    """Pixels with nothing alike at their place in the other picture or one pixel beside it."""
+    """How many pixels have none similar at their place in the other picture or one pixel beside it.
+
+    Both pictures are [H, W, 3] int16.
+    """
     height, width, _ = pixels.shape
     padded = np.pad(other, ((1, 1), (1, 1), (0, 0)), mode="edge")
     nearest = np.full((height, width), np.iinfo(np.int16).max, dtype=np.int16)

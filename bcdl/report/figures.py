@@ -22,7 +22,7 @@ def to_pngs(folder: str, drawn: Iterable[tuple[str, Figure]], sources: Iterable[
 
     Args:
         folder: below `plots/`.
-        drawn: each figure with its name; an iterator holds no more than one open figure at a time.
+        drawn: each figure with its name; from an iterator, so that no more than one figure is open at a time.
         sources: what all of the figures were drawn from.
     """
     digest = hashlib.sha256("\n".join(source.to_json() for source in sources).encode()).hexdigest()

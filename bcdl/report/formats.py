@@ -1,6 +1,6 @@
-"""How numbers become text: the only place of the report that decides on digits, signs and words for what is missing.
+"""Makes text of numbers: the only place of the report that decides on digits, signs and words for what is missing.
 
-A value that is None or NaN is undefined, and its text is what the caller says (`missing`), nothing by default.
+A value that is None or NaN is undefined; its text is the argument `missing`, by default empty.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from bcdl.parity.verdicts import Verdicts, group_findings
 from bcdl.records import runs
 from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
-from bcdl.records.store import PAGE, PAGE_START
+from bcdl.records.store import PAGE, PAGE_START, check_folder
 from bcdl.report import artefacts
 from bcdl.report.check import differences
 from bcdl.report.section import Section
@@ -38,11 +38,11 @@ when its speed changed by much. Two sides in turn have a section of their own.
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What came of a report.
+    """The outcome of a report.
 
     Attributes:
         lines: what was written and what could not be read, for people.
-        failure: what was not done since something could not be read, and what to do; empty if all could be read.
+        failure: what was not done because something could not be read, and what to do; empty if all could be read.
     """
 
     lines: list[str]
@@ -59,15 +59,15 @@ def build(results: Path) -> list[str]:
 
 
 def write(results: Path) -> Report:
-    """As `build`; what could not be read is apart, for those who fail by it."""
-    artefacts.check_folder(results)
+    """As `build`, with what could not be read apart, for a command that fails then."""
+    check_folder(results)
     with runs.one_at_a_time(results, "report"):
         sources = Sources.read(results)
         lines = sources.notices
         if not sources.obstacle:
             files = _files(sources)
-            changed_by_people = artefacts.write(results, files, remove_stale=not sources.unread)
-            lines = [_summary(sources, files, results), *changed_by_people, *lines]
+            notices = artefacts.write(results, files, remove_stale=not sources.unread)
+            lines = [_summary(sources, files, results), *notices, *lines]
     return Report(lines, sources.failure(results))
 
 
@@ -102,7 +102,7 @@ def _files(sources: Sources) -> dict[str, bytes]:
 
 
 def _sections(sources: Sources) -> list[Section]:
-    # The rounds of two sides in turn have a section of their own: here each would stand for the cell.
+    # The rounds of two sides in turn have a section of their own: here each would look like a seed of its cell.
     shown = [(machine, record) for machine, record in sources.records if not record.block]
     verdicts = Verdicts(sources.findings)
     groups = group_records(shown, verdicts)

@@ -1,4 +1,4 @@
-"""What a run shows in the terminal when it ends: a line a cell, with every metric."""
+"""The table that a run shows in the terminal when it ends: a row for each cell, with its metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def print_run(records: Sequence[Record], console: Console) -> None:
 
 
 def run_table(records: Sequence[Record]) -> Table:
-    """The records of one run; of a cell that is not ok, its status alone."""
+    """The records of one run; a cell that is not ok has only its status."""
     first = records[0].cell
     synthetic = " (synthetic drawings)" if any(record.dataset.get("synthetic") for record in records) else ""
     settings = f"{first.image_size}x{first.image_size}, batch {first.batch_size}, {first.epochs} epochs"

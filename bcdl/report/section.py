@@ -1,18 +1,18 @@
-"""A section of the page as a value: its text, and what belongs to it under the results folder."""
+"""A section of the page as a value: its text, tables, figures and cards."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from bcdl.records.store import CARDS, PLOTS, TABLES
 from bcdl.report.tables import Table, to_csv
 
-TABLES, PLOTS, CARDS = "tables", "plots", "cards"
 _HEADING = "## "
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What a part of the report makes of records. It is written by `bcdl.report.artefacts` alone.
+    """A section of the report. Only `bcdl.report.artefacts` writes it to the disk.
 
     The keys are paths below `tables/`, `plots/` and `cards/`, with `/` and without a suffix.
 

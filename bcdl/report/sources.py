@@ -1,7 +1,7 @@
-"""What a report is made from: all that the logs of a results folder hold, and what of it could not be read.
+"""The sources of a report: what the logs of a results folder hold, and what could not be read.
 
-A report that could not read something deletes nothing: what it can't read may be what a table was made from. If a newer
-bcdl wrote some of it, or if nothing at all could be read, the page that is there is worth more than a new one.
+A report that could not read something deletes nothing: a table may have been made from what it can't read. If a newer
+bcdl wrote part of it, or if nothing at all could be read, the report that is there is better than a new one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Sources:
     """What the logs of a results folder hold, each entry with its machine, the oldest run first.
 
     Attributes:
-        records, findings, experiments: what could be read.
-        problems: what could not.
+        records, findings, experiments: the entries that could be read.
+        problems: what could not be read.
     """
 
     records: list[tuple[str, Record]]
@@ -33,7 +33,7 @@ class Sources:
 
     @classmethod
     def read(cls, results: Path) -> Sources:
-        """Everything under `results`; nothing that stands there ends it."""
+        """Everything under `results`; whatever lies there, this raises no error."""
         records, of_records = store.read_all(results)
         parity, of_parity = findings.read_findings(results)
         experiments, of_experiments = experiment.read_all(results)
@@ -41,7 +41,7 @@ class Sources:
 
     @property
     def unread(self) -> list[Problem]:
-        """What could not be read and may be ours: the report lacks it."""
+        """What could not be read and may be of bcdl, so that the report lacks it."""
         return [problem for problem in self.problems if not problem.foreign]
 
     @property
@@ -51,7 +51,7 @@ class Sources:
 
     @property
     def obstacle(self) -> str:
-        """Why a page of these would be worth less than the one that is there; empty if it would not."""
+        """Why the report that is there is better than one from these sources; empty if it is not."""
         if any(problem.newer for problem in self.unread):
             return "a newer bcdl wrote some of them; update bcdl, then run the report again"
         if self.unread and not (self.records or self.findings or self.experiments):
@@ -59,7 +59,7 @@ class Sources:
         return ""
 
     def failure(self, results: Path) -> str:
-        """What was not done since something could not be read, and what to do; empty if all could be read."""
+        """What was not done because something could not be read, and what to do; empty if all could be read."""
         if not self.unread:
             return ""
         count = len(self.unread)

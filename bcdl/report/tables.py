@@ -54,9 +54,9 @@ class Entry:
 
     Attributes:
         value: the value itself: a number, a word, or None if there is none.
-        format: writes the value; None too, if that is not empty.
-        mark: sign of a footnote that people see behind the text. Programs do not: a column says the same to them.
-        flag: sign that both see behind the text, since no column says the same.
+        format: makes text of the value, also of None.
+        mark: sign of a footnote behind the text, for people alone: for programs a column says the same.
+        flag: sign behind the text for people and programs, if no column says the same.
     """
 
     value: Any
@@ -81,24 +81,24 @@ def word(text: str) -> Entry:
 
 
 def absent(text: str = "") -> Entry:
-    """The place of a value that does not exist; `text` says why, if there is something to say."""
-    return Entry(None, functools.partial(_says, text))
+    """The entry of a value that does not exist; `text` says why, if that is worth saying."""
+    return Entry(None, functools.partial(_constant, text))
 
 
-def _says(text: str, _: object) -> str:
+def _constant(text: str, _: object) -> str:
     return text
 
 
 def number(value: float | None, digits: int, missing: str = "", mark: str = "", flag: str = "") -> Entry:
     """A number with so many decimals; `missing` stands for None and NaN."""
-    known = None if formats.is_undefined(value) else value
-    return Entry(known, functools.partial(formats.fixed, digits=digits, missing=missing), mark, flag)
+    defined = None if formats.is_undefined(value) else value
+    return Entry(defined, functools.partial(formats.fixed, digits=digits, missing=missing), mark, flag)
 
 
 def significant(value: float | None, digits: int, missing: str = "") -> Entry:
     """A number with so many significant digits; `missing` stands for None and NaN."""
-    known = None if formats.is_undefined(value) else value
-    return Entry(known, functools.partial(formats.significant, digits=digits, missing=missing))
+    defined = None if formats.is_undefined(value) else value
+    return Entry(defined, functools.partial(formats.significant, digits=digits, missing=missing))
 
 
 def count(value: int) -> Entry:

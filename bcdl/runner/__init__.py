@@ -1,1 +1,1 @@
-"""The driver: starts a worker process for each cell, holds it to its limits, and keeps its record."""
+"""The driver: starts a worker process for each cell, keeps it within its limits, and stores its record."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from bcdl.errors import UsageError
-from bcdl.machine import hardware, provenance
-from bcdl.machine.environment import without_unwanted
+from bcdl.machine import environment, hardware, provenance
 from bcdl.machine.hardware import MIB
-from bcdl.records import disk, record, store
+from bcdl.records import disk, record
+from bcdl.records.moment import now
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
@@ -29,8 +29,8 @@ from bcdl.text import scrub
 _TAIL_LINES = 20
 # A record is a few MiB at most: per-image scores of some thousand test images.
 _MOST_RESULT_BYTES = 64 * MIB
-# What C++ and the frameworks say if they give up at once for want of memory, instead of raising an error.
-_OF_MEMORY = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
+# What C++ and the frameworks print if they end the process for lack of memory, instead of raising an error.
+_MEMORY_RAN_OUT = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
 
 
@@ -43,7 +43,7 @@ def run(
     limits: Limits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Record:
-    """Run the job in a worker process of `interpreter`; its record, whatever became of the worker.
+    """Run the job in a worker process of `interpreter`; its record, however the worker ended.
 
     Args:
         job: what to run.
@@ -51,28 +51,32 @@ def run(
         log: file that takes the worker's stdout and stderr.
         on_phase: called with each phase as the worker begins it.
         interpreter: the Python that has the cell's backend.
-        limits: past which the worker is ended; none if not given.
+        limits: limits beyond which the worker is ended; none if not given.
         worker: the interpreter's arguments that start a worker.
     """
-    started = store.now()
+    started = now()
     limits = limits or Limits()
     with _folder(log) as folder:
         (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
         files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
         follow = _PhaseFollower(folder / "events.txt", on_phase)
-        ending = supervisor.run([interpreter, *worker, *files], _environment_variables(), log, limits, follow)
-        outcome = _read(folder / "result.json", job, run_id)
+        variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
+        ending = supervisor.run([interpreter, *worker, *files], variables, log, limits, follow)
+        outcome = _read_record(folder / "result.json", job, run_id)
     if outcome is None:
         status, reason = _death(ending, limits, _last_lines(log))
         metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
-        environment = _environment(job)
-        outcome = Record(run_id, status, reason, job.cell, started, store.now(), metrics, environment=environment)
+        facts = _environment(job)
+        outcome = Record(run_id, status, reason, job.cell, started, now(), metrics, environment=facts)
     return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(log))
 
 
 @contextlib.contextmanager
 def _folder(log: Path) -> Iterator[Path]:
-    """A folder for what passes between a worker and its driver; the log's is made. UsageError if they can't be."""
+    """A folder for the files by which a worker and its driver exchange data; the log's folder is made, too.
+
+    UsageError if a folder can't be made.
+    """
     with disk.writing(log.parent):
         log.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -85,7 +89,7 @@ def _folder(log: Path) -> Iterator[Path]:
 
 
 class _PhaseFollower:
-    """Reports each line that the worker adds to its file of events, once; called now and then."""
+    """Reports each line that the worker adds to its file of events, once; to be called now and then."""
 
     def __init__(self, events: Path, on_phase: Callable[[str], None]) -> None:
         self._events, self._on_phase, self._reported = events, on_phase, 0
@@ -99,16 +103,8 @@ class _PhaseFollower:
         self._reported = len(phases)
 
 
-def _environment_variables() -> dict[str, str]:
-    environment = without_unwanted(os.environ)
-    paths = [*provenance.python_path(), environment.get("PYTHONPATH")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
-
-
-def _read(result: Path, job: Job, run_id: str) -> Record | None:
-    """The record in the file; None if there is none of this job."""
+def _read_record(result: Path, job: Job, run_id: str) -> Record | None:
+    """The record in the file; None if the file holds no record of this job and run."""
     try:
         if result.stat().st_size > _MOST_RESULT_BYTES:
             return None
@@ -119,7 +115,7 @@ def _read(result: Path, job: Job, run_id: str) -> Record | None:
 
 
 def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, str]:
-    """Status and reason of a worker that ended without a record, its log's last lines given."""
+    """Status and reason of a worker that ended without a record; `last_lines` are those of its log."""
     if ending.over == "time":
         return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
     if ending.over == "memory":
@@ -134,7 +130,7 @@ def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, 
     name = _signal_name(-ending.code)
     if name == "SIGKILL" and ending.system_killed:
         return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
-    if name == "SIGABRT" and any(map(_OF_MEMORY.search, last_lines)):
+    if name == "SIGABRT" and any(map(_MEMORY_RAN_OUT.search, last_lines)):
         return record.OUT_OF_MEMORY, "memory ran out and the framework gave up; use a smaller --batch-size; see its log"
     hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
     return record.CRASHED, f"the worker was ended by {name}{hint}; see its log"
@@ -148,11 +144,12 @@ def _signal_name(number: int) -> str:
 
 
 def _environment(job: Job) -> dict[str, Any]:
+    """What a record says of hardware, versions and commit, as the driver sees them."""
     return {**hardware.describe(job.cell.device), **provenance.commit()}
 
 
 def _last_lines(log: Path) -> list[str]:
-    """The end of the worker's log, folders taken out; empty if the disk had no room for a log."""
+    """The last lines of the worker's log, without folders in paths; empty if the disk had no room for a log."""
     try:
         with log.open("rb") as lines:
             lines.seek(max(0, lines.seek(0, os.SEEK_END) - supervisor.LOG_TAIL_BYTES))

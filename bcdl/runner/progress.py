@@ -1,6 +1,6 @@
-"""What a person watching a run sees: which cell, how far, how many are left and for how long.
+"""Shows a run to the person who watches it: the cell, its phase, how many cells are left and for about how long.
 
-The same is kept in a file, for `python -m bcdl.status` at another terminal.
+The same is kept in a file, which `bcdl status` reads at another terminal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from bcdl.errors import UsageError
-from bcdl.records import comparability, store
+from bcdl.records import comparability, disk
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
@@ -32,11 +32,11 @@ _PIPED_WIDTH = 140
 
 
 def console() -> Console:
-    """Where people read: as wide as their terminal, and wide enough for a table if the output is piped."""
+    """The console for people: as wide as their terminal, and wide enough for a table if the output is piped."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
 
 
-# What cells that take about as long have in common.
+# What cells that take about the same time have in common.
 Work = tuple[tuple[str, Hashable], ...]
 
 
@@ -44,9 +44,9 @@ class RunProgress:
     """Reports one cell after the other: a live line on a terminal, one plain line a phase elsewhere.
 
     Args:
-        console: where to.
-        cells: those that are to run, in order.
-        file: that holds the same as JSON, replaced at each phase; None for none.
+        console: the console to print to.
+        cells: the cells that are to run, in order.
+        file: the file that holds the same as JSON, replaced at each phase; None for none.
         earlier: seconds that cells took in earlier runs, by `work_of`.
     """
 
@@ -65,11 +65,12 @@ class RunProgress:
 
     @property
     def failed(self) -> int:
+        """How many cells have ended and are not ok."""
         return sum(status != "ok" for status in self._outcomes)
 
     @property
     def about_left_s(self) -> float | None:
-        """An estimate for the cells not begun yet, from those that ended; None if nothing is known of one."""
+        """Estimated seconds of the cells not begun yet, by those that have ended; None if there is no estimate."""
         guesses = [self._guess(cell) for cell in self._left]
         return None if None in guesses else sum(guess for guess in guesses if guess is not None)
 
@@ -81,13 +82,13 @@ class RunProgress:
         return statistics.median(known) if known and self._outcomes else None
 
     def begin(self, cell: Cell) -> str:
-        """What names the cell: its number, model, backend and seed."""
+        """Begin a cell; its number and title."""
         self._left.remove(cell)
         number = self._total - len(self._left)
         return f"[{number}/{self._total}] {cell.title}"
 
     def end(self, cell: Cell, status: str, seconds: float) -> str:
-        """Count the cell; what is done and left, in words."""
+        """Count a cell that has ended after so many seconds; how many are done and left, in words."""
         self._outcomes.append(status)
         self._seconds.setdefault(work_of(cell), []).append(seconds)
         parts = [f"{len(self._outcomes)} done"]
@@ -97,10 +98,10 @@ class RunProgress:
         return "; ".join([*parts, left])
 
     def keep(self, cell: Cell, phase: str, cell_started: float) -> None:
-        """Put where the run is into its file."""
+        """Write the state of the run into its file; `cell_started` is in seconds since 1970."""
         if self._file is None:
             return
-        values = State(
+        state = State(
             pid=os.getpid(),
             cell=cell.id,
             phase=phase,
@@ -112,19 +113,30 @@ class RunProgress:
             about_left_s=self.about_left_s,
         )
         with contextlib.suppress(OSError):  # to be watched matters less than to go on
-            store.replace(self._file, json.dumps(dataclasses.asdict(values)).encode())
+            disk.replace(self._file, json.dumps(dataclasses.asdict(state)).encode())
 
     def print(self, text: str) -> None:
         self._console.print(legible(text), markup=False, highlight=False, soft_wrap=True)
 
     def live(self, text: str) -> Status | None:
-        """A live line, if there is a terminal for it."""
+        """A live line; None if there is no terminal for it."""
         return self._console.status(text) if self._console.is_terminal else None
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Where a run is: its cell, its phase, when they began (s since 1970), cells done, failed among them, and left."""
+    """The state of a run, as its file holds it.
+
+    Attributes:
+        pid: process id of the driver.
+        cell: id of the cell that runs.
+        phase: the phase that the cell is in.
+        cell_started, phase_started: when they began, seconds since 1970.
+        done: cells that have ended.
+        failed: cells among these that are not ok.
+        left: cells not begun yet.
+        about_left_s: estimated seconds of those left; None if there is no estimate.
+    """
 
     pid: int
     cell: str
@@ -138,7 +150,7 @@ class State:
 
     @classmethod
     def read(cls, file: Path) -> State | None:
-        """What the file says; None if there is none or it says something else."""
+        """The state in the file; None if there is no file or it holds no state."""
         try:
             state = cls(**json.loads(file.read_text(encoding="utf-8")))
             Cell.parse(state.cell)
@@ -173,7 +185,7 @@ class CellProgress:
         self._run.keep(self._cell, name, self._began)
 
     def finish(self, record: Record) -> None:
-        """Leave a line that says how the cell ended, and what is left."""
+        """Print how the cell ended, and how many cells are left."""
         self._stop()
         self._line(record.status + (f": {record.reason}" if record.reason else ""))
         tally = self._run.end(self._cell, record.status, time.monotonic() - self._start)
@@ -181,7 +193,7 @@ class CellProgress:
         self._run.keep(self._cell, "ended", self._began)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop()
 
@@ -199,12 +211,12 @@ class CellProgress:
 
 
 def work_of(cell: Cell) -> Work:
-    """What the cell has in common with those that take about as long on the same machine."""
+    """What the cell has in common with those that take about the same time on the same machine."""
     return comparability.key(Evidence.of_cell(cell), Purpose.DURATION)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, as coarse as an estimate deserves."""
+    """Seconds in words, no more precise than an estimate is."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

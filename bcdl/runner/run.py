@@ -34,19 +34,19 @@ _EXAMPLES = 20  # of each class and split: as many as a picture of the data show
 
 @dataclasses.dataclass
 class Run:
-    """The jobs of a command, where their records go, and the records so far.
+    """The jobs of a command, the folder of their records, and the records so far.
 
     Attributes:
         jobs: in the order in which they run; all on one backend, device and data set, of which splits may differ.
         results: the results folder.
-        id: of this run.
-        limits: of each cell's worker.
+        id: the id of this run.
+        limits: the limits of each cell's worker.
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
-        require_clean: whether data of which something stands on both sides of a split is refused.
+        require_clean: whether data is refused if an image or a patient is on both sides of a split.
         worker: the interpreter's arguments that start a worker.
-        records: of the jobs that have ended, or that had a record.
-        leaks: what stands on both sides of each split of the data, once it is checked.
-        examples: a few images of real data, once it is checked, for a picture of it when the cells have run.
+        records: the records of the jobs that have ended, or that had a record already.
+        leaks: the images and patients on both sides of each split of the data; filled by `check`.
+        examples: a few images of real data, for a picture of it after the cells have run; filled by `check`.
     """
 
     jobs: list[Job]
@@ -61,7 +61,7 @@ class Run:
     examples: Dataset | None = None
 
     def check(self) -> list[str]:
-        """Find out before the first cell what would fail every cell; what a person should know of the data.
+        """Check before the first cell whether all could run; notices about logs and data, for people.
 
         Raises UsageError if the results can't be written or the data can't be used.
         """
@@ -85,7 +85,7 @@ class Run:
         return list(dict.fromkeys(notes))
 
     def _check_data(self, dataset: Dataset) -> list[str]:
-        """What a person should know of one split of the data; UsageError if it can't be trained on."""
+        """Notices about one split of the data, for people; UsageError if no model can be trained on it."""
         batch_size = self.jobs[0].cell.batch_size
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where the run's logs and status lie."""
+        """The folder of the run's logs and status."""
         return runs.folder_of(self.results, self.id)
 
     def log(self, job: Job) -> Path:
@@ -132,22 +132,22 @@ class Run:
         return self.folder / f"{job.cell.stem}.log"
 
     def seconds_of_earlier(self) -> dict[Work, float]:
-        """How long cells took when they were last run on this machine as it is now, by their work."""
+        """Seconds that cells took when they last ran on this machine as it is now, by their work."""
         return {
             work_of(earlier.cell): _seconds(earlier)
             for earlier in self._earlier()
-            if earlier.ok and not self._since(earlier, Purpose.DURATION)
+            if earlier.ok and not self._changes(earlier, Purpose.DURATION)
         }
 
     def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
-        """Leave out the jobs whose newest record stands for them; what to say of it."""
+        """Leave out the jobs whose newest record is still valid; notices about that, for people."""
         newest = {earlier.cell: earlier for earlier in self._earlier() if not earlier.block}
         changed: Counter[str] = Counter()
         for job in self.jobs:
             earlier = newest.get(job.cell)
             if not earlier or earlier.status not in SETTLED:
                 continue
-            facts = self._since(earlier, Purpose.RESUME, job, checksums[job.request])
+            facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
             if facts:
                 changed[" and another ".join(facts)] += 1
             else:
@@ -159,13 +159,13 @@ class Run:
         ]
         return [f"resumed: {len(self.records)} of {number} cells have their record already", *again]
 
-    def _since(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
-        """What sets an earlier record of this machine apart from one that its job would leave now, by name."""
+    def _changes(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
+        """Names of the facts in which an earlier record of this machine differs from one that would be made now."""
         now = Evidence(
             earlier.cell.to_dict(),
             environment={**self._hardware, "code": provenance.digest(job.cell.backend) if job else None},
             weights={"sha256": provenance.sha256(job.weights_file)} if job and job.weights_file else {},
-            # A cell that failed before it had loaded its data knows none.
+            # The record of a cell that failed before it had loaded its data has no checksum.
             dataset={"checksum": checksum} if earlier.dataset else {},
         )
         return [difference.fact for difference in differences(Evidence.of(earlier), now, purpose)]
@@ -185,7 +185,7 @@ class Run:
 
 
 def _examples(dataset: Dataset) -> Dataset:
-    """The same with the first images of each class and split alone, so that a run holds no whole data set."""
+    """The data set with only the first images of each class and split, so that a run does not keep all in memory."""
 
     def few(part: Split) -> Split:
         chosen = [place for label in LABELS.values() for place in np.flatnonzero(part.labels == label)[:_EXAMPLES]]
@@ -197,6 +197,7 @@ def _examples(dataset: Dataset) -> Dataset:
 
 
 def _seconds(record: Record) -> float:
+    """Seconds from the record's start to its end; 0 if it does not give both."""
     try:
         return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
     except ValueError:

@@ -1,4 +1,4 @@
-"""A process that may do anything, held to its limits, and ended with all that it started."""
+"""Runs a process within its limits, whatever it does, and ends it with all that it started."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POLL_S = 0.2
 # Looking through all processes of a machine costs milliseconds, which the one being measured would feel.
 _POLL_TREE_S = 5.0
 _END_S = 10.0
-# Of what a process prints, so much is kept, and so much of its end.
+# How much is kept of what a process prints, and of its end.
 MOST_LOG_BYTES = 32 * 2**20
 LOG_TAIL_BYTES = 64 * 2**10
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -35,9 +35,9 @@ class Ending:
 
     Attributes:
         code: its exit code, or a signal's number, negative.
-        over: the limit it was ended for: `time`, `memory` or empty.
-        system_killed: whether the system's own out-of-memory killer was at work meanwhile.
-        peak_bytes: the most resident memory that was seen.
+        over: the limit that it exceeded, `time` or `memory`; empty if none.
+        system_killed: whether the system's own out-of-memory killer ended any process meanwhile.
+        peak_bytes: the largest resident memory that was seen.
     """
 
     code: int
@@ -54,8 +54,8 @@ def run(
     Args:
         command: program and arguments. Its stdin is a pipe that closes when this process dies.
         environment: its environment variables.
-        log: file that takes its stdout and stderr; of very much, the beginning and the end.
-        limits: past which it is ended.
+        log: file that takes its stdout and stderr; if they are very long, their beginning and end.
+        limits: limits beyond which it is ended.
         tick: called a few times a second while it runs.
     """
     _adopt_orphans()
@@ -83,7 +83,7 @@ def run(
 
 
 def _watch(process: subprocess.Popen[bytes], limits: Limits, tick: Callable[[], None]) -> tuple[str, int]:
-    """Wait for the end or for a limit: which one, and the most memory seen, bytes."""
+    """Wait for the end or for a limit; the limit, empty if none, and the largest resident memory seen, bytes."""
     start = time.monotonic()
     peak, next_tree = 0, start
     while process.poll() is None:
@@ -120,7 +120,7 @@ def _adopt_orphans() -> None:
 
 
 def _end(process: subprocess.Popen[bytes], before: set[psutil.Process]) -> None:
-    """End the process, its group, and every process that came of it, wherever it has moved."""
+    """End the process, its group, and every process that it started, even in another group or session."""
     _kill_group(process)
     process.wait()
     stopped: set[psutil.Process] = set()
@@ -145,7 +145,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _descendants(before: set[psutil.Process]) -> set[psutil.Process]:
-    """What this process has below it, save what was there before, and what that has started since."""
+    """All descendants of this process, without those of `before` and what these have started since."""
     descendants = set(psutil.Process().children(recursive=True)) - before
     for older in before:
         with contextlib.suppress(psutil.Error):
@@ -154,7 +154,7 @@ def _descendants(before: set[psutil.Process]) -> set[psutil.Process]:
 
 
 def _copy(stream: IO[bytes], log: Path) -> None:
-    """Everything the process prints into the file; beyond `MOST_LOG_BYTES`, only its end."""
+    """Copy all that the process prints into the file; beyond `MOST_LOG_BYTES`, only the last `LOG_TAIL_BYTES`."""
     room, left_out, tail = MOST_LOG_BYTES, 0, b""
     with _open(log) as output:
         for chunk in _chunks(stream):
@@ -168,7 +168,7 @@ def _copy(stream: IO[bytes], log: Path) -> None:
 
 
 def _open(log: Path) -> IO[bytes]:
-    """The file, or one that forgets: a full disk must not stop the process that prints."""
+    """The file, or one that discards all: a full disk must not stop the process that prints."""
     try:
         return log.open("wb", buffering=0)
     except OSError:
@@ -186,7 +186,7 @@ def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _system_kills() -> int:
-    """How often the system's out-of-memory killer has struck; 0 if the system does not say."""
+    """How many processes the system's out-of-memory killer has ended; 0 if the system does not say."""
     counts = []
     for file in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError, ValueError):

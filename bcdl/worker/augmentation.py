@@ -19,7 +19,7 @@ cv2.setNumThreads(1)  # the input pipeline has threads of its own
 def augment(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """`image` [S, S, 3] uint8 rotated by up to 90 degrees either way, zoomed by up to 20 percent, and flipped.
 
-    What comes in over the edge is mirrored tissue, never a black corner.
+    Corners that the rotation uncovers show the image mirrored at its edge, never black.
     """
     angle = generator.uniform(-ROTATION_DEGREES, ROTATION_DEGREES)
     zoom = generator.uniform(1 - ZOOM, 1 + ZOOM)

@@ -1,15 +1,15 @@
-"""Which statistics batch norms use in inference, and whether they have settled.
+"""Which statistics batch norms normalise by in inference, and whether these have settled.
 
 A batch norm normalises by its batch while it trains and by moving averages in inference. Keras starts these averages
 at 0 and 1 and moves them by a hundredth a step (less in the NASNets), so that after a short training they still are
-mostly where they started, and inference is that of another model: the source study's curves show it. The modes:
+mostly what they started as, and inference is that of another model: the source study's curves show it. The modes:
 
 - `moving`: Keras's averages, as they are.
 - `faster`: the same, moved by a tenth a step.
 - `reestimated`: after every epoch, the statistics of training images under the weights as they now are (Wu and Johnson
   2021, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3).
-- `frozen`: the backbone's stay as they were loaded, in training too, as is usual in fine-tuning; the head's are
-  `reestimated`.
+- `frozen`: those of the backbone stay as they were loaded, in training too, as is usual in fine-tuning; those of the
+  head are `reestimated`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def settle(model: keras.Model, adapter: Backend, split: Split, cell: Cell) -> No
 
 
 def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> None:
-    """Put the statistics of `batches` into the moving averages; all other state stays as it is.
+    """Set the moving averages to the mean of the statistics of `batches`; all other state stays as it is.
+
+    Each batch is images [B, S, S, 3] uint8 and labels [B, 2] float32.
 
     The averages start at 0 and each batch is a step of the function that `fit` compiled, with the optimizer at rest.
     After K steps an average is the sum of (1 - m) m^(K-1-j) b_j over the batches j; divided by 1 - m^K, the sum of
@@ -80,16 +82,19 @@ def probe(
 ) -> dict[str, float | None]:
     """Accuracy and loss on the same images in training mode and in inference mode, whose `outputs` are given.
 
-    Training mode normalises by the batch's own statistics (and drops units out), inference mode by moving
+    Training mode normalises by the batch's own statistics (and has dropout active), inference mode by moving
     averages: if the second is far below the first, the averages have not settled. Training mode is a
     `fit` with the optimizer at rest, so that it runs the function already compiled; all state is put back.
 
     Args:
         model: as it was trained.
         adapter: of its backend.
-        outputs: [N, 2] float32, of inference on the images.
+        outputs: [N, 2] float32, the inference outputs on the images.
         probed: the N images, as `to_probe` gives them.
-        cell: whose batch size they are taken by.
+        cell: the cell, for its batch size.
+
+    Returns:
+        Accuracy (0..1) and loss (nats) in each mode, by the names that records have.
     """
     before = DiskSnapshot.of(model)
     _rest(model)
@@ -117,7 +122,7 @@ def _rest(model: keras.Model) -> None:
 
 
 def _batches(split: Split, cell: Cell) -> list[Batch]:
-    """As many images as fill batches, as batches."""
+    """The images of the split as full batches; its size is a multiple of the batch size."""
     parts = len(split) // cell.batch_size
     return list(zip(np.split(split.images, parts), np.split(one_hot(split.labels), parts), strict=True))
 

@@ -1,4 +1,4 @@
-"""All that one cell is measured for: built, trained, tested and timed."""
+"""Measures one cell: builds, trains, tests and times its model."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from bcdl.machine import hardware, provenance
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
-from bcdl.worker.measured import Measured, Report
+from bcdl.worker.measured import Measured, OnPhase
 from bcdl.worker.prepared import Prepared, prepare
 from bcdl.worker.snapshot import DiskSnapshot
 
 
-def measure(job: Job, adapter: Backend, measured: Measured, report: Report, verbose: int = 0) -> keras.Model:
+def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase, verbose: int = 0) -> keras.Model:
     """Measure the job's cell on the backend that was started; the trained model.
 
     Args:
         job: what to measure.
         adapter: of the cell's backend.
         measured: takes every figure as soon as it is known.
-        report: called with each phase as it begins.
+        on_phase: called with each phase as it begins.
         verbose: Keras's, of `fit`.
     """
     cell = job.cell
     measured.environment.update(adapter.describe())
-    report("probing precision")
+    on_phase("probing precision")
     measured.environment["arithmetic"] = precision_probe.check(cell.precision)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
-    report("loading data")
+    on_phase("loading data")
     dataset = datasets.load(job.request)
     measured.dataset = describe_dataset(dataset)
-    report("building")
+    on_phase("building")
     with timing.timed(measured.metrics, "build_s"):
         prepared = prepare(job, adapter, dataset)
     measured.model = _describe_model(prepared.model)
     measured.weights = _describe_weights(job)
     measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
-    _train(prepared, measured, report, verbose)
-    report("testing")
+    _train(prepared, measured, on_phase, verbose)
+    on_phase("testing")
     _test(prepared, measured)
     if cell.timing:
-        _measure_speed(prepared, measured, report)
+        _measure_speed(prepared, measured, on_phase)
     return prepared.model
 
 
@@ -67,15 +67,15 @@ def describe_dataset(dataset: Dataset) -> DatasetFacts:
     }
 
 
-def _train(prepared: Prepared, measured: Measured, report: Report, verbose: int) -> None:
+def _train(prepared: Prepared, measured: Measured, on_phase: OnPhase, verbose: int) -> None:
     """Train the head, if the cell asks for it, then the whole model; the rate of `fit` and the history."""
     if prepared.cell.head_epochs:
-        report("training the head")
+        on_phase("training the head")
         head = fitting.fit_head(prepared, verbose)
         measured.history |= {f"head_{name}": values for name, values in head.items()}
-    report("first step")
+    on_phase("first step")
     measured.metrics["first_step_s"] = regimes.first_step(prepared)
-    fit = fitting.fit(prepared, report, verbose)
+    fit = fitting.fit(prepared, on_phase, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
     epochs = fit.seconds[1:] or fit.seconds
@@ -99,28 +99,28 @@ def _test(prepared: Prepared, measured: Measured) -> None:
     measured.metrics |= batch_norm.probe(model, adapter, outputs(probed.images), probed, cell)
 
 
-def _measure_speed(prepared: Prepared, measured: Measured, report: Report) -> None:
+def _measure_speed(prepared: Prepared, measured: Measured, on_phase: OnPhase) -> None:
     """Time the regimes other than `fit`, and measure what the device gives at most."""
     cell, adapter, metrics = prepared.cell, prepared.adapter, measured.metrics
     trained = DiskSnapshot.of(prepared.model)
     window_images = cell.window_steps * cell.batch_size
-    report("timing steps")
+    on_phase("timing steps")
     _time("step", window_images, prepared, measured, regimes.time_steps)
     trained.restore()
-    report("timing predictions")
+    on_phase("timing predictions")
     _time("predict", window_images, prepared, measured, regimes.time_predictions)
     metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or hardware.peak_rss_bytes()) / hardware.MIB
-    report("timing single requests")
+    on_phase("timing single requests")
     rate = _time("request", 1, prepared, measured, regimes.time_requests)
     metrics["latency_ms"] = 1e3 / rate
-    report("measuring the device")
+    on_phase("measuring the device")
     metrics |= device_peak.measure(adapter, cell.precision)
 
 
 def _time(
     regime: str, images: int, prepared: Prepared, measured: Measured, time: Callable[[Prepared], timing.Timed]
 ) -> float:
-    """Images/s of a regime with `images` images a window; also its samples, its warm-up and what the GPU drew."""
+    """Time a regime of `images` images a window, and record its samples, warm-up and energy; its rate, images/s."""
     with energy.watched(prepared.cell.device) as watch:
         timed = time(prepared)
     rate = timing.rate(images, timed.kept)
@@ -133,7 +133,7 @@ def _time(
 
 
 def _describe_model(model: keras.Model) -> ModelFacts:
-    """Parameter counts, what the sizes decided, what the model costs, and a checksum of its start."""
+    """Parameter counts, the padding that the image size decided, what the model costs, and a checksum of its start."""
     return {
         "parameters": model.count_params(),
         "trainable_parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),

@@ -1,4 +1,4 @@
-"""The clock as callbacks of `model.fit`."""
+"""Callbacks of `model.fit` that time it by the one clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EpochClock(keras.callbacks.Callback):
     what is measured.
 
     Attributes:
-        seconds: of each epoch.
+        seconds: of each epoch so far.
     """
 
     def __init__(self, adapter: Backend) -> None:
@@ -37,7 +37,7 @@ class EpochClock(keras.callbacks.Callback):
 
 
 class BatchTimer(keras.callbacks.Callback):
-    """A batch timer as other harnesses write it, to show what it does to its own figure.
+    """A timer of batches as other harnesses write it; an experiment shows what it does to its own figure.
 
     Attributes:
         seconds: the sum of the times between a batch's begin and its end.

@@ -1,7 +1,7 @@
 """What the device gives at most, measured through the framework in use: a large matrix product and a large copy.
 
-The yardstick of utilisation is measured, not read from a data sheet: shared machines and throttled clocks do not
-know what their data sheet says.
+The limit that utilisation is a share of is measured, not read from a data sheet: a shared machine or a throttled clock
+does not reach what its data sheet says.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ def _copy(adapter: Backend) -> float:
 def _best(
     adapter: Backend, operation: Callable[[int], tuple[float, Callable[[], Any]]], sizes: tuple[int, ...]
 ) -> float:
-    """The most work a second, at the first size that takes long enough."""
+    """The highest rate, work/s, over the sizes up to the first at which one operation takes long enough.
+
+    `operation` makes, for a size, the amount of its work (operations or bytes) and the function that starts it.
+    """
     rate = 0.0
     for size in sizes:
         work, run = operation(size)

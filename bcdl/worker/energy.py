@@ -1,4 +1,4 @@
-"""What a GPU draws, and at which clocks: read from NVML before and after a regime, never while it runs.
+"""The energy that a GPU draws, and its clocks: read from NVML before and after a regime, never while it runs.
 
 Without NVML there are no figures: they are absent, not zero.
 """
@@ -21,7 +21,7 @@ _THROTTLING = {
     "hardware thermal slowdown": "nvmlClocksThrottleReasonHwThermalSlowdown",
     "hardware power brake": "nvmlClocksThrottleReasonHwPowerBrakeSlowdown",
 }
-# Time held back, counted by the GPU itself: what happens between two readings is in it.
+# Time for which the GPU was held back, which it counts itself, so that what happens between two readings is included.
 _HELD_BACK = {"power": "NVML_PERF_POLICY_POWER", "temperature": "NVML_PERF_POLICY_THERMAL"}
 
 
@@ -31,9 +31,10 @@ class Reading:
 
     Attributes:
         time_s: a reading of the clock.
-        energy_j: drawn since the driver was loaded.
-        sm_clock_mhz, memory_clock_mhz, temperature_c: as they are.
-        throttled: reasons in force.
+        energy_j: energy drawn since the driver was loaded, joules.
+        sm_clock_mhz, memory_clock_mhz: clocks, MHz.
+        temperature_c: degrees Celsius.
+        throttled: the reasons for which the GPU is held back now.
         held_back_s: seconds below the clocks wanted since the driver was loaded, by cause.
     """
 
@@ -47,7 +48,7 @@ class Reading:
 
 
 class Watch:
-    """Two readings, and what lies between them."""
+    """A reading before a regime and one after it, and what the GPU did between them."""
 
     def __init__(self, gpu: _Gpu) -> None:
         self._gpu = gpu
@@ -57,7 +58,10 @@ class Watch:
         self._after = self._gpu.read()
 
     def metrics(self, regime: str, images: int) -> dict[str, float]:
-        """`<regime>_energy_j_per_image` and `<regime>_power_w`, the mean over the regime with its warm-up."""
+        """`<regime>_energy_j_per_image` and `<regime>_power_w`: the means over the regime with its warm-up.
+
+        Empty if the GPU does not report its energy.
+        """
         if self._before.energy_j is None or self._after.energy_j is None:
             return {}
         energy = self._after.energy_j - self._before.energy_j
@@ -73,13 +77,13 @@ class Watch:
             if cause in self._before.held_back_s
         }
         return {
-            **{name: [getattr(reading, name) for reading in both] for name in _SHOWN},
+            **{name: [getattr(reading, name) for reading in both] for name in _AT_BOTH_ENDS},
             "throttled": sorted({reason for reading in both for reason in reading.throttled}),
             "held_back_s": {cause: seconds for cause, seconds in held.items() if seconds > 0},
         }
 
 
-_SHOWN = ("sm_clock_mhz", "memory_clock_mhz", "temperature_c")
+_AT_BOTH_ENDS = ("sm_clock_mhz", "memory_clock_mhz", "temperature_c")
 
 
 @contextlib.contextmanager
@@ -106,7 +110,7 @@ def _start(stack: contextlib.ExitStack) -> Watch | None:
 
 
 def _handle(nvml: Any) -> Any:
-    """The first GPU that the frameworks see; NVML itself pays no heed to CUDA_VISIBLE_DEVICES."""
+    """The first GPU that the frameworks see; NVML itself ignores CUDA_VISIBLE_DEVICES."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
     return nvml.nvmlDeviceGetHandleByIndex(int(first)) if first.isdigit() else nvml.nvmlDeviceGetHandleByUUID(first)
 

@@ -17,7 +17,7 @@ from bcdl.evaluation import quality
 from bcdl.worker import batch_norm, timing
 from bcdl.worker.clocks import Callback, EpochClock
 from bcdl.worker.input_pipeline import padded
-from bcdl.worker.measured import Report
+from bcdl.worker.measured import OnPhase
 from bcdl.worker.prepared import Prepared
 from bcdl.worker.snapshot import DiskSnapshot
 from bcdl.worker.training import HEAD_RATE, compile_model
@@ -28,13 +28,13 @@ History = dict[str, list[float | None]]
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What `model.fit` gave.
+    """The result of `model.fit`.
 
     Attributes:
-        seconds: of each epoch, validation left out.
-        validation_s: what was left out of all of them: settling batch norms, validating, keeping the best weights.
-        history: by epoch.
-        epoch: whose weights the model has, from 1.
+        seconds: of each epoch, without validation.
+        validation_s: seconds of all validation: settling batch norms, validating, keeping the best weights.
+        history: the values of each epoch.
+        epoch: the epoch, counted from 1, whose weights the model has.
     """
 
     seconds: list[float]
@@ -44,9 +44,10 @@ class Fit:
 
 
 def fit_head(prepared: Prepared, verbose: int = 0) -> History:
-    """Train what is no backbone for the cell's head epochs, the backbone's batch norms in inference mode; the history.
+    """Train the head alone for the cell's head epochs; the history.
 
-    A frozen layer of Keras runs in inference mode. The model is left as it was to be compiled: at the cell's rate.
+    The backbone is frozen, and Keras runs frozen batch norms in inference mode. Afterwards the model is compiled as
+    before, at the cell's own learning rate.
     """
     model, cell = prepared.model, prepared.cell
     backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
@@ -61,9 +62,9 @@ def fit_head(prepared: Prepared, verbose: int = 0) -> History:
     return history
 
 
-def fit(prepared: Prepared, report: Report, verbose: int = 0) -> Fit:
+def fit(prepared: Prepared, on_phase: OnPhase, verbose: int = 0) -> Fit:
     """Train for the cell's epochs, validating outside their time; the model then has the chosen epoch's weights."""
-    validation = _Validation(prepared, report)
+    validation = _Validation(prepared, on_phase)
     history = run_epochs(prepared, prepared.cell.epochs, [validation], verbose)
     return Fit(validation.seconds, validation.validation_s, history, validation.choose())
 
@@ -92,15 +93,15 @@ def outputs(model: keras.Model, adapter: Backend, images: np.ndarray, batch_size
 class _Validation(EpochClock):
     """Times epochs, validates after each, and keeps the best one's weights if the cell asks for them."""
 
-    def __init__(self, prepared: Prepared, report: Report) -> None:
+    def __init__(self, prepared: Prepared, on_phase: OnPhase) -> None:
         super().__init__(prepared.adapter)
         self.validation_s = 0.0
-        self._prepared, self._report = prepared, report
+        self._prepared, self._on_phase = prepared, on_phase
         self._least_loss, self._best_epoch = math.inf, 0
         self._best: DiskSnapshot | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._report(f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
+        self._on_phase(f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -113,7 +114,7 @@ class _Validation(EpochClock):
         self.validation_s += elapsed()
 
     def choose(self) -> int:
-        """Give the model the weights that the cell's `keep` asks for; the epoch they are of, from 1."""
+        """Give the model the weights that the cell's `keep` asks for; their epoch, counted from 1."""
         if self._best is None:
             return len(self.seconds)
         self._best.restore()

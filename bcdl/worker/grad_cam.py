@@ -4,17 +4,17 @@ Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gra
 doi 10.1109/ICCV.2017.74. A channel of a feature map weighs as much as the class's evidence rises with it, and the
 heat map is what the weighed channels leave above zero.
 
-**What is differentiated.** The paper takes the score before its softmax; these models end in two sigmoids and say
-p1 / (p0 + p1). Here it is the difference of the two logits, z1 - z0 for malignant and z0 - z1 for benign: it is above
-0 exactly where the model names that class, and it counts both outputs. The sigmoids' own gradient vanishes if they
-are sure, and that of log(p1 / p0), the score's exact logit, keeps only the output that is near 0.
+**What is differentiated.** The paper takes the score before its softmax; these models end in two sigmoids, and their
+score is p1 / (p0 + p1). Here it is the difference of the two logits, z1 - z0 for malignant and z0 - z1 for benign: it
+is above 0 exactly if the model names that class, and it counts both outputs. The sigmoids' own gradient vanishes if
+they are sure, and that of log(p1 / p0), the score's exact logit, keeps only the output that is near 0.
 
-**Which map.** The backbone's last: behind it the head's valid convolutions shrink a 7x7 map to one of 1x1, where no
-place is left to speak of. A model without a backbone is explained by its last convolution, as the paper advises
+**Which map.** The backbone's last: behind it the head's valid convolutions shrink a 7x7 map to one of 1x1, which has
+no places left. A model without a backbone is explained by its last convolution, as the paper advises
 (section 3): of the layers that still know places, the one that is nearest to the decision.
 
 **What it does not say.** The map has few cells (7x7 at 224 pixels), each of which sees far beyond itself, and the
-weights are means over the map although the head looks at each place differently (Draelos and Carin 2020, arXiv
+weights are means over the map although the head weighs each place differently (Draelos and Carin 2020, arXiv
 2011.08891). It shows where the evidence lies, not whether the reason is sound.
 """
 
@@ -28,9 +28,9 @@ import keras
 import numpy as np
 
 from bcdl.backends import Backend
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
 from bcdl.evaluation import quality
-from bcdl.worker import network
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _MAP_RANK = 4  # [B, H, W, C]
@@ -69,12 +69,12 @@ class Cut:
 
 
 def explain(cut: Cut, adapter: Backend, image: np.ndarray, kind: str | None = None) -> Explanation:
-    """The Grad-CAM heat map of `image` [S, S, 3] uint8 in inference mode, for `kind` or else the class it is given."""
+    """The Grad-CAM heat map of `image` [S, S, 3] uint8 in inference mode, for class `kind`; None: the predicted one."""
     features = _to_numpy(cut.before(keras.ops.convert_to_tensor(image[None])))
     outputs = _to_numpy(keras.ops.sigmoid(cut.after(keras.ops.convert_to_tensor(features))))
     score = float(quality.malignant_scores(outputs)[0])
-    kind = kind or network.CLASSES[int(score > 0.5)]
-    explained = network.CLASSES.index(kind)
+    kind = kind or CLASSES[int(score > 0.5)]
+    explained = CLASSES.index(kind)
 
     def evidence(point: Any) -> Any:
         logits = cut.after(point)[0]
@@ -92,8 +92,8 @@ def grad_cam(features: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 def cut(model: keras.Model, layer: str | None = None) -> Cut:
     """`model` cut behind the layer of that name, in its backbone or outside; if none is named, `default_layer`.
 
-    Raises UsageError if there is no such layer, what it gives is no map or not all that follows it needs, or the
-    model is not one layer after another that end in two sigmoids, as those of bcdl are.
+    Raises UsageError if there is no such layer; if its output is no map, or not all that the layers after it need; or
+    if the model is not a chain of layers that ends in two sigmoids, as bcdl's models are.
     """
     chain = _chain(model)
     name = layer or default_layer(model)

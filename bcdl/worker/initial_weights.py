@@ -20,8 +20,8 @@ from bcdl.errors import BcdlError
 # truncated draw has the variance asked for (keras.initializers.VarianceScaling).
 _TRUNCATED_STD = 0.87962566103423978
 
-# A variable's initializer is the layer's attribute `<prefix>_initializer`, the prefix being the
-# variable's name save in these.
+# The initializer of a variable is the layer's attribute `<prefix>_initializer`. The prefix is the variable's name,
+# except for these.
 _PREFIXES = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
 
 
@@ -30,8 +30,8 @@ def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None)
 
     Args:
         model: a built model; its weights are replaced.
-        seed: of the draws; each variable has a stream of its own, by its place in the model.
-        skip: name of a layer (a backbone with loaded weights) that keeps its values.
+        seed: seed of the draws; each variable has a random stream of its own, by its place in the model.
+        skip: name of a layer that keeps its values: a backbone with loaded weights.
 
     Raises:
         BcdlError: a layer has an initializer this module does not know.
@@ -60,7 +60,9 @@ def _initializer(layer: Any, variable: Any) -> Any:
         prefix = "depthwise"
     initializer = getattr(layer, f"{prefix}_initializer", None)
     if initializer is None:
-        raise BcdlError(f"no initializer is known for {variable.path} of a {type(layer).__name__}: add it here")
+        raise BcdlError(
+            f"no initializer is known for {variable.path} of a {type(layer).__name__}: add it to {__name__}"
+        )
     return initializer
 
 
@@ -88,7 +90,7 @@ def _variance_scaling(initializer: Any, shape: tuple[int, ...], generator: np.ra
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Inputs and outputs a unit is connected to; kernels are [*window, in, out]."""
+    """The numbers of inputs and of outputs that a unit is connected to; kernels are [*window, in, out]."""
     if len(shape) < 2:
         size = float(shape[0]) if shape else 1.0
         return size, size
@@ -97,6 +99,7 @@ def _fans(shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def _truncated_normal(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Draws of a unit normal, float64, those beyond two standard deviations drawn again."""
     values = generator.standard_normal(shape)
     while (outside := np.abs(values) > 2).any():
         values[outside] = generator.standard_normal(int(outside.sum()))

@@ -1,4 +1,4 @@
-"""Batches in an order that the harness owns: the same bytes, epoch by epoch, on every backend."""
+"""Batches in an order that the harness decides: the same bytes, epoch by epoch, on every backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ORDER, _AUGMENT = 0, 1
 
 
 class InputPipeline:
-    """Training batches ([B, S, S, 3] uint8, [B, 2] float32 one-hot), every one of them full.
+    """Training batches, all of them full: images [B, S, S, 3] uint8 and one-hot labels [B, 2] float32.
 
     The order is drawn anew each epoch; the images left over after the last full batch are others each
     epoch. A partial batch would be a new shape, and a new compilation on JAX.
@@ -45,7 +45,7 @@ class InputPipeline:
         return len(self._split) // self._batch_size
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """The batch of that epoch and step, whatever was asked for before."""
+        """The batch of that epoch and step; it does not depend on which were made before."""
         order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(len(self._split))
         chosen = order[step * self._batch_size : (step + 1) * self._batch_size]
         images = self._split.images[chosen]

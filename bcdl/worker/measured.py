@@ -1,4 +1,4 @@
-"""What is known of a cell so far. It is filled in as the cell runs, so that a cell which fails keeps what it had."""
+"""What a worker has measured of its cell so far; a cell that fails keeps the figures that it had."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
 
 # Called with the name of each phase as it begins.
-Report = Callable[[str], None]
+OnPhase = Callable[[str], None]
 
 
 @dataclasses.dataclass
@@ -29,7 +29,7 @@ class Measured:
     environment: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def drop_speed(self) -> None:
-        """Forget times, rates and memory, of a cell that is about accuracy alone: it may have run beside others."""
+        """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""
         self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}
         self.samples = {}
 

@@ -1,4 +1,4 @@
-"""What a row of the model table is built into: preprocessing, backbone and head, on any Keras backend.
+"""Builds a row of the model table into a Keras model: preprocessing, backbone and head.
 
 The architecture is the source study's: every model ends in three 3x3 convolutions (16, 32 and 64
 filters), each followed by a 2x2 max-pooling of stride 1, then dropout, batch normalisation and two
@@ -17,10 +17,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
 from bcdl.settings.models import ModelRow, check_sizes
 
-CLASSES = ("benign", "malignant")
 HEAD_FILTERS = (16, 32, 64)
 DROPOUT_RATE = 0.5
 # Three valid 3x3 convolutions, with the published pooling of stride 1, take a 7x7 map down to 1x1.
@@ -29,10 +29,10 @@ LEAST_MAP_FOR_VALID_HEAD = 7
 
 @keras.saving.register_keras_serializable(package="bcdl")
 class Preprocess(layers.Layer):
-    """uint8 images [B, H, W, 3] to the float32 a backbone was trained on; no weights.
+    """Turns uint8 images [B, H, W, 3] into the float32 pixels that a backbone was trained on; it has no weights.
 
     Modes: `unit` scales to 0..1; `tf`, `torch` and `caffe` are those of
-    `keras.applications.imagenet_utils.preprocess_input`. Runs in float32 under every precision, since
+    `keras.applications.imagenet_utils.preprocess_input`. It runs in float32 under every precision, since
     bfloat16 can't hold 256 levels.
     """
 
@@ -59,8 +59,8 @@ def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None 
     Args:
         row: the row of the model table.
         image_size: S, pixels.
-        seed: of the dropout masks.
-        weights: the backbone's: None (Keras's own random start), `imagenet`, or a weights file.
+        seed: seed of the dropout masks.
+        weights: weights of the backbone: None (Keras's own random start), `imagenet`, or a weights file.
 
     Raises:
         UsageError: the image size is under the model's least, or the weights file does not fit.
@@ -74,7 +74,7 @@ def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None 
 
 
 def every_layer(model: keras.Model) -> Iterator[Any]:
-    """Every layer in topological order, those of a nested model in its place."""
+    """Every layer in topological order; a nested model is replaced by its layers."""
     for layer in model.layers:
         yield from every_layer(layer) if isinstance(layer, keras.Model) else (layer,)
 

@@ -1,4 +1,4 @@
-"""A worker ends with its driver, however the driver ends: SIGKILL leaves nobody who could reap it."""
+"""Ends a worker when its driver ends, even if the driver is killed by SIGKILL and can't end the worker itself."""
 
 from __future__ import annotations
 

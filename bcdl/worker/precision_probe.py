@@ -1,4 +1,4 @@
-"""Which arithmetic a process really uses, seen by its rounding: in a matrix product and in a convolution.
+"""Finds out by rounding which arithmetic a process really uses, in a matrix product and in a convolution.
 
 Frameworks choose their arithmetic by flags of their own, and not the same for both (torch's defaults are TF32 off for
 products and on for convolutions), so a flag proves nothing. 1 + 2^-9 survives in float32 and TF32 (a fraction of
@@ -58,7 +58,7 @@ def _operations() -> dict[str, tuple[Any, tuple[int, ...]]]:
 
 
 def _keeps(layer: Any, shape: tuple[int, ...], step: float) -> bool:
-    """Whether the sum of inputs of 1 + step still shows the step."""
+    """Whether a layer whose weights are all 1 still shows the step in its sums of inputs of 1 + step."""
     terms = int(np.prod(layer.kernel.shape[:-1]))
     inputs = np.full(shape, 1 + step, dtype=np.float32)
     given = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(layer(inputs), "float32")), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A cell made ready in this process: its data, its model and its input pipeline. The only place that does so."""
+"""Makes a cell ready in this process: its data, its model and its input pipeline. Nothing else does so."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Prepared:
     """A cell that is ready to be trained and timed.
 
     Attributes:
-        job: what it was made for.
+        job: the job that it was made for.
         adapter: of the cell's backend, started by `session.start_backend`.
         dataset: the splits.
-        model: from images [B, S, S, 3] uint8 to outputs [B, 2] float32; compiled, with its initial weights.
+        model: gives, from images [B, S, S, 3] uint8 outputs [B, 2] float32; compiled, with its initial weights.
         pipeline: the training batches.
         class_weights: of the loss, (benign, malignant); None for equal ones.
     """
@@ -52,10 +52,10 @@ class Prepared:
 
 
 def prepare(job: Job, adapter: Backend, dataset: Dataset | None = None) -> Prepared:
-    """The job's cell on the backend that was started; `dataset` replaces the data that the job names.
+    """The job's cell, ready on the backend that was started; `dataset`, if given, replaces the data that the job names.
 
     Raises:
-        UsageError: the data or the weights can't be had or used, or a batch is larger than the training split.
+        UsageError: the data or the weights are missing or unusable, or a batch is larger than the training split.
         BcdlError: ImageNet weights can't be downloaded.
     """
     cell, dataset = job.cell, dataset or datasets.load(job.request)

@@ -8,9 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
 from bcdl.evaluation.quality import malignant_scores
-from bcdl.worker import network
+from bcdl.worker import network  # noqa: F401 (registers the layer of bcdl's own that the file names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ def load(file: Path) -> SavedModel:
     except (ValueError, OSError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"{str(file)!r} can't be loaded as a Keras model: {reason}") from error
-    if model.output_shape != (None, len(network.CLASSES)):
+    if model.output_shape != (None, len(CLASSES)):
         raise UsageError(
             f"{str(file)!r} has outputs {model.output_shape}; a model of bcdl has two, benign and malignant"
         )

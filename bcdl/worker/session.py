@@ -1,4 +1,4 @@
-"""A session: the backend is configured, then Keras is imported, once a process and in this order.
+"""Starts a session: configures the backend, then imports Keras, once a process and in this order.
 
 A module that imports Keras at its top must not be imported before `start_backend` has returned: Keras reads its backend
 as it is imported. So whoever starts a session imports such modules inside a function, after that.

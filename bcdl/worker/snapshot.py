@@ -1,4 +1,4 @@
-"""The values of variables, kept and put back: what a trial step changes, and the weights of the best epoch."""
+"""Keeps values of variables and puts them back: those that a trial step changes, and the weights of the best epoch."""
 
 from __future__ import annotations
 

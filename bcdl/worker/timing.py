@@ -1,4 +1,4 @@
-"""The only clock: what is timed, between which two moments, and what is waited for at each edge."""
+"""The only clock, and what is timed by it: from when to when, and what is waited for at each edge."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def rate(images: int, seconds: list[float]) -> float:
 
 
 def _last(seconds: list[float], count: int) -> list[float]:
-    """As few of the last samples as are enough; none if all of them together are too few."""
+    """The last samples, as few as are enough; none if all of them together are too few."""
     total = 0.0
     for number, sample in enumerate(reversed(seconds), start=1):
         total += sample

@@ -1,4 +1,4 @@
-"""What training minimises, and how: the loss, the weights of the classes, the optimizer and its learning rates."""
+"""The loss that training minimises, the weights of the classes, the optimizer and its learning rates."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _OPTIMIZERS: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
 
 @keras.saving.register_keras_serializable(package="bcdl")
 class BalancedCrossentropy(keras.losses.Loss):
-    """Binary cross-entropy of both outputs, each image weighed by its class: `weights` are (benign, malignant)."""
+    """Binary cross-entropy of both outputs, each image weighted by its class: `weights` are (benign, malignant)."""
 
     def __init__(self, weights: list[float], **arguments: Any) -> None:
         super().__init__(**arguments)
         self.weights = weights
 
     def call(self, wanted: Any, given: Any) -> Any:
+        """The loss [B], nats, of one-hot labels and outputs [B, 2]."""
         each = keras.losses.binary_crossentropy(wanted, given)
         weights = keras.ops.convert_to_tensor(self.weights, each.dtype)
         return each * keras.ops.sum(keras.ops.cast(wanted, each.dtype) * weights, axis=-1)
@@ -38,7 +39,7 @@ class BalancedCrossentropy(keras.losses.Loss):
 
 
 def class_weights(labels: np.ndarray) -> list[float]:
-    """N / (2 N_c) for each class c of labels [N]: weighed so, classes count alike and the mean weight is 1.
+    """N / (2 N_c) for each class c of labels [N]: so weighted, both classes count the same, and the mean weight is 1.
 
     King and Zeng 2001, Political Analysis 9(2), 137-163, as scikit-learn's `balanced`.
     """

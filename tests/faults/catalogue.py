@@ -1,4 +1,4 @@
-"""The faults that are injected, and the page that tells how they were survived."""
+"""The faults that are injected, and the page that says how they were survived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORKERS = {
     "end_at_once": "A worker that ends with `os._exit(3)`",
     "end_as_if_well": "A worker that ends with code 0 and no record",
     "be_killed": "A worker killed by SIGKILL",
-    "abort_for_memory": "A worker aborted by C++ for want of memory",
+    "abort_for_memory": "A worker aborted by C++ for lack of memory",
     "raise_an_exception": "A worker that raises an exception outside its cell",
     "hang": "A worker that hangs",
     "hang_holding_the_interpreter": "A worker that hangs and lets no thread run",
@@ -67,7 +67,7 @@ _OF_A_BACKEND = {
     "memory_limit": "a worker beyond its memory limit",
     "time_limit": "a worker beyond its time limit",
     "worker_killed": "a worker killed by SIGKILL as it builds its model",
-    "framework_memory": "256 TiB asked of the framework, and another error, told apart",
+    "framework_memory": "256 TiB asked of the framework, and another error, distinguished",
     "model_files": "a .keras file with a Lambda layer, or one that names a function of `os`",
     "weights_files": "a weights file with a link to another file, or of garbage",
 }

@@ -42,20 +42,20 @@ def fault(name: str) -> str:
     return f"{name}_{BACKEND}"
 
 
-def test_memory_beyond_its_limit_is_told(tmp_path: Path, injected: Injected) -> None:
+def test_memory_beyond_its_limit_is_reported(tmp_path: Path, injected: Injected) -> None:
     with injected(fault("memory_limit")):
         record = run(tmp_path, limits=Limits(memory_bytes=150 * MIB))
         assert record.status == "out_of_memory", record.reason
         assert "more than --memory-limit, 150 MiB" in record.reason
 
 
-def test_time_beyond_its_limit_is_told(tmp_path: Path, injected: Injected) -> None:
+def test_time_beyond_its_limit_is_reported(tmp_path: Path, injected: Injected) -> None:
     with injected(fault("time_limit")):
         record = run(tmp_path, limits=Limits(seconds=1.5))
         assert record.status == "timed_out", record.reason
 
 
-def test_a_killed_worker_is_told(tmp_path: Path, injected: Injected) -> None:
+def test_a_killed_worker_is_reported(tmp_path: Path, injected: Injected) -> None:
     def kill(phase: str) -> None:
         if phase == "building":
             for child in psutil.Process().children():
@@ -67,7 +67,9 @@ def test_a_killed_worker_is_told(tmp_path: Path, injected: Injected) -> None:
         assert (record.status, "ended by SIGKILL" in record.reason) == ("crashed", True), record.reason
 
 
-def test_the_frameworks_own_want_of_memory_is_told_from_other_errors(tmp_path: Path, injected: Injected) -> None:
+def test_the_frameworks_own_lack_of_memory_is_distinguished_from_other_errors(
+    tmp_path: Path, injected: Injected
+) -> None:
     with injected(fault("framework_memory"), times=2):
         record = run(tmp_path, fault="ask_for_too_much")
         assert record.status == "out_of_memory", (record.reason, record.log_tail)

@@ -22,7 +22,7 @@ CELLS_A_MATRIX = 12
 
 def contents(results: Path) -> dict[Path, bytes]:
     """The files of records there are, each up to the end of its last whole line."""
-    files = (results / store.RECORDS).glob("*/*.jsonl")
+    files = (results / log.RECORDS).glob("*/*.jsonl")
     return {file: b"".join(file.read_bytes().rpartition(b"\n")[:2]) for file in files}
 
 

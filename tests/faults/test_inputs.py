@@ -140,7 +140,7 @@ def arrays() -> dict[str, np.ndarray]:
         ({"test_labels": np.array(["a"] * 12)}, "labels of type <U1"),
     ],
 )
-def test_arrays_that_are_not_as_they_should_be_are_told(
+def test_arrays_that_are_not_as_they_should_be_are_reported(
     changes: dict[str, np.ndarray | None], message: str, tmp_path: Path, injected: Injected
 ) -> None:
     chosen = {name: part for name, part in {**arrays(), **changes}.items() if part is not None}
@@ -224,14 +224,14 @@ def test_a_table_of_groups_opens_no_path(tmp_path: Path, injected: Injected) -> 
 
 
 @pytest.mark.parametrize("group", ["g" * 1000, "g" * 2**21])
-def test_a_table_with_a_field_of_megabytes_is_told(group: str, tmp_path: Path, injected: Injected) -> None:
+def test_a_table_with_a_field_of_megabytes_is_reported(group: str, tmp_path: Path, injected: Injected) -> None:
     data = Path(folder.example(tmp_path))
     (data / "groups.csv").write_text(f"path,class,group\nbenign/x.png,benign,{group}\n")
     with injected("huge_fields"), pytest.raises(UsageError, match=r"groups\.csv"):
         load(str(data))
 
 
-def test_links_out_of_the_folder_are_left_out_and_told(tmp_path: Path, injected: Injected) -> None:
+def test_links_out_of_the_folder_are_left_out_and_reported(tmp_path: Path, injected: Injected) -> None:
     data = Path(folder.example(tmp_path))
     outside = tmp_path / "outside"
     outside.mkdir()

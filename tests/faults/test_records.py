@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bcdl.records import disk, store
+from bcdl.records import disk, log, store
 from bcdl.records.record import SCHEMA, Record
 from bcdl.report import page as report
 from bcdl.report import plots, run_table
@@ -37,7 +37,7 @@ def lines() -> list[bytes]:
     return list(mutation.mutated(whole, COUNT, seed=20240229))
 
 
-def test_every_mutated_line_is_a_record_or_a_told_problem(
+def test_every_mutated_line_is_a_record_or_a_reported_problem(
     lines: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
     """Reports of a few hundred at a time, without their plots: each hostile setting would be a group with its own."""
@@ -46,7 +46,7 @@ def test_every_mutated_line_is_a_record_or_a_told_problem(
     for start in range(0, COUNT, LINES_A_FILE):
         some = lines[start : start + LINES_A_FILE]
         folder = tmp_path / str(start)
-        file = folder / store.RECORDS / MACHINE / "20260101T000000Z-0000.jsonl"
+        file = folder / log.RECORDS / MACHINE / "20260101T000000Z-0000.jsonl"
         file.parent.mkdir(parents=True)
         good = record(run="20250101T000000Z-0000")
         store.append(folder, MACHINE, good)
@@ -110,7 +110,7 @@ def test_many_records_are_read(tmp_path: Path, request: pytest.FixtureRequest, i
         one = record(run=f"20260101T0000{number:02d}Z-0000")
         one.samples["step_s"] = [0.03] * 100
         line = one.to_json() + "\n"
-        file = tmp_path / store.RECORDS / MACHINE / f"{one.run}.jsonl"
+        file = tmp_path / log.RECORDS / MACHINE / f"{one.run}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(line * (count // 100) + "broken\n", encoding="utf-8")
     with injected("many_records") as tally:

@@ -36,7 +36,7 @@ def keep(results: Path, content: str) -> None:
     file.write_text(content, encoding="utf-8")
 
 
-def test_a_run_under_way_is_told(tmp_path: Path) -> None:
+def test_a_run_under_way_is_reported(tmp_path: Path) -> None:
     keep(tmp_path, json.dumps(dataclasses.asdict(STATE)))
     text = said(tmp_path)
     assert "cnn on torch" in text
@@ -64,7 +64,7 @@ def test_a_run_that_is_over_is_not(tmp_path: Path) -> None:
         {"more": 1},
     ],
 )
-def test_a_state_that_no_run_says_is_told_as_unknown(
+def test_a_state_that_no_run_says_is_reported_as_unknown(
     tmp_path: Path, changes: dict[str, object], injected: Injected
 ) -> None:
     keep(tmp_path, json.dumps({**dataclasses.asdict(STATE), **changes}))
@@ -73,7 +73,7 @@ def test_a_state_that_no_run_says_is_told_as_unknown(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 100_000])
-def test_a_run_whose_file_is_broken_is_told_all_the_same(tmp_path: Path, content: str, injected: Injected) -> None:
+def test_a_run_whose_file_is_broken_is_reported_all_the_same(tmp_path: Path, content: str, injected: Injected) -> None:
     keep(tmp_path, content)
     with injected("status_files"):
         assert RUN in said(tmp_path)

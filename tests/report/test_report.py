@@ -21,7 +21,6 @@ from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.report import artefacts, check
 from bcdl.report import page as report
-from bcdl.report.plots import style
 from bcdl.report.sections import metrics
 from tests.conftest import ROOT
 from tests.factory import record
@@ -40,7 +39,7 @@ def with_dataset(one: Record, **values: object) -> Record:
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_what_brackets_hold_is_told_where_there_are_some(tmp_path: Path, seeds: int) -> None:
+def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds: int) -> None:
     for seed in range(seeds):
         store.append(tmp_path, "m", record(seed=seed))
     report.build(tmp_path)
@@ -48,7 +47,7 @@ def test_what_brackets_hold_is_told_where_there_are_some(tmp_path: Path, seeds: 
     assert ("the median over seeds and folds" in page) == (seeds > 1)
 
 
-def test_energy_is_shown_where_there_is_any_and_throttling_is_told(tmp_path: Path) -> None:
+def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Path) -> None:
     measured = record(device="gpu")
     state = {"throttled": ["software power cap"], "held_back_s": {"power": 1.5}}
     measured.metrics["step_energy_j_per_image"] = 0.25
@@ -63,7 +62,7 @@ def test_energy_is_shown_where_there_is_any_and_throttling_is_told(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
-def test_a_machine_that_changed_its_speed_is_told(tmp_path: Path, fastest: float, marked: bool) -> None:
+def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: float, marked: bool) -> None:
     store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), peak_flops_per_s=fastest))
     store.append(tmp_path, "m", record())
     report.build(tmp_path)
@@ -146,7 +145,7 @@ def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("plots/*"))) == 1
 
 
-def test_a_torn_line_is_told(built: Path) -> None:
+def test_a_torn_line_is_reported(built: Path) -> None:
     assert "not read: records/a-machine/" in (built / "said").read_text()
     assert "Lines that could not be read" in (built / "README.md").read_text()
 
@@ -200,11 +199,11 @@ def repaint(folder: Path, source: str | None = None) -> None:
     """A marker's worth of other pixels in a plot, its text left or replaced."""
     (file,) = folder.glob("plots/*/throughput.png")
     with Image.open(file) as image:
-        said = image.info[style.SOURCE]
+        said = image.info[artefacts.SOURCE]
         changed = image.convert("RGB")
     ImageDraw.Draw(changed).ellipse((400, 100, 407, 107), fill="#0072B2")
     text = PngInfo()
-    text.add_text(style.SOURCE, source or said)
+    text.add_text(artefacts.SOURCE, source or said)
     changed.save(file, pnginfo=text)
 
 
@@ -222,7 +221,7 @@ def resize_a_plot(folder: Path) -> str:
     (file,) = folder.glob("plots/*/loss.png")
     text = PngInfo()
     with Image.open(file) as image:
-        text.add_text(style.SOURCE, image.info[style.SOURCE])
+        text.add_text(artefacts.SOURCE, image.info[artefacts.SOURCE])
         image.resize((300, 300)).save(file, pnginfo=text)
     return "loss.png: 300x300 pixels, where the records give"
 
@@ -283,7 +282,7 @@ def test_another_rounding_of_edges_is_let_pass(committed: Path, tmp_path: Path) 
     for file in (tmp_path / "results").glob("plots/*/*.png"):
         text = PngInfo()
         with Image.open(file) as image:
-            text.add_text(style.SOURCE, image.info[style.SOURCE])
+            text.add_text(artefacts.SOURCE, image.info[artefacts.SOURCE])
             moved = image.convert("RGB").transform(image.size, Image.Transform.AFFINE, (1, 0, -1, 0, 1, 0))
         moved.paste("white", (0, 0, 1, moved.height))
         moved.point(lambda level: max(0, level - 20)).save(file, pnginfo=text)

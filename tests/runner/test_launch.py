@@ -24,7 +24,7 @@ def run(tmp_path: Path, script: str) -> tuple[Record, list[str]]:
     return record, phases
 
 
-def test_phases_are_told_in_order(tmp_path: Path) -> None:
+def test_phases_are_reported_in_order(tmp_path: Path) -> None:
     script = (
         "import time\nfor phase in ('one', 'two'):\n    open(events, 'a').write(phase + '\\n')\n    time.sleep(0.3)"
     )

@@ -45,7 +45,7 @@ def test_a_terminal_sees_a_live_line_that_leaves_one_behind() -> None:
     assert "[1/4] cnn on torch, seed 0: ok" in text
 
 
-def test_where_the_run_is_can_be_read_elsewhere(tmp_path: Path) -> None:
+def test_the_state_of_a_run_can_be_read_elsewhere(tmp_path: Path) -> None:
     shown(tmp_path / "status.json")
     state = State.read(tmp_path / "status.json")
     assert state is not None

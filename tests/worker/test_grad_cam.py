@@ -249,12 +249,12 @@ def with_bypass() -> Any:
         (with_bypass, None, "branches outside its backbone"),
     ],
 )
-def test_what_can_not_be_explained_is_told(make: Callable[[], Any], layer: str | None, message: str) -> None:
+def test_what_can_not_be_explained_is_reported(make: Callable[[], Any], layer: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         explain.cut(make(), layer)
 
 
-def test_where_branches_have_met_a_layer_can_be_named(adapter: backends.Backend) -> None:
+def test_a_layer_in_which_branches_have_met_can_be_named(adapter: backends.Backend) -> None:
     model = drawn(tiny(branching()))
     first, second = (explain.explain(explain.cut(model, name), adapter, noise(8), "benign") for name in ("met", None))
     np.testing.assert_array_equal(first.heat, second.heat)
@@ -315,7 +315,7 @@ def test_several_images_each_have_an_overlay(saved: Path, here: Path, monkeypatc
     assert [image.read_bytes() for image in images] == before
 
 
-def test_what_can_not_be_read_is_told_and_the_others_explained(
+def test_what_can_not_be_read_is_reported_and_the_others_explained(
     saved: Path, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (here / "bad.png").write_bytes(b"not an image")
@@ -359,7 +359,7 @@ def test_an_overlay_is_written_whole_or_not_at_all(saved: Path, here: Path, monk
         (("MODEL", "a.png", "--layer", "stem_conv"), "--layer belongs to --explain"),
     ],
 )
-def test_wrong_usage_is_told(
+def test_wrong_usage_is_reported(
     arguments: tuple[str, ...], message: str, saved: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture(here / "sub" / "a.png")

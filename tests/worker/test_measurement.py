@@ -13,7 +13,7 @@ from bcdl.backends import Backend
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.worker import measurement
-from bcdl.worker.measured import Measured, Report
+from bcdl.worker.measured import Measured, OnPhase
 from tests.factory import jobs, record
 
 BACKEND = os.environ.get("KERAS_BACKEND", "")
@@ -66,8 +66,8 @@ def test_a_cell_that_fails_midway_keeps_what_it_had(
 def test_a_stand_in_is_served_like_the_whole_measurement(tmp_path: Path) -> None:
     pytest.importorskip("keras")
 
-    def measure(job: Job, adapter: Backend, measured: Measured, report: Report) -> None:
-        report("standing in")
+    def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase) -> None:
+        on_phase("standing in")
         measured.metrics["step_images_per_s"] = 7.0
         measured.dataset = dict(record().dataset)  # type: ignore[assignment]
 

@@ -30,7 +30,7 @@ def test_the_precision_that_was_set_is_found(precision: str) -> None:
     assert set(probe.check(precision).values()) == {probe.ARITHMETIC[precision]}
 
 
-def test_tf32_is_told_from_both() -> None:
+def test_tf32_is_distinguished_from_both() -> None:
     """No CPU has it: inputs rounded to a fraction of 10 bits stand in for it."""
     layer, shape = probe._operations()["matmul"]
     layer.build(shape)

@@ -207,6 +207,6 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
     assert "use --weights none, or --weights mobilenet=FILE" in record.reason
 
 
-def test_running_out_of_memory_is_told_apart(adapter: backends.Backend) -> None:
+def test_running_out_of_memory_is_distinguished(adapter: backends.Backend) -> None:
     assert not adapter.is_out_of_memory(ValueError("a plain mistake"))
     assert adapter.peak_memory_bytes() is None  # a CPU's memory is the process's

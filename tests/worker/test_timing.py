@@ -59,7 +59,7 @@ def test_a_window_is_its_steps_and_one_synchronisation(monkeypatch: pytest.Monke
     assert device.calls == ["step", "step", "step", "sync"] * 3
 
 
-def test_warm_up_ends_where_the_samples_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_ends_when_the_samples_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch, [9.0, 5.0, 4.0, 3.0, 2.0, 1.0])
     timed = timing.windows(4, 1, device.step, device.sync)
     assert timed == timing.Timed(warm_up=[9.0, 5.0, 4.0, 3.0, 2.0], kept=[1.0] * 4)
@@ -86,7 +86,7 @@ def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[fl
     assert steadiness.is_steady(seconds[::-1]) == steadiness.is_steady(seconds)
 
 
-def test_too_few_samples_tell_nothing() -> None:
+def test_too_few_samples_say_nothing() -> None:
     assert steadiness.is_steady([1.0]) is None
     assert steadiness.is_steady([1.0, 1.1, 1.2]) is True
     assert steadiness.is_steady([1.0, 1.1, 1.3]) is False

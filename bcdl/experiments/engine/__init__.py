@@ -1,1 +1,1 @@
-"""What runs an experiment: its definition, its rounds, and what its ways have at hand."""
+"""Runs an experiment: its definition, its rounds, and what its ways may use."""

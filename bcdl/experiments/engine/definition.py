@@ -1,4 +1,4 @@
-"""What an experiment is made of. No Keras here: a definition is read before its backend is started."""
+"""The definition of an experiment. It needs no Keras: it is read before a backend is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MODELS = "cnn,mobilenet"
 IMAGES_PER_S = "images/s"
-# One round of a way: its figures by name, most often just one of the way's own name.
+# Runs one round of a way; its figures by name, most often one figure under the way's own name.
 Way = Callable[[], dict[str, float]]
 
 
@@ -24,12 +24,12 @@ def _no_options(add: Callable[..., Any]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """What both kinds of experiment say.
+    """What both kinds of experiment define.
 
     Attributes:
-        name: as records and the page have it.
-        models: which are measured unless --models names others, separated by commas.
-        unit: of the figures; more is better unless it is a time, `s`.
+        name: its name in records and on the page.
+        models: the models that are measured unless --models names others, separated by commas.
+        unit: the unit of the figures; more is better unless it is a time, `s`.
         searches: whether the ways are settings that a user may choose among.
         add_options: declares options of the experiment's own, by a parser's `add_argument`.
     """
@@ -46,7 +46,7 @@ class InProcess(_Shared):
     """An experiment whose ways train one model in this process, all compiled before the first round that counts.
 
     Attributes:
-        ways: makes what is compared, by name, of a cell; all others are held against the first.
+        ways: makes the ways to measure a cell, by name; all others are compared with the first.
     """
 
     ways: Callable[[TrainingCell], Mapping[str, Way]]
@@ -57,8 +57,9 @@ class InWorkers(_Shared):
     """An experiment whose ways start a worker each, so that a round has a process of its own for each way.
 
     Attributes:
-        ways: makes what is compared, by name, of a job and the options that were given; as above.
-        subject: what is measured, in words; the cell in words if empty.
+        ways: makes the ways to measure a job, by name, from the options that were given; all others are compared with
+            the first.
+        subject: what is measured, in words; if empty, the cell in words.
         slowdowns: the share that a way was slowed down by on purpose, by the way's name.
     """
 

@@ -17,10 +17,10 @@ from bcdl.worker import timing
 
 
 def rate(step: Callable[[], Any], sync: Callable[[Any], None], least_s: float, batch_size: int) -> float:
-    """Images/s of training steps, about `least_s` seconds of them; the device is idle at both edges.
+    """Images/s of training steps that take about `least_s` seconds; the device is idle at both edges.
 
-    The faster of two steps that are waited for says how many that is: a framework that runs ahead of its device would
-    take any number of them in that time.
+    The number of steps follows from the faster of two that are waited for: a framework that runs ahead of its device
+    would start any number of them in that time.
     """
     sync(step())
     count = math.ceil(least_s / min(timing.window(1, step, sync) for _ in range(2)))

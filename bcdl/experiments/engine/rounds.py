@@ -1,4 +1,4 @@
-"""Run an experiment: its ways in random order, round after round, on each cell that is asked for; and keep it."""
+"""Runs an experiment: its ways in random order, round after round, on each cell; and keeps the result."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
     """The experiments of each cell, one for each way but the first, as soon as they are kept.
 
     Args:
-        definition: of the experiment.
-        arguments: values of the options of a cell, and `backend`, `models`, `rounds`.
+        definition: the definition of the experiment.
+        arguments: the values of the options of a cell, and `backend`, `models`, `rounds`.
 
     Raises:
         UsageError: an option can't be used, or the backend or the hardware lacks what the experiment needs.
@@ -46,8 +46,8 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
             experiments = _measure(definition, job, arguments, rounds, run_id)
         except backends.UnsupportedError as error:
             raise UsageError(str(error)) from error
-        for line in experiments:
-            experiment.append(results, hardware.machine_name(job.cell.device), line)
+        for measured in experiments:
+            experiment.append(results, hardware.machine_name(job.cell.device), measured)
         yield experiments
 
 
@@ -60,7 +60,7 @@ def in_words(cell: Cell) -> str:
 def _measure(
     definition: Definition, job: Job, arguments: argparse.Namespace, rounds: int, run_id: str
 ) -> list[Experiment]:
-    """Each way of the cell held against the first."""
+    """The ways of the cell, each but the first compared with the first."""
     if isinstance(definition, InProcess):
         ways, described = _ways_in_process(definition, job)
         figures = _run_rounds(ways, rounds, _SKIPPED_ROUNDS, job.cell.seed)
@@ -91,7 +91,7 @@ def _measure(
 
 
 def _ways_in_process(definition: InProcess, job: Job) -> tuple[Mapping[str, Way], dict[str, Any]]:
-    """The ways on the job's cell, prepared in this process; and what its backend says of itself."""
+    """The ways to measure the job's cell, which is prepared in this process; and the facts that its backend reports."""
     cell = job.cell
     adapter = start_backend(cell.backend, cell.device, cell.precision)
     from bcdl.experiments.engine.training_cell import TrainingCell  # here: it imports Keras
@@ -100,7 +100,7 @@ def _ways_in_process(definition: InProcess, job: Job) -> tuple[Mapping[str, Way]
 
 
 def _run_rounds(ways: Mapping[str, Way], rounds: int, skipped: int, seed: int) -> dict[str, list[float]]:
-    """Figures by name, one a round that counts, those of the first way first; the first `skipped` do not count."""
+    """Figures by name, one for each round that counts, the first way's first; `skipped` rounds do not count."""
     order = random.Random(seed)
     figures: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + skipped):

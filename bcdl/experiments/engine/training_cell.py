@@ -1,4 +1,4 @@
-"""A cell that trains in this process, as the ways of an experiment use it. Imported once its backend is started."""
+"""A cell that trains in this process, for the ways of an experiment. To be imported after its backend is started."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bcdl.worker.clocks import Callback, EpochClock, wait_for_training
 from bcdl.worker.input_pipeline import InputPipeline
 from bcdl.worker.prepared import Model, Prepared, prepare
 
-# An epoch that is timed takes so long at least, so that its first step counts for little...
+# An epoch that is timed takes at least so long, so that its first step matters little...
 _LEAST_EPOCH_S = 2.0
-# ... and a multiple of so many steps, for ways that run several at once: Keras runs all of them, asked for or not.
+# ... and has a multiple of so many steps, for ways that run several at once: Keras runs all of these in any case.
 STEPS_TOGETHER = 4
 
 

@@ -1,4 +1,4 @@
-"""A backend's adapter with an injected fault: each training step is followed by a busy wait."""
+"""A backend's adapter that is slowed down on purpose: each training step is followed by a busy wait."""
 
 from __future__ import annotations
 

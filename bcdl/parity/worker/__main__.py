@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bcdl import backends
 from bcdl.parity.settings import Plan
-from bcdl.records import store
+from bcdl.records import disk
 from bcdl.worker import parent_death
 from bcdl.worker.session import start_backend
 
@@ -26,7 +26,7 @@ def main(job_file: str, result_file: str) -> int:
     adapter = start_backend(job["backend"], plan.device, plan.precision)
     from bcdl.parity.worker import determinism  # it imports Keras, for which the backend had to be started
 
-    store.replace(Path(result_file), json.dumps(determinism.pace(plan, adapter)).encode())
+    disk.replace(Path(result_file), json.dumps(determinism.pace(plan, adapter)).encode())
     return 0
 
 

@@ -21,7 +21,7 @@ _STEPS_BEFORE = 2
 
 
 def save(subject: Instrumented, start: Snapshot, file: Path) -> Resumed:
-    """Train a little, save to `file`, and go on by one step: a backend that loads the file must arrive there, too."""
+    """Train some steps, save to `file`, and train one step more: a backend that loads the file must get the same."""
     start.restore()
     for batch in subject.batches[:_STEPS_BEFORE]:
         instrumented.advance(subject.model, batch)
@@ -31,13 +31,13 @@ def save(subject: Instrumented, start: Snapshot, file: Path) -> Resumed:
 
 
 def load_all(files: dict[str, Path], batch: Batch) -> dict[str, Loaded]:
-    """Load each checkpoint, predict, and resume training by one step on `batch`; what came of it, by saver.
+    """Load each checkpoint, predict, and resume training by one step on `batch`; the results, by saver.
 
     Keras reads each into a model of its own. Training resumes in the first of them, with the state that was read, since
     each model's training function would be compiled anew.
     """
     runner: keras.Model | None = None
-    outcomes: dict[str, Loaded] = {}
+    results: dict[str, Loaded] = {}
     for saver, file in files.items():
         loaded, as_it_is = _load(file)
         if runner is None:
@@ -45,12 +45,12 @@ def load_all(files: dict[str, Path], batch: Batch) -> dict[str, Loaded]:
             # The file holds what jit_compile resolved to on the saver's backend, and forces it on this one.
             runner.compile(optimizer=runner.optimizer, loss=runner.loss, jit_compile="auto")
         elif _definition(loaded) != _definition(runner):
-            outcomes[saver] = {"error": "another model definition"}
+            results[saver] = {"error": "another model definition"}
             continue
         for variable, value in zip(_state(runner), _state(loaded), strict=True):
             variable.assign(value)
-        outcomes[saver] = _loaded(_go_on(runner, batch), as_it_is)
-    return outcomes
+        results[saver] = _loaded(_go_on(runner, batch), as_it_is)
+    return results
 
 
 def _load(file: Path) -> tuple[keras.Model, bool]:
@@ -80,7 +80,7 @@ def _loaded(resumed: Resumed, as_it_is: bool) -> Loaded:
 
 
 def _go_on(model: keras.Model, batch: Batch) -> Resumed:
-    """The state as it is, what it predicts, and where one more step leads."""
+    """Digest of the state and outputs of the model as it is, and loss and outputs after one more step."""
     digest = hashlib.sha256(b"".join(_bits(variable) for variable in _state(model)))
     before = instrumented.to_numpy(model(batch[0], training=False)).tolist()
     loss = instrumented.advance(model, batch)

@@ -1,13 +1,12 @@
-"""Does a backend repeat itself, and if it doesn't, what does it cost to make it?
+"""Measures whether a backend repeats itself and, if it does not, what it costs to make it deterministic.
 
-Frameworks fix how deterministic they are once a process, so each pace is a process of its own: as it is, and
-made deterministic, in turn, on the same steps.
+Frameworks fix once a process how deterministic they are. So processes run the same steps in turn, with the backend as
+it is and made deterministic; each gives a pace.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import TypedDict
 
 from bcdl.backends import Backend
 from bcdl.errors import BcdlError, UsageError
-from bcdl.machine import provenance
+from bcdl.machine import environment
 from bcdl.parity.dumps import BackendFacts, Dump
 from bcdl.parity.findings import Determinism
 from bcdl.parity.settings import STEPS, Plan
@@ -33,7 +32,7 @@ _LONGEST_REASON = 300  # letters of a framework's last words that an error repea
 
 
 class Pace(TypedDict):
-    """How fast one process took the plan's steps, seconds, and whether it repeated itself."""
+    """The pace of one process: how many steps it took, in how many seconds, and whether it repeated itself."""
 
     backend: str
     steps: int
@@ -94,7 +93,11 @@ def _in_a_process(plan: Plan, backend: str, deterministic: bool) -> Pace:
         job.write_text(json.dumps(values), encoding="utf-8")
         command = [sys.executable, "-m", "bcdl.parity.worker", str(job), str(result)]
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=_environment()
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment.of_child(),
         ) as process:
             assert process.stderr is not None
             last_words = process.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
@@ -105,9 +108,3 @@ def _in_a_process(plan: Plan, backend: str, deterministic: bool) -> Pace:
             )
         measured: Pace = json.loads(result.read_text(encoding="utf-8"))
         return measured
-
-
-def _environment() -> dict[str, str]:
-    """The environment variables of this process, with which Python finds this bcdl wherever the command was started."""
-    paths = [str(provenance.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,4 +1,4 @@
-"""What this process's backend computes of one model, in the arithmetic under test."""
+"""Dumps what this process's backend computes of one model, in the arithmetic under test."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bcdl.parity.findings import Draw
 from bcdl.parity.settings import REPEATED_STEPS, STEPS, Plan
 from bcdl.parity.worker import checkpoints, instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Steps
-from bcdl.records import store
+from bcdl.records.moment import now
 from bcdl.worker import network, timing
 from bcdl.worker.input_pipeline import InputPipeline
 from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
 
 # Epochs whose batches are compared: the second has another order and other augmentation.
-_BATCHES_EPOCHS = 2
+_EPOCHS_COMPARED = 2
 
 
 def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool) -> None:
     """Write the plan's dump on this backend; `perturbed` adds the runs that show the size of chaos."""
-    started = store.now()
+    started = now()
     subject = instrumented.build(plan)
     model, (pixels, _) = subject.model, subject.batches[0]
     start = Snapshot(model)
@@ -75,7 +75,7 @@ def repeats_itself(subject: Instrumented, start: Snapshot, steps: Steps) -> bool
 def _batches(adapter: Backend, pipeline: InputPipeline) -> list[str]:
     """SHA-256 of the uint8 images and labels that reach the backend through its own stream, one an epoch."""
     batches = iter(adapter.stream(pipeline.stream()))
-    return [_checksum(itertools.islice(batches, pipeline.steps_per_epoch)) for _ in range(_BATCHES_EPOCHS)]
+    return [_checksum(itertools.islice(batches, pipeline.steps_per_epoch)) for _ in range(_EPOCHS_COMPARED)]
 
 
 def _checksum(batches: Iterable[tuple[Any, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""A model from its preprocessed pixels on, instrumented: what each layer gives, and how training moves it."""
+"""A model that shows the output of each of its layers and how training moves its weights; without preprocessing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bcdl.machine.provenance import commit
 from bcdl.parity.dumps import Provenance
 from bcdl.parity.findings import DatasetFacts
 from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
-from bcdl.records import store
+from bcdl.records.moment import now
 from bcdl.records.schema import Environment
 from bcdl.settings.models import find
 from bcdl.worker import network
@@ -50,7 +50,7 @@ class Instrumented:
 
 
 def build(plan: Plan) -> Instrumented:
-    """The plan's model from the harness's own start, dropout off, with batches for the longest run of steps."""
+    """The plan's model with the harness's own initial weights and dropout off, and batches for the longest run."""
     dataset = datasets.load(datasets.Request(DATA, plan.image_size))
     pipeline = InputPipeline(dataset.train, plan.batch_size, plan.seed, augmented=True)
     whole = network.build(find(plan.model), plan.image_size, plan.seed)
@@ -82,12 +82,13 @@ def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provena
         "plan": subject.plan.to_dict(),
         "dataset": subject.dataset,
         "started": started,
-        "ended": store.now(),
+        "ended": now(),
         "environment": cast(Environment, {**adapter.describe(), **hardware.describe(device), **commit()}),
     }
 
 
 def to_numpy(value: Any) -> np.ndarray:
+    """A tensor or variable as an array of its shape and dtype, on the host."""
     return np.array(keras.ops.convert_to_numpy(value))
 
 
@@ -98,7 +99,7 @@ def outputs(model: keras.Model, adapter: Backend, pixels: np.ndarray) -> np.ndar
 
 
 def walk(model: keras.Model, pixels: np.ndarray, training: bool) -> Parts:
-    """What every layer gives on `pixels`, in topological order, run operation by operation.
+    """The output of every layer on `pixels` [B, S, S, 3], in topological order, run operation by operation.
 
     In training mode the batch norms move their averages; the caller puts them back.
     """
@@ -153,11 +154,11 @@ def _assign(variable: Any, values: np.ndarray) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """What a run of training steps leaves.
+    """The results of a run of training steps.
 
     Attributes:
-        losses: before each step's update, nats.
-        gradient: of the first step, a part a trainable variable.
+        losses: the loss before each step's update, nats.
+        gradient: the gradient of the first step, a part a trainable variable.
         statistics: the batch norms' moving averages after the first step.
         weights: all trainable weights at the start (0) and after each of `STEPS` reached, as one vector.
     """

@@ -1,6 +1,6 @@
 """Each layer type, the loss and the optimizers on this process's backend, against NumPy in float64.
 
-A reference is worth what its parts are worth: only a backend whose float64 agrees here with NumPy may give one. A new
+Only a backend whose float64 agrees with NumPy in every check may give a reference. A new
 layer type needs a row in `LAYER_CHECKS`.
 """
 
@@ -18,7 +18,7 @@ from keras.src.applications.inception_resnet_v2 import CustomScaleLayer  # has n
 from bcdl.parity.dumps import relative
 from bcdl.parity.worker import numpy_layers as exact
 
-# What float64 rounding leaves room for in sums of some thousand terms; wrong arithmetic is off by far more.
+# Relative error that float64 rounding may cause in sums of some thousand terms; wrong arithmetic causes far more.
 REFERENCE_TOLERANCE = 1e-12
 # The same for float32, in which every row is checked too.
 FLOAT32_TOLERANCE = 1e-5
@@ -34,14 +34,14 @@ Weights = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class LayerCheck:
-    """A layer and what it should give.
+    """A layer and the output that it should give.
 
     Attributes:
         layer_type: the layer's class.
         setup: how the layer is set up, and on which input; empty if there is only one way.
         make: makes the Keras layer.
-        expected: from the input and the layer's weights by name, in float64.
-        shapes: of the inputs.
+        expected: computes the output from the inputs and the layer's weights by name, all float64.
+        shapes: the shape of each input.
         training: whether the layer runs in training mode.
     """
 
@@ -234,6 +234,7 @@ def _to_float64(value: Any) -> np.ndarray:
 
 
 def _moving_averages_error() -> float:
+    """Of a batch norm's moving averages after one batch: m a + (1 - m) s, of the averages a and the statistics s."""
     generator = np.random.default_rng(_SEED)
     maps = generator.normal(1, 2, (2, 8, 8, _CHANNELS)).astype(np.float32)
     layer, weights = _with_weights(layers.BatchNormalization(momentum=0.9), [maps], generator)
@@ -247,6 +248,7 @@ def _moving_averages_error() -> float:
 
 
 def _loss_error() -> float:
+    """Of binary cross-entropy: the mean of -y log p - (1 - y) log(1 - p)."""
     generator = np.random.default_rng(_SEED)
     outputs = generator.uniform(0.01, 0.99, (16, 2)).astype(np.float32)
     wanted = np.eye(2, dtype=np.float32)[generator.integers(0, 2, 16)]
@@ -257,7 +259,7 @@ def _loss_error() -> float:
 
 
 def _loss_gradient_error(logit: float) -> float:
-    """Of the gradient for a logit behind a sigmoid, its label 0: the score itself."""
+    """Of the gradient of binary cross-entropy by a logit whose label is 0: it is the sigmoid of the logit."""
     model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid", use_bias=False)])
     model.layers[-1].kernel.assign([[logit]])
     model.compile(optimizer=keras.optimizers.SGD(_RATE, momentum=_MOMENTUM), loss="binary_crossentropy")
@@ -267,6 +269,7 @@ def _loss_gradient_error(logit: float) -> float:
 
 
 def _optimizer_error(optimizer: Any, expected: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+    """Of 64 weights after 5 steps; `expected` computes them from the weights [64] and the gradients [5, 64]."""
     generator = np.random.default_rng(_SEED)
     start = generator.normal(0, 1, 64).astype(np.float32)
     gradients = generator.normal(0, 1, (5, 64)).astype(np.float32)
@@ -279,7 +282,7 @@ def _optimizer_error(optimizer: Any, expected: Callable[[np.ndarray, np.ndarray]
 
 
 def _sgd(weights: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """With momentum, as keras.optimizers.SGD documents it."""
+    """SGD with momentum, as keras.optimizers.SGD documents it: v = m v - rate g, w = w + v."""
     velocity = np.zeros_like(weights)
     for gradient in gradients:
         velocity = _MOMENTUM * velocity - _RATE * gradient
@@ -288,7 +291,7 @@ def _sgd(weights: np.ndarray, gradients: np.ndarray) -> np.ndarray:
 
 
 def _adam(weights: np.ndarray, gradients: np.ndarray) -> np.ndarray:
-    """Kingma and Ba 2015 (arXiv 1412.6980), the form just before section 2.1, which Keras uses."""
+    """Adam, Kingma and Ba 2015 (arXiv 1412.6980), in the form just before section 2.1, which Keras uses."""
     first, second = np.zeros_like(weights), np.zeros_like(weights)
     for step, gradient in enumerate(gradients, start=1):
         first = _MOMENTUM * first + (1 - _MOMENTUM) * gradient

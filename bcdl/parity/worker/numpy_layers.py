@@ -13,21 +13,22 @@ from numpy.lib.stride_tricks import sliding_window_view
 def conv2d(
     maps: np.ndarray, kernel: np.ndarray, strides: int, padding: str, bias: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """Cross-correlation with a kernel [H, W, in, out]."""
+    """Cross-correlation with a kernel [h, w, C, O]; gives [B, H', W', O]."""
     return np.einsum("bhwcij,ijco->bhwo", _windows(maps, kernel.shape[:2], strides, padding), kernel) + bias
 
 
 def depthwise_conv2d(maps: np.ndarray, kernel: np.ndarray, strides: int, padding: str) -> np.ndarray:
-    """Each channel with its own kernel, of [H, W, in, 1]."""
+    """Cross-correlation of each channel with its own kernel, of [h, w, C, 1]; gives [B, H', W', C]."""
     return np.einsum("bhwcij,ijc->bhwc", _windows(maps, kernel.shape[:2], strides, padding), kernel[..., 0])
 
 
 def max_pool(maps: np.ndarray, size: int, strides: int, padding: str) -> np.ndarray:
+    """Largest pixel of each window; gives [B, H', W', C]."""
     return _windows(maps, (size, size), strides, padding, fill=-np.inf).max(axis=(-2, -1))
 
 
 def average_pool(maps: np.ndarray, size: int, strides: int, padding: str) -> np.ndarray:
-    """Mean over the pixels of the window that lie on the map."""
+    """Mean over the pixels of each window that lie on the map; gives [B, H', W', C]."""
     window = (size, size)
     sums = _windows(maps, window, strides, padding).sum(axis=(-2, -1))
     return sums / _windows(np.ones_like(maps), window, strides, padding).sum(axis=(-2, -1))
@@ -46,16 +47,17 @@ def batch_norm(
 
 
 def moments(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance of each channel."""
+    """Mean and biased variance, [C] each, of each channel."""
     return maps.mean(axis=(0, 1, 2)), maps.var(axis=(0, 1, 2))
 
 
 def sigmoid(values: np.ndarray) -> np.ndarray:
+    """The logistic function 1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-values))
 
 
 def _windows(maps: np.ndarray, size: tuple[int, ...], strides: int, padding: str, fill: float = 0.0) -> np.ndarray:
-    """Every window the layer looks at: [B, H', W', C, window height, window width]."""
+    """Every window that a layer reads: [B, H', W', C, window height, window width]."""
     if padding == "same":
         sides = [_same(length, side, strides) for length, side in zip(maps.shape[1:3], size, strict=True)]
         maps = np.pad(maps, [(0, 0), *sides, (0, 0)], constant_values=fill)
@@ -63,5 +65,6 @@ def _windows(maps: np.ndarray, size: tuple[int, ...], strides: int, padding: str
 
 
 def _same(length: int, size: int, strides: int) -> tuple[int, int]:
+    """Pixels of `same` padding before and after a side of the map."""
     total = max((-(-length // strides) - 1) * strides + size - length, 0)
     return total // 2, total - total // 2

@@ -19,7 +19,7 @@ from bcdl.parity.dumps import Dump, ReferenceFacts, Rounding, relative
 from bcdl.parity.settings import Plan
 from bcdl.parity.worker import instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Parts
-from bcdl.records import store
+from bcdl.records.moment import now
 from bcdl.worker.input_pipeline import Batch
 from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
@@ -33,7 +33,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump[ReferenceFacts], worst_layer_c
 
     `worst_layer_check` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
     """
-    started = store.now()
+    started = now()
     subject = instrumented.build(plan)
     model, batch = subject.model, subject.batches[0]
     start = Snapshot(model)
@@ -58,7 +58,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump[ReferenceFacts], worst_layer_c
 def _vectors(
     subject: Instrumented, adapter: Backend, start: Snapshot, settled: Snapshot
 ) -> tuple[dict[str, Parts], float]:
-    """What a dump holds, computed from these two states and the first batch; and the training loss."""
+    """The vectors of a dump, computed from these two states and the first batch; and the training loss, nats."""
     model, pixels = subject.model, subject.batches[0][0]
     settled.restore()
     vectors = {

@@ -25,10 +25,10 @@ Say = Callable[[str], None]
 
 
 def dump(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
-    """Check each layer type, then write what this backend computes of each model."""
+    """Check each layer type, then write the dump of each model on this backend."""
     write_layer_checks(results, plans[0].precision, adapter.name, layer_checks.check())
     for plan in _one_by_one(plans, f"{adapter.name}: dump", say):
-        # One backend is enough for the size of chaos. That of the reference makes both, if this one gave it.
+        # One backend is enough to show the size of chaos: the backend that made the reference.
         reference = reference_of(results, plan)
         perturbed = reference.exists and reference.facts["backend"] == adapter.name
         dumping.dump(plan, adapter, dump_of(results, plan, adapter.name), perturbed)
@@ -36,7 +36,7 @@ def dump(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> No
 
 def reference(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
     """Write the float64 reference of each model, if float64 is sound on this backend, which was started in it."""
-    # A difference that is known and meets no model is no sign against its float64.
+    # A known difference that no model meets is no evidence against its float64.
     errors = {
         row: error for row, error in layer_checks.check().items() if not known_differences.is_known(row, adapter.name)
     }
@@ -63,7 +63,7 @@ def exchange(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -
 
 
 def measure_determinism(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
-    """What it costs to make this backend repeat each model; nothing if it does so by itself."""
+    """Measure what it costs to make this backend deterministic, for each model that it does not repeat by itself."""
     for plan in plans:
         dumped = dump_of(results, plan, adapter.name)
         if determinism.is_repeatable(dumped, adapter.name):

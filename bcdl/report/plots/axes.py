@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -33,12 +34,13 @@ def plain_ticks(axis: Axis) -> None:
 
 
 def whole_epochs(axis: Axes) -> None:
+    """Ticks of the x axis at whole epochs."""
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
 def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
     """Name each line at its right end, spread so that no two names overlap."""
-    ends = sorted((end for end in ends if end[1] == end[1]), key=lambda end: end[1])
+    ends = sorted((end for end in ends if not math.isnan(end[1])), key=lambda end: end[1])
     low, high = axis.get_ylim()
     gap = (high - low) * 0.055
     heights: list[float] = []

@@ -1,4 +1,4 @@
-"""The text under a plot: what was run on what, what is not shown and why, and which rates say little."""
+"""The caption of a plot: what was run on which machine, what is not shown and why, and which rates are unsure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from bcdl.statistics.steadiness import is_unstable
 
 
 def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = ()) -> None:
-    """The title, what was run, on what; which cells are missing and why; of `regimes` shown, which rates say little."""
+    """Write the title, and below the plot what was run on which machine, which cells are missing and why, and which
+    rates of the `regimes` shown are unsteady or not proven to be of the same model.
+    """
     failed = [f"{_name(group, r)} ({formats.status(r.status)})" for r in group.failures]
     notes = {
         "Not shown": [*failed, *(f"{name} (not run)" for name in group.not_run), *_without_rate(group, regimes)],

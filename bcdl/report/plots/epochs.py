@@ -19,7 +19,7 @@ from bcdl.report.plots.style import colour, plain, signs
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """A line of the table on one backend, and its values by epoch: the median over seeds."""
+    """The values by epoch, medians over seeds, of a line of the tables on one backend."""
 
     line: Line
     backend: str

@@ -1,6 +1,6 @@
-"""A grid of benign and one of malignant images, 5 by 4 as the source study drew them.
+"""A grid of benign images and a grid of malignant ones, 5 by 4 as in the source study.
 
-Committed for synthetic data only: pixels of a data set go to `results/local/`, which git ignores.
+Only grids of synthetic data are committed: pixels of a data set go to `results/local/`, which git ignores.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
 from bcdl.datasets.sources import synthetic
 from bcdl.errors import UsageError
-from bcdl.records import disk
+from bcdl.records import disk, runs
 from bcdl.records.groups import Group
 from bcdl.report.plots import style
 from bcdl.settings.cell import Cell
 from bcdl.text import safe_name
 
 COLUMNS, ROWS = 5, 4
-LOCAL = "local"
 _MOST_IMAGES = 10_000
 _MOST_PIXELS = 200_000_000
 
@@ -46,14 +45,14 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 
 
 def _may_be_drawn(cell: Cell) -> bool:
-    """Whether the name is of drawings, not of a path, and they are few enough: records may come from anywhere."""
+    """Whether the data set is synthetic and small enough: records may come from anywhere, and name anything."""
     count = synthetic.count_of(cell.data)
     return count is not None and count <= _MOST_IMAGES and count * cell.image_size**2 <= _MOST_PIXELS
 
 
 def draw_local(dataset: Dataset, results: Path) -> None:
     """Both grids of a real data set under `results/local/`; UsageError if they can't be written."""
-    folder = results / LOCAL / safe_name(dataset.name)
+    folder = results / runs.LOCAL / safe_name(dataset.name)
     with disk.writing(folder):
         for kind in LABELS:
             style.save(grid(dataset, kind), folder / f"{kind}.png")

@@ -1,6 +1,6 @@
-"""An image with the heat map that explains what a model said of it.
+"""An image under the heat map that explains a model's score.
 
-It is never committed if the image is a data set's: `bcdl.predict` writes it to the file that its user names.
+`bcdl predict` writes it to the file that its user names; nothing commits it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bcdl.report import formats
 from bcdl.report.plots import style
 from bcdl.text import legible
 
-# Perceptually uniform; what has no evidence is dimmed, as if the rest were lit.
+# Perceptually uniform; parts without evidence are dark.
 _COLOURS = "inferno"
 _OPACITY = 0.5
 _LONGEST_NAME = 60
@@ -76,6 +76,7 @@ def overlay(picture: np.ndarray, explanation: Explanation, image: str, model: st
 
 
 def _reading(explanation: Explanation) -> str:
+    """A sentence that says how to read the map."""
     if not explanation.heat.max():
         return f"No cell speaks for {explanation.kind}."
     return "A cell sees beyond itself, and colours of two images can't be compared."

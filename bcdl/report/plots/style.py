@@ -15,13 +15,13 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from bcdl import backends
-from bcdl.records import store
+from bcdl.records import disk
 from bcdl.records.groups import Group, Line
-from bcdl.report.artefacts import SOURCE as SOURCE
+from bcdl.report.artefacts import SOURCE
 from bcdl.settings.models import MODELS
 from bcdl.text import legible
 
-# Told apart by the colour-blind and, being of different lightness, in grey print (after Okabe and Ito 2008).
+# Distinguishable for the colour-blind and, by their lightness, in grey print (after Okabe and Ito 2008).
 _PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
 _UNKNOWN = "#777777"
 _DPI = 120
@@ -47,12 +47,13 @@ def colour(backend: str) -> str:
 
 
 def marker(model: str) -> str:
+    """The model's marker, as matplotlib names it."""
     return MODELS[model].marker if model in MODELS else "*"
 
 
 def signs(group: Group, line: Line, backend: str) -> dict[str, Any]:
-    """Keyword arguments of a line or point: a hollow marker is a random start beside a pretrained one."""
-    hollow = line.weights == "none" and any(o.model == line.model and o != line for o in group.lines)
+    """Keyword arguments of a line or point: a marker is hollow for a random start if there is a pretrained one, too."""
+    hollow = line.weights == "none" and any(other.model == line.model and other != line for other in group.lines)
     face = "white" if hollow else colour(backend)
     return {"color": colour(backend), "marker": marker(line.model), "markerfacecolor": face, "markersize": 6}
 
@@ -88,4 +89,4 @@ def to_png(figure: Figure, source: str = "") -> bytes:
 
 def save(figure: Figure, file: Path) -> None:
     """Write the figure as PNG, whole or not at all, and close it; makes the folder. OSError if it can't."""
-    store.replace(file, to_png(figure))
+    disk.replace(file, to_png(figure))

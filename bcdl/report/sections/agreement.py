@@ -42,7 +42,7 @@ _COLUMNS = (
 def section(group: Group) -> tuple[str, tuple[Table, ...]]:
     """The group's part of the page, in Markdown, and the same figures as a table for programs.
 
-    Nothing if no two models could have been compared.
+    Both are empty if no two models could have been compared.
     """
     pairs, refused = agreement.pairs(group)
     paragraphs = [_TEXT.strip()] if pairs else []
@@ -78,28 +78,28 @@ def _corrected(pairs: Sequence[Pair]) -> list[float]:
 
 
 def _row(pair: Pair, corrected: float) -> tuple[Entry, ...]:
-    how = pair.agreement
+    agreed = pair.agreement
     return (
         *map(word, (pair.a, pair.b, pair.same)),
-        number(how.share, 3),
-        number(how.kappa, 3, missing=formats.NOT_DEFINED),
-        count(len(how.flipped)),
-        Entry((how.only_a, how.only_b), formats.counts),
-        Entry(how.p, formats.p_value),
+        number(agreed.share, 3),
+        number(agreed.kappa, 3, missing=formats.NOT_DEFINED),
+        count(len(agreed.flipped)),
+        Entry((agreed.only_a, agreed.only_b), formats.counts),
+        Entry(agreed.p, formats.p_value),
         Entry(corrected, formats.p_value),
-        significant(how.largest, 2),
-        Entry(how.accuracy, formats.difference),
-        Entry(how.auroc, formats.difference),
-        word(verdict(how)),
+        significant(agreed.largest, 2),
+        Entry(agreed.accuracy, formats.difference),
+        Entry(agreed.auroc, formats.difference),
+        word(verdict(agreed)),
     )
 
 
-def verdict(how: Agreement) -> str:
+def verdict(agreed: Agreement) -> str:
     """The verdict on two models in words."""
-    if how.verdict is Verdict.EQUIVALENT:
-        empty = " (empty: all images are named one class)" if how.one_class else ""
+    if agreed.verdict is Verdict.EQUIVALENT:
+        empty = " (empty: all images are named one class)" if agreed.one_class else ""
         return f"no difference larger than {_WITHIN}{empty}"
-    if how.verdict is Verdict.DIFFERENT:
+    if agreed.verdict is Verdict.DIFFERENT:
         return f"a difference larger than {_WITHIN}"
     return "not shown"
 
@@ -147,18 +147,18 @@ def _tidy_table(group: Group, pairs: Sequence[Pair]) -> Table:
 
 
 def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[Entry, ...]:
-    how = pair.agreement
+    agreed = pair.agreement
     split = quality.split_of(group)
     return (
         *map(word, (pair.line.title, pair.line.start, split, pair.across, pair.a, pair.b, pair.same)),
         *map(count, (pair.images, pair.groups)),
-        number(how.share, 3),
-        number(how.kappa, 3),
-        *map(count, (len(how.flipped), how.only_a, how.only_b)),
-        *(significant(value, 6) for value in (how.p, corrected, how.largest)),
-        *_parts(how.accuracy),
-        *_parts(how.auroc),
-        word(verdict(how)),
+        number(agreed.share, 3),
+        number(agreed.kappa, 3),
+        *map(count, (len(agreed.flipped), agreed.only_a, agreed.only_b)),
+        *(significant(value, 6) for value in (agreed.p, corrected, agreed.largest)),
+        *_parts(agreed.accuracy),
+        *_parts(agreed.auroc),
+        word(verdict(agreed)),
     )
 
 

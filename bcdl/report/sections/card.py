@@ -1,8 +1,8 @@
-"""A model card: what a report of a prediction model should say, as far as records know it.
+"""Model cards: what a report of a prediction model should say, as far as records hold it.
 
 The items are those of TRIPOD+AI (Collins et al. 2024, BMJ 385:e078378, table 2), whose numbers stand beside them, and
 cover what CLAIM (Tejani et al. 2024, Radiology: Artificial Intelligence 6(4):e240300) asks for besides. What no record
-can know is left as a named blank, so that nobody takes its absence for an answer.
+holds is left as a named blank, so that nobody takes its absence for an answer.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def section(experiments: Sequence[tuple[str, Experiment]]) -> Section | None:
         return None
     parts = [Section("## Experiments"), Section(_TEXT.strip())]
     for machine in dict.fromkeys(machine for machine, _ in by_name):
-        here = {name: group for (where, name), group in by_name.items() if where == machine}
-        parts += filter(None, (_all(machine, here), _power(machine, here), _best(machine, here)))
+        made = {name: group for (place, name), group in by_name.items() if place == machine}
+        parts += filter(None, (_all(machine, made), _power(machine, made), _best(machine, made)))
     return _joined(parts)
 
 
@@ -52,23 +52,23 @@ def _joined(parts: Iterable[Section]) -> Section:
     return Section("\n\n".join(part.text for part in parts) + "\n", whole.tables, whole.figures)
 
 
-def _all(machine: str, here: dict[str, list[Experiment]]) -> Section:
+def _all(machine: str, by_name: dict[str, list[Experiment]]) -> Section:
     """A table for each experiment made on the machine."""
-    tables = {name: experiment_table(name, group) for name, group in here.items()}
-    facts = _versions([experiment for group in here.values() for experiment in group])
+    tables = {name: experiment_table(name, group) for name, group in by_name.items()}
+    facts = _versions([experiment for group in by_name.values() for experiment in group])
     lines = "\n".join(f"- {escape(line)}" for line in facts)
     text = [f"### On {escape(machine)}", lines, *(table.to_markdown() for table in tables.values())]
     keys = _keys(machine, tables)
     return Section("\n\n".join(text), {keys[name]: (table,) for name, table in tables.items()})
 
 
-def _power(machine: str, here: dict[str, list[Experiment]]) -> Section | None:
-    return power.section(machine, [experiment for group in here.values() for experiment in group])
+def _power(machine: str, by_name: dict[str, list[Experiment]]) -> Section | None:
+    return power.section(machine, [experiment for group in by_name.values() for experiment in group])
 
 
-def _best(machine: str, here: dict[str, list[Experiment]]) -> Section | None:
+def _best(machine: str, by_name: dict[str, list[Experiment]]) -> Section | None:
     """The best of the settings that were searched on the machine."""
-    searched = [experiment for group in here.values() for experiment in group if experiment.searches]
+    searched = [experiment for group in by_name.values() for experiment in group if experiment.searches]
     if not searched:
         return None
     table = best_table(searched)
@@ -77,7 +77,7 @@ def _best(machine: str, here: dict[str, list[Experiment]]) -> Section | None:
 
 
 def _keys(machine: str, names: Iterable[str]) -> dict[str, str]:
-    """Where the table of each experiment goes; names that differ only in signs and capitals do not share a file."""
+    """The key of each experiment's table; names that differ only in signs and capitals do not share one."""
     keys: dict[str, str] = {}
     for name in names:
         key = safe_name(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"))

@@ -1,4 +1,4 @@
-"""What a group's section says before its figures: machine, data, versions, commits and circumstances."""
+"""The facts at the head of a group's section: machine, data, versions, commits and circumstances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bcdl.text import escape
 
 
 def group_facts(group: Group) -> str:
-    """A line a fact, as a list in Markdown."""
+    """A list in Markdown, a line for each fact."""
     ran = [record for record in group.records if record.ok]
     lines = [f"Machine: {group.machine}"]
     if group.first.dataset:

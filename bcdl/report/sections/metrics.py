@@ -25,13 +25,13 @@ class MetricRow:
 
     Attributes:
         name: the metric's name in records.
-        title: the table's, with unit.
+        title: the title of its table, with the unit.
         digits: decimals shown.
         rate: whether it is a figure of speed. That says little if the backends do not compute the same model, so it
             stands beside the parity verdict.
         sample: name of the samples, seconds, whose median the metric is; it counts only if they are steady.
         is_time: whether it grows with its samples; if not, it is a rate, which falls as they grow.
-        short: heading of its column in the table of a run; it has none if that is empty.
+        short: heading of its column in the table of a run; if that is empty, it has no column there.
         read: reads the metric from a record, if it is not among the record's own metrics.
     """
 
@@ -128,9 +128,9 @@ def _verdicts(group: Group) -> ParityVerdicts:
 def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, mark: str = "") -> Entry:
     """One seed's value, or the median and range over seeds; a status if a record is not ok.
 
-    If samples never settled, it is what their first and second half would give. `*` flags a figure from a tree with
-    uncommitted changes. The entry says of how many a median is, or how many are not ok, if it is not all of them: of
-    `wanted`, if a line has more seeds elsewhere.
+    If samples never settled, the entry shows what their first and second half would give. `*` flags a figure from a
+    tree with uncommitted changes. If not all records are ok, or there are fewer than `wanted`, which is the number of
+    seeds and folds that the line has on any backend, the entry says how many.
     """
     if not records:
         return absent(formats.NOT_RUN)

@@ -1,4 +1,4 @@
-"""The parity section of the results page: what the findings of a group say, in words, tables and pictures."""
+"""The parity section of the results page: the findings of a group in words, tables and pictures."""
 
 from __future__ import annotations
 
@@ -123,9 +123,10 @@ def _reference_lines(group: ParityGroup) -> Iterator[str]:
 
 
 def _largest(numbers: Iterable[Number]) -> Number:
-    """The largest of the numbers; None, as for one that is not finite, if one of them is not finite."""
-    known = list(numbers)
-    return None if None in known else max(number for number in known if number is not None)
+    """The largest of the numbers; None, which stands for a number that is not finite, if any of them is None."""
+    every = list(numbers)
+    finite = [number for number in every if number is not None]
+    return max(finite) if len(finite) == len(every) else None
 
 
 def _versions(finding: Finding, backend: str) -> str:
@@ -182,8 +183,8 @@ def _perturbed(drifts: list[Number]) -> tuple[Entry, Entry]:
     """The median and the largest drift of the perturbed runs."""
     if not drifts:
         return word(NEVER_MEASURED), word(NEVER_MEASURED)
-    known = [drift for drift in drifts if drift is not None]
-    median = statistics.median(known) if len(known) == len(drifts) else None
+    finite = [drift for drift in drifts if drift is not None]
+    median = statistics.median(finite) if len(finite) == len(drifts) else None
     return _number(median), _number(_largest(drifts))
 
 

@@ -1,4 +1,4 @@
-"""What comparisons find on a machine on which slow-downs were injected: a table and its curves."""
+"""The part of a machine's experiments that shows which injected slow-downs a comparison detects: table and curves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ rounds.
 
 
 def section(machine: str, experiments: Sequence[Experiment]) -> Section | None:
-    """The part of a machine's experiments in which a slow-down was known; None if there are no such rounds."""
+    """The part about the experiments whose slow-down is known; None if there are too few rounds of these."""
     slowed = [experiment for experiment in experiments if experiment.slowdown is not None]
     analyses = power_analysis.analyse(slowed)
     if not analyses:

@@ -1,4 +1,4 @@
-"""The sections of the leakage premium: what a split by image says more than one by group."""
+"""The sections of the leakage premium: how much better models look if the data is split by image, not by group."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _VERDICTS = {
 
 def sections(groups: Sequence[Group]) -> list[Section]:
     """A section for each two groups that differ in the way of their split alone."""
-    made = []
+    premium_sections = []
     for by_group, by_image in leakage_premium.pairs(groups):
         premiums = leakage_premium.premiums(by_group, by_image)
         if premiums:
-            made.append(_section(by_group, premiums))
-    return made
+            premium_sections.append(_section(by_group, premiums))
+    return premium_sections
 
 
 def _section(by_group: Group, premiums: Sequence[Premium]) -> Section:

@@ -1,4 +1,4 @@
-"""The part of a group's section that says how well its models tell malignant from benign, and how sure that is."""
+"""The part of a group's section that says how good its models are at diagnosis, and how sure that is."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ since the scores of different models have no common scale.
 def section(group: Group, results: Sequence[Result]) -> tuple[str, tuple[Table, ...]]:
     """The group's part of the page, in Markdown, and the same figures as tables for programs, one a metric.
 
-    Nothing if no record holds predictions: `results` are those of the whole group.
+    Both are empty if no record holds predictions. `results` are those of the whole group.
     """
     if not results:
         return "", ()
@@ -97,27 +97,32 @@ def _text(group: Group, results: Sequence[Result]) -> str:
     return "\n\n".join([text.strip(), *(note.strip() for note, applies in notes if applies)])
 
 
-def _width(of: Scored) -> str:
-    """What so few images can tell, in a sentence."""
-    reach = 1.96 * math.sqrt(0.8 * 0.2 / of.group_count)
-    groups = f" of {of.group_count} groups" if of.grouped else ""
-    return f"So {len(of)} test images{groups} can't tell an accuracy of 0.8 from one {formats.fixed(reach, 2)} away."
+def _width(scored: Scored) -> str:
+    """How far apart two accuracies must lie for so many images to show it, in a sentence."""
+    reach = 1.96 * math.sqrt(0.8 * 0.2 / scored.group_count)
+    groups = f" of {scored.group_count} groups" if scored.grouped else ""
+    return (
+        f"So {len(scored)} test images{groups} can't tell an accuracy of 0.8 from one {formats.fixed(reach, 2)} away."
+    )
 
 
 def _line_table(group: Group, line: Line, results: Sequence[Result]) -> Table:
     """Metrics down, backends across; then the images and seeds they are of."""
-    of = {result.backend: result for result in results}
+    measured = {result.backend: result for result in results}
     reference = max(results, key=lambda result: len(result.largest)).reference
-    several = [backend for backend in group.backends if backend in of and len(of[backend].seeds) > 1]
+    several = [backend for backend in group.backends if backend in measured and len(measured[backend].seeds) > 1]
     rows = []
     for metric in applicable(results):
-        values = [_metric_entry(of[backend], metric) if backend in of else absent() for backend in group.backends]
-        spreads = [_spread(of[backend].estimates[metric.name]) for backend in several]
+        values = [
+            _metric_entry(measured[backend], metric) if backend in measured else absent() for backend in group.backends
+        ]
+        spreads = [_spread(measured[backend].estimates[metric.name]) for backend in several]
         rows.append((word(metric.title), number(reference[metric.name], 3), *values, *spreads))
     facts: dict[str, Callable[[Result], str]] = {"Test images (groups)": _images, "Seeds": _seeds}
     for title, fact in facts.items():
         values = [
-            word(fact(of[backend])) if backend in of else _status(group, line, backend) for backend in group.backends
+            word(fact(measured[backend])) if backend in measured else _status(group, line, backend)
+            for backend in group.backends
         ]
         rows.append((word(title), absent(), *values, *[absent()] * len(several)))
     columns = (words("quantity"), figures("majority class"), *map(figures, group.backends))

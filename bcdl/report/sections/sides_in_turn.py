@@ -1,4 +1,4 @@
-"""Runs of two sides in turn (`bcdl.ab`), as the report shows them."""
+"""The section of runs of two sides in turn (`bcdl ab`)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class SidesInTurn:
     """One run of two sides in turn.
 
     Attributes:
-        machine: where it ran.
-        run: id that both sides' runs have in common.
+        machine: the machine on which it ran.
+        run: the id that the runs of both sides begin with.
         a, b: the records of each side; neither is empty.
     """
 
@@ -99,7 +99,7 @@ def _parity(run: SidesInTurn, compared: Comparison, verdicts: Verdicts) -> Parit
 
 
 def _facts(run: SidesInTurn, failure: str) -> str:
-    """Machine, sides, cells and what kept a cell from being compared, a line each."""
+    """Machine, sides, cells, and why a cell could not be compared, a line each."""
     groups = group_records([(run.machine, record) for record in run.records])
     lines = [
         f"Machine: {run.machine}",

@@ -20,7 +20,7 @@ _GIGA, _MEBI = 1e9, 2**20
 
 
 def text(limit: Peaks) -> str:
-    """What the tables show, and what the device gave at most."""
+    """A text that explains the tables, and says what the device gave at most."""
     gflops, gbytes = formats.fixed(limit.flops_per_s / _GIGA, 0), formats.fixed(limit.bytes_per_s / _GIGA, 1)
     return _TEXT.format(gflops=gflops, gbytes=gbytes).strip()
 
@@ -37,7 +37,7 @@ def _utilisation(group: Group, regime: str, limit: Peaks) -> Table:
 
 
 def cost_table(group: Group) -> Table:
-    """What each model costs for one image, on whatever backend; without the models of which nobody counted it."""
+    """What each model costs for one image, on any backend; models whose cost no record has are left out."""
     rows = []
     for line in group.lines:
         cost = utilisation.cost(group, line)
@@ -52,7 +52,7 @@ def cost_table(group: Group) -> Table:
 
 
 def products_line(group: Group) -> list[str]:
-    """A line of what each backend's workers measured in a matrix product, if they did.
+    """A line with the rates that each backend's workers measured in a matrix product; none if they measured none.
 
     It warns if those of one backend differ by much: then the machine changed its speed.
     """

@@ -27,7 +27,7 @@ def cards_of(*records: Record) -> dict[str, str]:
     return card.cards(group, estimates.results(group))
 
 
-def test_a_card_tells_what_the_record_knows() -> None:
+def test_a_card_says_what_the_record_holds() -> None:
     ((name, text),) = cards_of(made(model="mobilenet", epochs=7), made(model="mobilenet", epochs=7, seed=1)).items()
     assert name.endswith("mobilenet-none")
     assert "**Not for clinical use.**" in text

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
-from bcdl.report.plots import style
+from bcdl.report import artefacts
 from bcdl.report.section import Section
 from bcdl.report.sections import group as group_section
 from tests.factory import record
@@ -52,7 +52,7 @@ def test_figures_name_the_records_that_they_were_drawn_from(real: tuple[Group, S
     sources = set()
     for png in section.figures.values():
         with Image.open(io.BytesIO(png)) as image:
-            sources.add(image.info[style.SOURCE])
+            sources.add(image.info[artefacts.SOURCE])
     assert len(sources) == 1
     again = group_section.section(of)
     assert (again.text, again.files()) == (section.text, section.files())

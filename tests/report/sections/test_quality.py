@@ -38,7 +38,7 @@ def test_a_table_a_model_with_metrics_down_and_backends_across() -> None:
     assert "LEAKY" not in text
 
 
-def test_seeds_have_columns_of_their_own_and_failures_are_told() -> None:
+def test_seeds_have_columns_of_their_own_and_failures_are_reported() -> None:
     records = [predicted(drawn(60, seed), seed=seed) for seed in (0, 1)]
     text, _ = section(*records, record(seed=2, status="crashed"), record(backend="jax", status="crashed"))
     assert "| quantity | majority class | jax | torch | torch, seeds |" in text

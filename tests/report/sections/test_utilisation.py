@@ -26,7 +26,7 @@ def test_utilisation_is_the_models_operations_over_the_best_peak() -> None:
     assert predict.shown() == [("CNN", "random", "19.4", "19.4")]
 
 
-def test_costs_are_told_for_one_image() -> None:
+def test_costs_are_given_for_one_image() -> None:
     costs = section.cost_table(group(record()))
     assert costs.shown() == [("CNN", "random", "0.081", "0.233", "0.381", "1.91")]
 
