@@ -18,6 +18,11 @@ def legible(name: str, longest: int | None = None) -> str:
     return f"{shown[: longest // 2 - 1]}...{shown[len(shown) - longest // 2 + 2 :]}"
 
 
+def encodable(name: str) -> str:
+    """`name` of a file as UTF-8 can hold it: a byte that is no UTF-8 becomes an escape of six letters, `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
 
 
@@ -33,9 +38,9 @@ UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
 
 
 def safe_name(text: str) -> str:
-    """`text` as a part of a file's name: it leads into no folder, and where it was changed a digest keeps it unique."""
+    """`text` as a part of a file's name: it leads into no folder; if it had to be changed, a digest keeps it unique."""
     safe = re.sub(UNSAFE, "_", text)[:LONGEST_NAME]
-    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return safe if safe == text else f"{safe}-{hashlib.sha256(encodable(text).encode()).hexdigest()[:6]}"
 
 
 def escape(text: str) -> str:

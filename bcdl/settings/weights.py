@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bcdl.errors import UsageError
 from bcdl.settings import models
+from bcdl.text import encodable
 
 
 def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str, str | None]]:
@@ -40,4 +41,4 @@ def _files(value: str, rows: Sequence[models.ModelRow]) -> dict[str, str]:
 
 
 def _named(file: str | None) -> tuple[str, str | None]:
-    return (Path(file).name, str(Path(file).resolve())) if file else ("none", None)
+    return (encodable(Path(file).name), str(Path(file).resolve())) if file else ("none", None)
