@@ -131,8 +131,11 @@ class Group:
         """The line's title, with weights and training if the model stands in the group with several of them."""
         same = [other for other in self.lines if other.model == line.model]
         parts = [line.title]
-        if len({other.weights for other in same}) > 1:
-            parts.append(line.start_weights)
+        weights = {other.weights: other.start_weights for other in same}
+        if len(weights) > 1:
+            kind = line.start_weights.split()[0]
+            files = sum(start.startswith(kind) for start in weights.values())
+            parts.append(kind if files == 1 else line.start_weights)  # a name of a file only if there are several
         if len({other.training for other in same}) > 1:
             parts.append(line.training or "as usual")
         return ", ".join(parts)

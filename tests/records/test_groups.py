@@ -28,6 +28,11 @@ def test_lines_of_one_model_that_started_from_several_weights_have_labels_of_the
     ]
 
 
+def test_a_lone_weights_file_is_named_by_its_kind_alone() -> None:
+    of = group(*(record(model="mobilenet", weights=each) for each in ("imagenet", "first.h5")))
+    assert sorted(of.label(line) for line in of.lines) == ["MobileNet, ImageNet", "MobileNet, file"]
+
+
 def test_lines_of_one_model_that_were_trained_in_several_ways_have_labels_of_their_own() -> None:
     of = group(record(), record(patience=3))
     assert sorted(of.label(line) for line in of.lines) == ["CNN, as usual", "CNN, patience 3"]

@@ -18,13 +18,12 @@ from PIL import Image
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
 from bcdl.datasets.fingerprint import Fingerprints
-from bcdl.datasets.pool import LABELS, SPLITS, Pool
+from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.text import encodable
 
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
-GROUPS_FILE = "groups.csv"
 _MOST_TABLE_BYTES = 64 * 2**20  # half a million images
 _LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
 
