@@ -1,4 +1,4 @@
-"""Names that come from outside, of files or in records, made fit to be printed and drawn. Standard library only."""
+"""Names that come from outside, of files or in records, made safe to print, to draw and to use in a file's name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import re
 def legible(name: str, longest: int | None = None) -> str:
     """`name` on one line: line ends, control characters and undecodable bytes as Python escapes them.
 
-    Of a name with more than `longest` letters, the middle is left out.
+    If it has more than `longest` letters, its middle is left out.
     """
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
     if longest is None or len(shown) <= longest:
@@ -31,9 +31,7 @@ def scrub(text: str) -> str:
     return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
 
 
-LONGEST_NAME = 60  # in a file's name
-
-
+LONGEST_NAME = 60  # letters of a name as a part of a file's name
 UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
 
 

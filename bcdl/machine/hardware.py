@@ -40,14 +40,14 @@ def machine_name(device: str) -> str:
 
 @functools.cache
 def cpu_name() -> str:
-    """The processor's name as it gives it, without trademark signs."""
+    """The name that the processor reports, without trademark signs and clock rate."""
     brand = str(cpuinfo.get_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
     return re.sub(r"\((R|TM)\)|CPU|@.*", " ", brand, flags=re.IGNORECASE).strip()
 
 
 @functools.cache
 def gpu_names() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that the driver lists."""
+    """Names of the NVIDIA GPUs that the driver lists; empty if there is no driver."""
     lines = output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return tuple(lines.splitlines()) if lines else ()
 
