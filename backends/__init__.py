@@ -25,7 +25,7 @@ class DeviceError(Exception):
 
 
 class UnsupportedError(Exception):
-    """The hardware lacks what was asked for, so that the cell is skipped and never run as something else."""
+    """The hardware or the framework lacks what was asked for: the cell is skipped, never run as something else."""
 
 
 def check_precision(device: str, precision: str) -> None:
@@ -35,7 +35,9 @@ def check_precision(device: str, precision: str) -> None:
 
 
 class NativeModel(Protocol):
-    """A model written in the framework itself, without Keras, equal to a Keras model; trains by SGD with momentum.
+    """A model written in the framework itself, without Keras, that computes what a Keras model does.
+
+    It trains by SGD with momentum.
 
     Images are [B, S, S, 3] uint8 and labels [B, 2] float32, both on the device.
     """
@@ -48,7 +50,7 @@ class NativeModel(Protocol):
         """Inference outputs [B, 2] float32, sigmoids."""
 
     def gradient(self, images: Any, labels: Any) -> dict[str, np.ndarray]:
-        """The gradient of the loss in inference mode, by the names and in the layout of Keras's weights."""
+        """The gradient of the loss in inference mode, float32, by the names and in the layout of Keras's weights."""
 
     def step(self, images: Any, labels: Any) -> Any:
         """Run one training step, not synchronised; returns something `sync` can wait for."""
@@ -70,10 +72,13 @@ class Backend(Protocol):
         """
 
     def make_deterministic(self) -> None:
-        """Make the framework give the same bits each time, at whatever cost; called before `configure`, for good."""
+        """Make the framework compute the same bits each time, at whatever cost, until the process ends.
+
+        Called before `configure`.
+        """
 
     def cache_compilations(self, folder: Path) -> None:
-        """Forget what this process has compiled, and keep on disk, under `folder`, what it compiles from now on.
+        """Drop what this process has compiled, and store what it compiles from now on under `folder`.
 
         Raises UnsupportedError if the framework has no such cache.
         """
@@ -93,30 +98,34 @@ class Backend(Protocol):
     def training(self, model: Any, images: Any, labels: Any) -> AbstractContextManager[Callable[[], Any]]:
         """A function that runs one training step on a device batch, the very one `fit` compiled.
 
-        It does not synchronise, and returns something `sync` can wait for. The context sets up before the first step
-        and writes the new weights into the model at its end, both outside what is timed.
+        `images` [B, S, S, 3] uint8 and `labels` [B, 2] float32 are on the device. The function does not synchronise,
+        and returns something that `sync` can wait for. The context prepares the first step when it is entered, and
+        writes the new weights into the model when it is left: both outside what is timed.
         """
 
     def predicting(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
-        """A function from a device batch to the outputs [B, 2] of inference, compiled once; not synchronised."""
+        """A function from images on the device, [B, S, S, 3] uint8, to the outputs [B, 2] float32 of inference.
+
+        It is compiled once, and does not synchronise.
+        """
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
-        """The gradient of `function`, from a tensor to a single number, at the tensor `at`; of its shape and type."""
+        """The gradient at `at` of a function from a tensor to a single number: of the shape and dtype of `at`."""
 
     def native_models(
         self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
     ) -> Mapping[str, NativeModel]:
-        """Hand-written equals of the Keras model of that name, by the way they run; empty if there are none.
+        """Models that compute what the Keras model of that name does, by the way they run; empty if there are none.
 
-        They train by SGD. `weights` are the Keras model's, [...] float32, by `<layer>/<variable>`. `precision` is
+        They train by SGD. `weights` are those of the Keras model, float32, by `<layer>/<variable>`. `precision` is
         that of a cell.
         """
 
     def sync(self, value: Any) -> None:
-        """Return once `value`, and so every step before it, is computed."""
+        """Wait until `value`, and so every step before it, is computed."""
 
     def peak_memory_bytes(self) -> int | None:
-        """Peak of the framework's device allocator; None on a CPU, where the peak of the process counts instead."""
+        """Peak of the framework's device allocator, bytes; None on a CPU: there the peak of the process counts."""
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` means, on this framework, that memory ran out."""

@@ -5,6 +5,8 @@ Each error says in a line what is wrong, with which value, and what to do next.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +16,9 @@ from bcdl.text import legible
 # Exit codes of every command, besides 0 and those of the two errors below.
 INTERRUPTED = 130  # as a shell gives for a program that Ctrl-C (SIGINT, signal 2) ended: 128 + 2
 OUTPUT_LOST = 1
+# The errors of a write for which a disk has no room. Whoever writes a file handles its own, so that these are stdout's.
+_DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
+_ADVICE = "make room, or send it to another file"
 
 
 class BcdlError(Exception):
@@ -32,14 +37,17 @@ def run_command(main: Callable[[], int]) -> None:
     """Run a command's `main` and leave the process with its exit code.
 
     A BcdlError becomes its message, Ctrl-C becomes 130. A reader that stops reading (`bcdl report | head`) ends the
-    command without a word, as it ends any Unix tool. argparse leaves by itself, with 0 after --help and 2 otherwise.
+    command without a word, as it ends any Unix tool. A stdout on a full disk is an error like any other; characters
+    that it has no bytes for are escaped. argparse leaves by itself, with 0 after --help and 2 otherwise.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for stderr
     try:
         try:
             code = main()
         finally:
-            if sys.stdout is not None:  # it is None where a process has no stdout at all
-                sys.stdout.flush()  # here, where what goes wrong can still be handled
+            if sys.stdout is not None:  # it is None if a process has no stdout at all
+                sys.stdout.flush()  # here, since what goes wrong can still be handled
     except BcdlError as error:
         print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
         code = error.exit_code
@@ -47,6 +55,12 @@ def run_command(main: Callable[[], int]) -> None:
         print("interrupted; every finished cell's record is kept", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
+        _drop_output()
+        code = OUTPUT_LOST
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        print(f"error: the output can't be written ({error.strerror}); {_ADVICE}", file=sys.stderr)
         _drop_output()
         code = OUTPUT_LOST
     sys.exit(code)
@@ -58,5 +72,5 @@ def program(command: str) -> str:
 
 
 def _drop_output() -> None:
-    """Lead stdout nowhere, so that Python does not complain of the broken pipe when it flushes at its end."""
+    """Send stdout to the null device, so that Python does not fail once more when it flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bcdl.datasets.decode import read_fingerprints
+from bcdl.datasets.duplicates import Duplicates, Names, find, recover
 from bcdl.datasets.fingerprint import Fingerprints
-from bcdl.datasets.leaks import Duplicates, Names, find, recover
-from bcdl.datasets.pool import LABELS
-from bcdl.datasets.sources.folder import GROUPS_FILE, image_files, read_table
+from bcdl.datasets.pool import GROUPS_FILE, LABELS
+from bcdl.datasets.sources.folder import image_files, read_table
 from bcdl.errors import UsageError, program, run_command
 from bcdl.text import legible
 

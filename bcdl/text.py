@@ -1,4 +1,4 @@
-"""Names that come from outside, of files or in records, made fit to be printed and drawn. Standard library only."""
+"""Names that come from outside, of files or in records, made safe to print, to draw and to use in a file's name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import re
 def legible(name: str, longest: int | None = None) -> str:
     """`name` on one line: line ends, control characters and undecodable bytes as Python escapes them.
 
-    Of a name with more than `longest` letters, the middle is left out.
+    If it has more than `longest` letters, its middle is left out.
     """
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
     if longest is None or len(shown) <= longest:
         return shown
     return f"{shown[: longest // 2 - 1]}...{shown[len(shown) - longest // 2 + 2 :]}"
+
+
+def encodable(name: str) -> str:
+    """`name` of a file as UTF-8 can hold it: a byte that is no UTF-8 becomes an escape of six letters, `\\udcff`."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
@@ -26,16 +31,14 @@ def scrub(text: str) -> str:
     return _PATH.sub(lambda match: re.split(r"[\\/]", match[0])[-1], text)
 
 
-LONGEST_NAME = 60  # in a file's name
-
-
+LONGEST_NAME = 60  # letters of a name as a part of a file's name
 UNSAFE = r"^\.+|[^A-Za-z0-9_.-]+"
 
 
 def safe_name(text: str) -> str:
-    """`text` as a part of a file's name: it leads into no folder, and where it was changed a digest keeps it unique."""
+    """`text` as a part of a file's name: it leads into no folder; if it had to be changed, a digest keeps it unique."""
     safe = re.sub(UNSAFE, "_", text)[:LONGEST_NAME]
-    return safe if safe == text else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    return safe if safe == text else f"{safe}-{hashlib.sha256(encodable(text).encode()).hexdigest()[:6]}"
 
 
 def escape(text: str) -> str:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcdl.text import legible
+from bcdl.text import LONGEST_NAME, encodable, legible, safe_name
 
 
 @given(st.text(st.characters(exclude_categories=())), st.none() | st.integers(8, 40))
@@ -22,3 +22,15 @@ def test_a_plain_name_stays_as_it_is(name: str) -> None:
 def test_what_is_escaped_and_what_is_left_out() -> None:
     assert legible("a\n\x1b[31m\udcff.png") == r"a\n\x1b[31m\udcff.png"
     assert legible("malignant (145) of the first patient.png", longest=20) == "malignant...ient.png"
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_every_name_can_be_written_as_utf_8_and_as_a_part_of_a_file_name(name: str) -> None:
+    encodable(name).encode()
+    assert len(safe_name(name)) <= LONGEST_NAME + 7  # a hyphen and the digest
+    assert safe_name(name).isascii()
+
+
+@given(st.text())
+def test_a_name_that_is_utf_8_stays_as_it_is(name: str) -> None:
+    assert encodable(name) == name

@@ -1,4 +1,4 @@
-"""What Keras has no function for, on JAX."""
+"""The adapter of JAX: what Keras has no function for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Adapter:
             raise DeviceError(f"JAX finds no {device}: {error}") from error
 
     def make_deterministic(self) -> None:
-        # Read when the first device is looked for; on CPUs XLA has nothing to switch.
+        # XLA reads the flags when JAX looks for its first device; on CPUs it is deterministic already.
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
     def cache_compilations(self, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Adapter:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        compilation_cache.reset_cache()  # else the folder of before stays in use
+        compilation_cache.reset_cache()  # or the former folder stays in use
         jax.clear_caches()
 
     def describe(self) -> dict[str, Any]:
@@ -107,9 +107,9 @@ class Adapter:
 
 @contextlib.contextmanager
 def _state(*groups: list[Any]) -> Iterator[list[Any]]:
-    """The values of groups of variables, as the stateless functions take them; given back at the end.
+    """The values of groups of variables, as Keras's stateless functions take them; assigned to them at the end.
 
-    The functions donate the buffers they are given, so that the variables hold nothing until then.
+    The functions donate the buffers that they are called with, so that the variables hold nothing until then.
     """
     state = [[variable.value for variable in group] for group in groups]
     yield state

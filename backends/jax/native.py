@@ -18,7 +18,7 @@ from jax import lax
 
 Weights = dict[str, Any]
 
-# By model: what its preprocessing takes the pixels to, its layers, and the epsilon of its batch norms.
+# Of ImageNet's pixels, blue, green and red: what ResNet50's preprocessing subtracts.
 _BGR_MEANS = np.array([103.939, 116.779, 123.68], dtype=np.float32)
 _NORM_MOMENTUM = 0.99
 _HEAD_EPSILON = 1e-3
@@ -40,7 +40,7 @@ class NativeModel:
         dtype = jnp.bfloat16 if precision == "mixed_bfloat16" else jnp.float32
         forward = functools.partial(_forward, _LAYERS[model], dtype)
         self._infer = jax.jit(lambda trained, statistics, images: jax.nn.sigmoid(forward(trained, statistics, images)))
-        self._gradient = jax.jit(jax.grad(lambda *given: _loss(forward, *given)[0]))
+        self._gradient = jax.jit(jax.grad(lambda *arguments: _loss(forward, *arguments)[0]))
         self._step = jax.jit(functools.partial(_step, forward, learning_rate, momentum), donate_argnums=(0, 1, 2, 3))
 
     @property
@@ -71,6 +71,7 @@ def _step(
     images: Any,
     labels: Any,
 ) -> Any:
+    """The state after one step of SGD with momentum, and the loss: v <- momentum v - rate g, w <- w + v."""
     key, drawn = jax.random.split(key)
     (loss, moved), gradient = jax.value_and_grad(
         lambda weights: _loss(forward, weights, statistics, images, labels, drawn), has_aux=True
@@ -83,7 +84,7 @@ def _step(
 def _loss(
     forward: Callable[..., Any], trained: Weights, statistics: Weights, images: Any, labels: Any, key: Any = None
 ) -> Any:
-    """Mean binary cross-entropy, nats, and the moved statistics; in training mode if there is a key."""
+    """Mean binary cross-entropy, nats, and the statistics after the batch; in training mode if there is a key."""
     moved: Weights = {}
     logits = forward(trained, statistics, images, key, moved)
     return jnp.mean(jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-jnp.abs(logits)))), moved
@@ -134,10 +135,10 @@ class _Pass:
         x = x.astype(jnp.float32)
         if self.key is not None:
             axes = tuple(range(x.ndim - 1))
-            given = {"moving_mean": jnp.mean(x, axes), "moving_variance": jnp.var(x, axes)}
+            of_batch = {"moving_mean": jnp.mean(x, axes), "moving_variance": jnp.var(x, axes)}
             for part, old in (("moving_mean", mean), ("moving_variance", variance)):
-                self._moved[f"{name}/{part}"] = _NORM_MOMENTUM * old + (1 - _NORM_MOMENTUM) * given[part]
-            mean, variance = given.values()
+                self._moved[f"{name}/{part}"] = _NORM_MOMENTUM * old + (1 - _NORM_MOMENTUM) * of_batch[part]
+            mean, variance = of_batch.values()
         factor = scale * lax.rsqrt(variance + epsilon)
         return (x * factor + (shift - mean * factor)).astype(self._dtype)
 
@@ -203,7 +204,7 @@ _LAYERS: dict[str, Callable[[_Pass, Any], Any]] = {"resnet50": _resnet50, "mobil
 def native_models(
     model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
 ) -> dict[str, NativeModel]:
-    """The native model of that name by the way it runs; empty if none was written."""
+    """The native model of that name by the way in which it runs; empty if there is none."""
     if model not in _LAYERS:
         return {}
     return {"native, jit": NativeModel(model, weights, learning_rate, momentum, precision)}

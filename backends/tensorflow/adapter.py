@@ -1,4 +1,4 @@
-"""What Keras has no function for, on TensorFlow."""
+"""The adapter of TensorFlow: what Keras has no function for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Adapter:
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
     def make_deterministic(self) -> None:
-        # Without a seed TensorFlow refuses to draw; nothing that is measured draws from it.
+        # Deterministic TensorFlow draws only from a seed; nothing that is measured draws from this one.
         tf.random.set_seed(0)
         tf.config.experimental.enable_op_determinism()
 
@@ -91,7 +91,7 @@ class Adapter:
     def native_models(
         self, model: str, weights: Mapping[str, np.ndarray], learning_rate: float, momentum: float, precision: str
     ) -> Mapping[str, NativeModel]:
-        return {}  # Keras's home: its models are what a TensorFlow user writes
+        return {}  # a model written in TensorFlow is a Keras model
 
     def sync(self, value: Any) -> None:
         tf.test.experimental.sync_devices()

@@ -1,4 +1,4 @@
-"""What Keras has no function for, on PyTorch."""
+"""The adapter of PyTorch: what Keras has no function for."""
 
 from __future__ import annotations
 

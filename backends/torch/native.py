@@ -2,8 +2,8 @@
 
 Weights come by the names that Keras gives them (`conv1_conv/kernel`), in Keras's layout. Memory is channels last.
 Architectures: He et al. 2016 (arXiv:1512.03385, table 1, bottlenecks whose first 1x1 convolution strides), Howard et
-al. 2017 (arXiv:1704.04861, table 1). One thing is torch's own: its batch norm moves the variance by an unbiased
-estimate, Keras's by the biased one.
+al. 2017 (arXiv:1704.04861, table 1). One thing differs: torch's batch norm moves its variance by the unbiased
+estimate of a batch, Keras's by the biased one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 (torch's own custom)
 
 Weights = Mapping[str, np.ndarray]
 
-_NORM_MOMENTUM = 0.01  # the share of the new, 1 - Keras's 0.99
+_NORM_MOMENTUM = 0.01  # the share of the new batch: 1 less Keras's 0.99
 _DROPOUT_RATE = 0.5
 
 
@@ -232,7 +232,7 @@ def _to_keras(name: str, tensor: Any) -> np.ndarray:
 def native_models(
     model: str, weights: Weights, device: str, learning_rate: float, momentum: float, precision: str
 ) -> dict[str, NativeModel]:
-    """The native model of that name by the ways it runs; empty if none was written."""
+    """The native model of that name by the ways in which it runs; empty if there is none."""
     if model not in _MODULES:
         return {}
     ways = {"native, eager": False, "native, torch.compile": True}

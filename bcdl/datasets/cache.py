@@ -15,12 +15,16 @@ from bcdl.errors import UsageError
 
 
 def folder() -> Path:
-    """Where entries lie; it may not exist yet."""
+    """The folder of all entries; it may not exist yet."""
     return platformdirs.user_cache_path("bcdl") / "decoded"
 
 
 def entry(files: Sequence[Path], rules: str) -> Path:
-    """The file that keeps what `rules` make of these files, by their contents; UsageError if one can't be read."""
+    """The path of the entry for what `rules` make of the contents of these files.
+
+    Raises:
+        UsageError: one of the files can't be read.
+    """
     digest = hashlib.sha256(f"{rules} ".encode() + b"".join(map(_digest, files)))
     return folder() / f"{digest.hexdigest()}.npy"
 
@@ -37,11 +41,13 @@ def write(file: Path, images: np.ndarray) -> None:
     """Keep an array as an entry; a cache that can't be written makes the next run slower, and nothing else."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
+        # The folder holds the file until it is complete: a full disk leaves nothing of it.
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder_of_part:
+            part = Path(folder_of_part) / file.name
             np.save(part, images)
-        Path(part.name).replace(file)
+            part.replace(file)
     except OSError as error:
-        print(f"note: decoded images could not be cached ({error.strerror})", file=sys.stderr)
+        print(f"note: decoded images could not be cached ({error.strerror or error})", file=sys.stderr)
 
 
 def _digest(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""What a data set is: its request, its splits, and what it says of itself."""
+"""A data set: the request that it is loaded by, its splits, its checksums, its duplicates and leaks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.leaks import Leaks, across
 from bcdl.datasets.pool import SPLITS
-
-if TYPE_CHECKING:
-    from bcdl.datasets.leaks import Duplicates, Leaks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Request:
         split_seed: of the split, if the data is not split already.
         magnification: BreaKHis magnification to keep, or 0 for all.
         skip_unreadable: leave unreadable images out, counted, instead of failing.
-        by_group: whether a split never cuts a group; if not, it is by image, and leaks.
+        by_group: whether a split never cuts a group; if it may, the split is by image, and leaks.
         folds: of a cross-validation, or 0 for the single split.
         fold: which fold is the test set, from 0.
     """
@@ -70,7 +68,7 @@ class Dataset:
         train, val, test: the splits.
         notices: what a person should know of it.
         grouped: whether its groups (patients) are known; if not, every image is a group of its own.
-        fingerprints: gives the fingerprints of all that the source has, if the splits leave some of it out.
+        fingerprints: computes the fingerprints of all images that the source has; None if the splits have all of them.
     """
 
     name: str
@@ -110,18 +108,14 @@ class Dataset:
     @functools.cached_property
     def duplicates(self) -> Duplicates:
         """Which images the source has twice, those that no split has included; computed when first asked for."""
-        from bcdl.datasets import leaks
-
         fingerprints = self.fingerprints() if self.fingerprints else None
-        return leaks.find(fingerprints or Fingerprints.of(*self._all("images", "names", "labels")))
+        return find(fingerprints or Fingerprints.of(*self._all("images", "names", "labels")))
 
     def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
-        """What stands on both sides of the split; `duplicates` if another split gave them already."""
-        from bcdl.datasets import leaks
-
+        """What stands on both sides of the split; `duplicates` of the same data, if another split has them already."""
         names = {name: part.names.tolist() for name, part in self.splits.items()}
         groups = {name: part.groups.tolist() for name, part in self.splits.items()}
-        return leaks.across(duplicates or self.duplicates, names, groups if self.grouped else None)
+        return across(duplicates or self.duplicates, names, groups if self.grouped else None)
 
     def _all(self, *fields: str) -> list[np.ndarray]:
         return [np.concatenate([getattr(part, field) for part in self.splits.values()]) for field in fields]

@@ -1,4 +1,4 @@
-"""What a source hands over: all its images at one size, with what it knows of each."""
+"""The pool: all images of a source at one size, with label, group, name and split of each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bcdl.datasets.fingerprint import Fingerprints
 LABELS = {"benign": 0, "malignant": 1}
 CLASSES = tuple(LABELS)  # by label
 SPLITS = ("train", "val", "test")
+GROUPS_FILE = "groups.csv"  # in a folder of images: path, class and group of each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,12 @@ class Pool:
         labels: [N] int64, 0 benign and 1 malignant.
         groups: [N] str; images of one group (a patient) are never cut by a split.
         names: [N] str, each image's name within the data set; never a path outside it.
-        given: [N] str, the split the source itself assigns (`train`, `val`, `test`), or None.
-        grouped: whether `groups` says more than one group an image.
+        given: [N] str, the split that the source itself assigns to each (`train`, `val`, `test`); None if it assigns
+            none.
+        grouped: whether groups (patients) are known; if not, every image is a group of its own.
         notices: what a person should know: classes left out, groups dropped, files skipped.
-        fingerprints: gives those of all that the source has, dropped images included; None if `images` are all it has.
+        fingerprints: computes the fingerprints of all images that the source has, dropped ones included; None if
+            `images` are all that it has.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What a figure was made on and by: hardware, versions, commit and code."""
+"""What a figure was measured on and by: hardware, environment variables, versions, commit and code."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from bcdl.machine import provenance
 
-# Keras reads these as it is imported: less is trained than was asked for, or by other code.
+# Keras reads these when it is imported, and then trains less than was asked for, or by other code.
 UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
 
 def without_unwanted(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables less those of `UNWANTED`: what a process is to start with."""
+    """The variables without those of `UNWANTED`: what a new process should start with."""
     return {name: value for name, value in variables.items() if name not in UNWANTED}
 
 
@@ -24,6 +24,6 @@ def of_child() -> dict[str, str]:
 
 
 def clear_unwanted() -> None:
-    """Take the variables of `UNWANTED` from this process; before Keras is imported."""
+    """Remove the variables of `UNWANTED` from this process; to be called before Keras is imported."""
     for name in UNWANTED:
         os.environ.pop(name, None)

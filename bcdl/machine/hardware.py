@@ -1,4 +1,4 @@
-"""What this machine is, and what runs on it: made from the hardware, never from a host name."""
+"""What this machine is: processor, GPUs, memory and system, never a host name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import psutil
 
 from bcdl.machine.provenance import output, versions
 
+MIB = 2**20  # bytes
+
 
 def has_nvidia_driver() -> bool:
     """Whether an NVIDIA driver is installed, by its files and tools alone."""
@@ -27,7 +29,7 @@ def default_device() -> str:
 
 
 def machine_name(device: str) -> str:
-    """A folder name for the hardware that computes: the processor, or the GPUs, and how many."""
+    """A folder name for the hardware that computes: the processor and its cores, or the GPUs and their number."""
     if device == "gpu":
         gpus = gpu_names()
         label = f"{gpus[0]} x{len(gpus)}" if gpus else "unknown gpu"
@@ -38,14 +40,14 @@ def machine_name(device: str) -> str:
 
 @functools.cache
 def cpu_name() -> str:
-    """The processor's name as it gives it, without trademark signs."""
+    """The name that the processor reports, without trademark signs and clock rate."""
     brand = str(cpuinfo.get_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
     return re.sub(r"\((R|TM)\)|CPU|@.*", " ", brand, flags=re.IGNORECASE).strip()
 
 
 @functools.cache
 def gpu_names() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that the driver lists."""
+    """Names of the NVIDIA GPUs that the driver lists; empty if there is no driver."""
     lines = output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return tuple(lines.splitlines()) if lines else ()
 
@@ -55,13 +57,20 @@ def lacks(device: str, precision: str) -> str:
     if precision == "float32":
         return ""
     if device == "gpu":
-        capability = output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader") or "0"
-        old = float(capability.splitlines()[0]) < 8
-        return "NVIDIA GPUs have it from compute capability 8.0 on" if old else ""
+        return "" if _compute_capability() >= 8 else "NVIDIA GPUs have it from compute capability 8.0 on"
     if precision == "tf32":
         return "TF32 is arithmetic of NVIDIA GPUs"
     bfloat16 = {"avx512_bf16", "amx_bf16"} & set(cpuinfo.get_cpu_info().get("flags", []))
     return "" if bfloat16 else "this processor lacks bfloat16 arithmetic (avx512_bf16 or amx_bf16)"
+
+
+def _compute_capability() -> float:
+    """That of the first NVIDIA GPU; 0 if the driver does not report it."""
+    capability = output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
+    try:
+        return float(capability.splitlines()[0]) if capability else 0.0
+    except ValueError:  # nvidia-smi writes [N/A] for what it can't read
+        return 0.0
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -71,7 +80,7 @@ def describe(device: str) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cpu_cores": psutil.cpu_count(),
         "cpu_cores_allowed": cores_allowed(),
-        "memory_mib": psutil.virtual_memory().total // 2**20,
+        "memory_mib": psutil.virtual_memory().total // MIB,
         "gpus": list(gpu_names()) if device == "gpu" else [],
         "driver": driver.splitlines()[0] if driver else None,
         "system": platform.system(),
@@ -88,7 +97,7 @@ def cores_allowed() -> int | None:
 
 
 def memory_bytes() -> int:
-    """The memory that this process and its children may use: the machine's, or less if a container is given less."""
+    """The memory that this process and its children may use, bytes: the machine's, or less if a container has less."""
     total = psutil.virtual_memory().total
     try:
         return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
@@ -96,13 +105,10 @@ def memory_bytes() -> int:
         return total
 
 
-MIB = 2**20
-
-
 def peak_rss_bytes() -> int:
-    """Peak resident memory of this process.
+    """Peak resident memory of this process, bytes.
 
-    On Linux `VmHWM`, since `ru_maxrss` inherits the parent's peak across a fork.
+    On Linux it is `VmHWM`, since `ru_maxrss` inherits the parent's peak across a fork.
     """
     status = Path("/proc/self/status")
     if status.is_file():

@@ -36,19 +36,19 @@ def files(backend: str) -> tuple[Path, ...]:
     # The adapter is imported by its name, once the backend is known, and a data set's module once its name is.
     waiting = ["bcdl.worker.__main__", f"{_BACKENDS}.{backend}.adapter"]
     waiting += [f"bcdl.datasets.sources.{path.stem}" for path in (ROOT / "bcdl" / "datasets" / "sources").glob("*.py")]
-    files: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     while waiting:
         name = waiting.pop()
         file = _file_of(name)
-        if file and name not in files:
-            files[name] = file
+        if file and name not in by_name:
+            by_name[name] = file
             waiting += _imported(file, name if file.stem == "__init__" else name.rpartition(".")[0])
             waiting += [name.rpartition(".")[0]]  # a package's own file runs first
-    return tuple(sorted(set(files.values())))
+    return tuple(sorted(set(by_name.values())))
 
 
 def _file_of(module: str) -> Path | None:
-    """The module's file, None if it is none of the project's."""
+    """The file of a module of the project; None for any other module."""
     if module.split(".")[0] != _PACKAGE:
         return None
     path = ROOT.joinpath(*module.split("."))
@@ -68,7 +68,7 @@ def _imported(file: Path, package: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-# Everything that can influence a number.
+# Everything that can change a figure.
 PACKAGES = (
     "keras",
     "jax",
@@ -84,7 +84,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that can influence a number, if they are installed."""
+    """Versions of bcdl and of the packages that can change a figure, if they are installed."""
     installed = {"bcdl": __version__}
     for package in PACKAGES:
         try:
@@ -105,7 +105,7 @@ _TRACKED = ("bcdl/__init__.py", "backends/__init__.py", "pyproject.toml")
 
 
 def commit() -> dict[str, Any]:
-    """The git commit of the source, and whether its tracked files, results aside, differ from it.
+    """The git commit of the source, `commit`, and whether its tracked files differ from it, results excepted, `dirty`.
 
     Both are None if the source is no checkout of its own: an installed package, which may well lie in another
     project's repository, or a copy without its history.
@@ -118,22 +118,23 @@ def commit() -> dict[str, Any]:
 
 
 def _is_checkout() -> bool:
+    """Whether the source is the top of a git repository that tracks the files of bcdl."""
     top = _git("rev-parse", "--show-toplevel")
-    return (
-        bool(top) and Path(top or "").resolve() == ROOT and _git("ls-files", "--error-unmatch", *_TRACKED) is not None
-    )
+    if not top or Path(top).resolve() != ROOT:
+        return False
+    return _git("ls-files", "--error-unmatch", *_TRACKED) is not None
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the folder of the source, whichever repository the caller's variables (GIT_DIR ...) name."""
+    """What git prints of the folder of the source, whatever repository the caller's variables (GIT_DIR ...) name."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return output("git", "-C", str(ROOT), *arguments, environment=environment)
 
 
 def python_path() -> list[str]:
-    """What a Python that may lack bcdl needs on its path to import this very bcdl; nothing if bcdl is installed.
+    """The folders that another Python needs on its path to import this bcdl: the top of the checkout.
 
-    Only the top of a checkout is offered: beside an installed bcdl lie packages of another environment.
+    There are none if bcdl is installed, since packages of this environment, which lie beside it, would come along.
     """
     return [] if (ROOT / "bcdl" / "backends").is_dir() else [str(ROOT)]
 
@@ -144,9 +145,12 @@ def short_commit(environment: Mapping[str, Any]) -> str:
 
 
 def output(*command: str, environment: Mapping[str, str] | None = None) -> str | None:
-    """What the command prints, or None if it fails; `environment` is in place of this process's variables."""
+    """What the command prints, without white space at its ends; None if it fails or takes more than 20 s.
+
+    `environment` replaces this process's variables.
+    """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
-        return done.stdout.strip()
+        completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20, env=environment)
+        return completed.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

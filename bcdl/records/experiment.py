@@ -70,8 +70,6 @@ class Experiment:
         """The experiment on `line`, upgraded from an older schema; ExperimentError if it is none."""
         try:
             values = log.parse_object(line, SCHEMA, "an experiment")
-            if "\\u" in line:
-                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
         except ValueError as error:
             raise ExperimentError(str(error)) from error
         schema = values.pop("schema")

@@ -19,10 +19,10 @@ from bcdl.text import LONGEST_NAME, UNSAFE
 
 
 class ParityVerdicts(Protocol):
-    """What a report asks of parity about the records of a group."""
+    """What is known of the parity of the backends in a group; `bcdl.parity.verdicts` implements it."""
 
     def mark(self, machine: str, records: Sequence[Record], others: Sequence[Record]) -> str:
-        """The sign of figures whose backend differs from another, or was never compared with it; else nothing."""
+        """The sign of figures whose backend differs from another, or was never compared with it; empty for others."""
 
     def among(self, machine: str, records: Sequence[Record]) -> str:
         """One verdict for all backends of one model."""
@@ -32,7 +32,10 @@ class ParityVerdicts(Protocol):
 class Line:
     """A model started from certain weights and trained in a certain way: a line of every table, a series of every plot.
 
-    `training` says in words what was chosen otherwise than usual; empty where nothing was.
+    Attributes:
+        model: its name in the model table.
+        weights: what the backbone started from, as in the cell.
+        training: the settings of training that are not the usual ones, in words; empty if all are.
     """
 
     model: str
@@ -49,33 +52,41 @@ class Line:
         return MODELS[self.model].title if self.model in MODELS else self.model
 
     @property
+    def start_weights(self) -> str:
+        """What the backbone started from, in words."""
+        return {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
+
+    @property
     def start(self) -> str:
         """What the backbone started from, and how it was trained if not as usual."""
-        weights = {"none": "random", "imagenet": "ImageNet"}.get(self.weights, f"file {self.weights}")
-        return f"{weights}; {self.training}" if self.training else weights
+        return f"{self.start_weights}; {self.training}" if self.training else self.start_weights
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Records that may stand in one table, the newest of each cell; what is known of their backends' parity.
+    """Records that may stand in one table, the newest of each cell.
 
     Attributes:
-        machine, checksum, records, verdicts: as above; the checksum is that of the data. Without verdicts
-            nothing is known of the backends' parity.
-        apart: in words, other facts that set it apart, if other groups have the same machine, data and settings.
-        late: those facts, unless it is the oldest of such groups, whose files keep the name that they had at first.
+        machine: the folder that the records lie in.
+        checksum: SHA-256 of the data, or of its images alone if folds split them in several ways; empty if no record
+            knows it.
+        records: in the order in which they were recorded.
+        verdicts: what is known of the backends' parity; None if nothing is.
+        distinction: other facts that set it apart, in words, if other groups have the same machine, data and settings.
+        distinguishing: those facts by name, for the digest in the names of its files. Empty for the oldest of such
+            groups, whose files keep the names that they had before there were others.
     """
 
     machine: str
     checksum: str
     records: tuple[Record, ...]
     verdicts: ParityVerdicts | None = None
-    apart: str = ""
-    late: _Pairs = ()
+    distinction: str = ""
+    distinguishing: _Pairs = ()
 
     @property
     def first(self) -> Record:
-        """A record to read the common settings from; one that ran, where there is one."""
+        """A record to read the common settings from: the first that is ok, or, if none is, the first."""
         return next((record for record in self.records if record.ok), self.records[0])
 
     @property
@@ -84,9 +95,9 @@ class Group:
 
     @property
     def slug(self) -> str:
-        """A file name for the group: readable, and made unique by a digest of the whole key."""
+        """The stem of the names of its files: readable, and made unique by a digest of all that sets it apart."""
         cell = self.first.cell
-        key = (self.machine, self.checksum, *_Place.of(self.machine, self.first).settings, *self.late)
+        key = (self.machine, self.checksum, *_GroupKey.of(self.machine, self.first).settings, *self.distinguishing)
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:6]
         settings = f"{cell.image_size}px-b{cell.batch_size}-{cell.precision}"
         parts = (cell.data, cell.profile, settings)
@@ -94,7 +105,7 @@ class Group:
 
     @property
     def mark(self) -> str:
-        """What titles of its figures begin with: a warning if one patient's images are on both sides."""
+        """What titles of its figures begin with: a warning if the split is by image, and may cut a patient."""
         return "LEAKY: " if self.first.cell.split_by == "image" else ""
 
     @property
@@ -102,51 +113,54 @@ class Group:
         """One line that says what was run; synthetic data is called so."""
         cell = self.first.cell
         kind = " (synthetic drawings)" if self.synthetic else ""
-        apart = f", {self.apart}" if self.apart else ""
-        return f"{cell.data}{kind}, {title_words(cell)}{apart}"
+        distinction = f", {self.distinction}" if self.distinction else ""
+        return f"{cell.data}{kind}, {title_words(cell)}{distinction}"
 
     @functools.cached_property
     def lines(self) -> list[Line]:
-        """The models and weights there are, in the order of the model table."""
-        found = {Line.of(record.cell) for record in self.records}
+        """The lines of its tables, in the order of the model table; models that it lacks come last."""
+        lines = {Line.of(record.cell) for record in self.records}
         order = {name: place for place, name in enumerate(MODELS)}
-        return sorted(found, key=lambda line: (order.get(line.model, len(order)), dataclasses.astuple(line)))
+        return sorted(lines, key=lambda line: (order.get(line.model, len(order)), dataclasses.astuple(line)))
 
     @functools.cached_property
     def backends(self) -> list[str]:
         return sorted({record.cell.backend for record in self.records})
 
     def label(self, line: Line) -> str:
-        """The line's name, with its start if the model stands in the group with several."""
+        """The line's title, with weights and training if the model stands in the group with several of them."""
         same = [other for other in self.lines if other.model == line.model]
         parts = [line.title]
-        if len({other.weights for other in same}) > 1:
-            parts.append(dataclasses.replace(line, training="").start.split()[0])
+        weights = {other.weights: other.start_weights for other in same}
+        if len(weights) > 1:
+            kind = line.start_weights.split()[0]
+            files = sum(start.startswith(kind) for start in weights.values())
+            parts.append(kind if files == 1 else line.start_weights)  # a name of a file only if there are several
         if len({other.training for other in same}) > 1:
             parts.append(line.training or "as usual")
         return ", ".join(parts)
 
     def of(self, line: Line, backend: str) -> list[Record]:
-        """The line's records on a backend, one a fold and seed."""
-        found = [r for r in self.records if r.cell.backend == backend and Line.of(r.cell) == line]
-        return sorted(found, key=lambda record: (record.cell.seed, record.cell.fold))
+        """The line's records on a backend, one a seed and fold, in that order."""
+        records = [r for r in self.records if r.cell.backend == backend and Line.of(r.cell) == line]
+        return sorted(records, key=lambda record: (record.cell.seed, record.cell.fold))
 
     def draws(self, line: Line) -> list[str]:
         """The seeds and folds that the line was run with on any backend, in words."""
-        found = {(r.cell.seed, r.cell.fold): r.cell.draw for r in self.records if Line.of(r.cell) == line}
-        return [found[place] for place in sorted(found)]
+        draws = {(r.cell.seed, r.cell.fold): r.cell.draw for r in self.records if Line.of(r.cell) == line}
+        return [draws[seed_and_fold] for seed_and_fold in sorted(draws)]
 
     @property
     def not_run(self) -> list[str]:
-        """What was run on some backend and not on another, in words."""
-        found = []
+        """What was run on one backend and not on another, in words: a line and backend, and the draw if others ran."""
+        missing = []
         for line in self.lines:
             draws = self.draws(line)
             for backend in self.backends:
                 run = [record.cell.draw for record in self.of(line, backend)]
-                which = [draw for draw in draws if draw not in run] if run else [""]
-                found += [", ".join(filter(None, (f"{self.label(line)} on {backend}", draw))) for draw in which]
-        return found
+                not_run = [draw for draw in draws if draw not in run] if run else [""]
+                missing += [", ".join(filter(None, (f"{self.label(line)} on {backend}", draw))) for draw in not_run]
+        return missing
 
     def ran(self) -> Iterator[tuple[Line, str, Record]]:
         """The records that are ok, each with its line and backend, in the order of the tables."""
@@ -166,24 +180,24 @@ class Group:
 def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdicts | None = None) -> list[Group]:
     """Records (oldest first, each with its machine) as groups, each cell by its newest record.
 
-    A failed record may not know its data; it joins the newest group of its machine and settings.
+    A record that failed early does not know its data: it goes to the newest group of its machine and settings.
     """
-    placed = [(_Place.of(machine, record), record) for machine, record in records]
-    newest = {place.settings_here: place for place, _ in placed if place.checksum}
-    cells: dict[_Place, dict[str, Record]] = {}
-    for place, record in placed:
-        joined = place if place.checksum else newest.get(place.settings_here, place)
-        cells.setdefault(joined, {})[record.cell.id] = record
-    groups = [group for alike in _alike(cells) for group in _told_apart(alike, cells, verdicts)]
+    keyed = [(_GroupKey.of(machine, record), record) for machine, record in records]
+    newest = {key.machine_and_settings: key for key, _ in keyed if key.checksum}
+    cells: dict[_GroupKey, dict[str, Record]] = {}
+    for key, record in keyed:
+        known = key if key.checksum else newest.get(key.machine_and_settings, key)
+        cells.setdefault(known, {})[record.cell.id] = record
+    groups = [group for keys in _by_title(cells) for group in _distinguished(keys, cells, verdicts)]
     return sorted(groups, key=lambda group: (group.synthetic, group.title, group.machine))
 
 
-_Pairs = tuple[tuple[str, Hashable], ...]
+_Pairs = tuple[tuple[str, Hashable], ...]  # facts, each with its name and value
 _NONE_KNOWN: _Pairs = (("others", None),)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
+class _GroupKey:
     """What all records of a group have in common: the key of `comparability` for tables, in four parts."""
 
     machine: str
@@ -192,7 +206,7 @@ class _Place:
     others: _Pairs
 
     @classmethod
-    def of(cls, machine: str, record: Record) -> _Place:
+    def of(cls, machine: str, record: Record) -> _GroupKey:
         key = comparability.key(Evidence.of(record, machine), Purpose.TABLE)
         own = record.cell.to_dict().keys()
         settings = tuple(pair for pair in key if pair[0] in own)
@@ -200,26 +214,26 @@ class _Place:
         return cls(machine, str(dict(key).get("images", "")), settings, others)
 
     @property
-    def settings_here(self) -> tuple[str, _Pairs]:
+    def machine_and_settings(self) -> tuple[str, _Pairs]:
         return self.machine, self.settings
 
 
-def _alike(places: Iterable[_Place]) -> list[list[_Place]]:
-    """The places that differ in nothing that a group's title or its files' names say of a lone one; oldest first."""
-    alike: dict[tuple[object, ...], list[_Place]] = {}
-    for place in places:
-        alike.setdefault((place.machine, place.checksum, place.settings), []).append(place)
-    return list(alike.values())
+def _by_title(keys: Iterable[_GroupKey]) -> list[list[_GroupKey]]:
+    """The keys, those together that differ only in facts beside machine, data and settings; oldest first."""
+    by_title: dict[tuple[object, ...], list[_GroupKey]] = {}
+    for key in keys:
+        by_title.setdefault((key.machine, key.checksum, key.settings), []).append(key)
+    return list(by_title.values())
 
 
-def _told_apart(
-    alike: Sequence[_Place], cells: Mapping[_Place, Mapping[str, Record]], verdicts: ParityVerdicts | None
+def _distinguished(
+    keys: Sequence[_GroupKey], cells: Mapping[_GroupKey, Mapping[str, Record]], verdicts: ParityVerdicts | None
 ) -> Iterator[Group]:
-    """The groups of those places, each with what sets it apart from the others."""
-    facts = [dict(place.others) for place in alike]
-    names = dict.fromkeys(name for of_place in facts for name in of_place)
-    differing = [name for name in names if len({of_place.get(name) for of_place in facts}) > 1]
-    for place, of_place in zip(alike, facts, strict=True):
-        apart = ", ".join(f"{name} {of_place.get(name, 'unknown')}" for name in differing)
-        late = () if place is alike[0] else place.others or _NONE_KNOWN
-        yield Group(place.machine, place.checksum, tuple(cells[place].values()), verdicts, apart, late)
+    """The groups of keys of one title, oldest first, each with the facts that set it apart from the others."""
+    facts = [dict(key.others) for key in keys]
+    names = dict.fromkeys(name for of_key in facts for name in of_key)
+    differing = [name for name in names if len({of_key.get(name) for of_key in facts}) > 1]
+    for key, of_key in zip(keys, facts, strict=True):
+        distinction = ", ".join(f"{name} {of_key.get(name, 'unknown')}" for name in differing)
+        distinguishing = () if key is keys[0] else key.others or _NONE_KNOWN
+        yield Group(key.machine, key.checksum, tuple(cells[key].values()), verdicts, distinction, distinguishing)

@@ -110,9 +110,16 @@ def read_file(
 
 
 def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:
-    """The JSON object that a line of a log is; ValueError, with the reason, if it is none of `schema` or an older one.
+    """The JSON object on a line of a log.
 
-    `what` a line is: a record, an experiment, a finding.
+    Args:
+        line: without its end.
+        schema: the newest that the caller reads.
+        what: what the line should be, for messages: "a record", "an experiment", "a parity finding".
+
+    Raises:
+        ValueError: the line is no JSON object with a schema number, a newer bcdl wrote it, or it holds half of a
+            surrogate pair, which no file can; the message says which.
     """
     try:
         values = json.loads(line)
@@ -122,6 +129,11 @@ def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:
         raise ValueError(f"a line without a schema number; it is not {what} of bcdl")
     if here > schema:
         raise ValueError(f"schema {here} is newer than this bcdl reads ({schema}); update bcdl")
+    if "\\u" in line:
+        try:
+            json.dumps(values, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError) as error:
+            raise ValueError(f"{what} whose fields do not fit schema {here} ({error})") from error
     return values
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+from bcdl.records import log
 from bcdl.records.schema import SCHEMA, DatasetFacts, Environment, ModelFacts, Predictions, fits, upgrade
 from bcdl.settings.cell import Cell
 
@@ -86,16 +87,10 @@ class Record:
     def from_json(cls, line: str) -> Record:
         """The record on `line`, upgraded from an older schema; RecordError if it is none."""
         try:
-            values = json.loads(line)
-            if "\\u" in line:
-                json.dumps(values, ensure_ascii=False).encode()  # halves of a surrogate pair can't be written
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"not a line of JSON ({error}); it was torn or edited") from error
-        schema = values.pop("schema", None) if isinstance(values, dict) else None
-        if not isinstance(schema, int) or isinstance(schema, bool):
-            raise RecordError("a line without a schema number; it is not a record of bcdl")
-        if schema > SCHEMA:
-            raise RecordError(f"schema {schema} is newer than this bcdl reads ({SCHEMA}); update bcdl")
+            values = log.parse_object(line, SCHEMA, "a record")
+        except ValueError as error:
+            raise RecordError(str(error)) from error
+        schema = values.pop("schema")
         try:
             upgrade(values, schema)
             record = cls(cell=Cell.from_dict(values.pop("cell")), **values)
@@ -105,11 +100,9 @@ class Record:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
 
 
-_WORDS = ("run", "status", "reason", "started", "ended", "block", "side")
-
-
+_TEXTS = ("run", "status", "reason", "started", "ended", "block", "side")
 _SHAPES: dict[str, Any] = {
-    **dict.fromkeys(_WORDS, str),
+    **dict.fromkeys(_TEXTS, str),
     "metrics": dict[str, float | None],
     "samples": dict[str, list[float]],
     "history": dict[str, list[float | None]],
@@ -123,7 +116,7 @@ _SHAPES: dict[str, Any] = {
 
 
 def _check(record: Record) -> None:
-    """ValueError if a field has not the shape that readers rely on; a part that was not reached may be empty."""
+    """ValueError if a field lacks the shape that readers rely on; a part that the cell did not reach may be empty."""
     for name, shape in _SHAPES.items():
         value = getattr(record, name)
         if not fits(shape)(value) and (record.ok or shape is str or value != {}):
@@ -138,6 +131,7 @@ def _check(record: Record) -> None:
 
 
 def finite(value: Any) -> Any:
+    """A JSON value whose NaN and infinities, at any depth, are None; tuples become lists."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

@@ -15,7 +15,8 @@ import numpy as np
 
 from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset, Request, Split
-from bcdl.datasets.leaks import Duplicates, Leaks
+from bcdl.datasets.duplicates import Duplicates
+from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import log, record, runs, store

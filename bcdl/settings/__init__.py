@@ -1,1 +1,1 @@
-"""What is to be run: settings, profiles, models, options, and the jobs they resolve to."""
+"""What is to be run: settings, profiles, models, options, and the jobs that they resolve to."""

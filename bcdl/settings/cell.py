@@ -1,4 +1,4 @@
-"""The cell: what is to be run, with every setting resolved; a row a setting, from which all else about it follows.
+"""The cell: what is to be run, with every setting resolved. One row a setting, from which all else about it follows.
 
 To add a setting is to add its row here, as the last one, and to use it: see `bcdl.settings.setting.Setting`.
 """
@@ -22,8 +22,8 @@ _BATCH_NORM_IN_A_CARD = {
 }
 
 
-def _name(cell: "Cell") -> str:
-    """Of its optimizer."""
+def _optimizer(cell: "Cell") -> str:
+    """The title of its optimizer."""
     return {"adam": "Adam", "sgd": "SGD"}.get(cell.optimizer, cell.optimizer)
 
 
@@ -39,7 +39,7 @@ class Cell:
     the record adds their checksums.
 
     Raises:
-        ValueError: a value out of its row's range, or a fold that there is not.
+        ValueError: a value is out of its row's range, or there is no such fold.
     """
 
     model: Annotated[
@@ -326,8 +326,8 @@ class Cell:
             help=f"optimizer of the weights; `sgd` has momentum {MOMENTUM}",
             default="adam",
             choices=("adam", "sgd"),
-            words=Words(50, lambda cell: f"{_name(cell)} {cell.learning_rate:g}{_momentum(cell)}"),
-            card=Words(10, lambda cell: f"{_name(cell)}{_momentum(cell)}, rate {cell.learning_rate:g}"),
+            words=Words(50, lambda cell: f"{_optimizer(cell)} {cell.learning_rate:g}{_momentum(cell)}"),
+            card=Words(10, lambda cell: f"{_optimizer(cell)}{_momentum(cell)}, rate {cell.learning_rate:g}"),
             since=6,
             before="adam",
         ),
@@ -354,7 +354,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """The cell in words that tell it from the others of a run."""
+        """The cell in words that distinguish it from the others of a run."""
         return f"{self.model} on {self.backend}, {self.draw}"
 
     @property
@@ -364,12 +364,12 @@ class Cell:
 
     @property
     def stem(self) -> str:
-        """A file name that tells the cell from the others of a run."""
+        """The stem of a file name that distinguishes the cell from the others of a run."""
         return f"{self.model}-{self.backend}-{self.draw}".replace(", ", "-").replace(" ", "")
 
     @classmethod
     def parse(cls, cell_id: str) -> Self:
-        """The cell whose id is `cell_id`; UsageError if it is not a cell's id."""
+        """The cell whose id is `cell_id`; UsageError if no cell has such an id."""
         try:
             pairs = dict(pair.split("=", 1) for pair in cell_id.split(","))
             return cls.from_dict({key: unquote(value) for key, value in pairs.items()})
@@ -385,8 +385,8 @@ class Cell:
         """The cell with these values, each read by its row (JSON numbers and texts alike).
 
         Raises:
-            KeyError: a setting that is missing, or one that there is not.
-            ValueError: a value of another kind, or out of its row's range.
+            KeyError: a setting is missing, or there is no setting of a name.
+            ValueError: a value is of another kind, or out of its row's range.
         """
         settings = cls.rows()
         unknown = values.keys() - settings.keys()
@@ -396,7 +396,7 @@ class Cell:
 
     @classmethod
     def upgraded(cls, values: dict[str, Any], schema: int) -> dict[str, Any]:
-        """The values of a cell that a record of an older schema holds, with those of the settings that came since."""
+        """The values of a cell in a record of an older schema, and those of the settings that came later."""
         return {**{name: row.before for name, row in cls.rows().items() if row.since > schema}, **values}
 
 

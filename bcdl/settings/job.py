@@ -11,12 +11,12 @@ from bcdl.settings.cell import Cell
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A cell, with the paths a worker needs to run it and a record must not hold.
+    """A cell, with the paths that a worker needs to run it and that a record must not hold.
 
     Attributes:
         cell: what is to be run.
-        data: the `--data` argument.
-        weights_file: path of the backbone's weights, if the cell's weights are a file.
+        data: the `--data` argument: a name or a path.
+        weights_file: path of the backbone's weights; None if they are not a file.
         skip_unreadable: leave unreadable images out instead of failing.
     """
 
@@ -34,7 +34,7 @@ class Job:
 
     @property
     def request(self) -> datasets.Request:
-        """What the cell's data set is loaded by."""
+        """The request that loads the cell's data set."""
         cell = self.cell
         return datasets.Request(
             self.data,

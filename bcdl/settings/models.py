@@ -1,6 +1,6 @@
-"""The model table: one row a model, read by the workers that build it and by the plots that draw it.
+"""The model table, one row a model: `bcdl.worker.network` builds what a row describes, and plots draw it by its row.
 
-`bcdl.worker.network` builds what a row describes. To add a backbone is to add a row.
+To add a backbone is to add a row.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ class ModelRow:
     Attributes:
         name: as typed on the command line and stored in a record.
         title: as printed in tables and plots.
-        backbone: dotted name of the function that builds the backbone, or None for the plain CNN.
-        arguments: keyword arguments the backbone's function needs besides shape, weights and top.
-        preprocessing: a mode of `bcdl.worker.network.Preprocess`, the one the backbone's ImageNet weights were
-            trained with.
+        backbone: dotted name of the function that builds the backbone; None for the plain CNN.
+        preprocessing: a mode of `bcdl.worker.network.Preprocess`: that with which the backbone's ImageNet weights
+            were trained.
         least_image_size: smallest height and width that the backbone accepts, pixels.
-        parameters: all parameters at 224x224x3 under the study's head.
-        trainable_parameters: those of them that training changes.
-        published: whether the source study published these two counts (False: they were counted here).
+        parameters: the number of all parameters at 224x224x3, the study's head included.
+        trainable_parameters: the number of those that training changes.
         marker: matplotlib marker, the model's sign in every plot.
+        published: whether the source study published these two numbers; if not, they were counted here.
+        arguments: keyword arguments of the backbone's function besides shape, weights and top.
     """
 
     name: str
@@ -92,14 +92,14 @@ MODELS = {row.name: row for row in _ROWS}
 
 
 def find(name: str) -> ModelRow:
-    """The row of that name; UsageError, listing the names there are, if there is none."""
+    """The row of that name; UsageError, which lists all names, if there is none."""
     if name not in MODELS:
         raise UsageError(f"unknown model {name!r}; the models are {', '.join(MODELS)}")
     return MODELS[name]
 
 
 def check_sizes(rows: Iterable[ModelRow], image_size: int) -> None:
-    """UsageError, naming each model and its least, if `image_size` is too small for one of `rows`."""
+    """Raise UsageError, naming each such model and its least size, if `image_size` is too small for one of `rows`."""
     too_small = [row for row in rows if image_size < row.least_image_size]
     if too_small:
         needs = ", ".join(f"{row.name} needs {row.least_image_size} or more" for row in too_small)

@@ -16,10 +16,10 @@ class Option:
     Attributes:
         names: as typed; the first gives the name of the value.
         help: what it means, in Markdown: names of values stand between backticks.
-        metavar: what stands for the value.
-        default: what is taken if the option is not given, in words; empty if the help says it.
+        metavar: what stands for the value in `--help`.
+        default: in words, what holds if the option is not given; empty if the help says it.
         kind: a `text`; a `flag`, which is given or not; or a `switch`, which has a `--no-` form.
-        value: what the command reads if the option is not given.
+        value: the text that the command reads if the option is not given; None if it reads none.
     """
 
     names: tuple[str, ...]

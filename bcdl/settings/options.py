@@ -22,7 +22,7 @@ from bcdl.settings.setting import Setting
 DEVICES: tuple[str, ...] = Cell.rows()["device"].choices
 PRECISIONS: tuple[str, ...] = Cell.rows()["precision"].choices
 DEFAULT_RESULTS = "results"
-# What commands that run several models have; `bcdl.train` has one model, and runs it anew.
+# Options of the commands that run several models; `bcdl.train` runs a single one, and always anew.
 MODELS = Option(
     ("--models",),
     f"models, separated by commas: {', '.join(f'`{name}`' for name in models.MODELS)}",
@@ -53,7 +53,7 @@ def add_cell_options(add: Callable[..., Any], cell_type: type[Cell] = Cell) -> N
 
 
 def cell_options(cell_type: type[Cell] = Cell) -> list[Option]:
-    """The options that make a cell: one a setting, and those that are no setting."""
+    """The options that make a cell: one for each setting that an option gives, then those that are no settings."""
     return [*(_option(row) for row in cell_type.rows().values() if row.given_by == "option"), *_NO_SETTINGS]
 
 
@@ -64,25 +64,25 @@ def resolve(
     installed_here: bool = True,
     cell_type: type[Cell] = Cell,
 ) -> list[Job]:
-    """The jobs that `options` (by destination name) ask for on `backend`: models in order, then splits, then seeds.
+    """The jobs that `options` (by destination name) ask for on `backend`: by model, then by split, then by seed.
 
     Args:
-        options: values of the options of `add_cell_options`; None or left out if they were not given.
+        options: values of the options of `add_cell_options`; an option that was not given is None or missing.
         backend: name of a backend.
         names: model names separated by commas; None for the profile's.
         installed_here: whether the backend must be installed in this Python.
-        cell_type: the class whose rows say what there is to ask for.
+        cell_type: the class whose rows are the settings.
 
     Raises:
         UsageError: an unknown name, a number out of its range, a path that is not there, a backend that is
             not installed.
     """
     check_backend(backend, installed_here)
-    asked = _Asked(options, cell_type)
-    rows = [models.find(name.strip()) for name in (names.split(",") if names else asked.profile.models)]
-    shared = {**asked.shared(), "backend": backend}
+    request = _Request(options, cell_type)
+    rows = [models.find(name.strip()) for name in (names.split(",") if names else request.profile.models)]
+    shared = {**request.shared(), "backend": backend}
     models.check_sizes(rows, shared["image_size"])
-    draws = asked.draws(shared["folds"])
+    draws = request.draws(shared["folds"])
     data, weights = shared["data"], start.by_model(shared["weights"], rows)
     shared["data"] = datasets.name_of(data)
     jobs = []
@@ -94,8 +94,8 @@ def resolve(
     return jobs
 
 
-class _Asked:
-    """What options and profile ask for, read by the rows of the settings."""
+class _Request:
+    """The settings that options and profile ask for, read by their rows."""
 
     def __init__(self, options: Mapping[str, Any], cell_type: type[Cell]) -> None:
         self._rows = cell_type.rows()
@@ -109,7 +109,7 @@ class _Asked:
         return {r.name: self._read(r, r.choose) for r in rows if r.given_by != "command" and not _makes_cells(r)}
 
     def draws(self, folds: int) -> list[dict[str, Any]]:
-        """The values that the cells of a model differ in: splits vary slowest, then folds, and seeds fastest."""
+        """The values in which the cells of a model differ, in order: splits vary slowest, then folds, then seeds."""
         several = [row for row in self._rows.values() if row.several]
         splits, seeds = (
             {row.name: self._read(row, row.choose_all) for row in several if (row.within_table == "draw") is by_chance}
@@ -119,7 +119,7 @@ class _Asked:
         return [dict(zip(values, draw, strict=True)) for draw in itertools.product(*values.values())]
 
     def _folds(self, count: int) -> tuple[int, ...]:
-        """The folds that are tested: the one asked for, or all."""
+        """The folds that are tested: the fold that was asked for, or all."""
         if count == 1:
             raise UsageError("--folds 1 leaves nothing to train on; use 2 or more, or 0 for a single split")
         if "fold" not in self._given:
@@ -130,7 +130,7 @@ class _Asked:
         return (fold,)
 
     def _read(self, row: Setting, read: Callable[[object], Any]) -> Any:
-        """What the setting's option says, or else the profile, or else the row; UsageError if it can't be read."""
+        """The value that the option gives, else the profile, else the row; UsageError if it can't be read."""
         from_option = row.given_by == "option" and row.name in self._given
         value = self._given[row.name] if from_option else self.profile.settings.get(row.name, row.default)
         try:
@@ -141,7 +141,7 @@ class _Asked:
 
 
 def _makes_cells(row: Setting) -> bool:
-    """Whether the cells of a model differ in the setting: it takes several values, or is a fold."""
+    """Whether the cells of a model may differ in the setting: it takes several values, or is the fold."""
     return row.several or row.name == "fold"
 
 
@@ -158,7 +158,7 @@ def _option(row: Setting) -> Option:
 
 
 def check_backend(name: str, installed_here: bool = True) -> None:
-    """UsageError if `name` is no backend, or, if it must be installed here, is not, with its framework and Keras."""
+    """Raise UsageError if `name` is no backend, or if its framework or Keras must be installed here and is not."""
     if name not in backends.NAMES:
         raise UsageError(f"unknown backend {name!r}; the backends are {', '.join(backends.NAMES)}")
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
@@ -170,7 +170,10 @@ def check_backend(name: str, installed_here: bool = True) -> None:
 
 
 def configured_backend() -> str:
-    """KERAS_BACKEND, or, if it is not set, the backend that Keras's own configuration names, printed to stdout."""
+    """KERAS_BACKEND, or, if it is not set, the backend that Keras's own configuration names.
+
+    In the second case a line on stdout says which it is.
+    """
     chosen = os.environ.get("KERAS_BACKEND")
     if chosen:
         return chosen
@@ -181,7 +184,7 @@ def configured_backend() -> str:
 
 
 def _keras_json_backend() -> str:
-    """Keras's configured backend, read as Keras reads it: from keras.json, else tensorflow."""
+    """The backend that Keras would take: that of keras.json, or tensorflow, as keras/src/backend/config.py reads it."""
     file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
     try:
         return str(json.loads(file.read_text(encoding="utf-8"))["backend"])

@@ -11,12 +11,12 @@ from bcdl.settings.models import MODELS
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What a run starts from; the option of a setting overrides it.
+    """The settings that a run starts from; options override them.
 
     Attributes:
         name: as typed on the command line and stored in a record.
         models: names of the models that are run.
-        settings: values by the names of the cell's settings; those left out have the default of their row.
+        settings: values by the names of the cell's settings; one that is not here has the default of its row.
     """
 
     name: str
@@ -40,8 +40,8 @@ _ALL = (
             "window_steps": 1,
         },
     ),
-    # About 20 minutes for the seven models of one backend, cold, on 2 CPU cores: 80 pixels are near the
-    # least that InceptionResNetV2 takes, and NASNetLarge's steps set the number of images.
+    # About 20 minutes for the seven models of one backend, nothing compiled before, on 2 CPU cores. 80 pixels are near
+    # the least that InceptionResNetV2 takes; there are as few images as NASNetLarge's slow steps leave time for.
     Profile(
         "quick",
         models=tuple(MODELS),
@@ -77,7 +77,7 @@ PROFILES = {profile.name: profile for profile in _ALL}
 
 
 def find(name: str) -> Profile:
-    """The profile of that name; UsageError, listing the names there are, if there is none."""
+    """The profile of that name; UsageError, which lists all names, if there is none."""
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}; the profiles are {', '.join(PROFILES)}")
     return PROFILES[name]

@@ -1,4 +1,4 @@
-"""python -m bcdl.settings.readme: writes the README's table of options anew, from the rows of the settings."""
+"""Write the README's table of options anew, from the rows of the settings: `python -m bcdl.settings.readme`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def with_table(text: str) -> str:
-    """The README's text with the table as it should be; UsageError if the comments around the table are not there."""
+    """The README's text with the table of today's options; UsageError if the comments around the table are missing."""
     parts = re.fullmatch(f"(.*{_BEGIN}\n).*(\n{_END}.*)", text, re.DOTALL)
     if not parts:
         raise UsageError(f"{README.name} lacks the lines {_BEGIN!r} and {_END!r}; put them around the table of options")

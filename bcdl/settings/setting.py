@@ -1,4 +1,4 @@
-"""One row a setting: what is known of a field of the cell. Options, checks, upgrades and words follow from it."""
+"""The row of a setting: all that is known of one field of the cell. Options, checks, upgrades and words follow."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, Literal
 
 Within = Literal["same", "line", "column", "draw"]
 
-# The schema of the records from which on a setting must not rename the groups of records that do not have it: the names
-# of older groups' files hold a digest of every setting that there was by then.
+# The names of a group's files hold a digest of all settings up to this schema of records. A setting that came later
+# counts in it only if it has another value than the records from before it, so that it renames no file of theirs.
 LAST_SCHEMA_OF_FULL_NAMES = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """What a cell says of a setting in a title, a line or a card; the empty text if it says nothing.
+    """The words for a setting in a title, a line or a card.
 
     Attributes:
         place: words of a lower place come first.
-        text: the words, made from the whole cell, since settings may be named together.
+        text: makes the words, from the whole cell, since they may name several settings; empty if they name none.
     """
 
     place: int
@@ -35,7 +35,7 @@ LAST = 1000  # place of the words of settings that do not say theirs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """A row: what is known of one field of the cell.
+    """A row: all that is known of one field of the cell.
 
     Attributes:
         help: what the setting means, for `--help` and the README; names of values stand between backticks.
@@ -44,20 +44,20 @@ class Setting:
         given_by: who gives the value: an `option` named after the field; the `profile` alone; or the `command`, which
             has an option or argument of its own for it.
         aliases: other names of the option.
-        metavar: what stands for the value in `--help`; empty for one that the kind of value gives.
+        metavar: what stands for the value in `--help`; empty if it follows from the kind of value.
         default: the value if neither option nor profile gives one; None if every profile gives one.
-        choices: all values that an option or a profile may give; empty if there are others.
+        choices: all values that an option or a profile may give; empty if there is no such list.
         least: the least value of a number.
         above: what a number must be greater than.
         several: whether the option takes several values, separated by commas, each of which makes a cell.
-        wrong: what a message says of a wrong value, after the value; empty for what choices and bounds give.
-        words: what titles (`same`), lines of tables (`line`) or draws (`draw`) say of it; None for its name and value
+        wrong: what a message says of a wrong value, after the value; empty if it follows from choices and bounds.
+        words: its words in titles (`same`), lines of tables (`line`) or draws (`draw`); None for its name and value,
             if the value is not the usual one.
-        card: what the model card's item on training says of it; None for the same as `words`.
+        card: its words in the model card's item on training; None for those of `words`.
         since: the first schema of records whose cells have the setting.
         before: the value that cells of older schemas had.
-        name: of the field; filled in by `rows`.
-        kind: type of the value; filled in by `rows`.
+        name: that of the field; `rows` fills it in.
+        kind: type of the value; `rows` fills it in.
     """
 
     help: str
@@ -85,19 +85,22 @@ class Setting:
 
     @property
     def usual(self) -> Any:
-        """The value of which nothing need be said: that of older records, which have no word for it, or the default."""
+        """The value that needs no words: that of records from before the setting, or, without any, the default."""
         return self.before if self.since > 1 else self.default
 
     @property
     def new(self) -> bool:
-        """Whether the setting came when groups already had names, which it must not change."""
+        """Whether the setting came after `LAST_SCHEMA_OF_FULL_NAMES`."""
         return self.since > LAST_SCHEMA_OF_FULL_NAMES
 
     def read(self, value: object) -> Any:
-        """`value` as the setting's kind, if it is one or the text of one; ValueError if it is not, or is out of range.
+        """`value`, of the setting's kind or the text of such a value, as that kind.
 
-        It need not be one of the choices: a record may hold a word that this version does not know, and is kept. The
-        message begins with the value: whoever catches it puts the name of the setting or of its option before it.
+        It need not be one of the choices: a record may hold a word that this version does not know.
+
+        Raises:
+            ValueError: the value is of another kind or out of range. The message begins with the value: whoever catches
+                it puts the name of the setting or of its option before it.
         """
         try:
             result = _typed(self.kind, value)
@@ -107,20 +110,20 @@ class Setting:
         return result
 
     def choose(self, value: object) -> Any:
-        """As `read`, and ValueError if it is none of the choices: what an option or a profile may ask for."""
+        """As `read`, for what an option or a profile asks for: ValueError also if it is none of the choices."""
         result = self.read(value)
         if self.choices and result not in self.choices:
             raise self._error(value)
         return result
 
     def check(self, value: Any, source: object = None) -> None:
-        """ValueError if `value`, of the right kind, is out of range; it names `source` if it was made from that."""
+        """Raise ValueError if `value`, of the right kind, is out of range; it names the `source`, if one was read."""
         too_small = self.least is not None and value < self.least
         if too_small or (self.above is not None and value <= self.above):
             raise self._error(value if source is None else source)
 
     def choose_all(self, value: object) -> tuple[Any, ...]:
-        """The values of a setting that takes several, of a text with commas or a profile's tuple; each of them once."""
+        """The values, each once, of a setting that takes several: from a text with commas, or a profile's tuple."""
         parts: typing.Iterable[object] = value if isinstance(value, tuple) else str(value).split(",")
         return tuple(dict.fromkeys(self.choose(part.strip() if isinstance(part, str) else part) for part in parts))
 
@@ -139,7 +142,7 @@ def rows(cell_type: type) -> dict[str, Setting]:
     """The rows of a cell's class by the names of its fields, in their order.
 
     Raises:
-        TypeError: a field that has no row.
+        TypeError: a field has no row.
     """
     return _rows(cell_type)
 
@@ -158,11 +161,15 @@ def _row(name: str, hint: Any) -> Setting:
 
 
 def _typed(kind: type, value: object) -> Any:
-    """`value` as a `kind`, if it is one or the text of one; ValueError or KeyError if not. Floats may be integers."""
+    """`value`, of that kind or the text of such a value, as that kind; an integer counts as a float.
+
+    Raises:
+        ValueError, KeyError, OverflowError: it is of another kind.
+    """
     if kind is bool and isinstance(value, str):
         return {"True": True, "False": False}[value]
-    wanted = (int, float, str) if kind is float else (kind, str)
-    if not isinstance(value, wanted) or isinstance(value, bool) is not (kind is bool):
+    accepted = (int, float, str) if kind is float else (kind, str)
+    if not isinstance(value, accepted) or isinstance(value, bool) is not (kind is bool):
         raise ValueError(value)
     result = kind(value)
     if kind in (int, float) and not math.isfinite(result):

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from bcdl.errors import UsageError
 from bcdl.settings import models
+from bcdl.text import encodable
 
 
 def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str, str | None]]:
-    """For each model, the name that the cell carries and the file's path or None.
+    """For each model by name: the name of the weights in its cell, and the path of their file or None.
 
-    A bare file is for every backbone asked for; the CNN has no backbone and starts from none.
+    A file that is not given for one model is for every model with a backbone; the CNN has none and starts from `none`.
 
     Raises:
-        UsageError: a file that there is not, or one for a model that can't load it.
+        UsageError: there is no such file, or it is for a model that can't load it.
     """
     if value in ("none", "imagenet"):
         return {row.name: (value if row.backbone else "none", None) for row in rows}
@@ -29,7 +30,7 @@ def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str
 
 
 def _files(value: str, rows: Sequence[models.ModelRow]) -> dict[str, str]:
-    """The path for each model that is to load one."""
+    """The path of the file that each model loads, by model; those that load none are left out."""
     if "=" in value and not Path(value).exists():
         pairs = (pair.partition("=") for pair in value.split(","))
         return {name: file for name, _, file in pairs}
@@ -40,4 +41,4 @@ def _files(value: str, rows: Sequence[models.ModelRow]) -> dict[str, str]:
 
 
 def _named(file: str | None) -> tuple[str, str | None]:
-    return (Path(file).name, str(Path(file).resolve())) if file else ("none", None)
+    return (encodable(Path(file).name), str(Path(file).resolve())) if file else ("none", None)

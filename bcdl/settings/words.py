@@ -1,4 +1,4 @@
-"""What a cell says of its settings: in a group's title, a line of a table, a model card, the name of a draw."""
+"""The words for a cell's settings: in a group's title, a line of a table, a model card, the name of a draw."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ if TYPE_CHECKING:
 
 
 def title_words(cell: Cell) -> str:
-    """What all cells of the group have in common; the data's name, which stands before it, left out."""
-    return ", ".join(_said(cell, "same"))
+    """The settings that all cells of a group have in common; without the data's name, which stands before them."""
+    return ", ".join(_words(cell, "same"))
 
 
 def line_words(cell: Cell) -> str:
-    """How the model is trained, if not as usual; model and weights, which have columns of their own, left out."""
-    return ", ".join(_said(cell, "line"))
+    """How the model is trained, if not as usual; without model and weights, which have columns of their own."""
+    return ", ".join(_words(cell, "line"))
 
 
 def draw_words(cell: Cell) -> str:
-    """What chance decides in the cell: its seed, and its fold if there are several."""
-    return ", ".join(_said(cell, "draw"))
+    """The settings that chance decides: the seed, and the fold if there are several."""
+    return ", ".join(_words(cell, "draw"))
 
 
 def card_words(cell: Cell) -> list[str]:
-    """How the model was trained, a part a setting; what the card says elsewhere, and the draws, left out."""
+    """How the model was trained, an item a setting; without seed, fold and what the card says elsewhere."""
     settings = [row for row in rows(type(cell)).values() if row.within_table in ("same", "line")]
     return _texts(cell, [row.card or row.words or _name_and_value(row) for row in settings])
 
 
-def _said(cell: Cell, within: Within) -> list[str]:
+def _words(cell: Cell, within: Within) -> list[str]:
+    """The words for the settings of one kind of `within_table`."""
     settings = [row for row in rows(type(cell)).values() if row.within_table == within]
     return _texts(cell, [row.words or _name_and_value(row) for row in settings])
 
 
 def _texts(cell: Cell, words: list[Words]) -> list[str]:
-    """The words in the order of their places, those that say nothing left out."""
+    """The words in the order of their places, without empty ones."""
     return [text for each in sorted(words, key=lambda each: each.place) if (text := each.text(cell))]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import sys
 import zlib
 from pathlib import Path
 
@@ -173,6 +175,24 @@ def test_an_unreadable_image_is_named_and_skipped_only_on_request(tmp_path: Path
     assert sum(map(len, dataset.splits.values())) == 24
     assert "1 unreadable images skipped" in dataset.notices
     assert not any("bad" in name for part in dataset.splits.values() for name in part.names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not UTF-8")
+def test_file_names_that_are_no_utf_8_are_escaped(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"set\xff")
+    class_folders(root)
+    (root / "benign" / "0.png").rename(root / "benign" / os.fsdecode(b"\xfe.png"))
+    dataset = datasets.load(Request(str(root), 8))
+    assert dataset.name == r"set\udcff"
+    assert r"benign/\udcfe.png" in np.concatenate([part.names for part in dataset.splits.values()]).tolist()
+    assert len(dataset.checksum) == len(dataset.images_checksum) == 64
+    assert dataset.leaks().clean
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not UTF-8")
+def test_an_npz_with_a_name_that_is_no_utf_8_is_read(tmp_path: Path) -> None:
+    file = npz(tmp_path / os.fsdecode(b"b\xff.npz"))
+    assert datasets.load(Request(str(file), 28)).name == datasets.name_of(str(file)) == r"b\udcff"
 
 
 def test_a_truncated_image_is_unreadable(tmp_path: Path) -> None:

@@ -28,6 +28,17 @@ def test_without_a_driver_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch)
     assert hardware.default_device() == "gpu"
 
 
+@pytest.mark.parametrize(
+    ("printed", "is_lacking"), [("9.0\n9.0", False), ("7.5", True), ("[N/A]", True), ("[N/A]\n9.0", True), (None, True)]
+)
+def test_arithmetic_of_a_gpu_by_what_its_driver_reports(
+    printed: str | None, is_lacking: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "output", lambda *command: printed)
+    assert bool(hardware.lacks("gpu", "tf32")) is is_lacking
+    assert hardware.lacks("gpu", "float32") == ""
+
+
 def test_what_is_said_of_the_machine_names_no_folder() -> None:
     facts = hardware.describe("cpu")
     assert facts["cpu_cores"] >= 1

@@ -1,11 +1,15 @@
 """Options resolve to jobs, and a wrong one is named together with its remedy."""
 
+import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from bcdl.errors import UsageError
 from bcdl.settings import job, limits, models, options, profiles
+from bcdl.settings.cell import Cell
 from tests.factory import OPTIONS
 
 
@@ -51,6 +55,17 @@ def test_a_weights_file_is_a_name_in_the_cell_and_a_path_in_the_job(tmp_path: Pa
     resnet50, mobilenet = resolve("resnet50,mobilenet", weights=f"mobilenet={file}")
     assert (resnet50.cell.weights, mobilenet.cell.weights) == ("none", "some.weights.h5")
     assert str(tmp_path) not in mobilenet.cell.id
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not UTF-8")
+def test_names_of_files_that_are_no_utf_8_stand_in_the_id_of_a_cell(tmp_path: Path) -> None:
+    weights, data = tmp_path / os.fsdecode(b"w\xff.h5"), tmp_path / os.fsdecode(b"d\xff")
+    weights.touch()
+    data.mkdir()
+    (made,) = resolve("mobilenet", weights=str(weights), data=str(data))
+    assert (made.cell.weights, made.cell.data) == (r"w\udcff.h5", r"d\udcff")
+    assert Cell.parse(made.cell.id) == made.cell
+    assert job.Job.from_dict(json.loads(json.dumps(made.to_dict()))) == made
 
 
 def test_seeds_make_a_cell_each() -> None:

@@ -18,12 +18,12 @@ from PIL import Image
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
 from bcdl.datasets.fingerprint import Fingerprints
-from bcdl.datasets.pool import LABELS, SPLITS, Pool
+from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
+from bcdl.text import encodable
 
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
-GROUPS_FILE = "groups.csv"
 _MOST_TABLE_BYTES = 64 * 2**20  # half a million images
 _LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
 
@@ -40,7 +40,7 @@ def accepts(data: str) -> bool:
 
 
 def name_of(data: str) -> str:
-    return Path(data).resolve().name
+    return encodable(Path(data).resolve().name)
 
 
 def example(folder: Path) -> str:
@@ -105,7 +105,7 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
         if label is None:
             others[f"images of class {folder.name!r}"] += len(images)
         else:
-            listed += [_File(p, p.relative_to(root).as_posix(), label, split) for p in images]
+            listed += [_File(p, encodable(p.relative_to(root).as_posix()), label, split) for p in images]
     others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(listed) - others.total()
     others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
     missing = [name for name, label in LABELS.items() if all(file.label != label for file in listed)]

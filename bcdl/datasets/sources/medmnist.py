@@ -21,6 +21,7 @@ from bcdl.datasets.fingerprint import Fingerprints, fingerprint
 from bcdl.datasets.pool import SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.machine.hardware import MIB
+from bcdl.text import encodable
 
 NAME = "breastmnist"
 URL = "https://zenodo.org/records/10519652/files/breastmnist.npz"
@@ -33,7 +34,7 @@ def accepts(data: str) -> bool:
 
 
 def name_of(data: str) -> str:
-    return Path(data).stem
+    return encodable(Path(data).stem)
 
 
 def example(folder: Path) -> str:

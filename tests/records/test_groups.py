@@ -1,0 +1,51 @@
+"""Groups: what lines are called, in which order they stand, and what was not run."""
+
+from __future__ import annotations
+
+from bcdl.records.groups import Group, group_records
+from bcdl.records.record import Record
+from tests.factory import record
+
+
+def group(*records: Record) -> Group:
+    (made,) = group_records([("m", each) for each in records])
+    return made
+
+
+def test_a_line_is_called_after_its_model_alone_if_that_says_which() -> None:
+    of = group(record(model="mobilenet", weights="imagenet"), record())
+    assert [of.label(line) for line in of.lines] == ["CNN", "MobileNet"]
+
+
+def test_lines_of_one_model_that_started_from_several_weights_have_labels_of_their_own() -> None:
+    weights = ("imagenet", "none", "first.h5", "second.h5")
+    of = group(*(record(model="mobilenet", weights=each) for each in weights))
+    assert sorted(of.label(line) for line in of.lines) == [
+        "MobileNet, ImageNet",
+        "MobileNet, file first.h5",
+        "MobileNet, file second.h5",
+        "MobileNet, random",
+    ]
+
+
+def test_a_lone_weights_file_is_named_by_its_kind_alone() -> None:
+    of = group(*(record(model="mobilenet", weights=each) for each in ("imagenet", "first.h5")))
+    assert sorted(of.label(line) for line in of.lines) == ["MobileNet, ImageNet", "MobileNet, file"]
+
+
+def test_lines_of_one_model_that_were_trained_in_several_ways_have_labels_of_their_own() -> None:
+    of = group(record(), record(patience=3))
+    assert sorted(of.label(line) for line in of.lines) == ["CNN, as usual", "CNN, patience 3"]
+
+
+def test_what_was_not_run_is_named_by_line_backend_and_draw() -> None:
+    of = group(
+        *(record(backend=backend, seed=seed) for backend, seed in (("jax", 0), ("jax", 1), ("torch", 1))),
+        record(backend="jax", model="mobilenet"),
+    )
+    assert of.not_run == ["CNN on torch, seed 0", "MobileNet on torch"]
+
+
+def test_the_newest_record_of_a_cell_counts() -> None:
+    older, newer = record(), record(run="20260102T000000Z-0000")
+    assert group(older, newer).records == (newer,)
