@@ -39,7 +39,7 @@ def main() -> int:
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
     for line in dict.fromkeys(line for side in sides for line in side.run.check()):
         print(line)
-    number = len({comparison.title(job.cell) for job in sides[0].run.jobs}) * len(comparison.RATES)
+    number = comparison.count(job.cell for job in sides[0].run.jobs)
     if rounds < (needed := comparison.rounds_needed(number)):
         print(f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}")
     files = measure(sides, rounds, run_id)

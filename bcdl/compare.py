@@ -87,13 +87,23 @@ def read(source: Path) -> list[Sample]:
 
 
 def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
-    """The rates of records in a file, whatever it is called, or in all files of a folder."""
+    """The rates of records in a file, whatever it is called, or in all files of a folder.
+
+    A record that stands there several times, as in a copy of a file, counts once: it is one process's.
+    """
     rates: list[Sample] = []
     problems: list[log.Problem] = []
+    different: set[str] = set()
+    copies = 0
     for file in _record_files(source):
         records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
-        rates += [sample for record in records for sample in samples(record)]
+        for record in records:
+            copies += (line := record.to_json()) in different
+            rates += [] if line in different else samples(record)
+            different.add(line)
         problems += problems_here
+    if copies:
+        print(legible(f"{source}: {copies} copies of records that it holds already do not count"), file=sys.stderr)
     return rates, problems
 
 
@@ -110,7 +120,7 @@ def _from_pytest_benchmark(file: Path) -> list[Sample]:
     try:
         benchmarks = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
         return [_sample(benchmark["extra_info"]) for benchmark in benchmarks]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{file} is no JSON of pytest-benchmark from this harness ({error!r})") from error
 
 
@@ -121,7 +131,12 @@ def _sample(info: Mapping[str, Any]) -> Sample:
     facts = info["facts"]
     if not isinstance(facts, dict):
         raise TypeError("facts are no object")
-    return Sample(Cell.parse(info["cell"]), info["regime"], float(info["images_per_s"]), info["block"], facts)
+    rate, regime, block = float(info["images_per_s"]), info["regime"], info["block"]
+    if not 0 < rate < math.inf:
+        raise ValueError(f"a rate of {rate} images/s")
+    if not isinstance(regime, str) or not isinstance(block, str):
+        raise TypeError("regime or block is no text")
+    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts)
 
 
 def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:

@@ -88,6 +88,56 @@ def test_what_holds_no_records_is_reported(tmp_path: Path, text: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_copies_of_records_are_no_further_processes(tmp_path: Path) -> None:
+    """Two processes a side can't show a regression, however often their records were copied."""
+    a = write(tmp_path, "a", RATES[:2], in_turn=False)
+    b = write(tmp_path, "b", [rate * 0.5 for rate in RATES[:2]], in_turn=False)
+    for file in (a, b):
+        (tmp_path / file.stem / "copies").mkdir(parents=True)
+        for number in range(6):
+            (tmp_path / file.stem / "copies" / f"{number}.jsonl").write_bytes(file.read_bytes())
+    done = run(tmp_path / "a", tmp_path / "b", "--allow-separate")
+    assert done.returncode == 2, done.stdout
+    assert "2 and 2" in done.stdout
+    assert f"{tmp_path / 'a'}: 10 copies of records that it holds already do not count" in done.stderr
+
+
+def test_twins_that_differ_in_a_setting_have_titles_that_say_so(tmp_path: Path) -> None:
+    for name, slower in (("a", 1.0), ("b", 0.8)):
+        write(tmp_path / name, name, RATES)
+        write(tmp_path / name, name, [rate * slower for rate in RATES], optimizer="sgd", learning_rate=0.01)
+    done = run(tmp_path / "a", tmp_path / "b")
+    assert done.returncode == 1, done.stderr
+    slower = [line.partition("beyond chance: ")[2] for line in done.stdout.splitlines() if "slower by" in line]
+    assert slower == [
+        f"CNN, synthetic-48, 32x32, batch 4, learning rate 0.01, optimizer sgd, {regime}: 0.800 of A"
+        for regime in comparison.RATES
+    ]
+
+
+def test_cells_that_a_title_does_not_tell_apart_are_comparisons_of_their_own() -> None:
+    cells = [record(**changes).cell for changes in ({}, {"seed": 1}, {"split_by": "image"}, {"folds": 3, "fold": 1})]
+    assert comparison.count(cells) == 3 * len(comparison.RATES)
+
+
+def benchmark(regime: object = "fit", rate: object = 1.0, block: object = "") -> str:
+    """JSON of one rate, as `benchmarks.replay` leaves it."""
+    info = {"cell": record().cell.id, "regime": regime, "images_per_s": rate, "block": block, "facts": {}}
+    return json.dumps({"benchmarks": [{"extra_info": info}]})
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, benchmark(rate=0), benchmark(rate="NaN"), benchmark(block=[]), benchmark(regime=[])]
+)
+def test_json_that_is_not_what_this_harness_writes_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(text)
+    done = run(file, file)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"error: {file} is no JSON of pytest-benchmark from this harness")
+    assert done.stderr.count("\n") == 1
+
+
 def test_json_of_pytest_benchmark_is_read_like_records(tmp_path: Path) -> None:
     file = write(tmp_path, "a", RATES[:3])
     benchmarks = []

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -285,15 +285,41 @@ def _set_aside(aside: Path, torn: bytes) -> None:
 
 
 def _files(folder: Path) -> tuple[list[Path], list[Problem]]:
-    """Every run's file in a log, oldest run first, and the folders that can't be read."""
+    """Every run's file in a log, oldest run first; folders that can't be read, and files of runs in a wrong place."""
     machines, problems = _entries(folder, folder.name)
     files = []
+    problems += _misplaced(folder, machines)
     for machine in machines:
         if machine.is_dir():
             here, trouble = _entries(machine, f"{folder.name}/{machine.name}")
             files += [file for file in here if file.suffix == ".jsonl"]
-            problems += trouble
+            problems += trouble + _misplaced(folder, [file for part in here if part.is_dir() for file in _below(part)])
     return sorted(files, key=lambda path: (path.stem, path)), problems
+
+
+def _misplaced(folder: Path, files: Iterable[Path]) -> list[Problem]:
+    """The files among these that are logs of ours, but lie in no machine's folder, so that no reader looks there."""
+    return [
+        Problem(
+            file.relative_to(folder.parent).as_posix(),
+            None,
+            f"it lies in no machine's folder; move it to {folder.name}/MACHINE/{file.name}",
+        )
+        for file in files
+        if file.suffix == ".jsonl" and file.is_file() and _holds_our_lines(file)
+    ]
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files under a folder, no link followed."""
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+
+
+def _holds_our_lines(file: Path) -> bool:
+    try:
+        return _is_ours(file, file.read_bytes())
+    except OSError:
+        return runs.is_run_id(file.stem)
 
 
 def _entries(folder: Path, name: str) -> tuple[Sequence[Path], list[Problem]]:

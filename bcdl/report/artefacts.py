@@ -2,7 +2,8 @@
 
 A file is ours if `manifest.json` lists it, or if it carries our mark: the page and the cards begin with a
 sentence of their own, and a plot's PNG names the digest of what it was drawn from (`SOURCE`). A table has no mark. In a
-folder without a manifest, made by an older bcdl, a table is ours if its first cell is `metric`.
+folder with a page of ours and without a manifest, made by an older bcdl, a table is taken for ours if its first cell is
+`metric`; since it may be somebody's all the same, it is kept aside before it is removed.
 
 `manifest.json` lists every file that the last report wrote, with its SHA-256, and is itself written last. Before
 anything else, the report writes what it is going to list into `local/`, so that a report that is killed midway leaves
@@ -65,9 +66,11 @@ def write(results: Path, files: Mapping[str, bytes], remove_stale: bool) -> list
         changed = _check_free(results, files, manifest)
         _remove_parts(results)
         stale = find_stale(results, files, manifest)
+        unsure = [path for path in stale.removable if remove_stale and _is_unsure(path, manifest)]
+        notices = [_keep_aside(results, path, _UNSURE) for path in unsure]
         manifest = _with_unlisted(results, manifest, stale)
         _write_pending(results, files, manifest)
-        notices = [_keep_aside(results, path) for path in changed]
+        notices = [*notices, *(_keep_aside(results, path, _REWRITTEN) for path in changed)]
         _write_files(results, files)
         if remove_stale:
             notices += [f"{path}: no record asks for it; it was changed by hand, and is kept" for path in stale.changed]
@@ -81,11 +84,11 @@ class Manifest:
     """What reports wrote into a results folder.
 
     Attributes:
-        there: whether the folder has a manifest; a folder that only an older bcdl wrote has none.
+        older: whether a report that knows no manifests was at work here alone: there is its page, and no manifest.
         digests: by path, the SHA-256 of each content that a report wrote, or was about to write, there.
     """
 
-    there: bool
+    older: bool
     digests: Mapping[str, Sequence[str]]
 
     @classmethod
@@ -94,9 +97,10 @@ class Manifest:
         parts = [part for name in (MANIFEST, _PENDING) if (part := _read_digests(results / name)) is not None]
         digests: dict[str, list[str]] = {}
         for part in parts:
-            for path, written in part.items():
-                digests.setdefault(path, []).extend(written)
-        return cls(bool(parts), digests)
+            for path, known in part.items():
+                digests.setdefault(path, []).extend(known)
+        page = results / PAGE
+        return cls(not parts and page.is_file() and _is_marked(PAGE, page), digests)
 
     def lists(self, path: str, content: bytes) -> bool:
         """Whether a report wrote this content at `path`, on whatever system its lines were ended."""
@@ -119,7 +123,7 @@ def find_stale(results: Path, files: Collection[str], manifest: Manifest) -> Sta
         if path in files:
             continue
         if path not in manifest.digests:
-            if _is_marked(path, file) or (not manifest.there and _is_table(path, file)):
+            if _is_marked(path, file) or (manifest.older and _is_table(path, file)):
                 removable.append(path)
         elif manifest.lists(path, file.read_bytes()):
             removable.append(path)
@@ -214,12 +218,13 @@ def _check_free(results: Path, files: Mapping[str, bytes], manifest: Manifest) -
         if there == content or manifest.lists(path, there):
             continue
         is_listed = path in manifest.digests
-        if _is_marked(path, file) or ((is_listed or not manifest.there) and _is_table(path, file)):
+        if _is_marked(path, file) or ((is_listed or manifest.older) and _is_table(path, file)):
             changed += [path] if is_listed else []
         else:
             foreign.append(path)
     if foreign:
-        named = ", ".join(dict.fromkeys(foreign[:_MOST_NAMED]))
+        foreign = list(dict.fromkeys(foreign))
+        named = ", ".join(foreign[:_MOST_NAMED])
         more = f" and {len(foreign) - _MOST_NAMED} more" if len(foreign) > _MOST_NAMED else ""
         raise UsageError(
             f"{results} has files that the report would overwrite and that are not of bcdl, or were changed by hand: "
@@ -246,12 +251,21 @@ def _mode(path: Path) -> int | None:
         return None
 
 
-def _keep_aside(results: Path, path: str) -> str:
-    """Keep a copy of a file that a person has changed, before it is written anew; a line that says so."""
+def _is_unsure(path: str, manifest: Manifest) -> bool:
+    """Whether the file at `path`, taken for ours, may be somebody's: it has no mark, and no manifest lists it."""
+    return path.startswith(f"{TABLES}/") and path not in manifest.digests
+
+
+_REWRITTEN = "it was changed by hand and is written anew; the changed one"
+_UNSURE = "it looks like a table of an older bcdl that no record asks for, and is removed; it"
+
+
+def _keep_aside(results: Path, path: str, reason: str) -> str:
+    """Keep what a person may have made of a file that is removed or written anew; a line that says so."""
     content = (results / path).read_bytes()
     aside = _REPLACED / f"{digest(content)[:12]}-{PurePosixPath(path).name}"
     disk.replace(results / aside, content)
-    return f"{path}: it was changed by hand and is written anew; the changed one is kept in {aside.as_posix()}"
+    return f"{path}: {reason} is kept in {aside.as_posix()}"
 
 
 def _with_unlisted(results: Path, manifest: Manifest, stale: Stale) -> Manifest:

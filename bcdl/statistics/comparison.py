@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.statistics import effects
 from bcdl.statistics.effects import Effect
+from bcdl.text import LONGEST_NAME, legible
 
 RATES = ("fit", "step", "predict")
 
@@ -132,16 +133,35 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
         raise UsageError(f"A and B share no cell: {_first_difference(a, b, free)}")
     of_cells = {key: _effect(first[key], second[key]) for key in shared}
     p_values = effects.holm([effect.p for effect, _ in of_cells.values()])
+    titles = _titles({key: first[key][0] for key in shared}, free)
     return [
-        Comparison(title(first[key][0].cell), key[1], effect, interleaved, p, (first[key][0].cell, second[key][0].cell))
+        Comparison(titles[key], key[1], effect, interleaved, p, (first[key][0].cell, second[key][0].cell))
         for (key, (effect, interleaved)), p in zip(of_cells.items(), p_values, strict=True)
     ]
+
+
+def _titles(samples: Mapping[tuple[str, str], Sample], free: Sequence[str]) -> dict[tuple[str, str], str]:
+    """A title for each comparison, by a sample of it; what else differs between those of one title is added."""
+    titles = {}
+    for key, sample in samples.items():
+        words = title(sample.cell)
+        others = [other.facts for other in samples.values() if title(other.cell) == words]
+        names = [name for name in dict.fromkeys(itertools.chain(*others)) if name not in free]
+        differing = [name for name in names if any(other.get(name) != sample.facts.get(name) for other in others)]
+        apart = (f"{name.replace('_', ' ')} {sample.facts.get(name, 'unknown')}" for name in differing)
+        titles[key] = ", ".join([words, *(legible(fact, LONGEST_NAME) for fact in apart)])
+    return titles
 
 
 def title(cell: Cell) -> str:
     """The cell in the words of a comparison: what both of its sides have in common."""
     model = Line.of(cell).title
     return f"{model}, {cell.data}, {cell.image_size}x{cell.image_size}, batch {cell.batch_size}"
+
+
+def count(cells: Iterable[Cell]) -> int:
+    """The comparisons that these cells of one side give: those that differ in a seed alone are taken together."""
+    return len({comparability.key(Evidence.of_cell(cell), Purpose.RATES) for cell in cells}) * len(RATES)
 
 
 def _differing_axis(a: list[Sample], b: list[Sample]) -> str | None:

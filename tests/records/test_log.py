@@ -171,6 +171,28 @@ def test_records_under_another_name_are_no_foreign_file(tmp_path: Path) -> None:
     assert "give it back its name" in str(problem)
 
 
+@pytest.mark.parametrize("name", log.LOGS)
+@pytest.mark.parametrize("place", ["{file}", f"{MACHINE}/backup/{{file}}", f"{MACHINE}/a/b/{{file}}"])
+def test_a_log_in_a_wrong_place_is_reported_with_the_right_one(tmp_path: Path, name: str, place: str) -> None:
+    """Or a report would draw its tables without it, and remove those that were made from it."""
+    store.append(tmp_path, MACHINE, record(run="20260101T000000Z-0001"))
+    file = log.append(tmp_path, name, MACHINE, RUN, json.dumps({"schema": 1, "run": RUN}))
+    elsewhere = tmp_path / name / place.format(file=file.name)
+    elsewhere.parent.mkdir(parents=True, exist_ok=True)
+    file.rename(elsewhere)
+    (elsewhere.parent / "visits.jsonl").write_text('{"mine": 1}\n')
+    before = elsewhere.read_bytes()
+    done = command("report", "--results", tmp_path)
+    assert done.returncode == 1, done.stdout
+    shown = elsewhere.relative_to(tmp_path).as_posix()
+    assert (
+        f"not read: {shown}: it lies in no machine's folder; move it to {name}/MACHINE/{file.name}\n"
+    ) in done.stdout
+    assert "1 line or file of" in done.stderr
+    assert log.repair(tmp_path) == []
+    assert elsewhere.read_bytes() == before
+
+
 def test_no_link_is_mended(tmp_path: Path) -> None:
     """Neither a file nor a folder of a machine that lies elsewhere."""
     file = torn(tmp_path / "elsewhere")

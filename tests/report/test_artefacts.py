@@ -115,8 +115,29 @@ def test_a_folder_of_an_older_bcdl_is_known_by_marks_and_tables_by_their_first_c
     }
     for path, content in foreign.items():
         put(tmp_path, path, content)
-    assert artefacts.write(tmp_path, {"README.md": PAGE, "tables/b.csv": TABLE}, remove_stale=True) == []
+    (notice,) = artefacts.write(tmp_path, {"README.md": PAGE, "tables/b.csv": TABLE}, remove_stale=True)
+    assert notice.startswith("tables/a.csv: it looks like a table of an older bcdl that no record asks for")
+    assert (tmp_path / notice.rpartition(" ")[2]).read_bytes() == TABLE
     assert contents(tmp_path) == {"README.md": PAGE, "tables/b.csv": TABLE, **foreign}
+
+
+def test_a_table_of_a_folder_that_has_no_page_of_ours_is_nobodys_but_its_users(tmp_path: Path) -> None:
+    """The first report into a folder that somebody works in already."""
+    put(tmp_path, "tables/mine.csv", TABLE)
+    store.append(tmp_path, "a-machine", record())
+    done = report(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path)["tables/mine.csv"] == TABLE
+    put(tmp_path / "other", "tables/a.csv", b"metric,value\nheight,2\n")
+    with pytest.raises(UsageError, match=r"tables/a\.csv"):
+        artefacts.write(tmp_path / "other", FILES, remove_stale=True)
+
+
+def test_what_is_in_the_way_of_several_files_is_named_once(tmp_path: Path) -> None:
+    put(tmp_path, "plots/g")
+    files = {"README.md": PAGE, **{f"plots/g/{number}.png": PLOT for number in range(9)}}
+    with pytest.raises(UsageError, match="changed by hand: plots/g; move them away"):
+        artefacts.write(tmp_path, files, remove_stale=True)
 
 
 @pytest.mark.parametrize("step", range(12))
