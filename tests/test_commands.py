@@ -24,7 +24,7 @@ SMALL = ("--profile", "smoke", "--image-size", "32", "--epochs", "1")
 
 def run(*arguments: str, without: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m ARGUMENTS` in the project's folder."""
-    # Without what tells a nested pytest that it is one of several, which would switch its benchmarks off.
+    # Without the variables by which a nested pytest takes itself for one of several: it would measure nothing.
     values = {key: value for key, value in os.environ.items() if key not in without and not key.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-m", *arguments],

@@ -34,7 +34,7 @@ from tests.factory import job, record
 PLAN = "BCDL_TEST_PLAN"
 TOKEN = "BCDL_TEST_TOKEN"
 SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
-# Environment variables that tell a nested pytest of the one around it.
+# Environment variables by which a nested pytest knows of the outer one.
 _OUTER = "PYTEST_"
 
 
