@@ -24,7 +24,7 @@ SMALL = ("--profile", "smoke", "--image-size", "32", "--epochs", "1")
 
 def run(*arguments: str, without: Sequence[str] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     """`python -m ARGUMENTS` in the project's folder."""
-    # Without what tells a nested pytest that it is one of several, which would switch its benchmarks off.
+    # Without the variables by which a nested pytest takes itself for one of several: it would measure nothing.
     values = {key: value for key, value in os.environ.items() if key not in without and not key.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-m", *arguments],
@@ -155,11 +155,13 @@ def test_benchmarks_end_with_a_table_and_a_report(benchmarked: tuple[Path, subpr
 def test_benchmark_json_holds_the_records_samples(benchmarked: tuple[Path, object]) -> None:
     folder, _ = benchmarked
     ((_, record),), _ = store.read_all(folder)
-    found = {one["name"]: one for one in json.loads((folder / "bench.json").read_text())["benchmarks"]}
+    benchmarks = {
+        benchmark["name"]: benchmark for benchmark in json.loads((folder / "bench.json").read_text())["benchmarks"]
+    }
     for regime in ("fit", "step", "predict"):
-        one = found[f"bench_{regime}[cnn-{BACKEND}]"]
-        assert one["stats"]["data"] == pytest.approx(record.samples[f"{regime}_s"])
-        assert one["extra_info"]["cell"] == record.cell.id
+        benchmark = benchmarks[f"bench_{regime}[cnn-{BACKEND}]"]
+        assert benchmark["stats"]["data"] == pytest.approx(record.samples[f"{regime}_s"])
+        assert benchmark["extra_info"]["cell"] == record.cell.id
 
 
 def test_collect_only_measures_nothing(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ def write(results: Path, name: str, rates: list[float], in_turn: bool = True, **
     """A record file of one side: a process a rate, the same in all regimes."""
     side = name[-1] if in_turn else ""
     for number, rate in enumerate(rates):
-        one = record(run=name, **changes)
-        metrics = {**one.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
+        entry = record(run=name, **changes)
+        metrics = {**entry.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
         block = f"r/{number}" if in_turn else ""
-        store.append(results, "m", dataclasses.replace(one, metrics=metrics, block=block, side=side))
+        store.append(results, "m", dataclasses.replace(entry, metrics=metrics, block=block, side=side))
     return results / "records" / "m" / f"{name}.jsonl"
 
 
@@ -142,9 +142,14 @@ def test_json_of_pytest_benchmark_is_read_like_records(tmp_path: Path) -> None:
     file = write(tmp_path, "a", RATES[:3])
     benchmarks = []
     for line in file.read_text().splitlines():
-        one = Record.from_json(line)
-        facts = comparability.values(Evidence.of(one), Purpose.RATES)
-        info = {"cell": one.cell.id, "regime": "fit", "images_per_s": one.value("fit_images_per_s"), "block": one.block}
+        entry = Record.from_json(line)
+        facts = comparability.values(Evidence.of(entry), Purpose.RATES)
+        info = {
+            "cell": entry.cell.id,
+            "regime": "fit",
+            "images_per_s": entry.value("fit_images_per_s"),
+            "block": entry.block,
+        }
         benchmarks.append({"extra_info": {**info, "facts": facts}})
     other = tmp_path / "a.json"
     other.write_text(json.dumps({"benchmarks": benchmarks}))

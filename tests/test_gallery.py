@@ -26,11 +26,11 @@ SCORES = st.floats(0, 1) | st.just(float("nan"))
 def test_every_error_is_found_the_most_confident_first(images: list[tuple[float, int]]) -> None:
     scores = np.array([score for score, _ in images])
     labels = np.array([label for _, label in images], dtype=np.int64)
-    found = gallery.most_confident_errors(scores, labels).tolist()
+    errors = gallery.most_confident_errors(scores, labels).tolist()
     wrong = {i for i, (score, label) in enumerate(images) if (score > 0.5 and not label) or (score <= 0.5 and label)}
-    assert set(found) == wrong
-    assert len(found) == len(wrong)
-    distances = [abs(scores[i] - 0.5) for i in found]
+    assert set(errors) == wrong
+    assert len(errors) == len(wrong)
+    distances = [abs(scores[i] - 0.5) for i in errors]
     assert distances == sorted(distances, reverse=True)
 
 
@@ -97,8 +97,8 @@ def test_the_newest_run_is_shown_or_the_one_that_is_named(
 
 
 def test_other_images_than_the_records_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = predicted({0: 0.7})
-    store.append(tmp_path, "a-machine", dataclasses.replace(one, dataset={**one.dataset, "checksum": "0" * 64}))
+    entry = predicted({0: 0.7})
+    store.append(tmp_path, "a-machine", dataclasses.replace(entry, dataset={**entry.dataset, "checksum": "0" * 64}))
     with pytest.raises(UsageError, match=r"is not what cnn on torch, seed 0 of run .* was tested on"):
         run(monkeypatch, tmp_path)
     assert not pictures(tmp_path)
@@ -117,15 +117,15 @@ def test_a_hostile_record_stays_in_its_folder_and_on_its_line(
 def test_images_split_by_image_are_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = predicted({})
-    cell = dataclasses.replace(one.cell, split_by="image")
+    entry = predicted({})
+    cell = dataclasses.replace(entry.cell, split_by="image")
     dataset = datasets.load(dataclasses.replace(job(DATA), cell=cell).request)
     scores = dataset.test.labels.astype(float)
     scores[0] = 1 - scores[0]
     leaky = dataclasses.replace(
-        one,
+        entry,
         cell=cell,
-        dataset={**one.dataset, "checksum": dataset.checksum},
+        dataset={**entry.dataset, "checksum": dataset.checksum},
         predictions={"test": predictions(scores, dataset.test.labels)},
     )
     store.append(tmp_path, "a-machine", leaky)

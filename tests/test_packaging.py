@@ -35,10 +35,10 @@ def checked(*command: str, cwd: Path | None = None) -> str:
 
 def uv() -> str:
     """Uv as a program; a session that has it as a package has the program, too."""
-    found = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-    if not found:
+    program = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if not program:
         pytest.skip("uv builds and installs the wheel: pip install uv")
-    return found
+    return program
 
 
 @pytest.fixture(scope="session")

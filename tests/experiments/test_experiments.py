@@ -67,7 +67,7 @@ def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environ
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     first = [{key: value for key, value in line.items() if key not in ("sample", "cell")} for line in lines]
     file.write_text("".join(json.dumps({**line, "schema": 1}) + "\n" for line in first))
-    assert [one.sample for _, one in experiment.read_all(tmp_path)[0]] == ["window", "process"]
+    assert [kept.sample for _, kept in experiment.read_all(tmp_path)[0]] == ["window", "process"]
 
 
 @pytest.mark.keras
@@ -123,9 +123,9 @@ def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
     if "so there is no cache to measure" in done.stderr:
         pytest.skip("this backend keeps no compiled functions")
     assert done.returncode == 0, done.stderr
-    found = [one for _, one in experiment.read_all(tmp_path)[0]]
-    assert any(re.fullmatch(way, one.ways[1]) for one in found)
-    assert all(len(one.a) == len(one.b) == 2 and min(*one.a, *one.b) > 0 for one in found)
+    made = [kept for _, kept in experiment.read_all(tmp_path)[0]]
+    assert any(re.fullmatch(way, kept.ways[1]) for kept in made)
+    assert all(len(kept.a) == len(kept.b) == 2 and min(*kept.a, *kept.b) > 0 for kept in made)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
@@ -163,13 +163,13 @@ def test_the_largest_batch_is_found_in_a_bounded_number_of_tries(start: int, roo
         with pytest.raises(BcdlError, match="not even batch"):
             largest_batch.largest(start, fits)
         return
-    found = largest_batch.largest(start, fits)
+    size = largest_batch.largest(start, fits)
     assert len(tries) <= largest_batch.MOST_TRIES
-    assert start <= found <= room
+    assert start <= size <= room
     smallest_refused = min((size for size in tries if size > room), default=None)
     if len(tries) < largest_batch.MOST_TRIES:
         assert smallest_refused is not None
-        assert smallest_refused - found <= max(1, found / 8)
+        assert smallest_refused - size <= max(1, size / 8)
 
 
 @pytest.mark.keras

@@ -134,7 +134,7 @@ class Tally:
 def write(file: Path, tallies: Mapping[str, Tally]) -> None:
     """Write the page, with a row for each fault of the catalogue that this run injected or an earlier one did."""
     rows = {**rows_of(file), **{FAULTS[key]: _row(key, tally) for key, tally in tallies.items()}}
-    lines = [_HEAD, "| --- | ---: | ---: | ---: | --- |", *(rows[one] for one in FAULTS.values() if one in rows)]
+    lines = [_HEAD, "| --- | ---: | ---: | ---: | --- |", *(rows[fault] for fault in FAULTS.values() if fault in rows)]
     file.write_text(_INTRODUCTION + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ from tests.factory import job, record
 PLAN = "BCDL_TEST_PLAN"
 TOKEN = "BCDL_TEST_TOKEN"
 SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
-# Environment variables that tell a nested pytest of the one around it.
+# Environment variables by which a nested pytest knows of the outer one.
 _OUTER = "PYTEST_"
 
 
@@ -72,24 +72,24 @@ def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
     supervisor._POLL_S = 0.02  # a stand-in takes no longer
     run = Run(jobs(count), results, resume=True, worker=worker(plan_file))
     run.check()
-    progress = RunProgress(Console(file=io.StringIO()), [one.cell for one in run.left], run.folder / STATUS_FILE)
-    with said.open("ab", buffering=0) as told:
-        for one in run.left:
-            told.write(f"begin {one.cell.id}\n".encode())
-            run.measure(one, progress)
-            told.write(f"kept {one.cell.id}\n".encode())
+    progress = RunProgress(Console(file=io.StringIO()), [job.cell for job in run.left], run.folder / STATUS_FILE)
+    with said.open("ab", buffering=0) as lines:
+        for job in run.left:
+            lines.write(f"begin {job.cell.id}\n".encode())
+            run.measure(job, progress)
+            lines.write(f"kept {job.cell.id}\n".encode())
 
 
 def left_running(results: Path) -> list[psutil.Process]:
     """Every process that a driver on `results` has started and that lives."""
-    found = []
-    for one in psutil.process_iter():
+    processes = []
+    for process in psutil.process_iter():
         try:
-            if one.environ().get(TOKEN) == str(results) and one.status() != psutil.STATUS_ZOMBIE:
-                found.append(one)
+            if process.environ().get(TOKEN) == str(results) and process.status() != psutil.STATUS_ZOMBIE:
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def command(

@@ -100,7 +100,7 @@ def test_a_model_file_that_holds_code_is_refused(tmp_path: Path, injected: Injec
     with zipfile.ZipFile(sound) as whole:
         parts = {name: whole.read(name) for name in whole.namelist()}
     config = json.loads(parts["config.json"])
-    layer = next(one for one in config["config"]["layers"] if one["class_name"] == "Rescaling")
+    layer = next(part for part in config["config"]["layers"] if part["class_name"] == "Rescaling")
     layer.update(module="os", class_name="mkdir", registered_name=None, config={"path": str(sprung)})
     with zipfile.ZipFile(tmp_path / "path.keras", "w") as changed:
         for name, content in {**parts, "config.json": json.dumps(config).encode()}.items():

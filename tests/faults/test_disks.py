@@ -49,10 +49,10 @@ def fill(file: Path) -> None:
             pass
 
 
-def check_stopped(one: subprocess.Popen[str], results: Path, before: dict[Path, bytes], reason: str) -> int:
+def check_stopped(process: subprocess.Popen[str], results: Path, before: dict[Path, bytes], reason: str) -> int:
     """That the driver ended with a message, every record whole; how many records it wrote."""
-    said = one.communicate()[0]
-    assert one.returncode == 2, said
+    said = process.communicate()[0]
+    assert process.returncode == 2, said
     assert f"can't be written ({reason}); make room or choose another folder with --results" in said
     assert "Traceback" not in said
     assert "INTERNALERROR" not in said
@@ -66,8 +66,8 @@ def test_a_full_disk_stops_a_run_and_harms_no_record(small_disk: Path, tmp_path:
     before = earlier(small_disk)
     plan = driver.plan(tmp_path, padding=RECORD_BYTES)
     with injected("full_disk"):
-        one = driver.command(small_disk, plan, cells=12)
-        written = check_stopped(one, small_disk, before, "No space left on device")
+        process = driver.command(small_disk, plan, cells=12)
+        written = check_stopped(process, small_disk, before, "No space left on device")
         assert 1 <= written < 12
 
 
@@ -77,8 +77,8 @@ def test_a_disk_full_from_the_start_is_found_before_the_first_cell(
     before = earlier(small_disk)
     fill(small_disk / "others")
     with injected("full_disk"):
-        one = driver.command(small_disk, driver.plan(tmp_path), "--resume")
-        assert check_stopped(one, small_disk, before, "No space left on device") == 0
+        process = driver.command(small_disk, driver.plan(tmp_path), "--resume")
+        assert check_stopped(process, small_disk, before, "No space left on device") == 0
 
 
 def test_a_file_that_may_not_grow_stops_a_run_and_harms_no_record(tmp_path: Path, injected: Injected) -> None:
@@ -88,8 +88,8 @@ def test_a_file_that_may_not_grow_stops_a_run_and_harms_no_record(tmp_path: Path
     plan = driver.plan(tmp_path, padding=RECORD_BYTES)
     limit = (5 * RECORD_BYTES // 2,) * 2
     with injected("file_limit"):
-        one = driver.command(results, plan, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
-        assert check_stopped(one, results, before, "File too large") == 2
+        process = driver.command(results, plan, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+        assert check_stopped(process, results, before, "File too large") == 2
 
 
 def test_a_folder_that_is_read_only_stops_a_run_before_the_first_cell(
@@ -105,8 +105,8 @@ def test_a_folder_that_is_read_only_stops_a_run_before_the_first_cell(
         before = earlier(results)
         subprocess.run(["mount", "-o", "remount,ro", str(results)], check=True)
     with injected("read_only"):
-        one = driver.command(results, driver.plan(tmp_path))
-        assert check_stopped(one, results, before, reason) == 0
+        process = driver.command(results, driver.plan(tmp_path))
+        assert check_stopped(process, results, before, reason) == 0
     for folder in [results, *results.rglob("*/")] if os.geteuid() else ():
         folder.chmod(0o755)
 

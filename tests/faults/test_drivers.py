@@ -26,7 +26,7 @@ def contents(results: Path) -> dict[Path, bytes]:
     return {file: b"".join(file.read_bytes().rpartition(b"\n")[:2]) for file in files}
 
 
-def told(said: Path) -> tuple[list[str], list[str]]:
+def begun_and_kept(said: Path) -> tuple[list[str], list[str]]:
     """The ids of the cells that drivers began, and of those whose record was written, as they themselves said."""
     pairs = [line.split(" ", 1) for line in said.read_text().splitlines()] if said.exists() else []
     return [cell for word, cell in pairs if word == "begin"], [cell for word, cell in pairs if word == "kept"]
@@ -36,8 +36,8 @@ def recorded(results: Path) -> list[str]:
     """The id of each record's cell; nothing in the folder is anything else, save a line that a kill tore."""
     records, problems = store.read_all(results)
     assert all("torn last line" in problem.reason for problem in problems)
-    assert all(one.ok for _, one in records)
-    return [one.cell.id for _, one in records]
+    assert all(entry.ok for _, entry in records)
+    return [entry.cell.id for _, entry in records]
 
 
 def test_a_driver_killed_at_any_instant_loses_at_most_the_cell_under_way(tmp_path: Path, injected: Injected) -> None:
@@ -51,14 +51,14 @@ def test_a_driver_killed_at_any_instant_loses_at_most_the_cell_under_way(tmp_pat
         kills_here = 0
         for _ in range(10):
             before = contents(results)
-            one = driver.start(results, plan, said, CELLS_A_MATRIX)
-            one.join(instants.uniform(0, 0.6))
-            if one.exitcode is not None:
+            process = driver.start(results, plan, said, CELLS_A_MATRIX)
+            process.join(instants.uniform(0, 0.6))
+            if process.exitcode is not None:
                 break
             with injected("driver_killed") as tally:
-                one.kill()
-                one.join()
-                begun, kept = told(said)
+                process.kill()
+                process.join()
+                begun, kept = begun_and_kept(said)
                 there = recorded(results)
                 tally.lost += len(set(kept) - set(there))
                 assert set(kept) <= set(there)
@@ -70,7 +70,7 @@ def test_a_driver_killed_at_any_instant_loses_at_most_the_cell_under_way(tmp_pat
         last = driver.start(results, plan, said, CELLS_A_MATRIX)
         last.join()
         assert last.exitcode == 0
-        assert sorted(recorded(results)) == sorted(one.cell.id for one in driver.jobs(CELLS_A_MATRIX))
+        assert sorted(recorded(results)) == sorted(job.cell.id for job in driver.jobs(CELLS_A_MATRIX))
 
 
 def test_drivers_at_once_on_one_folder_all_keep_everything(tmp_path: Path, injected: Injected) -> None:
@@ -83,11 +83,11 @@ def test_drivers_at_once_on_one_folder_all_keep_everything(tmp_path: Path, injec
         whole.write_bytes(before + b'{"schema": 3')
         said = [tmp_path / f"said-{time_}-{number}" for number in range(4)]
         with injected("drivers_at_once") as tally:
-            drivers = [driver.start(results, plan, one, 3) for one in said]
-            for one in drivers:
-                one.join()
-            assert [one.exitcode for one in drivers] == [0] * 4
-            kept = [cell for one in said for cell in told(one)[1]]
+            drivers = [driver.start(results, plan, file, 3) for file in said]
+            for process in drivers:
+                process.join()
+            assert [process.exitcode for process in drivers] == [0] * 4
+            kept = [cell for file in said for cell in begun_and_kept(file)[1]]
             there = recorded(results)
             tally.lost += max(0, len(kept) + 1 - len(there))
             assert sorted(there) == sorted([*kept, record().cell.id])
@@ -139,23 +139,23 @@ def test_two_commands_at_once_on_one_folder_both_end_well(tmp_path: Path, inject
     plan = driver.plan(tmp_path)
     with injected("commands_at_once") as tally:
         both = [driver.command(tmp_path / "results", plan) for _ in range(2)]
-        said = [one.communicate()[0] for one in both]
-        assert [one.returncode for one in both] == [0, 0], said
+        said = [process.communicate()[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
         tally.lost += 8 - len(recorded(tmp_path / "results"))
         assert len(recorded(tmp_path / "results")) == 8
         assert report.check(tmp_path / "results")
 
 
-def interrupt_at(one: subprocess.Popen[str], *marks: str) -> str:
+def interrupt_at(process: subprocess.Popen[str], *marks: str) -> str:
     """Press Ctrl-C at each of the marks in what the driver prints; all that it printed."""
     said = ""
     for mark in marks:
         while mark not in said:
-            line = one.stdout.readline()
+            line = process.stdout.readline()
             assert line, f"it ended before {mark!r}:\n{said}"
             said += line
-        one.send_signal(signal.SIGINT)
-    return said + one.communicate()[0]
+        process.send_signal(signal.SIGINT)
+    return said + process.communicate()[0]
 
 
 def still_running(results: Path) -> list[int]:
@@ -165,15 +165,15 @@ def still_running(results: Path) -> list[int]:
         if not left:
             return []
         time.sleep(0.1)
-    return [one.pid for one in left]
+    return [process.pid for process in left]
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Injected) -> None:
     plan = driver.plan(tmp_path, seconds=0.1)
     with injected("ctrl_c") as tally:
-        one = driver.command(tmp_path / "results", plan, cells=6)
-        said = interrupt_at(one, "[3/6]")
-        assert one.returncode == pytest.ExitCode.INTERRUPTED
+        process = driver.command(tmp_path / "results", plan, cells=6)
+        said = interrupt_at(process, "[3/6]")
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
         done = len(recorded(tmp_path / "results"))
         assert 2 <= done < 6
         assert f"interrupted: {done} of 6 cells are done and recorded; the same command with --resume runs" in said
@@ -190,9 +190,9 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Inj
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, injected: Injected) -> None:
     plan = driver.plan(tmp_path, seconds=0.1)
     with injected("ctrl_c_twice") as tally:
-        one = driver.command(tmp_path / "results", plan, cells=6, slow_report=True)
-        interrupt_at(one, "[3/6]", "reporting")
-        assert one.returncode == 130
+        process = driver.command(tmp_path / "results", plan, cells=6, slow_report=True)
+        interrupt_at(process, "[3/6]", "reporting")
+        assert process.returncode == 130
         tally.lost += 2 - min(2, len(recorded(tmp_path / "results")))
         assert len(recorded(tmp_path / "results")) >= 2
         assert not still_running(tmp_path / "results")

@@ -102,8 +102,8 @@ def test_a_mutated_archive_is_a_data_set_or_a_message(tmp_path: Path, injected: 
     for content in mutations(whole, 2 * MUTATIONS_A_FORMAT, seed=3):
         with injected("mutated_archives"):
             mutated.write_bytes(content)
-            found, message = outcome(UsageError, lambda: load(str(mutated)))
-            assert found or "mutated" in message
+            loaded, message = outcome(UsageError, lambda: load(str(mutated)))
+            assert loaded or "mutated" in message
             messages += bool(message)
     assert messages > MUTATIONS_A_FORMAT
 
@@ -218,9 +218,9 @@ def test_a_table_of_groups_opens_no_path(tmp_path: Path, injected: Injected) -> 
     rows += [("../../etc/passwd", "benign", "x"), ("/etc/passwd", "malignant", "y"), ("benign/../x.png", "benign", "z")]
     (data / "groups.csv").write_text("path,class,group\n" + "".join(f"{','.join(row)}\n" for row in rows))
     with injected("paths"):
-        found = load(str(data))
-        assert "3 rows of groups.csv name no image that is used here: ignored" in found.notices
-        assert sum(len(part) for part in found.splits.values()) == len(names)
+        loaded = load(str(data))
+        assert "3 rows of groups.csv name no image that is used here: ignored" in loaded.notices
+        assert sum(len(part) for part in loaded.splits.values()) == len(names)
 
 
 @pytest.mark.parametrize("group", ["g" * 1000, "g" * 2**21])
@@ -240,11 +240,11 @@ def test_links_out_of_the_folder_are_left_out_and_reported(tmp_path: Path, injec
     (data / "benign" / "away").symlink_to(outside)
     (data / "benign" / "inside.png").symlink_to(next((data / "benign").glob("SOB*.png")).name)
     with injected("links", times=2):
-        found = load(str(data))
-        names = {name for part in found.splits.values() for name in part.names}
+        loaded = load(str(data))
+        names = {name for part in loaded.splits.values() for name in part.names}
         assert "benign/inside.png" in names
         assert not [name for name in names if "link" in name or "away" in name]
-        assert "2 links out of the folder left out" in found.notices
+        assert "2 links out of the folder left out" in loaded.notices
 
 
 def test_a_class_folder_that_leads_out_is_no_class(tmp_path: Path, injected: Injected) -> None:

@@ -44,28 +44,28 @@ def test_every_mutated_line_is_a_record_or_a_reported_problem(
     monkeypatch.setattr(plots, "modules", dict)
     outcomes: Counter[bool] = Counter()
     for start in range(0, COUNT, LINES_A_FILE):
-        some = lines[start : start + LINES_A_FILE]
+        chosen = lines[start : start + LINES_A_FILE]
         folder = tmp_path / str(start)
         file = folder / log.RECORDS / MACHINE / "20260101T000000Z-0000.jsonl"
         file.parent.mkdir(parents=True)
         good = record(run="20250101T000000Z-0000")
         store.append(folder, MACHINE, good)
-        file.write_bytes(b"\n".join(some) + b"\n")
-        with injected("mutated_records", times=len(some)) as tally:
+        file.write_bytes(b"\n".join(chosen) + b"\n")
+        with injected("mutated_records", times=len(chosen)) as tally:
             records, problems = store.read_all(folder)
             tally.lost += (MACHINE, good) not in records
             assert (MACHINE, good) in records
-            assert len(records) - 1 + len(problems) == len(some)
+            assert len(records) - 1 + len(problems) == len(chosen)
             outcomes.update({True: len(records) - 1, False: len(problems)})
             newer = {problem.line for problem in problems if problem.newer}
             if newer:  # nothing is written then; the rest is reported without them
                 assert "nothing was written or removed" in report.build(folder)[-1]
                 assert not (folder / "README.md").exists()
-                rest = [line for number, line in enumerate(some, start=1) if number not in newer]
+                rest = [line for number, line in enumerate(chosen, start=1) if number not in newer]
                 file.write_bytes(b"\n".join(rest) + b"\n")
             report.build(folder)
             assert (folder / "README.md").read_text(encoding="utf-8").count("<script") == 0
-            run_table.print_run([one for _, one in records], Console(file=io.StringIO()))
+            run_table.print_run([entry for _, entry in records], Console(file=io.StringIO()))
     assert min(outcomes.values()) > COUNT / 20  # both kinds are tried
 
 
@@ -107,10 +107,10 @@ def test_many_records_are_read(tmp_path: Path, request: pytest.FixtureRequest, i
     """All of them where the page of faults is written, which tells how long it took; elsewhere a part."""
     count = 100_000 if request.config.getoption("--reliability", None) else 5_000
     for number in range(100):
-        one = record(run=f"20260101T0000{number:02d}Z-0000")
-        one.samples["step_s"] = [0.03] * 100
-        line = one.to_json() + "\n"
-        file = tmp_path / log.RECORDS / MACHINE / f"{one.run}.jsonl"
+        made = record(run=f"20260101T0000{number:02d}Z-0000")
+        made.samples["step_s"] = [0.03] * 100
+        line = made.to_json() + "\n"
+        file = tmp_path / log.RECORDS / MACHINE / f"{made.run}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(line * (count // 100) + "broken\n", encoding="utf-8")
     with injected("many_records") as tally:

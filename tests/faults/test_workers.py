@@ -98,4 +98,4 @@ def test_a_worker_ends_with_its_driver(tmp_path: Path, injected: Injected) -> No
             driver.kill()
             driver.wait()
             _, alive = psutil.wait_procs(workers, timeout=5)
-            assert not [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
+            assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

@@ -27,15 +27,15 @@ from tests.factory import record
 
 
 def groups(*records: Record) -> list[Group]:
-    return group_records([("a-machine", one) for one in records])
+    return group_records([("a-machine", entry) for entry in records])
 
 
-def with_metrics(one: Record, **metrics: float | None) -> Record:
-    return dataclasses.replace(one, metrics={**one.metrics, **metrics})
+def with_metrics(entry: Record, **metrics: float | None) -> Record:
+    return dataclasses.replace(entry, metrics={**entry.metrics, **metrics})
 
 
-def with_dataset(one: Record, **values: object) -> Record:
-    return dataclasses.replace(one, dataset={**one.dataset, **values})
+def with_dataset(entry: Record, **values: object) -> Record:
+    return dataclasses.replace(entry, dataset={**entry.dataset, **values})
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -52,8 +52,8 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
     state = {"throttled": ["software power cap"], "held_back_s": {"power": 1.5}}
     measured.metrics["step_energy_j_per_image"] = 0.25
     measured.environment["gpu_state"] = {"step": state, "predict": {"throttled": [], "held_back_s": {}}}
-    for number, one in enumerate((record(), measured)):
-        store.append(tmp_path, f"machine-{number}", one)
+    for number, entry in enumerate((record(), measured)):
+        store.append(tmp_path, f"machine-{number}", entry)
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.count("Energy of training (J/image)") == 1
@@ -83,9 +83,9 @@ def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: f
     ],
 )
 def test_what_may_not_be_compared_stands_in_another_table(other: Record) -> None:
-    found = groups(record(), other)
-    assert len(found) == 2
-    assert len({group.slug for group in found}) == 2
+    made = groups(record(), other)
+    assert len(made) == 2
+    assert len({group.slug for group in made}) == 2
 
 
 def test_machines_stand_apart() -> None:

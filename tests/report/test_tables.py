@@ -71,8 +71,8 @@ def test_narrow_tables_are_filled_up_to_the_widest() -> None:
 
 def report(results: Path, *records: Record) -> str:
     """The page that `python -m bcdl.report` makes of the records."""
-    for one in records:
-        store.append(results, "a-machine", one)
+    for entry in records:
+        store.append(results, "a-machine", entry)
     command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return (results / "README.md").read_text(encoding="utf-8")

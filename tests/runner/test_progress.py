@@ -20,10 +20,10 @@ def shown(file: Path | None = None, **options: object) -> tuple[RunProgress, str
     """Two of four cells: the first ends well, the second does not."""
     text = io.StringIO()
     progress = RunProgress(Console(file=text, width=80, **options), CELLS, file)  # type: ignore[arg-type]
-    for one, status in zip(CELLS, ("ok", "crashed"), strict=False):
-        with progress.cell(one) as cell_progress:
+    for running, status in zip(CELLS, ("ok", "crashed"), strict=False):
+        with progress.cell(running) as cell_progress:
             cell_progress.phase("epoch 1/3")
-            cell_progress.finish(record(status=status, seed=one.seed))
+            cell_progress.finish(record(status=status, seed=running.seed))
     return progress, text.getvalue()
 
 

@@ -32,8 +32,8 @@ def made_here(run: str = "20260101T000000Z-0000", status: str = "ok", change: Ch
 
 
 def is_left_out(results: Path, *records: Record, resume: bool = True) -> bool:
-    for one in records:
-        store.append(results, hardware.machine_name("cpu"), one)
+    for entry in records:
+        store.append(results, hardware.machine_name("cpu"), entry)
     run = Run([job()], results, resume=resume)
     notes = run.check()
     if resume:

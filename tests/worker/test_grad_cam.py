@@ -145,10 +145,10 @@ def test_every_backend_gives_the_heat_map_of_float64(
     weighed = by_finite_differences(model, image, layer)
     assert np.ptp(weighed) > 0.1 * np.abs(weighed).max() > 0  # of a flat map, equality would say little
     for kind, sign in (("malignant", 1), ("benign", -1)):
-        found = explain.explain(cut, adapter, image, kind)
-        assert found.kind == kind
+        explanation = explain.explain(cut, adapter, image, kind)
+        assert explanation.kind == kind
         expected = np.maximum(sign * weighed, 0)
-        np.testing.assert_allclose(found.heat, expected, rtol=0, atol=TOLERANCE * np.abs(weighed).max())
+        np.testing.assert_allclose(explanation.heat, expected, rtol=0, atol=TOLERANCE * np.abs(weighed).max())
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -156,13 +156,13 @@ def test_a_hand_worked_case(seed: int, adapter: backends.Backend) -> None:
     """Behind the last convolution everything is linear, so the gradient is known in closed form."""
     norm = keras.layers.BatchNormalization()
     model, image = drawn(tiny(convolution(), norm), seed), noise(8, seed)
-    found = explain.explain(explain.cut(model), adapter, image, "malignant")
+    explanation = explain.explain(explain.cut(model), adapter, image, "malignant")
     maps = in_numpy(model.get_layer("conv"), image[None] / 255.0)
     kernel, w = weights_of(model.get_layer("scores"))["kernel"], weights_of(norm)
     slope = w["gamma"] / np.sqrt(w["moving_variance"] + norm.epsilon)
     gradient = (kernel[:, 1] - kernel[:, 0]).reshape(6, 6, 4) * slope
     expected = np.maximum((maps[0] * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
-    np.testing.assert_allclose(found.heat, expected, rtol=0, atol=1e-5 * np.abs(maps).max())
+    np.testing.assert_allclose(explanation.heat, expected, rtol=0, atol=1e-5 * np.abs(maps).max())
 
 
 def test_the_class_that_is_predicted_is_explained_and_its_score_given(adapter: backends.Backend) -> None:
@@ -171,9 +171,9 @@ def test_the_class_that_is_predicted_is_explained_and_its_score_given(adapter: b
     for seed in range(4):
         image = noise(8, seed)
         score = malignant_scores(model.predict(image[None], verbose=0))[0]
-        found = explain.explain(cut, adapter, image)
-        assert found.score == pytest.approx(score, abs=1e-6)
-        assert found.kind == ("malignant" if score > 0.5 else "benign")
+        explanation = explain.explain(cut, adapter, image)
+        assert explanation.score == pytest.approx(score, abs=1e-6)
+        assert explanation.kind == ("malignant" if score > 0.5 else "benign")
         both = [explain.explain(cut, adapter, image, kind).heat for kind in ("benign", "malignant")]
         assert (np.minimum(*both) == 0).all()  # no cell speaks for both classes
 
@@ -195,11 +195,11 @@ def test_mixed_precision_changes_a_heat_map_by_its_rounding_alone(adapter: backe
 @pytest.mark.parametrize("level", [0, 255])
 def test_a_blank_image_has_a_heat_map_too(level: int, adapter: backends.Backend) -> None:
     model = drawn(network.build(find("cnn"), 32, seed=0))
-    found = explain.explain(explain.cut(model), adapter, np.full((32, 32, 3), level, np.uint8))
-    assert found.heat.shape == model.get_layer("head_conv64").output.shape[1:3]
-    assert found.heat.dtype == np.float64
-    assert np.isfinite(found.heat).all()
-    assert (found.heat >= 0).all()
+    explanation = explain.explain(explain.cut(model), adapter, np.full((32, 32, 3), level, np.uint8))
+    assert explanation.heat.shape == model.get_layer("head_conv64").output.shape[1:3]
+    assert explanation.heat.dtype == np.float64
+    assert np.isfinite(explanation.heat).all()
+    assert (explanation.heat >= 0).all()
 
 
 def test_a_layer_within_the_backbone_can_be_named(adapter: backends.Backend) -> None:
@@ -262,9 +262,9 @@ def test_a_layer_in_which_branches_have_met_can_be_named(adapter: backends.Backe
 
 def test_the_gradient_of_a_function_on_this_backend(adapter: backends.Backend) -> None:
     point = np.random.default_rng(0).normal(size=(1, 2, 3, 4)).astype(np.float32)
-    found = adapter.gradient(lambda values: keras.ops.sum(values**3), point)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, 3 * point**2, rtol=1e-5)
+    gradient = adapter.gradient(lambda values: keras.ops.sum(values**3), point)
+    assert gradient.dtype == np.float32
+    np.testing.assert_allclose(gradient, 3 * point**2, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

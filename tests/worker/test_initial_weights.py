@@ -49,10 +49,10 @@ def test_draws_have_the_distribution_that_keras_draws(initializer: str) -> None:
     drawn_by_keras = [keras.ops.convert_to_numpy(kernel).copy() for kernel in kernels]
     initial.draw_initial_weights(model, seed=0)
     for kernel, wanted in zip(kernels, drawn_by_keras, strict=True):
-        found = keras.ops.convert_to_numpy(kernel).astype(float)
-        assert found.std() == pytest.approx(wanted.std(), rel=0.05, abs=1e-9)
-        assert np.abs(found).max() == pytest.approx(np.abs(wanted).max(), rel=0.3, abs=1e-9)
-        assert found.mean() == pytest.approx(wanted.mean(), abs=0.05 * float(wanted.std()) + 1e-9)
+        drawn = keras.ops.convert_to_numpy(kernel).astype(float)
+        assert drawn.std() == pytest.approx(wanted.std(), rel=0.05, abs=1e-9)
+        assert np.abs(drawn).max() == pytest.approx(np.abs(wanted).max(), rel=0.3, abs=1e-9)
+        assert drawn.mean() == pytest.approx(wanted.mean(), abs=0.05 * float(wanted.std()) + 1e-9)
 
 
 def test_loaded_layers_are_left_alone() -> None:

@@ -98,11 +98,11 @@ def test_preprocessing_is_the_applications_own_in_float32(mode: str, wanted: obj
     keras.config.set_dtype_policy(policy)
     try:
         pixels = images(2, 8)
-        found = keras.ops.convert_to_numpy(network.Preprocess(mode)(pixels))
+        scaled = keras.ops.convert_to_numpy(network.Preprocess(mode)(pixels))
     finally:
         keras.config.set_dtype_policy("float32")
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted(pixels.astype(np.float64)), atol=2e-4, rtol=1e-6)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, wanted(pixels.astype(np.float64)), atol=2e-4, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -115,8 +115,8 @@ def test_a_rows_preprocessing_is_the_one_of_its_application(name: str) -> None:
     )
     pixels = images(1, 8).astype(np.float32)
     wanted = keras.ops.convert_to_numpy(module.preprocess_input(pixels.copy()))
-    found = keras.ops.convert_to_numpy(network.Preprocess(row.preprocessing)(images(1, 8)))
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    scaled = keras.ops.convert_to_numpy(network.Preprocess(row.preprocessing)(images(1, 8)))
+    np.testing.assert_allclose(scaled, wanted, atol=1e-4)
 
 
 def test_nasnetmobile_is_built_with_the_public_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +155,8 @@ def test_real_weights_fit_and_are_loaded(real_weights: Path) -> None:
     model = network.build(find("mobilenet"), 64, seed=0, weights=real_weights)
     plain = network.build(find("mobilenet"), 64, seed=0)
     loaded, fresh = (
-        next(layer for layer in one.layers if isinstance(layer, keras.Model)).get_layer("conv1_bn")
-        for one in (model, plain)
+        next(layer for layer in built.layers if isinstance(layer, keras.Model)).get_layer("conv1_bn")
+        for built in (model, plain)
     )
     assert not np.allclose(keras.ops.convert_to_numpy(loaded.moving_variance), 1)
     assert np.allclose(keras.ops.convert_to_numpy(fresh.moving_variance), 1)

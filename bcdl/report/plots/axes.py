@@ -60,15 +60,6 @@ def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
         )
 
 
-def _model_sign(group: Group, line: Line) -> Line2D:
-    """A legend's entry for a model: its marker, in black."""
-    sign = signs(group, line, "")
-    face = "white" if sign["markerfacecolor"] == "white" else "black"
-    return Line2D(
-        [], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(group.label(line))
-    )
-
-
 def legend(axis: Axes, group: Group) -> None:
     """Markers name models, colours name backends; outside the plot, at its right."""
     handles = [_model_sign(group, line) for line in group.lines]
@@ -79,3 +70,12 @@ def legend(axis: Axes, group: Group) -> None:
 def cross_out(axis: Axes, x: float, y: float) -> None:
     """Mark a point whose samples never settled."""
     axis.plot([x], [y], linestyle="", marker="x", color="black", markersize=10, markeredgewidth=1.4, zorder=3)
+
+
+def _model_sign(group: Group, line: Line) -> Line2D:
+    """A legend's entry for a model: its marker, in black."""
+    sign = signs(group, line, "")
+    face = "white" if sign["markerfacecolor"] == "white" else "black"
+    return Line2D(
+        [], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(group.label(line))
+    )

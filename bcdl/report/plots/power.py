@@ -1,4 +1,4 @@
-"""Power curves: how large a slow-down a comparison finds. Drawn from experiments, not from a group of records."""
+"""Power curves: how large a slow-down must be for a comparison to detect it. Drawn from experiments, not records."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from tests.predictions import split
 
 
 def groups(*records: Record) -> list[Group]:
-    return group_records([("a-machine", one) for one in records])
+    return group_records([("a-machine", entry) for entry in records])
 
 
-def with_dataset(one: Record, **values: object) -> Record:
-    return dataclasses.replace(one, dataset={**one.dataset, **values})
+def with_dataset(entry: Record, **values: object) -> Record:
+    return dataclasses.replace(entry, dataset={**entry.dataset, **values})
 
 
 @pytest.mark.parametrize("name", list(plots.modules()))
@@ -84,8 +84,8 @@ def test_an_unstable_point_is_crossed_out() -> None:
     drifting = record()
     drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]
     crosses = []
-    for one in (record(), drifting):
-        _, figure = next(iter(plots.modules()["throughput"].draw(groups(one)[0])))
+    for entry in (record(), drifting):
+        _, figure = next(iter(plots.modules()["throughput"].draw(groups(entry)[0])))
         crosses.append(sum(line.get_marker() == "x" for axis in figure.axes for line in axis.lines))
     assert crosses == [0, 1]
 

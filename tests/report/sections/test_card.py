@@ -18,8 +18,8 @@ def made(**changes: Any) -> Record:
     labels = np.arange(40) % 2
     scores = np.where(np.arange(40) < 30, labels, 1 - labels) * 0.6 + 0.2
     groups = [f"p{number // 2}" for number in range(40)]
-    one = predicted(split(scores, labels, groups), split(scores, labels, groups), **changes)
-    return dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c", "grouped": True})
+    entry = predicted(split(scores, labels, groups), split(scores, labels, groups), **changes)
+    return dataclasses.replace(entry, dataset={**entry.dataset, "images_checksum": "c", "grouped": True})
 
 
 def cards_of(*records: Record) -> dict[str, str]:
@@ -50,8 +50,8 @@ def test_every_card_of_a_leaky_split_says_so() -> None:
 
 
 def test_drawings_have_no_card() -> None:
-    one = made()
-    assert cards_of(dataclasses.replace(one, dataset={**one.dataset, "synthetic": True})) == {}
+    entry = made()
+    assert cards_of(dataclasses.replace(entry, dataset={**entry.dataset, "synthetic": True})) == {}
 
 
 def test_names_from_outside_are_inert() -> None:

@@ -33,7 +33,7 @@ OLDER = "20261123T142328Z-af84"
 
 def text_of(*made: Experiment) -> str:
     """The section of experiments, all on one machine."""
-    section = experiments.section([("m", one) for one in made])
+    section = experiments.section([("m", entry) for entry in made])
     assert section is not None
     return section.text
 
@@ -58,8 +58,8 @@ def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
 
 
 def test_times_are_also_shown_by_their_difference() -> None:
-    one = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.5, 2.5, 3.6], sample="process")
-    (row,) = experiment_table("A name", [one]).shown()
+    entry = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.5, 2.5, 3.6], sample="process")
+    (row,) = experiment_table("A name", [entry]).shown()
     assert row[6:9] == ("", "+0.53 (+0.39 to +0.68)", "0.25")
     assert row[10] == "process"
 
@@ -96,7 +96,7 @@ def test_names_that_differ_in_signs_alone_keep_a_table_each() -> None:
     ]
     searched = dataclasses.replace(ONE, name="Power", searches=True)
     section = experiments.section(
-        [("m", dataclasses.replace(searched, name=name)) for name in names] + [("m", one) for one in slowed]
+        [("m", dataclasses.replace(searched, name=name)) for name in names] + [("m", entry) for entry in slowed]
     )
     assert section is not None
     assert len(section.tables) == len(names) + len(["Slowed", "the power", "the best"])
@@ -107,7 +107,11 @@ def slowed() -> list[Experiment]:
     """Committed experiments of one subject in which a slow-down was known: equal sides, and two that are slower."""
     experiments, problems = experiment.read_all(ROOT / "results")
     assert not problems
-    made = [one for _, one in experiments if one.subject == "a loop of plain Python" and one.slowdown in (0, 0.05, 0.5)]
+    made = [
+        entry
+        for _, entry in experiments
+        if entry.subject == "a loop of plain Python" and entry.slowdown in (0, 0.05, 0.5)
+    ]
     assert len(made) == 3
     return made
 
@@ -115,8 +119,8 @@ def slowed() -> list[Experiment]:
 def report(results: Path, made: list[Experiment]) -> dict[str, list[list[str]]]:
     """The tables that `python -m bcdl.report` makes of the experiments, by name."""
     (results / "records").mkdir(parents=True)
-    for one in made:
-        experiment.append(results, "m", one)
+    for entry in made:
+        experiment.append(results, "m", entry)
     command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -125,11 +129,11 @@ def report(results: Path, made: list[Experiment]) -> dict[str, list[list[str]]]:
 
 def test_no_figure_depends_on_the_words_of_a_way(slowed: list[Experiment], tmp_path: Path) -> None:
     renamed = [
-        dataclasses.replace(one, ways=("undisturbed", f"delayed, variant {number}"))
-        for number, one in enumerate(slowed)
+        dataclasses.replace(entry, ways=("undisturbed", f"delayed, variant {number}"))
+        for number, entry in enumerate(slowed)
     ]
     before, after = report(tmp_path / "before", slowed), report(tmp_path / "after", renamed)
-    assert len(before["experiment-m-power"]) == 1 + len({one.subject for one in slowed})  # a head, a row a subject
+    assert len(before["experiment-m-power"]) == 1 + len({entry.subject for entry in slowed})  # a head, a row a subject
     assert before["experiment-m-power"] == after["experiment-m-power"]
     ways = slice(2, 4)  # the columns of the words themselves
     for rows in (before["experiment-m-slow-downs-injected"], after["experiment-m-slow-downs-injected"]):
@@ -144,5 +148,5 @@ def test_power_is_shown_only_of_subjects_with_equal_sides(
     monkeypatch.setattr(power_analysis, "_RESAMPLES", 2)
     title = "What a comparison of 10 rounds finds"
     assert title in text_of(*slowed)
-    assert title not in text_of(*(one for one in slowed if one.slowdown))
-    assert title not in text_of(*(dataclasses.replace(one, a=one.a[:9], b=one.b[:9]) for one in slowed))
+    assert title not in text_of(*(entry for entry in slowed if entry.slowdown))
+    assert title not in text_of(*(dataclasses.replace(entry, a=entry.a[:9], b=entry.b[:9]) for entry in slowed))

@@ -19,7 +19,7 @@ from tests.predictions import drawn, predicted
 
 
 def group(*records: Record) -> Group:
-    (made,) = group_records([("a-machine", one) for one in records])
+    (made,) = group_records([("a-machine", entry) for entry in records])
     return made
 
 

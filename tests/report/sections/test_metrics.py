@@ -13,7 +13,7 @@ ACCURACY = METRICS[0]
 
 
 def groups(*records: Record) -> list[Group]:
-    return group_records([("a-machine", one) for one in records])
+    return group_records([("a-machine", entry) for entry in records])
 
 
 def shown(*records: Record) -> list[tuple[str, ...]]:
@@ -22,8 +22,8 @@ def shown(*records: Record) -> list[tuple[str, ...]]:
     return metric_table(group, ACCURACY).shown()
 
 
-def with_metrics(one: Record, **metrics: float | None) -> Record:
-    return dataclasses.replace(one, metrics={**one.metrics, **metrics})
+def with_metrics(entry: Record, **metrics: float | None) -> Record:
+    return dataclasses.replace(entry, metrics={**entry.metrics, **metrics})
 
 
 def test_models_go_down_and_backends_across() -> None:
@@ -70,8 +70,8 @@ def test_samples_that_never_settled_give_no_median() -> None:
 
 
 def test_a_dirty_tree_is_marked() -> None:
-    one = record()
-    dirty = dataclasses.replace(one, environment={**one.environment, "dirty": True})
+    entry = record()
+    dirty = dataclasses.replace(entry, environment={**entry.environment, "dirty": True})
     assert shown(dirty)[0][2] == "0.750*"
 
 

@@ -55,8 +55,8 @@ def test_what_validation_fixes_is_not_defined_without_it() -> None:
 def test_folds_are_one_figure_of_all_images() -> None:
     folds = [predicted(drawn(30, fold), folds=2, fold=fold) for fold in (0, 1)]
     # Images of two folds never share a name.
-    for number, one in enumerate(folds):
-        test = one.predictions["test"]
+    for number, entry in enumerate(folds):
+        test = entry.predictions["test"]
         test["names"] = test["groups"] = [f"{number} {name}" for name in test["names"]]
     text, (accuracy, *_) = section(*folds)
     right = [np.mean((np.array(drawn(30, fold)["scores"]) > 0.5) == drawn(30)["labels"]) for fold in (0, 1)]
@@ -89,8 +89,8 @@ def test_programs_find_every_number_in_a_column_of_its_own() -> None:
 
 
 def test_drawings_are_folded_up() -> None:
-    one = predicted(drawn(60))
-    text, made = section(dataclasses.replace(one, dataset={**one.dataset, "synthetic": True}))
+    entry = predicted(drawn(60))
+    text, made = section(dataclasses.replace(entry, dataset={**entry.dataset, "synthetic": True}))
     assert "<details><summary>Of drawings" in text
     assert made
 

@@ -28,14 +28,14 @@ def side(name: str, rates: Sequence[float] = RATES, run: str = RUN, **changes: o
     """The records of one side: a process a rate, the same in all regimes."""
     records = []
     for number, rate in enumerate(rates):
-        one = record(run=f"{run}-{name}", **changes)
-        metrics = {**one.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
-        records.append(dataclasses.replace(one, metrics=metrics, block=f"{run}/{number}", side=name))
+        entry = record(run=f"{run}-{name}", **changes)
+        metrics = {**entry.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
+        records.append(dataclasses.replace(entry, metrics=metrics, block=f"{run}/{number}", side=name))
     return records
 
 
 def section_of(*records: Record, verdicts: Verdicts | None = None) -> Section:
-    section = sides_in_turn.section([("m", one) for one in records], verdicts or Verdicts(()))
+    section = sides_in_turn.section([("m", entry) for entry in records], verdicts or Verdicts(()))
     assert section is not None
     return section
 
@@ -47,7 +47,7 @@ def rows_of(section: Section) -> list[dict[str, str]]:
 
 
 def test_without_two_sides_there_is_no_section() -> None:
-    assert sides_in_turn.section([("m", record()), *(("m", one) for one in side("a"))], Verdicts(())) is None
+    assert sides_in_turn.section([("m", record()), *(("m", entry) for entry in side("a"))], Verdicts(())) is None
 
 
 def test_runs_of_two_sides_in_turn_are_shown() -> None:
@@ -110,10 +110,10 @@ def test_each_ratio_has_the_parity_of_its_own_records(monkeypatch: pytest.Monkey
     monkeypatch.setattr(comparison, "title", title)
     verdicts = ByModel({"cnn": ("differs", MISMATCH), "mobilenet": ("within rounding", "")})
     both = [
-        one
+        entry
         for model, factor in (("cnn", 0.5), ("mobilenet", 0.8))
         for name, backend in (("a", "jax"), ("b", "torch"))
-        for one in side(name, [rate * (factor if name == "b" else 1) for rate in RATES], model=model, backend=backend)
+        for entry in side(name, [rate * (factor if name == "b" else 1) for rate in RATES], model=model, backend=backend)
     ]
     rows = rows_of(section_of(*both, verdicts=verdicts))
     assert {(row["B / A"], row["parity"]) for row in rows} == {
@@ -123,8 +123,8 @@ def test_each_ratio_has_the_parity_of_its_own_records(monkeypatch: pytest.Monkey
 
 
 def test_the_report_writes_ratios_without_marks_for_programs(tmp_path: Path) -> None:
-    for one in (*side("a", backend="jax"), *side("b", backend="torch")):
-        store.append(tmp_path, "m", one)
+    for entry in (*side("a", backend="jax"), *side("b", backend="torch")):
+        store.append(tmp_path, "m", entry)
     command = [sys.executable, "-m", "bcdl.report", "--results", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

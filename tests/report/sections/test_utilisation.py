@@ -12,8 +12,8 @@ from tests.factory import record
 
 
 def group(*records: Record) -> Group:
-    (found,) = group_records([("m", one) for one in records])
-    return found
+    (group,) = group_records([("m", entry) for entry in records])
+    return group
 
 
 def test_utilisation_is_the_models_operations_over_the_best_peak() -> None:
