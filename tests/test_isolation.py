@@ -68,9 +68,10 @@ def test_a_worker_starts_with_these_modules_alone() -> None:
     loaded = modules_after("import bcdl.worker.__main__")
     assert packages(loaded) <= WORKER_PACKAGES
     assert rooms(loaded) <= WORKER_ROOMS
-    # Of the records' room, the form of a record and a file's replacement: a worker appends to no log and holds no lock.
+    # Of the records' room, the form of a record and of its line, and a file's replacement: a worker appends to no log
+    # and holds no lock.
     assert {name for name in loaded if name.startswith("bcdl.records.")} <= {
-        f"bcdl.records.{module}" for module in ("disk", "moment", "record", "schema")
+        f"bcdl.records.{module}" for module in ("disk", "line", "moment", "record", "schema")
     }
 
 

@@ -1,4 +1,4 @@
-"""What image files were decoded to, kept in the user's cache folder under a digest of their contents."""
+"""The cache of decoded images: arrays in the user's cache folder, under a digest of the files that they are from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def entry(files: Sequence[Path], rules: str) -> Path:
 
 
 def read(file: Path) -> np.ndarray | None:
-    """The array of an entry; None if it is not there, or damaged."""
+    """The array of an entry; None if it is missing or damaged."""
     try:
         return np.load(file, allow_pickle=False)
     except (OSError, ValueError):

@@ -19,10 +19,10 @@ from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.errors import UsageError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
-# 64 megapixels is 40 times a 1,600 x 1,000 micrograph; a file that claims more is a mistake or a bomb.
+# 40 times a micrograph of 1,600 x 1,000 pixels; a file that claims more is a mistake or a decompression bomb.
 MOST_PIXELS = 64_000_000
 _RULES = 1  # raise when the decoding below changes, so that old cache entries are not used
-_SHOWN = 5
+_SHOWN = 5  # unreadable files that a message names
 
 
 def decode(
@@ -30,8 +30,10 @@ def decode(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The images of `files` as [M, size, size, 3] uint8, and the [M] indices of those that could be read.
 
-    `names` stand for the files in messages. Raises UsageError, naming and counting the unreadable files,
-    unless `skip_unreadable`.
+    `names` stand for the files in messages.
+
+    Raises:
+        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them.
     """
     images, failures = _convert_all(files, str(size), lambda image: resize(image, size))
     if failures and not skip_unreadable:
@@ -48,7 +50,7 @@ def read_fingerprints(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_image(file: Path, size: int) -> np.ndarray:
-    """One image file as [size, size, 3] uint8; ValueError, saying why, if it can't be read."""
+    """One image file as [size, size, 3] uint8; ValueError, with the reason, if it can't be read."""
     return _convert(file, lambda image: resize(image, size))
 
 
@@ -63,10 +65,10 @@ def _thumbnail(image: Image.Image, longest: int) -> np.ndarray:
 
 
 def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """What `convert` makes of the file's RGB image; ValueError, saying why, if it is none."""
+    """What `convert` makes of the file's RGB image; ValueError, with the reason, if it can't be read."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bombs, refused below at a lower bound, and of odd tags
+            warnings.simplefilter("ignore")  # of bombs, which are refused below at a lower bound, and of unknown tags
             with Image.open(file) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels, over the limit of {MOST_PIXELS:,}")
@@ -76,7 +78,7 @@ def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.nda
         raise ValueError(f"too many pixels to be an image ({error})") from error
     except ValueError:
         raise
-    except Exception as error:  # decoders raise whatever comes up in the midst of broken bytes
+    except Exception as error:  # decoders raise all kinds of errors on broken bytes
         raise ValueError(
             f"not a readable image ({type(error).__name__}: {str(error).replace(str(file), file.name)})"
         ) from error
@@ -104,7 +106,10 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
 def _convert_all(
     files: Sequence[Path], kind: str, convert: Callable[[Image.Image], np.ndarray]
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """What `convert` makes of each readable image, stacked, and by index why others are none; cached under `kind`."""
+    """What `convert` makes of each readable image, stacked, and why the others can't be read, by index.
+
+    Cached, under `kind`, if all can be read.
+    """
     entry = cache.entry(files, f"{_RULES} {PIL.__version__} {kind}")
     if (images := cache.read(entry)) is not None:
         return images, {}
@@ -130,7 +135,7 @@ def _read_all(files: Sequence[Path], convert: Callable[[Image.Image], np.ndarray
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(attempt, files)
-        for index, result in enumerate(_shown(results, len(files)) if sys.stderr.isatty() else results):
+        for index, result in enumerate(_with_progress(results, len(files)) if sys.stderr.isatty() else results):
             if isinstance(result, str):
                 failures[index] = result
             else:
@@ -138,8 +143,8 @@ def _read_all(files: Sequence[Path], convert: Callable[[Image.Image], np.ndarray
     return np.stack(images) if images else np.empty(0, np.uint8), failures
 
 
-def _shown(results: Iterable[np.ndarray | str], total: int) -> Iterable[np.ndarray | str]:
-    """The results as they come, with a progress bar on stderr."""
+def _with_progress(results: Iterable[np.ndarray | str], total: int) -> Iterable[np.ndarray | str]:
+    """The results one after another, with a progress bar on stderr."""
     from rich.console import Console  # here: a worker shows no bar
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""The fingerprint of an image: small and grey, at one size for every cell; copies are recognised by it."""
+"""The fingerprint of an image, small, grey and of one size for every cell, by which copies are recognised."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image
 
 RULES = 1  # raise when `fingerprint` changes, so that old cache entries are not used
 SIDE = 128
-# `sha256` of the pixels as they are; `side`, the shorter one of the picture within its margins, pixels; `grey`, that
-# picture scaled to a square.
+# `sha256` of all pixels; `side`, the shorter side of the picture without its margins, pixels; `grey`, that picture,
+# scaled to a square.
 FINGERPRINT = np.dtype([("sha256", "V32"), ("side", np.int32), ("grey", np.uint8, (SIDE, SIDE))])
-# A row or column at the edge that spans fewer grey levels is margin: JPEG of quality 75 leaves fewer beside a picture.
+# A row or column at the edge is margin if its grey levels span less: JPEG of quality 75 leaves less beside a picture.
 _MARGIN_LEVELS = 24
 
 
@@ -24,7 +24,7 @@ class Fingerprints:
     Attributes:
         images: [N] of dtype `FINGERPRINT`.
         names: [N] str, as in the `Pool`.
-        labels: [N], of any kind that can be compared.
+        labels: [N], of any dtype whose values can be compared.
     """
 
     images: np.ndarray
@@ -46,7 +46,7 @@ def fingerprint(image: Image.Image) -> np.ndarray:
 
 
 def _without_margins(grey: Image.Image) -> Image.Image:
-    """`grey` without the uniform rows and columns at its edges; whole if it has no others."""
+    """`grey` without the uniform rows and columns at its edges; unchanged if all are uniform."""
     pixels = np.asarray(grey)
     rows, columns = (np.flatnonzero(np.ptp(pixels, axis) >= _MARGIN_LEVELS) for axis in (1, 0))
     if not len(rows) or not len(columns):

@@ -1,4 +1,4 @@
-"""From what `--data` names to a data set that is split."""
+"""Loading: what `--data` names becomes a data set that is split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bcdl.errors import UsageError
 
 
 def load(request: Request) -> Dataset:
-    """The data set that `request.data` names, split; UsageError if it can't be had or used."""
+    """The data set that `request.data` names, split; UsageError if it can't be read or used."""
     source = _source(request.data)
     pool = source.read(request)
     parts, notices = split.split(pool, request)

@@ -1,15 +1,16 @@
-"""Which images are nearly the same picture: copies that were resized, recompressed, brightened, cropped by up to 5
-percent a side, written on, turned by right angles or mirrored.
+"""Near-duplicates: images that are nearly the same picture.
 
-Three steps, each on the structure of a picture alone: its local contrast, so that brightness, a black margin or a
-shared background say nothing. The first is quick and lets too much pass, the last decides:
+They are copies that were resized, recompressed, brightened, cropped by up to 5 percent a side, written on, turned by
+right angles or mirrored. Three steps find them, each by the structure of a picture alone: its local contrast, so that
+brightness, a black margin or a shared background do not count. The first step is quick and lets too much pass, the last
+decides:
 
-1. every image against every other by a descriptor of its coarse structure, in eight orientations; the few most similar
-   to each image are candidates;
+1. every image is compared with every other by a descriptor of its coarse structure, in eight orientations; the few most
+   similar to each image are candidates;
 2. a candidate is laid over the other image as well as an affine map can (enhanced correlation coefficient, Evangelidis
    and Psarakis 2008, IEEE TPAMI 30(10));
-3. what then agrees block by block in fine structure is nearly the same. Two frames of one sweep, or two lesions of one
-   shape, agree in coarse structure but not in this.
+3. two images that then agree block by block in fine structure are nearly the same. Two frames of one sweep, or two
+   lesions of one shape, agree in coarse structure but not in this.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ from bcdl.datasets.fingerprint import SIDE
 # levels: what is fainter than that counts for less.
 _COARSE, _FINE = (4.0, 12.0, 8.0), (1.5, 5.0, 4.0)
 _DESCRIBED_SIDE, _ALIGNED_SIDE, _BLOCK = 16, 32, 8
-# Copies, made as the first line says, of ultrasound images (BUSI), micrographs (BreaKHis) and drawings agree by 0.8 or
+# Copies, made in these ways, of ultrasound images (BUSI), micrographs (BreaKHis) and drawings agree by 0.8 or
 # more, different ones of full size by less than 0.3. Between lie frames of one sweep, and copies written all over.
 LEAST_AGREEING = 0.6
-# Of the textured blocks. Where half were enough, mammograms of one outline and one label would be one picture; where
-# nine tenths were needed, two lines of a caliper and a caption would make a copy another picture.
+# Of the textured blocks. If half of them were enough, mammograms of one outline and one label would be one picture; if
+# nine tenths were needed, a copy with two lines of a caliper and a caption would be another picture.
 _AGREEING_SHARE = 0.7
 # Of the picture; what has less texture (a label on black, a small breast in a large frame) can't be told apart.
 _TEXTURED_SHARE = 0.25
 _LEAST_TEXTURE = 1.0  # grey levels, everywhere in a block: black with the noise of JPEG in it has less
 # Both let several times as many pass as the last step does; a copy cropped by 5 percent a side has 0.6 and 0.9.
 _LEAST_DESCRIBED, _LEAST_ALIGNED = 0.45, 0.6
-_CANDIDATES = 8  # an image's; more are needed only where none of eight copies leads to a ninth
+_CANDIDATES = 8  # of an image; more are needed only if none of eight copies leads to a ninth
 _ROWS = 512  # of the table of descriptors against descriptors that are worked on at a time
 _ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in range(4)]
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
@@ -119,7 +120,7 @@ def _describe(grey: np.ndarray) -> np.ndarray:
 
 
 def _structure(grey: np.ndarray, finest: float, coarsest: float, floor: float) -> np.ndarray:
-    """What a fingerprint holds between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
+    """A fingerprint's structure between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
     band = _band(grey, finest, coarsest)
     structure: np.ndarray = band / (np.sqrt(cv2.GaussianBlur(band * band, (0, 0), coarsest)) + floor)
     return structure
@@ -145,7 +146,10 @@ def _shrink(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _lay_over(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The fine structure of `second` where `first` has it, and the share of each pixel that has any; None if no fit."""
+    """The fine structure of `second`, laid over `first`, and the share of each pixel that it covers, both [SIDE, SIDE].
+
+    None if no affine map fits.
+    """
     fixed, moved = (_shrink(_structure(grey, *_COARSE), _ALIGNED_SIDE) for grey in (first, second))
     warp = np.eye(2, 3, dtype=np.float32)
     try:
@@ -171,7 +175,7 @@ def _blocks(image: np.ndarray) -> np.ndarray:
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Pearson's, row by row."""
+    """Pearson's correlation of each row of one with the same row of the other: [N, M] and [N, M] to [N]."""
     first, second = (part - part.mean(1, keepdims=True) for part in (first, second))
     products = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     correlation: np.ndarray = (first * second).sum(1) / np.maximum(products, 1e-6)

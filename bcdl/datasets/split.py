@@ -14,11 +14,13 @@ VAL_FOLDS = 8
 
 
 def split(pool: Pool, request: Request) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Indices of each split into the pool, and notices.
+    """The indices of each split's images in the pool, and notices.
 
-    A pool that comes split is used as it stands, unless folds or a split by image are asked for; a validation split it
-    lacks is carved from train by group. Raises UsageError if a class or a split is missing, or a class has too few
-    groups.
+    A pool that its source has split is used as it is, unless folds or a split by image are asked for; if it lacks a
+    validation split, one is taken from train, by group.
+
+    Raises:
+        UsageError: a class or a split is missing, or a class has too few groups.
     """
     _check_classes(pool)
     if pool.given is not None and request.by_group and not request.folds:
@@ -67,10 +69,10 @@ def _complete(pool: Pool, parts: dict[str, np.ndarray], seed: int) -> tuple[dict
 def _carve(
     pool: Pool, units: np.ndarray, chosen: np.ndarray, folds: int, seed: int, fold: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`chosen` in two, about 1 / `folds` of it in the second, both classes in both, no unit cut.
+    """The indices `chosen` in two parts with both classes, the second about 1 / `folds` of all; no unit is cut.
 
-    The second is that `fold`, or, if none is named, the first that has both classes; then a class of fewer units
-    than folds makes the folds fewer.
+    The second part is that `fold`, or, if that is None, the first fold that has both classes; then there are at most
+    as many folds as the class with fewer units has units.
     """
     labels, groups = pool.labels[chosen], units[chosen]
     fewest = min(len(np.unique(groups[labels == label])) for label in LABELS.values())

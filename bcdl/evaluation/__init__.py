@@ -1,4 +1,4 @@
-"""How well models tell malignant from benign, and how near the device's limit they ran: calculation from records alone.
+"""How well models distinguish malignant from benign, and how near the device's limit they ran: from records alone.
 
 - `quality`: what a worker computes from a split's scores and labels.
 - `scored`: predictions put together by seed and fold; the threshold of validation; resamples of patients.

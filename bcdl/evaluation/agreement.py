@@ -1,4 +1,4 @@
-"""Does the backend change the diagnosis? The same images as named by two models that should be the same.
+"""Agreement: does the backend change the diagnosis? Two models that should be the same, on the same images.
 
 Compared are the models of two backends that started from the same weights and saw the same batches (cells equal but for
 the backend), and, to hold that against, those of two seeds on one backend. The test images are the same, so that every
@@ -28,8 +28,8 @@ from bcdl.records.record import Record
 from bcdl.statistics import bootstrap
 from bcdl.statistics.estimated import Estimated
 
-# The equivalence margin, given before any result: a difference in accuracy of up to this is taken to be no difference
-# for a first look at a method. It is no clinical margin; a trial would have to argue for one.
+# The equivalence margin, fixed before any result: differences in accuracy up to this count as none in a first study of
+# a method. It is no clinical margin; a trial would have to justify one.
 MARGIN = 0.05
 
 
@@ -53,7 +53,7 @@ class Agreement:
         p: of McNemar's test, exact and two-sided, that neither is right more often (McNemar 1947, Psychometrika
             12:153-157). It takes images for independent, which those of one patient are not.
         flipped: names of the images that they name differently.
-        one_class: whether both name every image the same class, so that they agree without telling anything apart.
+        one_class: whether both name every image the same class, so that they agree but distinguish nothing.
         largest: largest difference between two scores of one image.
         accuracy, auroc: of b less those of a, with intervals over patients.
     """
@@ -129,8 +129,9 @@ class Judged:
     drawn: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, of: Scored) -> Judged:
-        return cls(of, {row.name: row.value(of) for row in _COMPARED}, estimates.resampled([of], _COMPARED))
+    def of(cls, predictions: Scored) -> Judged:
+        values = {row.name: row.value(predictions) for row in _COMPARED}
+        return cls(predictions, values, estimates.resampled([predictions], _COMPARED))
 
 
 _ACCURACY, _AUROC = _COMPARED = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])

@@ -1,12 +1,11 @@
-"""How well the models of a group tell malignant from benign, with intervals.
+"""How well the models of a group distinguish malignant from benign, with intervals.
 
-What an interval says: the models held as they are, how far each figure could have come out otherwise on as many other
-patients like these. It leaves out what another training would have given; that is the spread over seeds, which has
-columns of its own. What test sets of the usual size can tell is not much: of n independent images of which a share p is
-named right, the interval reaches 1.96 sqrt(p (1 - p) / n) to either side, at p = 0.8 some 0.07 for 127 images and 0.03
-for 647. Patients with several images make that wider. So 127 images tell a model from the majority class only where it
-is better by more than about 0.07, and hardly ever one good model from another; the comparison of the same images in
-`bcdl.evaluation.agreement` sees more.
+An interval says how far a figure could have been different on as many other patients like these, with the same models.
+It leaves out what another training would have given: that is the spread over seeds, which has columns of its own. Test
+sets of the usual size show little: of n independent images of which a share p is named right, the interval reaches
+1.96 sqrt(p (1 - p) / n) to either side, at p = 0.8 about 0.07 for 127 images and 0.03 for 647. Patients with several
+images make it wider. So 127 images distinguish a model from the majority class only if it is better by more than about
+0.07, and hardly ever two good models; the comparison of the same images in `bcdl.evaluation.agreement` sees more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The leakage premium: what a split by image says more than one by patient, of the same images.
+"""The leakage premium: by how much a split by image raises a metric over a split by patient of the same images.
 
 Both ways every image is tested once, by the model of the fold that did not train on it. Split by image, that model has
 most often seen other images of the same patient. `nox -s bench-torch -- --data DIR --split-by group,image --folds 5

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
 from bcdl.records import log
+from bcdl.records.line import parse_object
 from bcdl.records.log import Problem
 from bcdl.records.record import finite
 from bcdl.records.schema import Environment, fits
@@ -188,7 +189,7 @@ class Finding:
     @classmethod
     def from_json(cls, line: str) -> Finding:
         """The finding on `line`, upgraded from an older schema; ValueError, with the reason, if it is none."""
-        values = log.parse_object(line, SCHEMA, "a parity finding")
+        values = parse_object(line, SCHEMA, "a parity finding")
         schema = values.pop("schema")
         try:
             for older in range(schema, SCHEMA):

@@ -1,1 +1,1 @@
-"""What came of it, on the disk: records, the log that keeps them, and the rule of what may stand together."""
+"""What is kept of runs: records and experiments, the log that holds them, and the rule of what may be compared."""

@@ -1,8 +1,8 @@
-"""The one rule of what must agree between two cells that ran, for each thing that is done with two of them.
+"""The only rule of what may be compared: the facts that must agree between two cells that ran, for each purpose.
 
 `FACTS` is a table: a row for each setting of a cell, and one for each other fact that can change a figure. A row says
-what the fact is called, how it is read, and for which purposes it must agree. A fact that is not known agrees with
-another that is not known, and with nothing else.
+what the fact is called, how it is read, and for which purposes it must agree. An unknown fact agrees with an unknown
+fact only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bcdl.settings.setting import Setting
 
 
 class Purpose(enum.Enum):
-    """What is done with two cells."""
+    """What two cells are put together for."""
 
     TABLE = "they stand in one table"
     RATES = "their rates are compared"
@@ -26,7 +26,7 @@ class Purpose(enum.Enum):
     DURATION = "they take about as long"
     BACKENDS = "their diagnoses are compared across backends"
     SEEDS = "their diagnoses are compared across seeds"
-    PREMIUM = "a split by image is held against one by group"
+    PREMIUM = "a split by image is compared with one by group"
     PARITY = "a finding of parity holds for a record"
 
 
@@ -35,7 +35,7 @@ class Evidence:
     """What is known of a cell that ran, or would run now: the parts of a record that facts are read from.
 
     Attributes:
-        settings: of the cell, by name.
+        settings: the values of the cell's settings, by name.
         machine: the folder of its records; empty if it does not matter.
         environment, dataset, weights, model, predictions: as in `Record`; empty if not known.
     """
@@ -50,13 +50,13 @@ class Evidence:
 
     @classmethod
     def of(cls, record: Record, machine: str = "") -> Evidence:
-        """What the record says."""
+        """The evidence of a record."""
         parts = ("environment", "dataset", "weights", "model", "predictions")
         return cls(record.cell.to_dict(), machine, **{part: getattr(record, part) for part in parts})
 
     @classmethod
     def of_cell(cls, cell: Cell) -> Evidence:
-        """What is known before the cell runs: its settings."""
+        """The evidence of a cell that has not run: its settings."""
         return cls(cell.to_dict())
 
 
@@ -65,11 +65,11 @@ class Fact:
     """A row of the table.
 
     Attributes:
-        name: in words, for messages; a setting's is that of its field.
+        name: in words, for messages; that of a setting is the name of its field.
         read: gives its value as JSON has it; None if it is not known.
-        purposes: for which it must agree.
-        required: those of them for which it must be known, too.
-        usual: the value that a key leaves out, so that a key from before there was the fact stays what it was.
+        purposes: those for which it must agree.
+        required: those of them for which it must also be known.
+        usual: the value that a key leaves out, so that keys from before there was the fact stay as they were.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Fact:
 
 
 class Difference(NamedTuple):
-    """A fact that does not agree, with both values; both are the same if it had to be known and is not."""
+    """A fact that does not agree, with both values; both are None if it is required to be known and is not."""
 
     fact: str
     a: Any
@@ -94,13 +94,16 @@ def values(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> 
 
 
 def key(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> tuple[tuple[str, Hashable], ...]:
-    """The same for all that agrees, and for nothing else: names and values in the order of the table."""
+    """Names and values of the facts, in the order of the table: equal keys if all facts agree, and only then.
+
+    A fact that is unknown or has its usual value is left out; those that are `free` may differ.
+    """
     facts = ((fact, fact.read(evidence)) for fact in _of(purpose, free))
     return tuple((fact.name, frozen(value)) for fact, value in facts if value not in (None, fact.usual))
 
 
 def differences(a: Evidence, b: Evidence, purpose: Purpose, free: Collection[str] = ()) -> list[Difference]:
-    """The facts that keep two cells from the purpose, in the order of the table; none if they agree."""
+    """The facts that forbid the purpose, in the order of the table; empty if all agree."""
     read = ((fact, fact.read(a), fact.read(b)) for fact in _of(purpose, free))
     return [
         Difference(fact.name, first, second)
@@ -114,22 +117,22 @@ def _of(purpose: Purpose, free: Collection[str]) -> Iterator[Fact]:
 
 
 def frozen(value: Any) -> Hashable:
-    """A JSON value as one that can be part of a key."""
+    """A JSON value as a hashable one, to be part of a key."""
     if isinstance(value, Mapping):
         return tuple(sorted((name, frozen(part)) for name, part in value.items()))
     return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
 
 
 def versions(environment: Mapping[str, Any]) -> dict[str, str] | None:
-    """Versions of the packages that can change a figure; bcdl's own may move on, since the digest of its code counts.
+    """Versions of the packages that can change a figure; None if they are not known.
 
-    None if they are not known.
+    That of bcdl is left out, since the digest of its code says more.
     """
     packages = environment.get("versions") or {}
     return {name: version for name, version in packages.items() if name != "bcdl"} or None
 
 
-# Settings that may differ; all others must agree. A table has lines, columns and what chance decides.
+# Settings that may differ for each purpose; all others must agree.
 _WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
 _FREE = {
     Purpose.TABLE: _WITHIN_TABLE,
@@ -152,7 +155,7 @@ def _setting(name: str, setting: Setting) -> Fact:
 
 
 def _in(part: str, name: str) -> Callable[[Evidence], Any]:
-    """Reads what stands at `name` in a part of the evidence."""
+    """A reader of what stands at `name` in a part of the evidence."""
     return lambda evidence: getattr(evidence, part).get(name)
 
 
@@ -162,11 +165,13 @@ def _content(evidence: Evidence) -> str | None:
 
 
 def _tested(evidence: Evidence) -> list[Any] | None:
+    """Names and labels of the test images, in order."""
     test = evidence.predictions.get("test")
     return test and [test["names"], test["labels"]]
 
 
 def _commit(evidence: Evidence) -> str | None:
+    """The commit, with `*` if there were changes that it lacks."""
     commit = evidence.environment.get("commit")
     return commit and commit + "*" * bool(evidence.environment.get("dirty"))
 

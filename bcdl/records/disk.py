@@ -1,4 +1,4 @@
-"""Writing to a disk so that what was written stays, and what failed leaves nothing behind."""
+"""Writing to a disk: what was written stays after a crash, and what failed leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ _PART, _PART_END = ".bcdl-", ".part"
 
 
 @contextlib.contextmanager
-def writing(what: Path) -> Iterator[None]:
-    """In this block `what`, a file or folder of results, is written; UsageError, naming it, if that fails."""
+def writing(place: Path) -> Iterator[None]:
+    """A block that writes `place`, a file or folder of results; UsageError, which names it, if it can't be written."""
     try:
         yield
     except OSError as error:
         raise UsageError(
-            f"{what} can't be written ({error.strerror or error}); make room or choose another folder with --results"
+            f"{place} can't be written ({error.strerror or error}); make room or choose another folder with --results"
         ) from error
 
 
 def append_line(file: Path, line: str) -> None:
-    """Add the line to the file, whole or not at all, on the disk when this returns; makes the folder.
+    """Add the line to the file, whole or not at all; it is on the disk when this returns. Makes the folder.
 
-    A last line that lacks its end, as a dead writer may leave one, gets it first, so that no line grows into another.
-    UsageError if the line can't be written; the file is then as it was.
+    If the last line lacks its end, since its writer died, it gets it first, so that no line runs into another.
+
+    Raises:
+        UsageError: the line can't be written; the file is then as it was.
     """
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,15 @@ def append_line(file: Path, line: str) -> None:
 
 
 def append_whole(file: int, content: bytes) -> None:
-    """Write the content to the end of an open file and flush it; if that fails midway, take back what was written."""
+    """Write the content to the end of an open file, on the disk when this returns.
+
+    Args:
+        file: descriptor, open for appending.
+        content: what is written.
+
+    Raises:
+        OSError: it can't be written; the file then has the length that it had.
+    """
     before = os.fstat(file).st_size
     try:
         write_whole(file, content)
@@ -51,7 +61,7 @@ def append_whole(file: int, content: bytes) -> None:
 
 
 def write_whole(file: int, content: bytes) -> None:
-    """Write all of the content to an open file, on the disk when this returns."""
+    """Write all of the content to an open file, by its descriptor, on the disk when this returns."""
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
@@ -59,9 +69,10 @@ def write_whole(file: int, content: bytes) -> None:
 
 
 def replace(file: Path, content: bytes) -> Path:
-    """Replace the file in one step, so that no reader sees half of it and a full disk leaves it as it was.
+    """Replace the file in one step, and return it: no reader sees half of it. Makes the folder.
 
-    Makes the folder; returns the file. Raises OSError if it can't be written.
+    Raises:
+        OSError: it can't be written; the file is then as it was.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{_PART}{secrets.token_hex(8)}{_PART_END}")
@@ -74,7 +85,7 @@ def replace(file: Path, content: bytes) -> Path:
 
 
 def is_part(name: str) -> bool:
-    """Whether a file of that name is the unfinished work of `replace`, left by a process that was killed at it."""
+    """Whether a file of that name is what `replace` left unfinished, in a process that was killed."""
     middle = name.removeprefix(_PART).removesuffix(_PART_END)
     return name == f"{_PART}{middle}{_PART_END}" and len(middle) == 16 and set(middle) <= set("0123456789abcdef")
 
@@ -88,7 +99,7 @@ def _ends_a_line(file: int) -> bool:
 
 
 def _flush_names(file: Path) -> None:
-    """Have the name of a new file on the disk, too, and those of its folders; Windows does so itself."""
+    """Write the name of a new file to the disk, too, and those of its folders; Windows does so itself."""
     if os.name == "posix":
         for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
             handle = os.open(folder, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""An experiment: one thing measured two ways in turn, kept as a line of JSON, so that its table can be rebuilt.
+"""An experiment: the same work measured in two ways in turn, as a line of JSON from which its table can be rebuilt.
 
-What a methodology claims is shown by experiments: `bcdl.experiments` runs them, the report draws their tables.
+Experiments show what the methodology claims: `bcdl.experiments` runs them, the report draws their tables.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 
 from bcdl.machine.provenance import short_commit
 from bcdl.records import log
+from bcdl.records.line import parse_object
 from bcdl.records.log import Problem
 
 # 1: the first schema.
-# 2: `sample` and `cell`. What schema 1 recorded describes its framework only if it ran in the experiment's process.
-# 3: `slowdown`; before, only the words of the ways said it. The experiment on batch callbacks has another name.
+# 2: `sample` and `cell`. Schema 1 has neither; its environment has a platform only if it measured in one process.
+# 3: `slowdown`; before, only the names of the ways said it. The experiment on batch callbacks has another name.
 SCHEMA = 3
-SECONDS = "s"  # the unit of ways that are times
+SECONDS = "s"  # the unit of an experiment that measures times
 
 
 class ExperimentError(ValueError):
@@ -30,22 +31,22 @@ class ExperimentError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Rates of two ways, a pair a round.
+    """Rates, or times, of two ways: a pair from each round.
 
     Attributes:
-        run: id of the run that made it.
-        name: of the experiment.
-        subject: what it was done on: model, backend, sizes, in words.
-        ways: the names of the two ways. They are shown and nothing else: no figure depends on them.
-        a, b: rates of each way, by round; in `unit`.
-        unit: of the rates, or `s` if they are times.
+        run: id of the run that recorded it.
+        name: the experiment's title.
+        subject: what was measured, in words: model, backend, sizes.
+        ways: the names of the two ways. They are only shown: no figure depends on them.
+        a, b: the rates of the first and of the second way, by round, in `unit`; times if that is `s`.
         environment: versions, machine, commit.
-        sample: what a round has of each way: a `process` of its own, or a `window` of one process for all rounds, so
-            that p and interval are of that process, and another may differ.
-        cell: settings of the cell, as `Cell.to_dict` has them; empty in what schema 1 recorded.
+        unit: of the rates or times.
         searches: whether the ways are settings that a user may choose among, the first of them the default.
-        slowdown: the share of a step's time by which the second way was slowed down on purpose, 0 of equal sides,
-            between which any difference is noise; None if the ways differ in something else.
+        sample: what each way has in a round: a `process` of its own, or a `window` of one process that lasts all
+            rounds; then p and interval hold for that process, and another may differ.
+        cell: settings of the cell, as `Cell.to_dict` has them; empty if schema 1 recorded it.
+        slowdown: the share of a step's time by which the second way was slowed down on purpose. It is 0 of equal
+            sides, between which any difference is noise, and None if the ways differ in something else.
     """
 
     run: str
@@ -67,9 +68,9 @@ class Experiment:
 
     @classmethod
     def from_json(cls, line: str) -> Experiment:
-        """The experiment on `line`, upgraded from an older schema; ExperimentError if it is none."""
+        """The experiment on `line`, upgraded from an older schema; ExperimentError if the line is not an experiment."""
         try:
-            values = log.parse_object(line, SCHEMA, "an experiment")
+            values = parse_object(line, SCHEMA, "an experiment")
         except ValueError as error:
             raise ExperimentError(str(error)) from error
         schema = values.pop("schema")
@@ -83,12 +84,12 @@ class Experiment:
 
     @property
     def day(self) -> str:
-        """When it ran, as the id of its run has it: year, month and day, UTC."""
+        """The day on which its run began, by the run's id: YYYY-MM-DD, UTC; or `unknown`."""
         return f"{self.run[:4]}-{self.run[4:6]}-{self.run[6:8]}" if re.match(r"[0-9]{8}T", self.run) else "unknown"
 
     @property
     def commit(self) -> str:
-        """The commit that it ran from, `*` if the tree had other changes."""
+        """The commit of the code that measured it, with `*` if there were changes that it lacks."""
         return short_commit(self.environment)
 
 
@@ -97,7 +98,7 @@ def _to_2(values: dict[str, Any]) -> None:
     values["cell"] = {}
 
 
-# The words of schemas 1 and 2; those of today may differ.
+# The names of ways and experiments in schemas 1 and 2; those of today may differ.
 _SLOWED = re.compile(r"slower by ([0-9]+(?:\.[0-9]+)?)%")
 _AS_IT_IS = ["as it is", "as it is, again"]
 _RENAMED = {"A batch callback changes what it measures": "What a batch callback costs"}
@@ -112,12 +113,12 @@ def _to_3(values: dict[str, Any]) -> None:
     values["name"] = _RENAMED.get(values["name"], values["name"])
 
 
-# By the schema they lift an experiment from, to the next.
+# Each lifts an experiment to the next schema, by the schema that it has.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3}
 
 
 def _check(values: dict[str, Any]) -> None:
-    """ValueError if a field has not the shape that readers rely on; TypeError or KeyError if it is missing."""
+    """ValueError if a field lacks the shape that readers rely on; TypeError or KeyError if a field is missing."""
     versions, slowdown = values["environment"].get("versions", {}), values["slowdown"]
     fits = {
         **{name: isinstance(values[name], str) for name in ("run", "name", "subject", "unit", "sample")},
@@ -135,7 +136,7 @@ def _check(values: dict[str, Any]) -> None:
 
 
 def _are_rates(values: object) -> bool:
-    """Whether there are rates, and all of them are above 0."""
+    """Whether it is a list of one or more numbers above 0."""
     return isinstance(values, list) and bool(values) and all(_is_number(value) and value > 0 for value in values)
 
 
@@ -144,10 +145,10 @@ def _is_number(value: object) -> bool:
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:
-    """Add the experiment to its run's file, on the disk when this returns; the file's path."""
+    """Add the experiment to its run's file, whose path it returns; it is then on the disk."""
     return log.append(results, log.EXPERIMENTS, machine, experiment.run, experiment.to_json())
 
 
 def read_all(results: Path) -> tuple[list[tuple[str, Experiment]], list[Problem]]:
-    """Every experiment with its machine, oldest run first, and each thing that is not an experiment."""
+    """Every experiment with its machine, oldest run first, and what in the log could not be read."""
     return log.read(results / log.EXPERIMENTS, Experiment.from_json, SCHEMA)

@@ -1,4 +1,4 @@
-"""Records sorted into groups that may stand in one table."""
+"""Groups: records that may stand in one table."""
 
 from __future__ import annotations
 

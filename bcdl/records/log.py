@@ -1,11 +1,11 @@
 """The append-only log: `<log>/<machine>/<run>.jsonl` under a results folder, one JSON object a line.
 
-Records, parity findings and experiments are kept in it alike. A run writes one new file, so that two runs never
-conflict, on a disk or in git. Each line names its `schema`, an integer, and its `run`, which the file is called after:
-by these, and by a name that is a run's id, a file is known as ours. Any other is read by nobody and never changed.
+Records, parity findings and experiments have such a log each. A run writes one new file, so that two runs never
+conflict, on a disk or in git. The file has the run's id as its name. Each line names its `schema`, an integer, and its
+`run`. A file with such a name and such a line is ours; any other is neither read nor changed.
 
-The last line may lack its end, if its writer was killed or the disk failed. If it is whole but for that end, it counts
-like any other. If it is torn, it is reported, and the next run sets it aside (`repair`).
+The last line may lack its end, if its writer was killed or the disk failed. If nothing else is missing, it counts like
+any other. If it is torn, it is reported, and the next run sets it aside (`repair`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bcdl.records import disk, runs
+from bcdl.records.line import schema_of
 
 RECORDS, PARITY, EXPERIMENTS = LOGS = ("records", "parity", "experiments")
-# What a run that died left of a line goes beside its file, under a name that no reader takes for a log.
+# The ending of the file beside a log to which `repair` moves a torn line; no reader takes it for a log.
 TORN = ".torn"
-_LOCK = "append"  # held as a line is added to a log or a log is repaired
-_START = b'{"schema": '  # of every line that this project has ever written; the run comes next
+_LOCK = "append"  # the lock that is held while a line is added to a log or a log is repaired
+_START = b'{"schema": '  # how every line begins that this project ever wrote; schema and run follow
 
 
 class Entry(Protocol):
-    """What a line of a log is read as."""
+    """What a line of a log is parsed to."""
 
     @property
     def run(self) -> str: ...
@@ -45,11 +46,11 @@ class Problem:
     """Something in a log that could not be read.
 
     Attributes:
-        file: the file or folder, as people find it: `records/<machine>/<run>.jsonl`.
+        file: the file or folder, relative to the results folder: `records/<machine>/<run>.jsonl`.
         line: number of the line, from 1; None if the file as a whole could not be read.
-        reason: why, and what to do.
+        reason: why it could not be read, and what to do.
         newer: whether a newer bcdl wrote it, so that this one can't say what it holds.
-        foreign: whether it is a file of somebody else's, of which nothing is lost.
+        foreign: whether bcdl did not write the file, so that no record is missing.
     """
 
     file: str
@@ -64,14 +65,15 @@ class Problem:
 
 
 def file_of(results: Path, log: str, machine: str, run: str) -> Path:
-    """The file of a run's lines."""
+    """The path of the file of a run's lines."""
     return results / log / machine / f"{run}.jsonl"
 
 
 def append(results: Path, log: str, machine: str, run: str, line: str) -> Path:
-    """Add the line to its run's file, on the disk when this returns; the file's path.
+    """Add the line to its run's file, whose path it returns; it is then on the disk.
 
-    UsageError if it can't be written; the file is then as it was.
+    Raises:
+        UsageError: it can't be written; the file is then as it was.
     """
     file = file_of(results, log, machine, run)
     with runs.one_at_a_time(results, _LOCK):
@@ -80,11 +82,11 @@ def append(results: Path, log: str, machine: str, run: str, line: str) -> Path:
 
 
 def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tuple[str, T]], list[Problem]]:
-    """Every line of a log, with its machine, oldest run first; and what could not be read.
+    """Every line of a log, parsed, with its machine, oldest run first; and what could not be read.
 
     Args:
-        folder: the log's, `records/` for instance; it may be missing.
-        parse: makes of a line what it says; ValueError or RecursionError if it can't.
+        folder: that of the log, for instance `records/`; it may be missing.
+        parse: parses a line; ValueError, with the reason, or RecursionError if it can't.
         schema: the newest that `parse` reads.
     """
     entries: list[tuple[str, T]] = []
@@ -100,7 +102,10 @@ def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tup
 def read_file(
     file: Path, parse: Callable[[str], T], schema: int, name: str | None = None
 ) -> tuple[list[T], list[Problem]]:
-    """The lines of one file, whatever it is called, and what of it could not be read; `name` is for problems."""
+    """The lines of one file, parsed, whatever the file is called; and what of it could not be read.
+
+    `name` stands for the file in problems. `parse` and `schema` are as in `read`.
+    """
     name = _shown(file) if name is None else name
     try:
         content = file.read_bytes()
@@ -109,38 +114,10 @@ def read_file(
     return _parse_lines(content, parse, schema, name)
 
 
-def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:
-    """The JSON object on a line of a log.
-
-    Args:
-        line: without its end.
-        schema: the newest that the caller reads.
-        what: what the line should be, for messages: "a record", "an experiment", "a parity finding".
-
-    Raises:
-        ValueError: the line is no JSON object with a schema number, a newer bcdl wrote it, or it holds half of a
-            surrogate pair, which no file can; the message says which.
-    """
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not a line of JSON ({error}); it was torn or edited") from error
-    if not isinstance(values, dict) or not (here := _schema_of(values)):
-        raise ValueError(f"a line without a schema number; it is not {what} of bcdl")
-    if here > schema:
-        raise ValueError(f"schema {here} is newer than this bcdl reads ({schema}); update bcdl")
-    if "\\u" in line:
-        try:
-            json.dumps(values, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError) as error:
-            raise ValueError(f"{what} whose fields do not fit schema {here} ({error})") from error
-    return values
-
-
 def repair(results: Path) -> list[str]:
-    """Mend the last line of each of our files whose run is over; a line of text for each.
+    """Repair the last line of each of our files whose run has ended; a notice for each that was repaired.
 
-    A whole line gets the end that it lacks. A torn one is moved into a file beside it.
+    A whole line gets the end that it lacks. A torn one is moved to a file beside it.
     """
     with runs.one_at_a_time(results, _LOCK):
         files = [file for log in LOGS for file in _files(results / log)[0]]
@@ -148,7 +125,7 @@ def repair(results: Path) -> list[str]:
 
 
 def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list[T], list[Problem]]:
-    """As `read_file`, of a file that may be somebody else's."""
+    """As `read_file`, of a file that bcdl may not have written."""
     name = _shown(file)
     try:
         content = _regular_content(file)
@@ -173,7 +150,7 @@ def _parse_lines(content: bytes, parse: Callable[[str], T], schema: int, name: s
             problems.append(Problem(name, number, "holds bytes that are no UTF-8; it was damaged or edited"))
         except (ValueError, RecursionError) as error:
             values = _object(line)
-            newer = values is not None and _schema_of(values) > schema
+            newer = values is not None and schema_of(values) > schema
             problems.append(Problem(name, number, str(error), newer))
         if number > len(lines) and problems and problems[-1].line == number and _object(line) is None:
             reason = (
@@ -185,9 +162,9 @@ def _parse_lines(content: bytes, parse: Callable[[str], T], schema: int, name: s
 
 
 def _is_ours(file: Path, content: bytes) -> bool:
-    """Whether a file is a log of this project: it is called after a run, and a line is of that run.
+    """Whether a file is a log of bcdl: its name is a run's id, and a line is of that run.
 
-    Of a file that has no more than a torn line, it is enough that the line begins as ours do.
+    If the file has a torn line and no other, that line need only begin as ours do.
     """
     if not runs.is_run_id(file.stem):
         return False
@@ -198,17 +175,17 @@ def _is_ours(file: Path, content: bytes) -> bool:
 
 
 def _begins_as_ours(line: bytes, run: str) -> bool:
-    """Whether a torn line is the beginning of one of ours, as far as it goes."""
+    """Whether a torn line is, as far as it goes, the beginning of a line of that run."""
     schema = re.match(re.escape(_START) + b"[0-9]+", line)
-    rest, wanted = (line[schema.end() :], f', "run": "{run}"'.encode()) if schema else (line, _START)
-    return rest.startswith(wanted) or wanted.startswith(rest)
+    rest, expected = (line[schema.end() :], f', "run": "{run}"'.encode()) if schema else (line, _START)
+    return rest.startswith(expected) or expected.startswith(rest)
 
 
 def _not_ours(file: Path, content: bytes) -> Problem:
-    """Why a file is not read. If it may hold lines of ours, it is no foreign one: they would be missing."""
+    """Why a file is not read. It is not foreign if it may hold lines of ours, which then are missing."""
     name = _shown(file)
     written_by_us = any(
-        _schema_of(values) and isinstance(values.get("run"), str)
+        schema_of(values) and isinstance(values.get("run"), str)
         for line in content.split(b"\n")
         if (values := _object(line)) is not None
     )
@@ -222,7 +199,7 @@ def _not_ours(file: Path, content: bytes) -> Problem:
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
-    """The JSON object that the line is; None if it is none."""
+    """The JSON object on the line; None if there is none."""
     try:
         values = json.loads(line.decode())
     except (ValueError, RecursionError):
@@ -230,18 +207,13 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def _schema_of(values: dict[str, Any]) -> int:
-    """The schema that a line names; 0 if it names none."""
-    schema = values.get("schema")
-    return schema if isinstance(schema, int) and not isinstance(schema, bool) else 0
-
-
 def _is_of(values: dict[str, Any], run: str) -> bool:
-    return _schema_of(values) > 0 and values.get("run") == run
+    """Whether it is a line of that run."""
+    return schema_of(values) > 0 and values.get("run") == run
 
 
 def _repair(results: Path, file: Path) -> str:
-    """Mend the file's last line; what was done, empty if there was nothing to do."""
+    """Repair the file's last line; a notice of what was done, empty if there was nothing to do."""
     try:
         if not _may_be_mended(file) or runs.is_live(results, file.stem):
             return ""
@@ -251,7 +223,7 @@ def _repair(results: Path, file: Path) -> str:
 
 
 def _may_be_mended(file: Path) -> bool:
-    """Whether it is a file, no link to one, called after a run, whose last line lacks its end."""
+    """Whether it is a file with a run's id as its name, no link, whose last line lacks its end."""
     if not runs.is_run_id(file.stem) or file.parent.is_symlink() or not stat.S_ISREG(file.lstat().st_mode):
         return False
     with file.open("rb") as content:
@@ -260,6 +232,7 @@ def _may_be_mended(file: Path) -> bool:
 
 
 def _mend(file: Path) -> str:
+    """As `_repair`, of a file whose last line lacks its end."""
     with file.open("r+b", buffering=0) as lines:
         content = lines.readall()
         if not _is_ours(file, content):
@@ -278,6 +251,7 @@ def _mend(file: Path) -> str:
 
 
 def _set_aside(aside: Path, torn: bytes) -> None:
+    """Append a torn line to the file `aside`; OSError if that is a link."""
     if aside.is_symlink():
         raise OSError(f"{aside.name} is a link")
     with aside.open("ab", buffering=0) as file:
@@ -291,9 +265,10 @@ def _files(folder: Path) -> tuple[list[Path], list[Problem]]:
     problems += _misplaced(folder, machines)
     for machine in machines:
         if machine.is_dir():
-            here, trouble = _entries(machine, f"{folder.name}/{machine.name}")
-            files += [file for file in here if file.suffix == ".jsonl"]
-            problems += trouble + _misplaced(folder, [file for part in here if part.is_dir() for file in _below(part)])
+            entries, unreadable = _entries(machine, f"{folder.name}/{machine.name}")
+            files += [file for file in entries if file.suffix == ".jsonl"]
+            deeper = [file for entry in entries if entry.is_dir() for file in _below(entry)]
+            problems += unreadable + _misplaced(folder, deeper)
     return sorted(files, key=lambda path: (path.stem, path)), problems
 
 
@@ -332,7 +307,7 @@ def _entries(folder: Path, name: str) -> tuple[Sequence[Path], list[Problem]]:
 
 
 def _regular_content(file: Path) -> bytes:
-    """What the file holds; OSError if it is none. A pipe would let its reader wait for ever."""
+    """The content of a file; OSError if it is something else: from a pipe, for instance, a reader waits for ever."""
     mode = file.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError("neither a file nor a folder")
@@ -344,12 +319,13 @@ def _unreadable(name: str, error: OSError) -> Problem:
 
 
 def _shown(file: Path) -> str:
+    """The path of a log's file relative to the results folder, for messages."""
     return "/".join(file.parts[-3:])
 
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """What is read from JSON has no cycles, and to look for some in all of it, again and again, doubles the time."""
+    """A block without the search for cycles: what is read from JSON has none, and the search doubles the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The time of day as records give it; durations are measured by `bcdl.worker.timing`."""
+"""The time of day as records hold it; `bcdl.worker.timing` measures durations."""
 
 from __future__ import annotations
 

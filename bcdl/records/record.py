@@ -1,4 +1,4 @@
-"""The record: what came of one cell, failures included; a versioned, self-contained line of JSON."""
+"""The record: the outcome of one cell, failures included, as a versioned, self-contained line of JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from bcdl.records import log
+from bcdl.records.line import parse_object
 from bcdl.records.schema import SCHEMA, DatasetFacts, Environment, ModelFacts, Predictions, fits, upgrade
 from bcdl.settings.cell import Cell
 
@@ -32,12 +32,13 @@ class Record:
     Attributes:
         run: id of the run (one command on one machine) it belongs to.
         status: `ok`, `failed`, `out_of_memory`, `timed_out`, `crashed` or `skipped`.
-        reason: why it is not ok, in a sentence; empty if it is.
-        cell: the cell, fully resolved.
+        reason: why it is not ok, in a sentence; empty if it is ok.
+        cell: the cell, with every setting.
+        started, ended: UTC, ISO 8601.
         metrics: numbers by name; a name ends in its unit (`_s`, `_images_per_s`, `_mib`) unless it is a share.
-        samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, one
-            request for `request_s`; and those before them, the first epoch or windows that were not steady yet,
-            `<regime>_warm_up_s`.
+        samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, a
+            request for `request_s`; and `<regime>_warm_up_s`, those before them: the first epoch, or the windows that
+            were not steady yet.
         history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
         predictions: by split (`val`, `test`): outputs [N, 2], scores, labels, groups and names, each a list.
         dataset: name, checksum, synthetic, images and groups by split, notices.
@@ -46,9 +47,8 @@ class Record:
         environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
             jit, compilation cache, commit, digest of the worker's source (`code`); on a GPU `gpu_state` by regime:
             clocks, temperature, throttling.
-        started, ended: UTC, ISO 8601.
-        block: of a run that measured two sides in turn, the round; empty elsewhere.
-        side: of such a run, which side, `a` or `b`; empty elsewhere.
+        block: the round, if the run measured two sides in turn; else empty.
+        side: the side, `a` or `b`, if the run measured two sides in turn; else empty.
         log_tail: the last lines of the worker's log, paths taken out, if the cell failed.
     """
 
@@ -80,14 +80,14 @@ class Record:
         return math.nan if value is None else value
 
     def to_json(self) -> str:
-        """The record as one line; NaN and infinities, which JSON has no word for, become null."""
+        """The record as one line; NaN and infinities, which JSON lacks, become null."""
         return json.dumps({"schema": SCHEMA, **finite(dataclasses.asdict(self))}, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Record:
-        """The record on `line`, upgraded from an older schema; RecordError if it is none."""
+        """The record on `line`, upgraded from an older schema; RecordError if the line is not a record."""
         try:
-            values = log.parse_object(line, SCHEMA, "a record")
+            values = parse_object(line, SCHEMA, "a record")
         except ValueError as error:
             raise RecordError(str(error)) from error
         schema = values.pop("schema")

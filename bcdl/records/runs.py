@@ -1,4 +1,4 @@
-"""Runs: their ids, the folders of what belongs to a run while it lasts, and the locks that say which of them live.
+"""Runs: their ids, the folders of what belongs to a run while it lasts, and the locks that say which are alive.
 
 Logs, status and lock of a run lie under `local/runs/<run>/`, outside what is committed.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 LOCAL = "local"
 RUNS = Path(LOCAL) / "runs"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}(-[ab])?", re.ASCII)
-_PATIENCE_S = 10.0  # for those who look whether a lock is held, and hold it as they look
+_PATIENCE_S = 10.0  # seconds; whoever asks whether a lock is held, holds it for a moment
 
 
 def new_run_id() -> str:
-    """An id for a run, sorting by its start: UTC time to the second, then four random hex digits.
+    """An id for a run, which sorts by its start: UTC time to the second, then four random hex digits.
 
-    A run of one side of two that are measured in turn adds `-a` or `-b`.
+    If two sides are measured in turn, the run of each adds `-a` or `-b` to it.
     """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
@@ -38,12 +38,12 @@ def is_run_id(text: str) -> bool:
 
 
 def folder_of(results: Path, run: str) -> Path:
-    """Where the run's logs, status and lock lie."""
+    """The folder of the run's logs, status and lock."""
     return results / RUNS / run
 
 
 def claim(results: Path, run: str) -> filelock.BaseFileLock:
-    """A lock that says that the run is alive; the system drops it when this process ends, however it ends."""
+    """Take the lock that says that the run is alive; the system drops it when this process ends, however it ends."""
     with disk.writing(results):
         lock = _lock(results, run)
         lock.acquire(timeout=_PATIENCE_S)
@@ -66,12 +66,12 @@ def is_live(results: Path, run: str) -> bool:
 
 
 @contextlib.contextmanager
-def one_at_a_time(results: Path, what: str) -> Iterator[None]:
-    """Wait until no other process is in this block for the same `what` and results folder."""
+def one_at_a_time(results: Path, name: str) -> Iterator[None]:
+    """A block that one process at a time is in, of those with the same `name` and results folder; others wait."""
     import filelock
 
     folder = results / LOCAL
-    lock = filelock.FileLock(folder / f"{what}.lock")
+    lock = filelock.FileLock(folder / f"{name}.lock")
     with disk.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -82,7 +82,7 @@ def one_at_a_time(results: Path, what: str) -> Iterator[None]:
 
 
 def _lock(results: Path, run: str) -> filelock.BaseFileLock:
-    import filelock  # here, since workers, which need no locks, read and write results, too
+    import filelock  # here: workers import this module, too, and need no locks
 
     folder = folder_of(results, run)
     folder.mkdir(parents=True, exist_ok=True)

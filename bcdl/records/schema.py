@@ -12,8 +12,8 @@ from typing import Any, TypedDict
 
 from bcdl.settings.cell import Cell
 
-# What came with each schema, besides the settings of the cell: their rows say what they came with (`since`), and what
-# the cells of older records had (`before`).
+# What came with each schema, settings of the cell excepted: their rows name the schema that they came with (`since`)
+# and the value of older records' cells (`before`).
 HISTORY = {
     1: "the first schema",
     2: "`block`; empty in what schema 1 recorded",
@@ -31,7 +31,7 @@ def upgrade(values: dict[str, Any], schema: int) -> None:
     """Lift the values of a record from an older schema to today's, in place.
 
     Raises:
-        KeyError, TypeError, AttributeError: a schema that there never was, or values that are not of a record.
+        KeyError, TypeError, AttributeError: there never was such a schema, or the values are not those of a record.
     """
     if schema < 1:
         raise KeyError(f"there is no schema {schema}")
@@ -70,10 +70,10 @@ def _to_6(values: dict[str, Any]) -> None:
 
 
 def _no_change(values: dict[str, Any]) -> None:
-    """Of a schema that brought settings of the cell alone."""
+    """The upgrade from a schema after which only settings of the cell came."""
 
 
-# By the schema they lift a record from, to the next.
+# Each lifts a record to the next schema, by the schema that it has.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
 
 
@@ -88,7 +88,7 @@ class _EveryDataset(TypedDict):
 
 
 class DatasetFacts(_EveryDataset, total=False):
-    """What a record says of its data; never a path. Counts are by split. The last three since schema 4."""
+    """What a record says of its data; never a path. Counts are by split. Older records lack the last three."""
 
     images_checksum: str
     grouped: bool
@@ -96,7 +96,7 @@ class DatasetFacts(_EveryDataset, total=False):
 
 
 class Predictions(TypedDict):
-    """What a record says of a split's images, one entry an image; None stands for NaN, of a model that diverged."""
+    """What a record says of a split's images, an entry for each; None stands for NaN, of a model that diverged."""
 
     outputs: list[list[float | None]]
     scores: list[float | None]
@@ -106,7 +106,7 @@ class Predictions(TypedDict):
 
 
 class Cost(TypedDict):
-    """Operations an image by layer type, and bytes."""
+    """Operations for one image by type of layer, and bytes: of all weights, and of one image's layer outputs."""
 
     forward_flops: dict[str, int]
     training_flops: dict[str, int]
@@ -125,14 +125,14 @@ class ModelFacts(TypedDict, total=False):
 
 
 class GpuState(TypedDict, total=False):
-    """What a GPU said of itself during a regime; other readings stand beside these."""
+    """What a GPU reported during a regime: reasons of throttling, and seconds of each; other readings may follow."""
 
     throttled: list[str]
     held_back_s: dict[str, float]
 
 
 class Environment(TypedDict, total=False):
-    """What a record says of where it was made; other facts stand beside these."""
+    """What a record says of the machine and the code that made it; other facts may follow."""
 
     versions: dict[str, str]
     python: str
@@ -146,7 +146,7 @@ class Environment(TypedDict, total=False):
 
 @functools.cache
 def fits(shape: Any) -> Callable[[Any], bool]:
-    """A test of JSON values: whether one is of the type `shape`, through lists, dictionaries and unions."""
+    """A test whether a JSON value is of the type `shape`: a TypedDict, list, dict, union or simple type."""
     if shape is Any:
         return lambda value: True
     if typing.is_typeddict(shape):
@@ -168,7 +168,7 @@ def fits(shape: Any) -> Callable[[Any], bool]:
 
 
 def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
-    """A test whether all of some JSON values are of the type `shape`: of numbers and words without a call for each."""
+    """A test whether all JSON values of a collection are of the type `shape`; without a call for each simple value."""
     kinds = _scalar_types(shape)
     if not kinds:
         each = fits(shape)
@@ -180,7 +180,7 @@ def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
 
 
 def _scalar_types(shape: Any) -> frozenset[type]:
-    """The types that JSON's numbers and words have if they are a `shape`; none if it is something else."""
+    """The types that a simple JSON value may have to be of the type `shape`; empty if that is no simple type."""
     parts = typing.get_args(shape) if isinstance(shape, types.UnionType) else (shape,)
     integers: set[type] = {int} if float in parts else set()
     return frozenset(integers.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()

@@ -1,7 +1,7 @@
-"""Where the files of a results folder lie, and its records: appended by runs, all read back by reports.
+"""The results folder: the names of its files, and its records, which runs append and reports read.
 
-What people and reports rely on: `records/`, `parity/` and `experiments/` are logs (`bcdl.records.log`), `README.md`,
-`tables/`, `plots/` and `cards/` are made from them, and `local/` is committed nowhere.
+People and reports rely on this layout: `records/`, `parity/` and `experiments/` are logs (`bcdl.records.log`),
+`README.md`, `tables/`, `plots/` and `cards/` are made from them, and `local/` is never committed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from bcdl.records.schema import SCHEMA
 
 PAGE, MANIFEST = "README.md", "manifest.json"
 TABLES, PLOTS, CARDS = "tables", "plots", "cards"
-# How the page begins, by which it is known as ours.
+# How our page begins; a page that begins otherwise is never overwritten.
 PAGE_START = (
     "# Results\n\nThis page, `tables/` and `plots/` are generated from `records/` by `python -m bcdl.report`; "
     "edit nothing here by hand.\n"
 )
-# What a manifest says of itself, by which it is known as ours.
+# The mark of our manifest; one without it is never overwritten.
 WRITER_KEY, WRITER = "written by", "bcdl report"
 _ADVICE = "move it away or choose another folder with --results"
-_LEAST_ROOM_BYTES = 64 * 2**10  # the records of a few small cells
+_LEAST_ROOM_BYTES = 64 * 2**10  # what the records of a few small cells take
 
 
 def check_writable(results: Path) -> None:
-    """UsageError if a run and its report could not write their files under `results`; makes the folder."""
+    """Raise UsageError if a run and its report could not write their files under `results`; makes the folder."""
     check_folder(results)
     probe = results / RECORDS / f".probe-{os.getpid()}"
     with disk.writing(results):
@@ -45,9 +45,10 @@ def check_writable(results: Path) -> None:
 
 
 def check_folder(results: Path) -> None:
-    """UsageError if something under `results` is in the way of our files: another's page, a link, a file for a folder.
+    """Raise UsageError if something under `results` is in the way of our files.
 
-    The results folder itself may be a link.
+    That is a page or manifest that bcdl did not write, a link, or a file in place of a folder. The results folder
+    itself may be a link.
     """
     with disk.writing(results):
         for name in (PAGE, MANIFEST, TABLES, PLOTS, CARDS, *log.LOGS, runs.LOCAL):
@@ -63,25 +64,25 @@ def check_folder(results: Path) -> None:
 
 
 def is_page(content: bytes) -> bool:
-    """Whether a page is ours: it begins as every page of ours does, on whatever system its lines were ended."""
+    """Whether bcdl wrote the page: it begins as every page of ours does, with the line ends of whatever system."""
     return content.replace(b"\r\n", b"\n").startswith(PAGE_START.encode())
 
 
 def _is_manifest(content: bytes) -> bool:
-    """Whether a manifest is ours, even if a merge with conflicts has made it no JSON."""
+    """Whether bcdl wrote the manifest; it need not be JSON, since a merge may have left marks of conflicts in it."""
     return f'"{WRITER_KEY}": "{WRITER}"'.encode() in content
 
 
 def append(results: Path, machine: str, record: Record) -> Path:
-    """Add the record to its run's file, on the disk when this returns; the file's path."""
+    """Add the record to its run's file, whose path it returns; it is then on the disk."""
     return log.append(results, RECORDS, machine, record.run, record.to_json())
 
 
 def file_of(results: Path, machine: str, run: str) -> Path:
-    """The file of a run's records."""
+    """The path of the file of a run's records."""
     return log.file_of(results, RECORDS, machine, run)
 
 
 def read_all(results: Path) -> tuple[list[tuple[str, Record]], list[Problem]]:
-    """Every record with its machine, oldest run first, and each thing that is not a record."""
+    """Every record with its machine, oldest run first, and what in the log could not be read."""
     return log.read(results / RECORDS, Record.from_json, SCHEMA)

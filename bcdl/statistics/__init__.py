@@ -1,1 +1,1 @@
-"""Statistics of figures of speed, and the bootstrap that all figures share."""
+"""Statistics: effects and comparisons of rates, power, steadiness, and the bootstrap that all figures share."""

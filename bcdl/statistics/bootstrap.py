@@ -1,7 +1,6 @@
-"""Every resampling of the project: what a figure could have been on other patients, processes or rounds.
+"""The only bootstrap of the project: what a figure could have been on other patients, processes or rounds.
 
-`blocks` and `interval` are of patients, `process_interval` of a few processes, `draw` and `percentiles` of whatever is
-drawn again and again to see how a statistic of it scatters.
+`blocks` and `interval` resample patients, `process_interval` a few processes, `draw` and `percentiles` any values.
 
 A patient's images resemble each other, so that the patient is drawn, with replacement, and all of its images come along
 (the cluster bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). A resample is
@@ -10,8 +9,8 @@ a row of weights, how often each image is in it, so that a metric of all resampl
 The draw is not stratified by class: how many malignant patients a sample of patients has is chance as well, and to hold
 it fixed would make the intervals of what depends on it (accuracy, average precision, Brier score) too narrow.
 
-Of few groups, some dozens and fewer, the intervals are somewhat too narrow all the same, as the bootstrap's are; that
-of the calibration error is so with more, too.
+With few groups, some dozens or fewer, the intervals are still somewhat too narrow, as those of every bootstrap are;
+that of the calibration error is too narrow with more groups, too.
 """
 
 from __future__ import annotations

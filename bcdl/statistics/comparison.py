@@ -28,8 +28,8 @@ from bcdl.text import LONGEST_NAME, legible
 
 RATES = ("fit", "step", "predict")
 
-# What may set two sides apart: each axis by name, with the facts that change along with it. A backend brings versions
-# and code of its own, and a Python may need other versions.
+# What two sides may differ in: each axis by name, with the facts that may change with it. A backend brings versions and
+# code of its own, and a Python may need other versions.
 _AXES = {
     "versions": ("versions",),
     "python": ("python", "versions"),
@@ -90,7 +90,7 @@ class Comparison:
 
 
 def beyond_reach(comparisons: Sequence[Comparison]) -> str:
-    """Why no p could be significant, whatever the rates; empty if one could."""
+    """Why no p-value could be significant, whatever the rates are; empty if it could."""
     number, least = len(comparisons), min(compared.effect.least_p for compared in comparisons)
     if number * least < SIGNIFICANT:
         return ""
@@ -102,7 +102,7 @@ def beyond_reach(comparisons: Sequence[Comparison]) -> str:
 
 
 def rounds_needed(comparisons: int) -> int:
-    """Rounds in turn of so many comparisons from which on one of them can be significant."""
+    """The fewest rounds in turn with which, of so many comparisons, a single one can be significant."""
     return math.floor(math.log2(2 * comparisons / SIGNIFICANT)) + 1
 
 
@@ -211,7 +211,7 @@ def _by_round(samples: list[Sample]) -> dict[str, float]:
 
 
 def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> str:
-    """In words, where the two sides that are closest to each other differ."""
+    """In words, the differences between those two cells of the sides that differ least."""
     sides = ([samples[0].facts for samples in _by_cell(side, free).values()] for side in (a, b))
     differing = (_in_words(first, second, free) for first, second in itertools.product(*sides))
     closest: list[str] = min(differing, key=len)

@@ -26,8 +26,8 @@ class Effect:
     Attributes:
         medians: of each side's rates.
         ratio: geometric mean rate of B as a share of A's.
-        low, high: bootstrap interval of the ratio, 95 percent; NaN with fewer than 6 processes a side, of which even
-            the least and the largest hold the truth less often.
+        low, high: bootstrap interval of the ratio, 95 percent; NaN with fewer than 6 processes a side: even
+            from the least to the largest of them, it would hold the true ratio less often.
         p: two-sided permutation p-value of a ratio of 1; NaN with fewer than 2 processes a side.
         least_p: the least p that so many processes can give.
         delta: Cliff's delta: the chance that a process of B is faster than one of A, less the chance that it is slower.
@@ -100,16 +100,16 @@ def independent(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Effect
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for their number (Holm 1979, Scandinavian Journal of Statistics 6, 65-70); NaN stay."""
     corrected = [float("nan")] * len(p_values)
-    known = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
+    ranked = sorted((p, place) for place, p in enumerate(p_values) if not np.isnan(p))
     largest = 0.0
-    for rank, (p, place) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
+    for rank, (p, place) in enumerate(ranked):
+        largest = max(largest, min(1.0, (len(ranked) - rank) * p))
         corrected[place] = largest
     return corrected
 
 
 def cliffs_delta(a: Sequence[float], b: Sequence[float]) -> float:
-    """Cliff 1993, Psychological Bulletin 114, 494-509: of all pairs, the share where b is larger less the other."""
+    """Of all pairs, the share in which b is larger less that in which a is (Cliff 1993, Psychol. Bull. 114:494-509)."""
     return float(np.mean(np.sign(np.subtract.outer(np.asarray(b), np.asarray(a)))))
 
 

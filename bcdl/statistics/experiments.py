@@ -1,4 +1,4 @@
-"""What experiments say: the newest of each, how their ways differ, the noise of equal sides, the best of settings."""
+"""Statistics of experiments: the newest of each, how their ways differ, the noise of equal sides, the best settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bcdl.statistics import effects
 from bcdl.statistics.effects import Effect
 from bcdl.statistics.estimated import Estimated
 
-_FEWEST = 3  # rounds, of which an interval or a scatter says something
+_FEWEST = 3  # rounds, with which there is an interval or a scatter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def noise_of_equal_sides(
     experiments: Sequence[tuple[str, Experiment]], machine: str, rounds: int
 ) -> tuple[float, str] | None:
     """The largest noise that equal sides have shown on the machine, and on which subject; None if none was tried."""
-    tried = newest([(where, experiment) for where, experiment in experiments if where == machine])
+    tried = newest([(its_machine, experiment) for its_machine, experiment in experiments if its_machine == machine])
     equal = [made for group in tried.values() for made in group if made.slowdown == 0 and len(made.a) >= _FEWEST]
     return max(((noise(made, rounds), made.subject) for made in equal), default=None)
 

@@ -1,4 +1,4 @@
-"""Whether samples have settled."""
+"""Whether samples of time are steady: without a trend."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from bcdl.records.record import Record
 
 # Samples are steady if the medians of their first and second half differ by this share at most.
 STEADY = 0.05
-
-
-_FEWEST = 4  # samples of which halves say anything
-
-
-# Of fewer, if the largest is above the least by this share at most.
+_FEWEST = 4  # samples, with which halves are compared
+# Fewer samples are steady if the largest is above the least by this share at most.
 STEADY_OF_FEW = 0.25
 
 

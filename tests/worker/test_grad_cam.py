@@ -329,13 +329,10 @@ def test_an_overlay_is_written_whole_or_not_at_all(saved: Path, here: Path, monk
     assert run(monkeypatch, "--explain", saved, image, "--output", output) == 0
     whole = output.read_bytes()
 
-    write = Path.write_bytes
-
-    def fills_the_disk(file: Path, data: bytes) -> None:
-        write(file, data[:100])
+    def fills_the_disk(file: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fills_the_disk)
+    monkeypatch.setattr(Path, "replace", fills_the_disk)
     with pytest.raises(UsageError, match=r"can't be written \(No space left on device\)"):
         run(monkeypatch, "--explain", saved, image, "--output", output)
     assert output.read_bytes() == whole

@@ -1,4 +1,4 @@
-"""The sources of images: one file a kind, found by being here. Each is a module that keeps the protocol `Source`."""
+"""The sources of images: each module of this folder is one, and has the functions of `Source`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Source(Protocol):
         """The name that cells and records carry for it."""
 
     def read(self, request: Request) -> Pool:
-        """The images; UsageError if they can't be had or used."""
+        """The images, at the size of the request; UsageError if they can't be read or used."""
 
     def example(self, folder: Path) -> str:
         """Write a small data set under `folder` if the source needs one; the `--data` that names it, for tests."""

@@ -1,7 +1,8 @@
 """A folder of class folders, `benign/` and `malignant/`, with or without `train/`, `val/`, `test/` above.
 
-BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups. It only says
-things of images that are there: no path in it is opened. Links that lead out of the folder are left out, and counted.
+BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups. No path in it is
+opened: its rows count only for images that are in the folder. Links that lead out of the folder are left out, and
+counted.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _fingerprints(files: list[_File]) -> Fingerprints:
 
 
 def _list(root: Path) -> tuple[list[_File], list[str]]:
-    """The images of the two classes in a fixed order, and what else lies there."""
+    """The images of the two classes in a fixed order, and notices of what else is there."""
     tops = _subfolders(root, root)
     splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
     parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]

@@ -1,7 +1,7 @@
 """MedMNIST's BreastMNIST: an `.npz` by path, or `breastmnist` by name, downloaded once.
 
 BreastMNIST labels malignant 0 and normal or benign 1 (MedMNIST v2, Yang et al. 2023, Scientific Data 10);
-here 1 is always malignant, so the labels are turned round.
+here 1 is always malignant, so the labels are swapped.
 """
 
 from __future__ import annotations
@@ -97,12 +97,12 @@ def _read_parts(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         ) from error
     except UsageError:
         raise
-    except Exception as error:  # readers of zip and npy raise whatever comes up in the midst of broken bytes
+    except Exception as error:  # readers of zip and npy raise all kinds of errors on broken bytes
         raise UsageError(f"{file.name} is not a plain .npz of arrays, or is refused: {error}") from error
 
 
 def _refuse_bombs(members: zipfile.ZipFile) -> None:
-    """ValueError if reading the arrays would allocate more than the file may rightly ask for."""
+    """Raise ValueError if reading would allocate more than the arrays' bytes in the file, or than `_MOST_BYTES`."""
     total = 0
     for member in members.infolist():
         total += member.file_size
@@ -115,7 +115,7 @@ def _refuse_bombs(members: zipfile.ZipFile) -> None:
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and type of an .npy file; ValueError if it is none."""
+    """Shape, whether the order is Fortran's, and dtype of an .npy file; ValueError if it is no such file."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
