@@ -5,6 +5,7 @@ Each error says in a line what is wrong, with which value, and what to do next.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from bcdl.text import legible
 # Exit codes of every command, besides 0 and those of the two errors below.
 INTERRUPTED = 130  # as a shell gives for a program that Ctrl-C (SIGINT, signal 2) ended: 128 + 2
 OUTPUT_LOST = 1
+# What the system refuses for the path or the disk that it was given; of anything else a traceback says more.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 class BcdlError(Exception):
@@ -31,8 +34,9 @@ class UsageError(BcdlError):
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's `main` and leave the process with its exit code.
 
-    A BcdlError becomes its message, Ctrl-C becomes 130. A reader that stops reading (`bcdl report | head`) ends the
-    command without a word, as it ends any Unix tool. argparse leaves by itself, with 0 after --help and 2 otherwise.
+    A BcdlError becomes its message, and so does a path or a disk that the system refuses; Ctrl-C becomes 130. A reader
+    that stops reading (`bcdl report | head`) ends the command without a word, as it ends any Unix tool. argparse leaves
+    by itself, with 0 after --help and 2 otherwise.
     """
     try:
         try:
@@ -49,7 +53,26 @@ def run_command(main: Callable[[], int]) -> None:
     except BrokenPipeError:
         _drop_output()
         code = OUTPUT_LOST
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        code = _report_refusal(error)
     sys.exit(code)
+
+
+def _report_refusal(error: OSError) -> int:
+    """Say what the system refused; the exit code."""
+    if error.filename is None:
+        _drop_output()
+        print(
+            f"error: the output can't be written ({error.strerror}); make room, or lead it elsewhere", file=sys.stderr
+        )
+        return OUTPUT_LOST
+    path = legible(str(error.filename))
+    print(
+        f"error: {path}: {error.strerror}; name another path, or see to its permissions and its disk", file=sys.stderr
+    )
+    return UsageError.exit_code
 
 
 def program(command: str) -> str:
