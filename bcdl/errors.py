@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from types import TracebackType
 
 from bcdl.text import legible
 
@@ -48,8 +49,7 @@ def run_command(main: Callable[[], int]) -> None:
         print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; every finished cell's record is kept", file=sys.stderr)
-        code = INTERRUPTED
+        code = _report_interrupt()
     except BrokenPipeError:
         _drop_output()
         code = OUTPUT_LOST
@@ -58,6 +58,18 @@ def run_command(main: Callable[[], int]) -> None:
             raise
         code = _report_refusal(error)
     sys.exit(code)
+
+
+def handle_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In place of `sys.excepthook`: Ctrl-C ends a command that still imports its modules as it ends any other."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(_report_interrupt())  # Python's own end would be by the signal
+    sys.__excepthook__(kind, error, trace)
+
+
+def _report_interrupt() -> int:
+    print("interrupted; every finished cell's record is kept", file=sys.stderr, flush=True)
+    return INTERRUPTED
 
 
 def _report_refusal(error: OSError) -> int:

@@ -113,6 +113,13 @@ def test_a_folder_that_may_not_be_read_is_an_error_and_a_fault_of_ours_is_none()
     assert "Traceback" in run("-c", code.format("FileNotFoundError(errno.ENOENT, 'No such file', 'x')")).stderr
 
 
+@pytest.mark.parametrize("arguments", [("bcdl.status",), ("bcdl", "status")])
+def test_ctrl_c_while_modules_are_imported_is_130_too(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "rich.py").write_text("raise KeyboardInterrupt")
+    done = run("-m", *arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (130, "interrupted; every finished cell's record is kept\n")
+
+
 def test_wrong_options_end_with_2() -> None:
     for name in COMMANDS:
         if name != "experiment":  # whose options follow a name
