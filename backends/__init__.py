@@ -138,5 +138,9 @@ def load(name: str) -> Backend:
 
 
 def is_installed(name: str) -> bool:
-    """Whether the framework of that name can be imported here, without importing it."""
-    return importlib.util.find_spec(name) is not None
+    """Whether the framework of that name can be imported here, without importing it.
+
+    A plain folder of that name where Python looks, of somebody's data for instance, is none.
+    """
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None

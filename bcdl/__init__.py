@@ -4,4 +4,11 @@ The data flows one way: a `Cell` (what is to be run) goes into a worker process,
 of it) comes out, and every table and plot is a pure function of records.
 """
 
+import sys
+
+from bcdl.errors import handle_uncaught
+
 __version__ = "0.1.0"
+
+if sys.argv[:1] == ["-m"]:  # `python -m bcdl.NAME` finds its module: what that imports, it imports before `run_command`
+    sys.excepthook = handle_uncaught

@@ -10,15 +10,24 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from types import TracebackType
 
 from bcdl.text import legible
 
 # Exit codes of every command, besides 0 and those of the two errors below.
 INTERRUPTED = 130  # as a shell gives for a program that Ctrl-C (SIGINT, signal 2) ended: 128 + 2
 OUTPUT_LOST = 1
-# The errors of a write for which a disk has no room. Whoever writes a file handles its own, so that these are stdout's.
-_DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
-_ADVICE = "make room, or send it to another file"
+# What the system refuses for the path or the disk that it was given; of anything else a traceback says more.
+_REFUSED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    getattr(errno, "EDQUOT", errno.ENOSPC),  # Windows has none
+    errno.EROFS,
+    errno.EIO,
+    errno.EFBIG,
+}
 
 
 class BcdlError(Exception):
@@ -36,9 +45,9 @@ class UsageError(BcdlError):
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's `main` and leave the process with its exit code.
 
-    A BcdlError becomes its message, Ctrl-C becomes 130. A reader that stops reading (`bcdl report | head`) ends the
-    command without a word, as it ends any Unix tool. A stdout on a full disk is an error like any other; characters
-    that it has no bytes for are escaped. argparse leaves by itself, with 0 after --help and 2 otherwise.
+    A BcdlError becomes its message, and so does a path or a disk that the system refuses; Ctrl-C becomes 130. A reader
+    that stops reading (`bcdl report | head`) ends the command without a word, as it ends any Unix tool. A character
+    that stdout has no bytes for is escaped. argparse leaves by itself, with 0 after --help and 2 otherwise.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for stderr
@@ -52,18 +61,43 @@ def run_command(main: Callable[[], int]) -> None:
         print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; every finished cell's record is kept", file=sys.stderr)
-        code = INTERRUPTED
+        code = _report_interrupt()
     except BrokenPipeError:
         _drop_output()
         code = OUTPUT_LOST
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in _REFUSED:
             raise
-        print(f"error: the output can't be written ({error.strerror}); {_ADVICE}", file=sys.stderr)
-        _drop_output()
-        code = OUTPUT_LOST
+        code = _report_refusal(error)
     sys.exit(code)
+
+
+def handle_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """In place of `sys.excepthook`: Ctrl-C ends a command that still imports its modules as it ends any other."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(_report_interrupt())  # Python's own end would be by the signal
+    sys.__excepthook__(kind, error, trace)
+
+
+def _report_interrupt() -> int:
+    print("interrupted; every finished cell's record is kept", file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
+def _report_refusal(error: OSError) -> int:
+    """Say what the system refused; the exit code."""
+    if error.filename is None:
+        _drop_output()
+        print(
+            f"error: the output can't be written ({error.strerror}); make room, or send it to another file",
+            file=sys.stderr,
+        )
+        return OUTPUT_LOST
+    path = legible(str(error.filename))
+    print(
+        f"error: {path}: {error.strerror}; name another path, or see to its permissions and its disk", file=sys.stderr
+    )
+    return UsageError.exit_code
 
 
 def program(command: str) -> str:

@@ -10,6 +10,7 @@ import argparse
 import functools
 import math
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -64,7 +65,10 @@ def _parse() -> argparse.Namespace:
 def _records(results: Path, data: str, run: str | None) -> list[Record]:
     """The records of the run, or of the newest, that hold predictions for test images of the data set."""
     name = datasets.name_of(data)
-    everything, _ = store.read_all(results)
+    everything, problems = store.read_all(results)
+    for problem in problems:
+        if not problem.foreign:
+            print(legible(f"not read: {problem}"), file=sys.stderr)
     usable = [record for _, record in everything if _is_usable(record, name)]
     if not usable:
         raise UsageError(f"{results} holds no record of a model tested on {name}; name another --results or --data")

@@ -115,6 +115,14 @@ def test_twins_that_differ_in_a_setting_have_titles_that_say_so(tmp_path: Path) 
     ]
 
 
+def test_a_process_without_stdout_still_has_its_exit_code(tmp_path: Path) -> None:
+    """1 would say that there is a regression."""
+    a, b = (write(tmp_path, name, RATES) for name in ("a", "b"))
+    command = f'exec "{sys.executable}" -m bcdl.compare "{a}" "{b}" >&-'
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_cells_that_a_title_does_not_tell_apart_are_comparisons_of_their_own() -> None:
     cells = [record(**changes).cell for changes in ({}, {"seed": 1}, {"split_by": "image"}, {"folds": 3, "fold": 1})]
     assert comparison.count(cells) == 3 * len(comparison.RATES)

@@ -96,6 +96,18 @@ def test_the_newest_run_is_shown_or_the_one_that_is_named(
         run(monkeypatch, tmp_path, "--run", "nowhere")
 
 
+def test_records_that_cannot_be_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of a newer bcdl for instance: what is shown is not the newest run then."""
+    file = store.append(tmp_path, "a-machine", predicted({}))
+    with file.open("a") as lines:
+        lines.write(f'{{"schema": 99, "run": "{file.stem}"}}\n')
+    assert run(monkeypatch, tmp_path) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"not read: records/a-machine/{file.name}, line 2: schema 99 is newer than this bcdl reads")
+
+
 def test_other_images_than_the_records_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = predicted({0: 0.7})
     store.append(tmp_path, "a-machine", dataclasses.replace(entry, dataset={**entry.dataset, "checksum": "0" * 64}))

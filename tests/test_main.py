@@ -83,6 +83,43 @@ def test_an_error_is_one_line_and_ctrl_c_is_130() -> None:
     assert (done.returncode, done.stderr.count("\n")) == (130, 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [("bcdl", "--version"), ("bcdl.status",), ("bcdl.experiment",)])
+def test_an_output_without_room_ends_with_a_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    more = ("--results", str(tmp_path)) if "status" in arguments[-1] else ()
+    command = [sys.executable, "-m", *arguments, *more]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: the output can't be written (No space left on device)")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("report", "--results"), ("report", "--check", "--results"), ("status", "--results"), ("compare",)]
+)
+def test_a_path_that_the_system_refuses_ends_with_2_and_the_path(arguments: tuple[str, ...]) -> None:
+    other = (str(ROOT),) if arguments == ("compare",) else ()
+    done = run("-m", "bcdl", *arguments, "x" * 300, *other)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "x" * 300 in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_may_not_be_read_is_an_error_and_a_fault_of_ours_is_none() -> None:
+    code = "from bcdl.errors import *; import errno\ndef main(): raise {}\nrun_command(main)"
+    done = run("-c", code.format("PermissionError(errno.EACCES, 'Permission denied', '/secret')"))
+    assert (done.returncode, done.stderr.partition(";")[0]) == (2, "error: /secret: Permission denied")
+    assert "Traceback" in run("-c", code.format("FileNotFoundError(errno.ENOENT, 'No such file', 'x')")).stderr
+
+
+@pytest.mark.parametrize("arguments", [("bcdl.status",), ("bcdl", "status")])
+def test_ctrl_c_while_modules_are_imported_is_130_too(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "rich.py").write_text("raise KeyboardInterrupt")
+    done = run("-m", *arguments, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (130, "interrupted; every finished cell's record is kept\n")
+
+
 def test_wrong_options_end_with_2() -> None:
     for name in COMMANDS:
         if name != "experiment":  # whose options follow a name

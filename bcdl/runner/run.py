@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,9 @@ class Run:
 
     def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
-        newest = {earlier.cell: earlier for earlier in self._earlier() if not earlier.block}
+        records, problems = store.read_all(self.results)
+        newest = {earlier.cell: earlier for earlier in self._of_this_machine(records) if not earlier.block}
+        unread = [f"not read, and so not resumed from: {problem}" for problem in problems if not problem.foreign]
         changed: Counter[str] = Counter()
         for job in self.jobs:
             earlier = newest.get(job.cell)
@@ -158,7 +160,7 @@ class Run:
             f"{count} of {number} cells run again: their records were made with another {facts}"
             for facts, count in changed.items()
         ]
-        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again]
+        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *unread]
 
     def _changes(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
         """Names of the facts in which an earlier record of this machine differs from one that would be made now."""
@@ -174,6 +176,9 @@ class Run:
     def _earlier(self) -> Iterator[Record]:
         """The records of this machine so far, oldest run first."""
         records, _ = store.read_all(self.results)
+        return self._of_this_machine(records)
+
+    def _of_this_machine(self, records: Iterable[tuple[str, Record]]) -> Iterator[Record]:
         return (earlier for machine, earlier in records if machine == self._machine)
 
     @functools.cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -55,6 +56,6 @@ def resolve_limits(options: Mapping[str, Any]) -> Limits:
 def _quantity(option: str, text: str, units: Mapping[str, int], examples: str) -> float:
     """A number above 0 with one of the units, times what the unit stands for; UsageError if the text is no such."""
     match = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(units)})", text.strip())
-    if not match or not float(match[1]):
+    if not match or not 0 < float(match[1]) < math.inf:
         raise UsageError(f"{option} {text!r} is no amount above 0 with its unit; write it as {examples}")
     return float(match[1]) * units[match[2]]

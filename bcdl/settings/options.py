@@ -79,7 +79,8 @@ def resolve(
     """
     check_backend(backend, installed_here)
     request = _Request(options, cell_type)
-    rows = [models.find(name.strip()) for name in (names.split(",") if names else request.profile.models)]
+    asked_for = dict.fromkeys(name.strip() for name in (names.split(",") if names else request.profile.models))
+    rows = [models.find(name) for name in asked_for]
     shared = {**request.shared(), "backend": backend}
     models.check_sizes(rows, shared["image_size"])
     draws = request.draws(shared["folds"])

@@ -51,6 +51,17 @@ def test_what_may_end_otherwise_is_run_again(status: str, tmp_path: Path) -> Non
     assert not is_left_out(tmp_path, made_here(status=status))
 
 
+def test_records_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    """Or a cell would run again without a word of why."""
+    file = store.append(tmp_path, hardware.machine_name("cpu"), made_here())
+    file.write_text(file.read_text().replace('{"schema": ', '{"schema": 9'))
+    run = Run([job()], tmp_path, resume=True)
+    notes = run.check()
+    assert run.left == [job()]
+    unread = f"not read, and so not resumed from: records/{file.parent.name}/{file.name}, line 1: schema 9"
+    assert any(note.startswith(unread) for note in notes)
+
+
 def test_without_resume_everything_is_measured_anew(tmp_path: Path) -> None:
     assert not is_left_out(tmp_path, made_here(), resume=False)
 

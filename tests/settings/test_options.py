@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from bcdl.errors import UsageError
 from bcdl.settings import job, limits, models, options, profiles
 from bcdl.settings.cell import Cell
+from bcdl.settings.limits import resolve_limits
+from tests.conftest import ROOT
 from tests.factory import OPTIONS
 
 
@@ -108,6 +111,33 @@ def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.
     monkeypatch.setattr("bcdl.backends.is_installed", lambda name: name != "jax")
     with pytest.raises(UsageError, match=r"jax not installed in this Python; .* the extra jax .*use nox -s bench-jax"):
         resolve()
+
+
+def test_a_folder_that_only_has_a_frameworks_name_is_no_framework(tmp_path: Path) -> None:
+    """As `python -m bcdl.train` finds it, which looks in the current folder first."""
+    for name in ("nonesuch", "another"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "another" / "__init__.py").touch()
+    code = "from bcdl.backends import is_installed as i; print(i('nonesuch'), i('another'), i('missing'), i('json'))"
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False True False True\n"
+
+
+def test_a_model_that_is_named_twice_runs_once() -> None:
+    assert [each.cell.model for each in resolve("cnn,mobilenet, cnn", image_size="32")] == ["cnn", "mobilenet"]
+
+
+@pytest.mark.parametrize(("option", "value"), [("cell_timeout", "9" * 400 + "h"), ("memory_limit", "9" * 400 + "GiB")])
+def test_a_limit_beyond_all_numbers_is_refused(option: str, value: str) -> None:
+    with pytest.raises(UsageError, match="is no amount above 0 with its unit"):
+        resolve_limits({"cell_timeout": "4h", "memory_limit": "1GiB", option: value})
 
 
 def test_every_profile_suits_its_models() -> None:
