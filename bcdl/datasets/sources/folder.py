@@ -21,6 +21,7 @@ from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 
+READS = "a folder of class folders (benign, malignant)"
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
 GROUPS_FILE = "groups.csv"
