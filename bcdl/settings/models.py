@@ -27,7 +27,7 @@ class ModelRow:
         parameters: all parameters at 224x224x3 under the study's head.
         trainable_parameters: those of them that training changes.
         published: whether the source study published these two counts (False: they were counted here).
-        marker: matplotlib marker, the model's sign in every plot.
+        marker: matplotlib marker, the model's sign in every plot; no other model's, nor `*`, that of unknown models.
     """
 
     name: str

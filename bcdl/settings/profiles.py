@@ -40,7 +40,7 @@ _ALL = (
             "window_steps": 1,
         },
     ),
-    # About 20 minutes for the seven models of one backend, cold, on 2 CPU cores: 80 pixels are near the
+    # About 20 minutes for seven models of one backend, cold, on 2 CPU cores: 80 pixels are near the
     # least that InceptionResNetV2 takes, and NASNetLarge's steps set the number of images.
     Profile(
         "quick",
