@@ -43,7 +43,7 @@ UNTITLED = {
 class Wider(Cell):
     """A cell with settings made up, as no setting is called: a row each is all that is written of them."""
 
-    vagueness: Annotated[float, Setting(help="made up: 100% of it", default=0.0, least=0, since=7, before=0.0)]
+    vagueness: Annotated[float, Setting(help="made up: 100% of it", default=0.0, least=0, most=1, since=7, before=0.0)]
     sharpness: Annotated[
         str,
         Setting(
@@ -93,6 +93,8 @@ def other_than(value: object, row: Setting) -> object:
     """Another value that the row allows."""
     if row.choices:
         return next(choice for choice in row.choices if choice != value)
+    if row.most is not None:
+        return row.kind(row.most) if value != row.most else row.kind(row.least)
     return not value if row.kind is bool else f"{value}x" if row.kind is str else row.kind(value) * 2 + 3
 
 
@@ -319,7 +321,7 @@ def test_a_row_is_all_that_a_new_setting_needs() -> None:
     assert "| `--sharpness {plain,aware}` | made up as well | plain |" in readme.table(Wider)
 
 
-@pytest.mark.parametrize(("option", "value"), [("vagueness", "-1"), ("sharpness", "blunt")])
+@pytest.mark.parametrize(("option", "value"), [("vagueness", "-1"), ("vagueness", "1.5"), ("sharpness", "blunt")])
 def test_its_values_are_checked(option: str, value: str) -> None:
     asked = {**factory.OPTIONS, option: value}
     with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} '{value}' is "):
