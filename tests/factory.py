@@ -19,37 +19,24 @@ OPTIONS: dict[str, Any] = {
 
 
 def cell(**changes: Any) -> Cell:
-    """A smoke cell of the CNN on torch, with `changes`."""
+    """A smoke cell of the CNN on torch, with `changes`; settings that are not named here have the defaults of rows."""
+    defaults = {name: row.default for name, row in Cell.rows().items()}
     values = {
         "model": "cnn",
         "backend": "torch",
         "device": "cpu",
         "profile": "smoke",
         "data": "synthetic-48",
-        "magnification": 0,
         "image_size": 32,
         "batch_size": 4,
         "epochs": 2,
-        "head_epochs": 0,
-        "keep": "best",
-        "patience": 0,
-        "learning_rate": 1e-4,
-        "class_weights": False,
-        "batch_norm": "reestimated",
         "weights": "none",
-        "precision": "float32",
-        "augment": True,
         "seed": 0,
-        "split_seed": 0,
-        "split_by": "group",
-        "folds": 0,
         "fold": 0,
-        "timing": True,
         "windows": 3,
         "window_steps": 1,
-        "optimizer": "adam",
     }
-    return Cell(**{**values, **changes})
+    return Cell(**{**defaults, **values, **changes})
 
 
 def job(data: str = "synthetic-48", **changes: Any) -> Job:

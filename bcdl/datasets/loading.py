@@ -32,10 +32,8 @@ def name_of(data: str) -> str:
 
 
 def _source(data: str) -> Source:
-    source = next((source for source in sources.modules().values() if source.accepts(data)), None)
+    every = sources.modules().values()
+    source = next((source for source in every if source.accepts(data)), None)
     if source is None:
-        raise UsageError(
-            f"no data set {data!r}: use synthetic, synthetic-COUNT, breastmnist, a folder of class folders "
-            "(benign, malignant) or a MedMNIST .npz file that exists"
-        )
+        raise UsageError(f"no data set {data!r}: use {', or '.join(source.READS for source in every)}")
     return source

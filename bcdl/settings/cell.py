@@ -63,7 +63,7 @@ class Cell:
     profile: Annotated[
         str,
         Setting(
-            help="settings to start from: `smoke` (cnn and mobilenet, minutes for all backends), `quick` (seven "
+            help="settings to start from: `smoke` (cnn and mobilenet, minutes for all backends), `quick` (all "
             "models, about 20 minutes a backend on 2 CPU cores) or `full` (the source study's settings: 224x224, "
             "batch 32, 10 epochs, ImageNet weights, three seeds)",
             default="quick",

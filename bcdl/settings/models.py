@@ -25,7 +25,8 @@ class ModelRow:
         least_image_size: smallest height and width that the backbone accepts, pixels.
         parameters: the number of all parameters at 224x224x3, the study's head included.
         trainable_parameters: the number of those that training changes.
-        marker: matplotlib marker, the model's sign in every plot.
+        marker: matplotlib marker, the model's sign in every plot; no other model's, nor `*`, that of unknown
+            models.
         published: whether the source study published these two numbers; if not, they were counted here.
         arguments: keyword arguments of the backbone's function besides shape, weights and top.
     """

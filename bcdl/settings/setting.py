@@ -49,6 +49,7 @@ class Setting:
         choices: all values that an option or a profile may give; empty if there is no such list.
         least: the least value of a number.
         above: what a number must be greater than.
+        most: the greatest value of a number; it has a `least`, too.
         several: whether the option takes several values, separated by commas, each of which makes a cell.
         wrong: what a message says of a wrong value, after the value; empty if it follows from choices and bounds.
         words: its words in titles (`same`), lines of tables (`line`) or draws (`draw`); None for its name and value,
@@ -69,6 +70,7 @@ class Setting:
     choices: tuple[Any, ...] = ()
     least: int | None = None
     above: float | None = None
+    most: float | None = None
     several: bool = False
     wrong: str = ""
     words: Words | None = None
@@ -119,7 +121,8 @@ class Setting:
     def check(self, value: Any, source: object = None) -> None:
         """Raise ValueError if `value`, of the right kind, is out of range; it names the `source`, if one was read."""
         too_small = self.least is not None and value < self.least
-        if too_small or (self.above is not None and value <= self.above):
+        too_large = self.most is not None and value > self.most
+        if too_small or too_large or (self.above is not None and value <= self.above):
             raise self._error(value if source is None else source)
 
     def choose_all(self, value: object) -> tuple[Any, ...]:
@@ -134,6 +137,8 @@ class Setting:
         if self.choices:
             return f"is unknown; use {', '.join(map(str, self.choices))}"
         noun = {int: "a whole number", float: "a number", bool: "True or False"}.get(self.kind, "a text")
+        if self.most is not None:
+            return f"is not {noun} from {self.least} to {self.most:g}"
         above = "" if self.above is None else f" above {self.above:g}"
         return f"is not {noun}{above}" + ("" if self.least is None else f" of {self.least} or more")
 

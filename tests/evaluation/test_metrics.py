@@ -24,39 +24,39 @@ GROUPS = ["a", "a", "b", "c", "c", "c", "c", "d"]
 EXAMPLE = scored(SCORES, LABELS, GROUPS, called=np.array(SCORES) >= 0.3)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("accuracy", 6 / 8),
-        # 2 of 3 and 4 of 5.
-        ("balanced_accuracy", (2 / 3 + 4 / 5) / 2),
-        # Patient a 2 of 2, b 0 of 1, c 3 of 4, d 1 of 1.
-        ("recognition_rate", (1 + 0 + 3 / 4 + 1) / 4),
-        # Pairs in order: 5 of 5 for 0.9 and 0.8, 4 of 5 for 0.4.
-        ("auroc", 14 / 15),
-        # Precision where each malignant image is reached: 1 of 1, 2 of 2, 3 of 4.
-        ("auprc", (1 + 1 + 3 / 4) / 3),
-        # At 0.3 all malignant ones are called, and three of five benign ones.
-        ("sensitivity", 1.0),
-        ("specificity", 2 / 5),
-        # One benign image of five is too many false alarms: only 0.9 and 0.8 stand above 0.6.
-        ("sensitivity_at_90_specificity", 2 / 3),
-        # 2 true, 1 false, 1 missed.
-        ("f1", 2 * 2 / (2 * 2 + 1 + 1)),
-        # Both outputs lose the same: the logarithm of the score of what it is.
-        ("loss", -np.mean(np.log([0.9, 0.8, 0.4, 0.4, 0.7, 0.7, 0.8, 0.9]))),
-        ("brier", (0.01 + 0.04 + 0.36 + 0.36 + 0.09 + 0.09 + 0.04 + 0.01) / 8),
-        # Bins of one image each, but for the two of 0.3: gaps 0.1, 0.2, 0.6, 0.6, 2 x 0.3, 0.2, 0.1.
-        ("calibration_error", (0.1 + 0.2 + 0.6 + 0.6 + 0.6 + 0.2 + 0.1) / 8),
-    ],
-)
+# Name, value of `EXAMPLE`, and the classes without whose images the metric is not defined.
+CASES: list[tuple[str, float, set[int]]] = [
+    ("accuracy", 6 / 8, set()),
+    # 2 of 3 and 4 of 5.
+    ("balanced_accuracy", (2 / 3 + 4 / 5) / 2, {0, 1}),
+    # Patient a 2 of 2, b 0 of 1, c 3 of 4, d 1 of 1.
+    ("recognition_rate", (1 + 0 + 3 / 4 + 1) / 4, set()),
+    # Pairs in order: 5 of 5 for 0.9 and 0.8, 4 of 5 for 0.4.
+    ("auroc", 14 / 15, {0, 1}),
+    # Precision where each malignant image is reached: 1 of 1, 2 of 2, 3 of 4.
+    ("auprc", (1 + 1 + 3 / 4) / 3, {0, 1}),
+    # At 0.3 all malignant ones are called, and three of five benign ones.
+    ("sensitivity", 1.0, {1}),
+    ("specificity", 2 / 5, {0}),
+    # One benign image of five is too many false alarms: only 0.9 and 0.8 stand above 0.6.
+    ("sensitivity_at_90_specificity", 2 / 3, {0, 1}),
+    # 2 true, 1 false, 1 missed.
+    ("f1", 2 * 2 / (2 * 2 + 1 + 1), set()),
+    # Both outputs lose the same: the logarithm of the score of what it is.
+    ("loss", -np.mean(np.log([0.9, 0.8, 0.4, 0.4, 0.7, 0.7, 0.8, 0.9])), set()),
+    ("brier", (0.01 + 0.04 + 0.36 + 0.36 + 0.09 + 0.09 + 0.04 + 0.01) / 8, set()),
+    # Bins of one image each, but for the two of 0.3: gaps 0.1, 0.2, 0.6, 0.6, 2 x 0.3, 0.2, 0.1.
+    ("calibration_error", (0.1 + 0.2 + 0.6 + 0.6 + 0.6 + 0.2 + 0.1) / 8, set()),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value, _ in CASES])
 def test_by_hand(name: str, value: float) -> None:
     assert BY_NAME[name].value(EXAMPLE) == pytest.approx(value)
 
 
 def test_the_hand_worked_cases_are_all_there_are() -> None:
-    (mark,) = test_by_hand.pytestmark
-    assert {name for name, _ in mark.args[1]} == {metric.name for metric in METRICS}
+    assert {name for name, *_ in CASES} == {metric.name for metric in METRICS}
 
 
 def test_in_a_calibration_bin_errors_of_both_signs_cancel() -> None:
@@ -135,11 +135,17 @@ def _repeated(of: Scored, times: np.ndarray) -> Scored:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_of_one_class_what_needs_both_is_undefined(label: int) -> None:
-    of = scored([0.2, 0.7, 0.9], [label] * 3, called=np.array([False, True, True]))
+def test_of_one_class_what_needs_the_other_is_undefined(label: int) -> None:
+    of = scored([0.2, 0.7, 0.9], [label] * 3, ["a", "a", "b"], called=np.array([False, True, True]))
     undefined = {metric.name for metric in METRICS if math.isnan(metric.value(of))}
-    both = {"balanced_accuracy", "auroc", "auprc", "sensitivity_at_90_specificity", "recognition_rate"}
-    assert undefined == both | {"specificity" if label else "sensitivity"}
+    assert undefined == {name for name, _, needed in CASES if 1 - label in needed}
+
+
+def test_if_no_patient_is_known_what_is_of_patients_is_undefined() -> None:
+    of = scored(SCORES, LABELS, called=EXAMPLE.called)
+    assert {metric.name for metric in METRICS if math.isnan(metric.value(of))} == {
+        metric.name for metric in METRICS if metric.by_patient
+    }
 
 
 def test_scores_of_two_folds_are_not_ranked_against_each_other() -> None:

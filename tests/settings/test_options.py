@@ -83,7 +83,7 @@ def test_seeds_make_a_cell_each() -> None:
         ({"profile": "fast"}, "unknown profile 'fast'; the profiles are smoke, quick, full"),
         ({"precision": "float8"}, "--precision 'float8' is unknown; use float32"),
         ({"device": "tpu"}, "--device 'tpu' is unknown; use cpu, gpu"),
-        ({"data": "nowhere"}, "no data set 'nowhere': use synthetic"),
+        ({"data": "nowhere"}, "no data set 'nowhere': use "),
         ({"data": "synthetic-3"}, "synthetic needs 36 or more"),
         ({"image_size": "31"}, "--image-size 31 is too small: cnn needs 32 or more"),
         ({"names": "inceptionresnetv2", "image_size": "74"}, "inceptionresnetv2 needs 75 or more"),

@@ -41,9 +41,9 @@ UNTITLED = {
 
 @dataclasses.dataclass(frozen=True)
 class Wider(Cell):
-    """A cell with settings made up: a row each is all that is written of them."""
+    """A cell with settings made up, as no setting is called: a row each is all that is written of them."""
 
-    label_smoothing: Annotated[float, Setting(help="made up: 100% of it", default=0.0, least=0, since=7, before=0.0)]
+    vagueness: Annotated[float, Setting(help="made up: 100% of it", default=0.0, least=0, most=1, since=7, before=0.0)]
     sharpness: Annotated[
         str,
         Setting(
@@ -58,7 +58,7 @@ class Wider(Cell):
     ]
 
 
-WIDER: dict[str, Any] = {"label_smoothing": 0.0, "sharpness": "plain"}
+WIDER: dict[str, Any] = {"vagueness": 0.0, "sharpness": "plain"}
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +93,8 @@ def other_than(value: object, row: Setting) -> object:
     """Another value that the row allows."""
     if row.choices:
         return next(choice for choice in row.choices if choice != value)
+    if row.most is not None:
+        return row.kind(row.most) if value != row.most else row.kind(row.least)
     return not value if row.kind is bool else f"{value}x" if row.kind is str else row.kind(value) * 2 + 3
 
 
@@ -304,22 +306,22 @@ def test_a_group_is_named_by_the_settings_that_its_records_know(cell: Cell) -> N
 
 
 def test_a_row_is_all_that_a_new_setting_needs() -> None:
-    arguments = ("--profile", "smoke", "--label-smoothing", "0.125", "--sharpness", "aware")
+    arguments = ("--profile", "smoke", "--vagueness", "0.125", "--sharpness", "aware")
     (job,) = options.resolve(parsed(*arguments, cell_type=Wider), "torch", "cnn", cell_type=Wider)
     cell = job.cell
     assert isinstance(cell, Wider)
-    assert (cell.label_smoothing, cell.sharpness) == (0.125, "aware")
-    assert title_words(cell) == title_words(wider(image_size=64)) + ", label smoothing 0.125"
+    assert (cell.vagueness, cell.sharpness) == (0.125, "aware")
+    assert title_words(cell) == title_words(wider(image_size=64)) + ", vagueness 0.125"
     assert line_words(cell) == "sharpness-aware"
     assert [words for words in card_words(cell) if words not in card_words(wider())] == [
         "sharpness-aware",
-        "label smoothing 0.125",
+        "vagueness 0.125",
     ]
-    assert "| `--label-smoothing X` | made up: 100% of it | 0.0 |" in readme.table(Wider)
+    assert "| `--vagueness X` | made up: 100% of it | 0.0 |" in readme.table(Wider)
     assert "| `--sharpness {plain,aware}` | made up as well | plain |" in readme.table(Wider)
 
 
-@pytest.mark.parametrize(("option", "value"), [("label_smoothing", "-1"), ("sharpness", "blunt")])
+@pytest.mark.parametrize(("option", "value"), [("vagueness", "-1"), ("vagueness", "1.5"), ("sharpness", "blunt")])
 def test_its_values_are_checked(option: str, value: str) -> None:
     asked = {**factory.OPTIONS, option: value}
     with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} '{value}' is "):
@@ -333,7 +335,7 @@ def test_it_renames_nothing_of_older_records_and_parts_newer_ones(monkeypatch: p
     upgraded = Wider.from_dict(Wider.upgraded(old.to_dict(), schema=6))
     assert card_words(upgraded) == card_words(old)
     assert (group_of(upgraded).title, group_of(upgraded).slug) == (before.title, before.slug)
-    groups = group_records([("machine", record_of(each)) for each in (wider(label_smoothing=0.5), upgraded)])
+    groups = group_records([("machine", record_of(each)) for each in (wider(vagueness=0.5), upgraded)])
     assert len(groups) == len({group.title for group in groups}) == len({group.slug for group in groups}) == 2
 
 

@@ -1,4 +1,4 @@
-"""All seven models on the backend of this process: published sizes, a real forward pass, honest NASNets."""
+"""All models on the backend of this process: published sizes, a real forward pass, honest NASNets."""
 
 from __future__ import annotations
 

@@ -12,7 +12,13 @@ from bcdl.datasets.pool import Pool
 
 
 class Source(Protocol):
-    """The functions that the module of a source has."""
+    """What the module of a source has.
+
+    Attributes:
+        READS: what `--data` names for it to be read, as a message lists it.
+    """
+
+    READS: str
 
     def accepts(self, data: str) -> bool:
         """Whether this source reads what `--data` names."""

@@ -23,6 +23,7 @@ from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.text import encodable
 
+READS = "a folder of class folders (benign, malignant)"
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
 _MOST_TABLE_BYTES = 64 * 2**20  # half a million images

@@ -23,6 +23,7 @@ from bcdl.errors import UsageError
 from bcdl.machine.hardware import MIB
 from bcdl.text import encodable
 
+READS = "breastmnist or a MedMNIST .npz file that exists"
 NAME = "breastmnist"
 URL = "https://zenodo.org/records/10519652/files/breastmnist.npz"
 MD5 = "750601b1f35ba3300ea97c75c52ff8f6"

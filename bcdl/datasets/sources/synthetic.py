@@ -17,6 +17,7 @@ from bcdl.datasets.dataset import Request
 from bcdl.datasets.pool import LABELS, Pool
 from bcdl.errors import UsageError
 
+READS = "synthetic or synthetic-COUNT"
 _NAME = re.compile(r"synthetic(?:-(\d+))?")
 _DEFAULT_COUNT = 96
 _LEAST_COUNT = 36  # three benign patients, one a split

@@ -11,6 +11,7 @@ from PIL import Image
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.report import plots
+from bcdl.settings.models import MODELS
 from tests.factory import record
 from tests.predictions import split
 
@@ -47,6 +48,11 @@ def test_every_plot_keeps_the_contract(name: str, tmp_path: Path) -> None:
 def test_no_plot_needs_a_record_that_is_ok(name: str) -> None:
     failed = with_dataset(record(status="failed"), synthetic=False)
     assert list(plots.modules()[name].draw(groups(failed)[0])) == []
+
+
+def test_every_model_has_a_marker_of_its_own() -> None:
+    markers = [row.marker for row in MODELS.values()] + [plots.style.marker("a model of another version")]
+    assert len(set(markers)) == len(markers)
 
 
 def test_a_failed_cell_is_named_under_the_plots() -> None:
