@@ -27,25 +27,25 @@ def adapter() -> backends.Backend:
 
 def opened(model: str) -> Any:
     """The model with settled batch norms, so that inference depends on every layer."""
-    found = instrumented.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
-    pixels = found.batches[0][0]
-    start = instrumented.Snapshot(found.model)
-    walked = instrumented.walk(found.model, pixels, training=True)
+    instance = instrumented.build(Plan(model, 64, 4, 0, "float32", "cpu", draws=0))
+    pixels = instance.batches[0][0]
+    start = instrumented.Snapshot(instance.model)
+    walked = instrumented.walk(instance.model, pixels, training=True)
     start.restore()
-    instrumented.settle(found, walked)
-    return found
+    instrumented.settle(instance, walked)
+    return instance
 
 
-def differences(native: Any, found: Any, adapter: backends.Backend) -> tuple[float, float]:
+def differences(native: Any, instance: Any, adapter: backends.Backend) -> tuple[float, float]:
     """Relative norms of the difference of outputs and of the gradient in inference mode."""
-    pixels, labels = found.batches[0]
-    images, _ = found.pipeline.batch(0, 0)
+    pixels, labels = instance.batches[0]
+    images, _ = instance.pipeline.batch(0, 0)
     given = adapter.put(images, labels)
-    wanted = {network.short_name(path): part for path, part in instrumented.frozen_gradient(found)}
+    wanted = {network.short_name(path): part for path, part in instrumented.frozen_gradient(instance)}
     gradient = native.gradient(*given)
     norms = {path for path in gradient if path.rpartition("/")[2] in ("gamma", "beta")}
     assert wanted.keys() == gradient.keys() - norms  # frozen norms have none
-    outputs = relative(instrumented.outputs(found.model, adapter, pixels), native.outputs(given[0]))
+    outputs = relative(instrumented.outputs(instance.model, adapter, pixels), native.outputs(given[0]))
     flat = [np.concatenate([parts[path].ravel() for path in wanted]) for parts in (wanted, gradient)]
     return outputs, relative(*flat)
 
@@ -64,30 +64,30 @@ def natives(model: str, weights: dict[str, np.ndarray], adapter: backends.Backen
 
 @pytest.mark.parametrize("model", ["resnet50", "mobilenet"])
 def test_a_native_model_computes_what_the_keras_model_does(model: str, adapter: backends.Backend) -> None:
-    found = opened(model)
-    native = next(iter(natives(model, network.named_weights(found.model), adapter).values()))
-    assert native.parameters == found.model.count_params()
-    outputs, gradient = differences(native, found, adapter)
+    instance = opened(model)
+    native = next(iter(natives(model, network.named_weights(instance.model), adapter).values()))
+    assert native.parameters == instance.model.count_params()
+    outputs, gradient = differences(native, instance, adapter)
     assert outputs < OUTPUTS
     assert gradient < GRADIENT
-    before = native.outputs(adapter.put(found.pipeline.batch(0, 0)[0])[0])
-    adapter.sync(native.step(*adapter.put(*found.pipeline.batch(0, 0))))
-    after = native.outputs(adapter.put(found.pipeline.batch(0, 0)[0])[0])
+    before = native.outputs(adapter.put(instance.pipeline.batch(0, 0)[0])[0])
+    adapter.sync(native.step(*adapter.put(*instance.pipeline.batch(0, 0))))
+    after = native.outputs(adapter.put(instance.pipeline.batch(0, 0)[0])[0])
     assert relative(before, after) > 10 * OUTPUTS  # a training step moved it
 
 
 def test_every_way_to_run_a_native_model_gives_the_same_outputs(adapter: backends.Backend) -> None:
-    found = opened("mobilenet")
-    (images,) = adapter.put(found.pipeline.batch(0, 0)[0])
-    first, *others = natives("mobilenet", network.named_weights(found.model), adapter).values()
+    instance = opened("mobilenet")
+    (images,) = adapter.put(instance.pipeline.batch(0, 0)[0])
+    first, *others = natives("mobilenet", network.named_weights(instance.model), adapter).values()
     for other in others:
         assert relative(first.outputs(images), other.outputs(images)) < OUTPUTS
 
 
 def test_a_native_model_with_a_layer_transposed_is_seen(adapter: backends.Backend) -> None:
-    found = opened("mobilenet")
-    weights = network.named_weights(found.model)
+    instance = opened("mobilenet")
+    weights = network.named_weights(instance.model)
     weights["conv_dw_3/kernel"] = weights["conv_dw_3/kernel"].swapaxes(0, 1)
-    outputs, gradient = differences(next(iter(natives("mobilenet", weights, adapter).values())), found, adapter)
+    outputs, gradient = differences(next(iter(natives("mobilenet", weights, adapter).values())), instance, adapter)
     assert outputs > 10 * OUTPUTS
     assert gradient > 10 * GRADIENT

@@ -126,8 +126,8 @@ def test_folders_that_are_split_are_used_as_they_stand(tmp_path: Path) -> None:
 def test_a_patient_on_both_sides_of_a_given_split_is_reported(tmp_path: Path) -> None:
     class_folders(tmp_path / "train", names="SOB_{kind}_X-14-{index}A-400-001.png")
     class_folders(tmp_path / "test", count=2, names="SOB_{kind}_X-14-{index}A-400-002.png")
-    told = datasets.load(Request(str(tmp_path), 8)).leaks().notices()
-    assert any(line.startswith("LEAK: 2 groups in two splits") and "14-0A" in line for line in told)
+    lines = datasets.load(Request(str(tmp_path), 8)).leaks().notices()
+    assert any(line.startswith("LEAK: 2 groups in two splits") and "14-0A" in line for line in lines)
 
 
 def test_other_classes_and_stray_files_are_counted(tmp_path: Path) -> None:

@@ -33,28 +33,28 @@ def both(a: str, b: str, labels: str, groups: list[str] | None = None) -> agreem
 
 def test_agreement_by_hand() -> None:
     # Of ten malignant images a names 5 so and b 9; 4 both, 0 neither.
-    found = both("mmmmmbbbbb", "mmmmbmmmmm", "mmmmmmmmmm")
-    assert found.share == 0.4
-    assert (found.only_a, found.only_b) == (1, 5)
+    result = both("mmmmmbbbbb", "mmmmbmmmmm", "mmmmmmmmmm")
+    assert result.share == 0.4
+    assert (result.only_a, result.only_b) == (1, 5)
     # Of 6 fair coins, at most one falls on either side: 2 x (1 + 6) / 64.
-    assert found.p == pytest.approx(14 / 64)
+    assert result.p == pytest.approx(14 / 64)
     # By chance they agree on 0.5 x 0.9 + 0.5 x 0.1 = 0.5.
-    assert found.kappa == pytest.approx((0.4 - 0.5) / (1 - 0.5))
-    assert found.flipped == ("image 4", "image 5", "image 6", "image 7", "image 8", "image 9")
-    assert found.largest == pytest.approx(0.6)
-    assert found.accuracy.value == pytest.approx(0.4)
-    assert math.isnan(found.auroc.value)
+    assert result.kappa == pytest.approx((0.4 - 0.5) / (1 - 0.5))
+    assert result.flipped == ("image 4", "image 5", "image 6", "image 7", "image 8", "image 9")
+    assert result.largest == pytest.approx(0.6)
+    assert result.accuracy.value == pytest.approx(0.4)
+    assert math.isnan(result.auroc.value)
 
 
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
     # 200 images, each model right on 3 in 4, and both on the same but for four.
     a = "m" * 150 + "b" * 50
     b = "b" * 2 + "m" * 150 + "b" * 48
-    found = both(a, b, "m" * 200)
-    assert found.accuracy.value == 0
+    result = both(a, b, "m" * 200)
+    assert result.accuracy.value == 0
     # Of n images with d flipped either way, Wald's interval is 1.96 sqrt(d) / n to either side.
     reach = 1.96 * math.sqrt(4) / 200
-    assert (found.accuracy.low, found.accuracy.high) == pytest.approx((-reach, reach), abs=0.006)
+    assert (result.accuracy.low, result.accuracy.high) == pytest.approx((-reach, reach), abs=0.006)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_many_images_of_few_patients_show_nothing() -> None:
 
 
 def test_agreeing_on_one_class_is_known_to_be_empty() -> None:
-    found = both("b" * 127, "b" * 127, "mb" * 63 + "b")
-    assert found.verdict is Verdict.EQUIVALENT
-    assert found.one_class
-    assert math.isnan(found.kappa)
+    result = both("b" * 127, "b" * 127, "mb" * 63 + "b")
+    assert result.verdict is Verdict.EQUIVALENT
+    assert result.one_class
+    assert math.isnan(result.kappa)
 
 
 @settings(max_examples=30, deadline=None)
@@ -92,8 +92,8 @@ def test_turned_round_the_signs_change_and_nothing_else(scores: np.ndarray, labe
     a, b = (Judged.of(scored(side, labels)) for side in scores)
     there, back = agreement.compare(a, b), agreement.compare(b, a)
     assert (there.flipped, there.p, there.only_a) == (back.flipped, back.p, back.only_b)
-    for one, other in ((there.accuracy, back.accuracy), (there.auroc, back.auroc)):
-        assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low), nan_ok=True)
+    for each, other in ((there.accuracy, back.accuracy), (there.auroc, back.auroc)):
+        assert (each.value, each.low, each.high) == pytest.approx((-other.value, -other.high, -other.low), nan_ok=True)
     assert math.isnan(there.accuracy.low) or there.accuracy.low <= there.accuracy.value <= there.accuracy.high
 
 
@@ -112,8 +112,8 @@ def grid() -> list[Record]:
 
 
 def test_backends_are_compared_and_seeds_beside_them() -> None:
-    found, refused = agreement.pairs(group(*grid()))
-    assert [(pair.across, pair.a, pair.b, pair.same) for pair in found] == [
+    result, refused = agreement.pairs(group(*grid()))
+    assert [(pair.across, pair.a, pair.b, pair.same) for pair in result] == [
         ("backends", "jax", "torch", "seed 0"),
         ("backends", "jax", "torch", "seed 1"),
         ("seeds", "seed 0", "seed 1", "jax"),
@@ -128,20 +128,20 @@ def test_folds_are_compared_together() -> None:
         for place, backend in enumerate(("jax", "torch"))
         for fold in (1, 0)
     ]
-    for one in folds:
-        test = one.predictions["test"]
-        test["names"] = test["groups"] = [f"{one.cell.fold} {name}" for name in test["names"]]
+    for each in folds:
+        test = each.predictions["test"]
+        test["names"] = test["groups"] = [f"{each.cell.fold} {name}" for name in test["names"]]
     ((pair,), _) = agreement.pairs(group(*folds))
     assert (pair.images, pair.agreement.flipped[0].split()[0]) == (40, "0")
-    found, refused = agreement.pairs(group(*folds[:-1]))
-    assert (found, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", "not the same folds ran")])
+    result, refused = agreement.pairs(group(*folds[:-1]))
+    assert (result, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", "not the same folds ran")])
 
 
 def test_what_did_not_start_alike_is_not_compared() -> None:
     first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1), backend="torch", weights="others")
-    found, refused = agreement.pairs(group(first, second))
+    result, refused = agreement.pairs(group(first, second))
     reason = "not known to have started from the same weights"
-    assert (found, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)])
+    assert (result, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)])
 
 
 def test_other_test_images_are_not_compared() -> None:

@@ -15,20 +15,20 @@ def test_the_roc_curve_is_that_of_scikit_learn_and_has_its_area() -> None:
     generator = np.random.default_rng(0)
     labels = np.arange(202) % 2
     scores = np.round(np.clip(generator.normal(0.4 + 0.2 * labels, 0.2), 0, 1), 1)
-    found = curves.roc([scored(scores, labels)])
+    curve = curves.roc([scored(scores, labels)])
     false, true, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
     # 101 benign images: every rate is one that the curve can stand at, or lies between two.
-    np.testing.assert_allclose(found.sensitivity, np.interp(curves.RATES, false, true))
-    assert np.trapezoid(found.sensitivity, curves.RATES) == pytest.approx(sk.roc_auc_score(labels, scores), abs=0.01)
-    assert (found.low <= found.sensitivity).all()
-    assert (found.sensitivity <= found.high).all()
+    np.testing.assert_allclose(curve.sensitivity, np.interp(curves.RATES, false, true))
+    assert np.trapezoid(curve.sensitivity, curves.RATES) == pytest.approx(sk.roc_auc_score(labels, scores), abs=0.01)
+    assert (curve.low <= curve.sensitivity).all()
+    assert (curve.sensitivity <= curve.high).all()
 
 
 def test_where_a_curve_rises_the_upper_end_counts() -> None:
     # Both malignant images before any benign one.
-    found = curves.roc([scored([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0])])
-    assert found.sensitivity.tolist() == [1.0] * len(curves.RATES)
-    assert np.isnan(found.low).all()  # of two patients a class there is no band
+    curve = curves.roc([scored([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0])])
+    assert curve.sensitivity.tolist() == [1.0] * len(curves.RATES)
+    assert np.isnan(curve.low).all()  # of two patients a class there is no band
 
 
 def test_curves_of_seeds_and_folds_are_averaged_at_one_rate() -> None:
@@ -50,10 +50,10 @@ def test_calibration_is_that_of_scikit_learn() -> None:
     labels = (generator.uniform(0, 1, 200) < scores).astype(int)
     bins = curves.calibration([scored(scores, labels)])
     share, mean = calibration_curve(labels, scores, n_bins=10)
-    np.testing.assert_allclose([one.malignant for one in bins], share)
-    np.testing.assert_allclose([one.score for one in bins], mean)
-    assert sum(one.images for one in bins) == 200
-    assert all(one.low <= one.malignant <= one.high for one in bins)
+    np.testing.assert_allclose([each.malignant for each in bins], share)
+    np.testing.assert_allclose([each.score for each in bins], mean)
+    assert sum(each.images for each in bins) == 200
+    assert all(each.low <= each.malignant <= each.high for each in bins)
 
 
 def test_seeds_share_the_bins_of_calibration() -> None:

@@ -18,18 +18,18 @@ def test_images_of_a_patient_count_as_one_patient() -> None:
     # 100 patients, half of them all right and half all wrong, with 4 images each: the binomial interval of 100.
     labels = np.repeat(np.arange(100) % 2, 4)
     of = scored(np.full(400, 0.9), labels, np.repeat(np.arange(100), 4).astype(str))
-    found = estimates.estimates([of], [BY_NAME["accuracy"]])["accuracy"]
-    assert found.value == 0.5
-    assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 100), rel=0.1)
+    result = estimates.estimates([of], [BY_NAME["accuracy"]])["accuracy"]
+    assert result.value == 0.5
+    assert result.high - result.low == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 100), rel=0.1)
     apart = dataclasses.replace(of, groups=np.arange(400).astype(str))
-    found = estimates.estimates([apart], [BY_NAME["accuracy"]])["accuracy"]
-    assert found.high - found.low == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 400), rel=0.1)
+    result = estimates.estimates([apart], [BY_NAME["accuracy"]])["accuracy"]
+    assert result.high - result.low == pytest.approx(2 * 1.96 * math.sqrt(0.25 / 400), rel=0.1)
 
 
 def test_the_same_figures_every_time() -> None:
     test = drawn(40, patients=10)
-    one = scored(test["scores"], test["labels"], test["groups"], called=np.array(test["scores"]) > 0.4)
-    assert estimates.estimates([one]) == estimates.estimates([one])
+    images = scored(test["scores"], test["labels"], test["groups"], called=np.array(test["scores"]) > 0.4)
+    assert estimates.estimates([images]) == estimates.estimates([images])
 
 
 def test_seeds_are_averaged_over_the_same_patients() -> None:
@@ -37,9 +37,9 @@ def test_seeds_are_averaged_over_the_same_patients() -> None:
     right, wrong = np.where(labels, 0.9, 0.1), np.where(labels, 0.1, 0.9)
     half = np.where(np.arange(200) < 100, right, wrong)
     # What one seed has right the other has wrong: their mean is a half in every resample.
-    found = estimates.estimates([scored(half, labels), scored(1 - half, labels)], [BY_NAME["accuracy"]])["accuracy"]
-    assert (found.value, found.seeds) == (0.5, (0.5, 0.5))
-    assert math.isnan(found.low)
+    result = estimates.estimates([scored(half, labels), scored(1 - half, labels)], [BY_NAME["accuracy"]])["accuracy"]
+    assert (result.value, result.seeds) == (0.5, (0.5, 0.5))
+    assert math.isnan(result.low)
     # Of two seeds that are alike, the interval is that of one: seeds are no more patients.
     once, twice = (estimates.estimates([scored(half, labels)] * n, [BY_NAME["accuracy"]])["accuracy"] for n in (1, 2))
     assert (once.low, once.high) == (twice.low, twice.high)
@@ -50,17 +50,17 @@ def test_of_a_model_that_is_calibrated_the_error_may_be_none() -> None:
     generator = np.random.default_rng(0)
     scores = generator.uniform(0, 1, 60)
     of = scored(scores, (generator.uniform(0, 1, 60) < scores).astype(int))
-    found = estimates.estimates([of], [BY_NAME["calibration_error"]])["calibration_error"]
-    assert found.low < 0.05 < found.value < found.high
+    result = estimates.estimates([of], [BY_NAME["calibration_error"]])["calibration_error"]
+    assert result.low < 0.05 < result.value < result.high
 
 
-def test_undefined_resamples_are_told() -> None:
+def test_undefined_resamples_are_reported() -> None:
     # One malignant image of six: in (5/6)^6, about a third, of all resamples there is none.
-    one = scored([0.9, 0.1, 0.2, 0.3, 0.4, 0.5], [1, 0, 0, 0, 0, 0])
-    found = estimates.estimates([one], [BY_NAME["auroc"]])["auroc"]
-    assert found.undefined / 2000 == pytest.approx((5 / 6) ** 6, abs=0.05)
-    assert formats.estimate(dataclasses.replace(found, low=0.5, high=1.0)).endswith(
-        f"to 1.000; {found.undefined} of 2000 undefined)"
+    images = scored([0.9, 0.1, 0.2, 0.3, 0.4, 0.5], [1, 0, 0, 0, 0, 0])
+    result = estimates.estimates([images], [BY_NAME["auroc"]])["auroc"]
+    assert result.undefined / 2000 == pytest.approx((5 / 6) ** 6, abs=0.05)
+    assert formats.estimate(dataclasses.replace(result, low=0.5, high=1.0)).endswith(
+        f"to 1.000; {result.undefined} of 2000 undefined)"
     )
 
 

@@ -48,11 +48,11 @@ def test_folds_are_pooled_each_at_its_own_threshold() -> None:
         predicted(split([0.3, 0.4], [0, 1], ["a", "b"]), VAL, folds=2, fold=0),
         predicted(split([0.5], [0]), seed=7),
     ]
-    found = scored.by_seed(folds)
-    assert list(found) == [0, 7]
-    assert found[0].groups.tolist() == ["a", "b", "c", "c"]
-    assert found[0].folds.tolist() == [0, 0, 1, 1]
-    assert found[0].called.tolist() == [False, True, True, True]
+    pooled = scored.by_seed(folds)
+    assert list(pooled) == [0, 7]
+    assert pooled[0].groups.tolist() == ["a", "b", "c", "c"]
+    assert pooled[0].folds.tolist() == [0, 0, 1, 1]
+    assert pooled[0].called.tolist() == [False, True, True, True]
 
 
 def test_records_without_predictions_are_left_out() -> None:

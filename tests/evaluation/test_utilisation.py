@@ -14,8 +14,8 @@ from tests.factory import record
 
 
 def group(*records: Record) -> Group:
-    (found,) = group_records([("m", one) for one in records])
-    return found
+    (made,) = group_records([("m", example) for example in records])
+    return made
 
 
 def test_a_points_intensity_counts_batches_and_weights() -> None:
@@ -41,8 +41,8 @@ def test_the_slots_of_every_optimizer_are_known() -> None:
 
 
 def with_peak(peak: float, **changes: str) -> Record:
-    one = record(**changes)
-    return dataclasses.replace(one, metrics={**one.metrics, "peak_flops_per_s": peak})
+    example = record(**changes)
+    return dataclasses.replace(example, metrics={**example.metrics, "peak_flops_per_s": peak})
 
 
 @pytest.mark.parametrize(("fastest", "factor"), [(1.25e11, None), (2.5e11, 2.5)])

@@ -37,14 +37,14 @@ def test_another_file_is_another_digest(tmp_path: Path, monkeypatch: pytest.Monk
         copy.write_bytes(file.read_bytes())
     before = provenance.digest(backends.NAMES[0])
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    found = []
+    digests = []
     for addition in (b"", b"# changed\n"):
         with (tmp_path / "bcdl" / "worker" / "input_pipeline.py").open("ab") as file:
             file.write(addition)
         provenance.files.cache_clear()
         provenance.digest.cache_clear()
-        found.append(provenance.digest(backends.NAMES[0]))
-    assert found[0] == before != found[1]
+        digests.append(provenance.digest(backends.NAMES[0]))
+    assert digests[0] == before != digests[1]
     provenance.files.cache_clear()
     provenance.digest.cache_clear()
 

@@ -167,12 +167,12 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
     purpose: Purpose, environments: tuple[dict[str, Any], ...], cells: tuple[dict[str, Any], ...]
 ) -> None:
     made = [record(**cell) for cell in cells]
-    sides = [Evidence.of(changed(one, "environment", **more)) for one, more in zip(made, environments, strict=True)]
-    found = differences(*sides, purpose)
-    unknown = {difference.fact for difference in found if difference.a is difference.b is None}
+    sides = [Evidence.of(changed(each, "environment", **more)) for each, more in zip(made, environments, strict=True)]
+    differing = differences(*sides, purpose)
+    unknown = {difference.fact for difference in differing if difference.a is difference.b is None}
     same = key(sides[0], purpose) == key(sides[1], purpose)
-    assert same == (not {difference.fact for difference in found} - unknown)
-    assert [(d.fact, d.b, d.a) for d in found] == list(map(tuple, differences(*reversed(sides), purpose)))
+    assert same == (not {difference.fact for difference in differing} - unknown)
+    assert [(d.fact, d.b, d.a) for d in differing] == list(map(tuple, differences(*reversed(sides), purpose)))
 
 
 @pytest.mark.parametrize(

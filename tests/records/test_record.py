@@ -11,10 +11,10 @@ from tests.factory import record
 
 
 def test_a_record_is_one_line_and_comes_back() -> None:
-    one = record()
-    line = one.to_json()
+    example = record()
+    line = example.to_json()
     assert "\n" not in line
-    assert Record.from_json(line) == one
+    assert Record.from_json(line) == example
 
 
 def test_the_keys_that_other_tools_rely_on_are_there() -> None:
@@ -25,8 +25,8 @@ def test_the_keys_that_other_tools_rely_on_are_there() -> None:
 
 
 def test_nan_becomes_null() -> None:
-    one = dataclasses.replace(record(), metrics={"test_loss": float("nan")}, history={"loss": [float("inf"), 1.0]})
-    values = json.loads(one.to_json())
+    example = dataclasses.replace(record(), metrics={"test_loss": float("nan")}, history={"loss": [float("inf"), 1.0]})
+    values = json.loads(example.to_json())
     assert values["metrics"] == {"test_loss": None}
     assert values["history"] == {"loss": [None, 1.0]}
 
@@ -52,20 +52,20 @@ def test_every_schema_there_was_is_read(file: Path) -> None:
     """The stored examples are lines that a worker of that schema's time wrote."""
     line = file.read_text(encoding="utf-8")
     assert json.loads(line)["schema"] == int(file.stem)
-    found = Record.from_json(line)
-    assert found.ok
-    assert json.loads(found.to_json())["schema"] == SCHEMA
-    assert Record.from_json(found.to_json()) == found
-    assert "code" in found.environment
+    read = Record.from_json(line)
+    assert read.ok
+    assert json.loads(read.to_json())["schema"] == SCHEMA
+    assert Record.from_json(read.to_json()) == read
+    assert "code" in read.environment
 
 
 def test_the_first_epoch_of_older_schemas_becomes_warm_up() -> None:
     line = json.loads((Path(__file__).parent / "schemas" / "4.json").read_text(encoding="utf-8"))
     first, second = line["samples"]["fit_s"]
     images = line["metrics"]["fit_images_per_s"] * (first + second) / 2
-    found = Record.from_json(json.dumps(line))
-    assert (found.samples["fit_warm_up_s"], found.samples["fit_s"]) == ([first], [second])
-    assert found.value("fit_images_per_s") == pytest.approx(images / second)
+    read = Record.from_json(json.dumps(line))
+    assert (read.samples["fit_warm_up_s"], read.samples["fit_s"]) == ([first], [second])
+    assert read.value("fit_images_per_s") == pytest.approx(images / second)
 
 
 def test_there_is_an_example_of_every_schema() -> None:

@@ -12,20 +12,20 @@ from tests.factory import cell
 
 
 @given(cells())
-def test_an_id_is_parsed_back_to_its_cell(one: Cell) -> None:
-    assert Cell.parse(one.id) == one
-    assert "\n" not in one.id
+def test_an_id_is_parsed_back_to_its_cell(example: Cell) -> None:
+    assert Cell.parse(example.id) == example
+    assert "\n" not in example.id
 
 
 @given(cells())
-def test_a_cell_survives_json_values(one: Cell) -> None:
-    assert Cell.from_dict(one.to_dict()) == one
+def test_a_cell_survives_json_values(example: Cell) -> None:
+    assert Cell.from_dict(example.to_dict()) == example
 
 
 def test_every_field_is_in_the_id() -> None:
-    one = cell()
+    example = cell()
     for field in dataclasses.fields(Cell):
-        assert f"{field.name}=" in one.id
+        assert f"{field.name}=" in example.id
 
 
 @pytest.mark.parametrize("text", ["", "cnn", "model=cnn", cell().id + ",more=1", cell().id.replace("seed=0", "seed=x")])

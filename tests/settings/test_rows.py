@@ -231,41 +231,44 @@ def within(table: str) -> list[str]:
 
 @pytest.mark.parametrize("name", [name for name in within("same") if len(ROWS[name].choices) != 1])
 def test_groups_that_differ_in_a_setting_differ_in_title(name: str) -> None:
-    one = factory.cell()
-    other = dataclasses.replace(one, **{name: other_than(getattr(one, name), ROWS[name])})
-    assert (title_words(one) != title_words(other)) == (name not in UNTITLED)
-    assert (group_of(one).title != group_of(other).title) == (name not in UNTITLED or name == "data")
+    example = factory.cell()
+    other = dataclasses.replace(example, **{name: other_than(getattr(example, name), ROWS[name])})
+    assert (title_words(example) != title_words(other)) == (name not in UNTITLED)
+    assert (group_of(example).title != group_of(other).title) == (name not in UNTITLED or name == "data")
 
 
 @pytest.mark.parametrize("name", within("line"))
 def test_cells_that_differ_in_how_they_are_trained_stand_in_lines_of_their_own(name: str) -> None:
-    one = factory.cell(model="mobilenet")
-    other = dataclasses.replace(one, **{name: other_than(getattr(one, name), ROWS[name])})
-    assert Line.of(one) != Line.of(other)
-    assert Line.of(one).title + Line.of(one).start != Line.of(other).title + Line.of(other).start
+    example = factory.cell(model="mobilenet")
+    other = dataclasses.replace(example, **{name: other_than(getattr(example, name), ROWS[name])})
+    assert Line.of(example) != Line.of(other)
+    assert Line.of(example).title + Line.of(example).start != Line.of(other).title + Line.of(other).start
 
 
 @pytest.mark.parametrize("name", within("draw"))
 def test_cells_that_chance_tells_apart_have_names_of_their_own(name: str) -> None:
-    one = factory.cell(folds=9)
-    other = dataclasses.replace(one, **{name: other_than(getattr(one, name), ROWS[name])})
-    assert one.draw != other.draw
-    assert one.stem != other.stem
+    example = factory.cell(folds=9)
+    other = dataclasses.replace(example, **{name: other_than(getattr(example, name), ROWS[name])})
+    assert example.draw != other.draw
+    assert example.stem != other.stem
 
 
 def test_words_of_a_title_a_line_and_a_card_are_those_that_were_published() -> None:
-    one = factory.cell(folds=5, split_by="image", head_epochs=2, keep="last", patience=3, class_weights=True)
-    one = dataclasses.replace(one, batch_norm="frozen", augment=False, precision="tf32")
-    assert group_of(one).title == (
+    example = factory.cell(folds=5, split_by="image", head_epochs=2, keep="last", patience=3, class_weights=True)
+    example = dataclasses.replace(example, batch_norm="frozen", augment=False, precision="tf32")
+    assert group_of(example).title == (
         "synthetic-48, tf32, 32x32, batch 4, 2 epochs, Adam 0.0001, not augmented, profile smoke, 5 folds, "
         "LEAKY: split by image"
     )
-    assert line_words(one) == "head alone for 2 epochs first, frozen batch norms, balanced loss, patience 3, last epoch"
-    assert "; ".join(card_words(one)) == (
+    assert (
+        line_words(example)
+        == "head alone for 2 epochs first, frozen batch norms, balanced loss, patience 3, last epoch"
+    )
+    assert "; ".join(card_words(example)) == (
         "Adam, rate 0.0001; batches of 4; the head alone for 2 epochs first; 2 epochs, fewer after 3 without a better "
         "one; the last epoch; the backbone's batch norms frozen, the head's re-estimated; tf32 arithmetic"
     )
-    assert (one.draw, factory.cell().draw) == ("seed 0, fold 0, by image", "seed 0")
+    assert (example.draw, factory.cell().draw) == ("seed 0, fold 0, by image", "seed 0")
 
 
 # Schemas

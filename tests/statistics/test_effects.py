@@ -50,7 +50,7 @@ def test_intervals_of_few_processes_hold_the_truth_as_often_as_they_say(monkeypa
     held = {count: _held(count) for count in (6, 7)}
     monkeypatch.setattr(bootstrap, "process_tail", lambda count: 0.025)
     # Binomial(400, 0.95) lies below 366 once in 500 times.
-    assert min(min(one.values()) for one in held.values()) >= 366, held
+    assert min(min(counts.values()) for counts in held.values()) >= 366, held
     assert max(_held(7).values()) < 366
 
 

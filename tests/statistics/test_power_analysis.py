@@ -38,24 +38,24 @@ SHARES = (0.0, 0.02, 0.1, 0.5)
 
 
 def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below() -> None:
-    found = power_analysis.power(rounds(0.002, SHARES))
+    powers = power_analysis.power(rounds(0.002, SHARES))
     # 2 percent lies under the least regression, 3 percent.
-    assert {share: one.value for share, one in found.items()} == {0.0: 0.0, 0.02: 0.0, 0.1: 1.0, 0.5: 1.0}
-    assert all(one.low <= one.value <= one.high for one in found.values())
+    assert {share: each.value for share, each in powers.items()} == {0.0: 0.0, 0.02: 0.0, 0.1: 1.0, 0.5: 1.0}
+    assert all(each.low <= each.value <= each.high for each in powers.values())
 
 
 def test_a_noisy_machine_finds_only_what_is_large() -> None:
-    found = {share: one.value for share, one in power_analysis.power(rounds(0.2, SHARES)).items()}
-    assert found[0.0] < 0.05
-    assert found[0.1] < 0.2
-    assert found[0.5] > 0.5
+    powers = {share: each.value for share, each in power_analysis.power(rounds(0.2, SHARES)).items()}
+    assert powers[0.0] < 0.05
+    assert powers[0.1] < 0.2
+    assert powers[0.5] > 0.5
 
 
 def test_few_rounds_say_less_of_the_power_than_many() -> None:
     """A slow-down near the threshold, of which the rounds happen to have more or less."""
     many = rounds(0.05, (0.0, 0.1))
-    few = [dataclasses.replace(one, a=one.a[:10], b=one.b[:10]) for one in many]
-    widths = [found[0.1].high - found[0.1].low for found in map(power_analysis.power, (many, few))]
+    few = [dataclasses.replace(each, a=each.a[:10], b=each.b[:10]) for each in many]
+    widths = [powers[0.1].high - powers[0.1].low for powers in map(power_analysis.power, (many, few))]
     assert 0 < widths[0] < widths[1]
 
 
@@ -82,9 +82,9 @@ def test_an_analysis_names_the_smallest_slow_down_that_is_found() -> None:
 
 
 def test_only_subjects_with_equal_sides_and_rounds_enough_are_analysed() -> None:
-    few = [dataclasses.replace(one, a=one.a[:9], b=one.b[:9], subject="few") for one in rounds(0.1, SHARES)]
-    unequal = [dataclasses.replace(one, subject="unequal") for one in rounds(0.1, SHARES[1:])]
-    other = [dataclasses.replace(one, subject="other", slowdown=None) for one in rounds(0.1, SHARES)]
+    few = [dataclasses.replace(each, a=each.a[:9], b=each.b[:9], subject="few") for each in rounds(0.1, SHARES)]
+    unequal = [dataclasses.replace(each, subject="unequal") for each in rounds(0.1, SHARES[1:])]
+    other = [dataclasses.replace(each, subject="other", slowdown=None) for each in rounds(0.1, SHARES)]
     made = [*few, *unequal, *other, *rounds(0.1, SHARES)]
     assert [analysis.subject for analysis in power_analysis.analyse(made)] == ["a cell"]
 
