@@ -49,14 +49,15 @@ def run_command(main: Callable[[], int]) -> None:
     that stops reading (`bcdl report | head`) ends the command without a word, as it ends any Unix tool. A character
     that stdout has no bytes for is escaped. argparse leaves by itself, with 0 after --help and 2 otherwise.
     """
+    if sys.stdout is None:  # a process that has none; Keras, for one, writes all the same
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for stderr
     try:
         try:
             code = main()
         finally:
-            if sys.stdout is not None:  # it is None if a process has no stdout at all
-                sys.stdout.flush()  # here, since what goes wrong can still be handled
+            sys.stdout.flush()  # here, since what goes wrong can still be handled
     except BcdlError as error:
         print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
         code = error.exit_code

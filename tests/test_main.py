@@ -83,6 +83,12 @@ def test_an_error_is_one_line_and_ctrl_c_is_130() -> None:
     assert (done.returncode, done.stderr.count("\n")) == (130, 1)
 
 
+def test_a_process_without_stdout_may_print() -> None:
+    code = "import sys\nfrom bcdl.errors import run_command\nrun_command(lambda: 0 * sys.stdout.write('x') + 1)"
+    done = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], cwd=ROOT, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", [("bcdl", "--version"), ("bcdl.status",), ("bcdl.experiment",)])
 def test_an_output_without_room_ends_with_a_line(arguments: tuple[str, ...], tmp_path: Path) -> None:

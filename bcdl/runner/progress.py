@@ -33,8 +33,7 @@ _PIPED_WIDTH = 140
 
 def console() -> Console:
     """The console for people: as wide as their terminal, and wide enough for a table if the output is piped."""
-    # A process may have no stdout at all.
-    return Console() if sys.stdout and sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
+    return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
 
 
 # What cells that take about the same time have in common.
