@@ -11,10 +11,7 @@ from pathlib import Path
 
 from bcdl.errors import UsageError
 from bcdl.records import disk, log, runs
-from bcdl.records.disk import replace as replace
-from bcdl.records.log import RECORDS as RECORDS
-from bcdl.records.log import Problem
-from bcdl.records.moment import now as now
+from bcdl.records.log import RECORDS, Problem
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 
