@@ -163,3 +163,10 @@ def test_the_head_alone_is_trained_first_only_behind_a_backbone() -> None:
 )
 def test_limits_have_their_units(timeout: str, memory: str, wanted: limits.Limits) -> None:
     assert limits.resolve_limits({"cell_timeout": timeout, "memory_limit": memory}) == wanted
+
+
+@pytest.mark.parametrize(("value", "least"), [("0", 1), ("-1", 0), ("1.5", 0), ("many", 1), ("", 0)])
+def test_a_whole_number_under_the_least_is_refused(value: str, least: int) -> None:
+    with pytest.raises(UsageError, match=f"--rounds {value!r} is not a whole number of {least} or more"):
+        options.whole("--rounds", value, least)
+    assert options.whole("--rounds", str(least), least) == least
