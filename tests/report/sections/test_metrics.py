@@ -35,6 +35,17 @@ def test_models_go_down_and_backends_across() -> None:
     assert [entry.value for entry in table.rows[0]] == ["CNN", "random", (0.75,), (0.75,)]
 
 
+def test_a_rate_stands_under_its_backend_beside_the_parity_of_all() -> None:
+    rates = {"jax": 10.0, "torch": 20.0}
+    (group,) = groups(
+        *(with_metrics(record(backend=backend), step_images_per_s=rate) for backend, rate in rates.items())
+    )
+    step = next(metric for metric in METRICS if metric.name == "step_images_per_s")
+    table = metric_table(group, step)
+    assert [column.title for column in table.columns] == ["model", "start", "jax", "torch", "parity"]
+    assert table.shown()[0] == ("CNN", "random", "10.0†", "20.0†", "not measured")
+
+
 def test_the_newest_run_of_a_cell_counts() -> None:
     (group,) = groups(record(run="1"), with_metrics(record(run="2"), test_accuracy=0.5))
     assert metric_table(group, ACCURACY).shown()[0][2] == "0.500"
