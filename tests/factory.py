@@ -6,10 +6,21 @@ import functools
 from typing import Any
 
 from bcdl import datasets
+from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.options import resolve
+
+EXPERIMENT = Experiment(
+    "20261124T142328Z-af84",
+    "A name",
+    "cnn on torch",
+    ("plain", "other"),
+    [10.0, 11.0, 10.5],
+    [5.0, 5.5, 5.2],
+    {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
+)
 
 OPTIONS: dict[str, Any] = {
     "profile": "smoke",

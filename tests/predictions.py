@@ -79,3 +79,23 @@ def both_ways(right_by_group: float, right_by_image: float) -> list[Record]:
             one = predicted(test, split_by=split_by, folds=FOLDS, fold=fold)
             records.append(dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c", "grouped": True}))
     return records
+
+
+def named(*words: str) -> list[np.ndarray]:
+    """Scores of images that are named malignant (m) or benign (b)."""
+    return [np.where(np.array(list(word)) == "m", 0.8, 0.2) for word in words]
+
+
+def guessed(seed: int, images: int = 40) -> dict[str, list]:
+    """A test split with scores that say nothing."""
+    labels = np.arange(images) % 2
+    return split(np.random.default_rng(seed).uniform(0, 1, images), labels)
+
+
+def grid() -> list[Record]:
+    """Two backends with two seeds each."""
+    return [
+        predicted(guessed(10 * seed + place), seed=seed, weights=f"start {seed}", backend=backend)
+        for place, backend in enumerate(("jax", "torch"))
+        for seed in (0, 1)
+    ]

@@ -14,16 +14,11 @@ from bcdl.evaluation import agreement
 from bcdl.evaluation.agreement import Judged, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from tests.predictions import predicted, scored, split
+from tests.predictions import grid, guessed, named, predicted, scored
 
 
 def group(*records: Record) -> Group:
     return Group("m", "c", records)
-
-
-def named(*words: str) -> list[np.ndarray]:
-    """Scores of images that are named malignant (m) or benign (b)."""
-    return [np.where(np.array(list(word)) == "m", 0.8, 0.2) for word in words]
 
 
 def both(a: str, b: str, labels: str, groups: list[str] | None = None) -> agreement.Agreement:
@@ -97,20 +92,6 @@ def test_turned_round_the_signs_change_and_nothing_else(scores: np.ndarray, labe
     assert math.isnan(there.accuracy.low) or there.accuracy.low <= there.accuracy.value <= there.accuracy.high
 
 
-def drawn(seed: int, images: int = 40) -> dict[str, list]:
-    labels = np.arange(images) % 2
-    return split(np.random.default_rng(seed).uniform(0, 1, images), labels)
-
-
-def grid() -> list[Record]:
-    """Two backends with two seeds each."""
-    return [
-        predicted(drawn(10 * seed + place), seed=seed, weights=f"start {seed}", backend=backend)
-        for place, backend in enumerate(("jax", "torch"))
-        for seed in (0, 1)
-    ]
-
-
 def test_backends_are_compared_and_seeds_beside_them() -> None:
     result, refused = agreement.pairs(group(*grid()))
     assert [(pair.across, pair.a, pair.b, pair.same) for pair in result] == [
@@ -124,7 +105,7 @@ def test_backends_are_compared_and_seeds_beside_them() -> None:
 
 def test_folds_are_compared_together() -> None:
     folds = [
-        predicted(drawn(place, 20), backend=backend, folds=2, fold=fold)
+        predicted(guessed(place, 20), backend=backend, folds=2, fold=fold)
         for place, backend in enumerate(("jax", "torch"))
         for fold in (1, 0)
     ]
@@ -138,14 +119,14 @@ def test_folds_are_compared_together() -> None:
 
 
 def test_what_did_not_start_alike_is_not_compared() -> None:
-    first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1), backend="torch", weights="others")
+    first, second = predicted(guessed(0), backend="jax"), predicted(guessed(1), backend="torch", weights="others")
     result, refused = agreement.pairs(group(first, second))
     reason = "not known to have started from the same weights"
     assert (result, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)])
 
 
 def test_other_test_images_are_not_compared() -> None:
-    first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1, 38), backend="torch")
+    first, second = predicted(guessed(0), backend="jax"), predicted(guessed(1, 38), backend="torch")
     _, refused = agreement.pairs(group(first, second))
     reason = "not the same images or splits"
     assert refused == [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)]

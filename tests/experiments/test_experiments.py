@@ -26,25 +26,16 @@ from bcdl.experiments import cpu_cores, largest_batch
 from bcdl.experiments.engine import rates
 from bcdl.experiments.workers import loop
 from bcdl.records import experiment
-from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
 from bcdl.runner import launch
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 from bcdl.worker.session import start_backend
+from tests.factory import EXPERIMENT as ONE
 from tests.factory import job, jobs, record
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = os.environ.get("KERAS_BACKEND", "")
-ONE = Experiment(
-    "20261124T142328Z-af84",
-    "A name",
-    "cnn on torch",
-    ("plain", "other"),
-    [10.0, 11.0, 10.5],
-    [5.0, 5.5, 5.2],
-    {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
-)
 NO_OPTIONS = argparse.Namespace()
 
 

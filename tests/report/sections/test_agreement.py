@@ -15,30 +15,11 @@ from bcdl.records.record import Record
 from bcdl.report import tables
 from bcdl.report.sections import agreement as section
 from tests.factory import record
-from tests.predictions import predicted, scored, split
+from tests.predictions import grid, guessed, named, predicted, scored, split
 
 
 def group(*records: Record) -> Group:
     return Group("m", "c", records)
-
-
-def named(*words: str) -> list[np.ndarray]:
-    """Scores of images that are named malignant (m) or benign (b)."""
-    return [np.where(np.array(list(word)) == "m", 0.8, 0.2) for word in words]
-
-
-def drawn(seed: int, images: int = 40) -> dict[str, list]:
-    labels = np.arange(images) % 2
-    return split(np.random.default_rng(seed).uniform(0, 1, images), labels)
-
-
-def grid() -> list[Record]:
-    """Two backends with two seeds each."""
-    return [
-        predicted(drawn(10 * seed + place), seed=seed, weights=f"start {seed}", backend=backend)
-        for place, backend in enumerate(("jax", "torch"))
-        for seed in (0, 1)
-    ]
 
 
 def test_flips_between_backends_stand_beside_those_between_seeds() -> None:
@@ -77,14 +58,14 @@ def test_a_verdict_on_one_class_is_said_to_be_empty() -> None:
 
 
 def test_what_is_not_compared_is_said_with_the_reason() -> None:
-    first, second = predicted(drawn(0), backend="jax"), predicted(drawn(1), backend="torch", weights="others")
+    first, second = predicted(guessed(0), backend="jax"), predicted(guessed(1), backend="torch", weights="others")
     text, made = section.section(group(first, second))
     assert "Not compared: CNN, jax and torch, seed 0: not known to have started" in text
     assert made == ()
 
 
 def test_one_model_alone_has_nothing_to_agree_with() -> None:
-    assert section.section(group(predicted(drawn(0)), record(backend="jax", status="crashed"))) == ("", ())
+    assert section.section(group(predicted(guessed(0)), record(backend="jax", status="crashed"))) == ("", ())
 
 
 def test_flipped_images_are_listed_by_names_that_can_do_nothing() -> None:
@@ -103,7 +84,7 @@ def test_flipped_images_are_listed_by_names_that_can_do_nothing() -> None:
 
 def test_a_split_by_image_is_marked() -> None:
     text, (table,) = section.section(
-        group(*(predicted(drawn(0), backend=b, split_by="image") for b in ("jax", "torch")))
+        group(*(predicted(guessed(0), backend=b, split_by="image") for b in ("jax", "torch")))
     )
     assert text.startswith("### LEAKY: ")
     assert "**LEAKY: CNN" in text

@@ -18,16 +18,8 @@ from bcdl.report.sections import experiments
 from bcdl.report.sections.experiment_tables import experiment_table
 from bcdl.statistics import power_analysis
 from tests.conftest import ROOT
+from tests.factory import EXPERIMENT as ONE
 
-ONE = Experiment(
-    "20261124T142328Z-af84",
-    "A name",
-    "cnn on torch",
-    ("plain", "other"),
-    [10.0, 11.0, 10.5],
-    [5.0, 5.5, 5.2],
-    {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
-)
 OLDER = "20261123T142328Z-af84"
 
 
