@@ -42,8 +42,12 @@ def modules_after(statement: str) -> set[str]:
 
 
 def packages(modules: set[str]) -> set[str]:
-    """The top-level packages among the modules that are neither Python's own nor the project's."""
-    return {name.split(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"bcdl", "__main__"}
+    """The top-level packages among the modules that are neither Python's own nor the project's.
+
+    An editable installation has a finder of its own, which each process imports as it starts.
+    """
+    tops = {name.split(".")[0] for name in modules if not name.startswith("__editable__")}
+    return tops - set(sys.stdlib_module_names) - {"bcdl", "__main__"}
 
 
 def rooms(modules: set[str]) -> set[str]:
