@@ -32,6 +32,7 @@ class Adapter:
         check_precision(device, precision)
         jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda")
         jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()  # or one that this process has used stays in use
         jax.config.update("jax_enable_x64", precision == "float64")
         jax.config.update("jax_default_matmul_precision", _MATMUL_PRECISION[precision])
         try:
