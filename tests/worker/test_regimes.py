@@ -80,6 +80,7 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     steps = _count_calls(prepared.model, "train_step")
     forwards = _count_calls(prepared.model, "call")
     regimes.first_step(prepared)
+    assert len(steps) == 1
     outputs(prepared, prepared.dataset.val.images)
     probed(prepared)
     first_steps, first_forwards = len(steps), len(forwards)
