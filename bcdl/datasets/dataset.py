@@ -39,6 +39,11 @@ class Request:
     folds: int = 0
     fold: int = 0
 
+    @property
+    def of_pool(self) -> Request:
+        """The request for the same images before they are split: equal for every fold, and for splits by image."""
+        return dataclasses.replace(self, by_group=True, folds=0, fold=0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from bcdl.datasets import sources, split
 from bcdl.datasets.dataset import Dataset, Request, Split
+from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
 from bcdl.errors import UsageError
 
 
 def load(request: Request) -> Dataset:
     """The data set that `request.data` names, split; UsageError if it can't be read or used."""
-    source = _source(request.data)
-    pool = source.read(request)
+    return _split(_read(request), request)
+
+
+def loader() -> Callable[[Request], Dataset]:
+    """A function that loads as `load` does, but reads once the images that stand in several splits, one after another.
+
+    It keeps in memory the last data set and its images before the split.
+    """
+    read = functools.lru_cache(maxsize=1)(_read)
+    return functools.lru_cache(maxsize=1)(lambda request: _split(read(request.of_pool), request))
+
+
+def _read(request: Request) -> Pool:
+    return _source(request.data).read(request)
+
+
+def _split(pool: Pool, request: Request) -> Dataset:
     parts, notices = split.split(pool, request)
     return Dataset(
         name=pool.name,

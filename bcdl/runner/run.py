@@ -71,8 +71,9 @@ class Run:
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
         duplicates: Duplicates | None = None
+        load = datasets.loader()
         for request in dict.fromkeys(job.request for job in self.jobs):
-            dataset = datasets.load(request)
+            dataset = load(request)
             checksums[request] = dataset.checksum
             notes += self._check_data(dataset)
             duplicates = duplicates or dataset.duplicates  # the same in every split

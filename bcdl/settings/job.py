@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import Any
 
 from bcdl import datasets
@@ -31,6 +32,15 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
         return cls(**{**values, "cell": Cell.from_dict(values["cell"])})
+
+    @property
+    def process_key(self) -> Hashable:
+        """Equal for jobs that may share a process, one after the other: those of one model that measure no speed."""
+        if self.cell.timing:
+            return self
+        rows = self.cell.rows()
+        shared = tuple((name, value) for name, value in self.cell.to_dict().items() if not rows[name].same_model)
+        return (*shared, self.data, self.weights_file, self.skip_unreadable)
 
     @property
     def request(self) -> datasets.Request:

@@ -68,7 +68,7 @@ def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> No
     before = DiskSnapshot([*others, *model.optimizer.variables])
     for average, _ in averages:
         average.assign(np.zeros(average.shape, dtype=np.float32))
-    _rest(model)
+    rest(model)
     for images, labels in batches:
         with adapter.training(model, *adapter.put(images, labels)) as step:
             adapter.sync(step())
@@ -97,7 +97,7 @@ def probe(
         Accuracy (0..1) and loss (nats) in each mode, by the names that records have.
     """
     before = DiskSnapshot.of(model)
-    _rest(model)
+    rest(model)
     batches = _batches(probed, cell)
     stream = adapter.stream(batch for batch in itertools.cycle(batches))
     training = model.fit(stream, steps_per_epoch=len(batches), epochs=1, verbose=0, shuffle=False).history
@@ -115,7 +115,7 @@ def to_probe(split: Split, cell: Cell) -> Split:
     return _draw(split, cell, PROBE_BATCHES)
 
 
-def _rest(model: keras.Model) -> None:
+def rest(model: keras.Model) -> None:
     """Let the steps that follow change no weight: at learning rate 0 an optimizer with momentum would move on."""
     for variable in model.optimizer.variables:  # the learning rate, the count of steps, and a slot or two a weight
         variable.assign(np.zeros(variable.shape, dtype=variable.dtype))

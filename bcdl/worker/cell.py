@@ -17,10 +17,18 @@ from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
 from bcdl.worker.measured import Measured, OnPhase
 from bcdl.worker.prepared import Prepared, prepare
+from bcdl.worker.shared import Shared
 from bcdl.worker.snapshot import DiskSnapshot
 
 
-def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase, verbose: int = 0) -> keras.Model:
+def measure(
+    job: Job,
+    adapter: Backend,
+    measured: Measured,
+    on_phase: OnPhase,
+    verbose: int = 0,
+    shared: Shared | None = None,
+) -> keras.Model:
     """Measure the job's cell on the backend that was started; the trained model.
 
     Args:
@@ -29,6 +37,7 @@ def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase, v
         measured: takes every figure as soon as it is known.
         on_phase: called with each phase as it begins.
         verbose: Keras's, of `fit`.
+        shared: what the job shares with the others of its process; None if it is alone.
     """
     cell = job.cell
     measured.environment.update(adapter.describe())
@@ -36,11 +45,11 @@ def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase, v
     measured.environment["arithmetic"] = precision_probe.check(cell.precision)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
     on_phase("loading data")
-    dataset = datasets.load(job.request)
+    dataset = (shared.load if shared else datasets.load)(job.request)
     measured.dataset = describe_dataset(dataset)
     on_phase("building")
     with timing.timed(measured.metrics, "build_s"):
-        prepared = prepare(job, adapter, dataset)
+        prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)
     measured.model = _describe_model(prepared.model)
     measured.weights = _describe_weights(job)
     measured.environment["jit_compile"] = bool(prepared.model.jit_compile)

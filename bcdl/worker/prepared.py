@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TypeAlias
 
 import keras
@@ -19,6 +20,8 @@ from bcdl.worker.input_pipeline import InputPipeline
 
 # For annotations in modules that must not import Keras.
 Model: TypeAlias = keras.Model
+# Makes a job's model for a loss with the class weights, compiled, every weight drawn by NumPy or loaded.
+BuildModel = Callable[[Job, list[float] | None], keras.Model]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,16 @@ class Prepared:
         return self.pipeline.steps_per_epoch * self.cell.batch_size
 
 
-def prepare(job: Job, adapter: Backend, dataset: Dataset | None = None) -> Prepared:
-    """The job's cell, ready on the backend that was started; `dataset`, if given, replaces the data that the job names.
+def prepare(
+    job: Job, adapter: Backend, dataset: Dataset | None = None, build_model: BuildModel | None = None
+) -> Prepared:
+    """The job's cell, ready on the backend that was started.
+
+    Args:
+        job: what to make ready.
+        adapter: of the cell's backend.
+        dataset: replaces the data that the job names, if given.
+        build_model: makes the model; `build` if not given.
 
     Raises:
         UsageError: the data or the weights are missing or unusable, or a batch is larger than the training split.
@@ -61,16 +72,25 @@ def prepare(job: Job, adapter: Backend, dataset: Dataset | None = None) -> Prepa
     cell, dataset = job.cell, dataset or datasets.load(job.request)
     pipeline = InputPipeline(dataset.train, cell.batch_size, cell.seed, cell.augment)
     weights = training.class_weights(dataset.train.labels) if cell.class_weights else None
-    return Prepared(job, adapter, dataset, build(job, weights), pipeline, weights)
+    return Prepared(job, adapter, dataset, (build_model or build)(job, weights), pipeline, weights)
 
 
 def build(job: Job, class_weights: list[float] | None = None) -> keras.Model:
     """The job's model, compiled, every weight drawn by NumPy or loaded."""
     cell = job.cell
-    source = job.weights_file or (None if cell.weights == "none" else cell.weights)
-    model = network.build(find(cell.model), cell.image_size, cell.seed, source)
-    loaded = next((layer.name for layer in model.layers if isinstance(layer, keras.Model)), None) if source else None
-    draw_initial_weights(model, cell.seed, skip=loaded)
+    model = network.build(find(cell.model), cell.image_size, cell.seed, _source(job))
+    draw_initial_weights(model, cell.seed, skip=loaded_backbone(model, job))
     batch_norm.prepare(model, cell.batch_norm)
     training.compile_model(model, cell, class_weights, cell.learning_rate)
     return model
+
+
+def loaded_backbone(model: keras.Model, job: Job) -> keras.Model | None:
+    """The backbone of the job's model, if its weights were loaded."""
+    backbones = (layer for layer in model.layers if isinstance(layer, keras.Model))
+    return next(backbones, None) if _source(job) else None
+
+
+def _source(job: Job) -> str | None:
+    """What the weights of the backbone are loaded from; None if they are drawn."""
+    return job.weights_file or (None if job.cell.weights == "none" else job.cell.weights)
