@@ -76,7 +76,7 @@ def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
     with said.open("ab", buffering=0) as lines:
         for job in run.left:
             lines.write(f"begin {job.cell.id}\n".encode())
-            run.measure(job, progress)
+            run.measure([job], progress)
             lines.write(f"kept {job.cell.id}\n".encode())
 
 
