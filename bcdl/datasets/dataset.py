@@ -40,8 +40,8 @@ class Request:
     fold: int = 0
 
     @property
-    def of_pool(self) -> Request:
-        """The request for the same images before they are split: equal for every fold, and for splits by image."""
+    def unsplit(self) -> Request:
+        """The request of the same pool, whatever split is made of it: equal for all folds."""
         return dataclasses.replace(self, by_group=True, folds=0, fold=0)
 
 

@@ -19,12 +19,14 @@ class Job:
         data: the `--data` argument: a name or a path.
         weights_file: path of the backbone's weights; None if they are not a file.
         skip_unreadable: leave unreadable images out instead of failing.
+        cold: compile everything anew, and keep nothing of it for later processes.
     """
 
     cell: Cell
     data: str
     weights_file: str | None
     skip_unreadable: bool
+    cold: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -38,9 +40,8 @@ class Job:
         """Equal for jobs that may share a process, one after the other: those of one model that measure no speed."""
         if self.cell.timing:
             return self
-        rows = self.cell.rows()
-        shared = tuple((name, value) for name, value in self.cell.to_dict().items() if not rows[name].same_model)
-        return (*shared, self.data, self.weights_file, self.skip_unreadable)
+        settings = {name: getattr(self.cell, name) for name, row in self.cell.rows().items() if not row.same_model}
+        return tuple({**vars(self), "cell": tuple(settings.items())}.items())
 
     @property
     def request(self) -> datasets.Request:

@@ -109,7 +109,7 @@ def _measure_speed(prepared: Prepared, measured: Measured) -> None:
     """Time the regimes other than `fit`, and measure what the device gives at most."""
     cell, adapter, metrics, phases = prepared.cell, prepared.adapter, measured.metrics, measured.phases
     phases.begin("keeping weights")
-    trained = DiskSnapshot.of(prepared.model)
+    trained = DiskSnapshot(prepared.model.variables)
     window_images = cell.window_steps * cell.batch_size
     phases.begin("timing steps")
     _time("step", window_images, prepared, measured, regimes.time_steps)

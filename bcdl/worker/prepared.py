@@ -15,13 +15,15 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.models import find
 from bcdl.worker import batch_norm, network, training
-from bcdl.worker.initial_weights import draw_initial_weights
+from bcdl.worker.initial_weights import draw_initial_weights, draws_left_out
 from bcdl.worker.input_pipeline import InputPipeline
 
 # For annotations in modules that must not import Keras.
 Model: TypeAlias = keras.Model
-# Makes a job's model for a loss with the class weights, compiled, every weight drawn by NumPy or loaded.
-BuildModel = Callable[[Job, list[float] | None], keras.Model]
+# A model, and the same compiled to train its head alone, or None.
+Models = tuple[keras.Model, keras.Model | None]
+# Builds a job's models, for a loss with these class weights.
+BuildModels = Callable[[Job, list[float] | None], Models]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Prepared:
         model: gives, from images [B, S, S, 3] uint8 outputs [B, 2] float32; compiled, with its initial weights.
         pipeline: the training batches.
         class_weights: of the loss, (benign, malignant); None for equal ones.
+        head: the same model, compiled to train its head alone; None if the cell does not ask for that.
     """
 
     job: Job
@@ -43,6 +46,7 @@ class Prepared:
     model: keras.Model
     pipeline: InputPipeline
     class_weights: list[float] | None = None
+    head: keras.Model | None = None
 
     @property
     def cell(self) -> Cell:
@@ -55,7 +59,7 @@ class Prepared:
 
 
 def prepare(
-    job: Job, adapter: Backend, dataset: Dataset | None = None, build_model: BuildModel | None = None
+    job: Job, adapter: Backend, dataset: Dataset | None = None, build_models: BuildModels | None = None
 ) -> Prepared:
     """The job's cell, ready on the backend that was started.
 
@@ -63,7 +67,7 @@ def prepare(
         job: what to make ready.
         adapter: of the cell's backend.
         dataset: replaces the data that the job names, if given.
-        build_model: makes the model; `build` if not given.
+        build_models: builds the model, and its head if that is trained alone; `build` and `build_head` if not given.
 
     Raises:
         UsageError: the data or the weights are missing or unusable, or a batch is larger than the training split.
@@ -72,17 +76,36 @@ def prepare(
     cell, dataset = job.cell, dataset or datasets.load(job.request)
     pipeline = InputPipeline(dataset.train, cell.batch_size, cell.seed, cell.augment)
     weights = training.class_weights(dataset.train.labels) if cell.class_weights else None
-    return Prepared(job, adapter, dataset, (build_model or build)(job, weights), pipeline, weights)
+    model, head = (build_models or _build_models)(job, weights)
+    return Prepared(job, adapter, dataset, model, pipeline, weights, head)
+
+
+def _build_models(job: Job, class_weights: list[float] | None) -> Models:
+    model = build(job, class_weights)
+    return model, build_head(model, job, class_weights)
 
 
 def build(job: Job, class_weights: list[float] | None = None) -> keras.Model:
     """The job's model, compiled, every weight drawn by NumPy or loaded."""
     cell = job.cell
-    model = network.build(find(cell.model), cell.image_size, cell.seed, _source(job))
+    with draws_left_out():
+        model = network.build(find(cell.model), cell.image_size, cell.seed, _source(job))
     draw_initial_weights(model, cell.seed, skip=loaded_backbone(model, job))
     batch_norm.prepare(model, cell.batch_norm)
     training.compile_model(model, cell, class_weights, cell.learning_rate)
     return model
+
+
+def build_head(model: keras.Model, job: Job, class_weights: list[float] | None = None) -> keras.Model | None:
+    """The job's model once more, compiled to train its head alone; None if the job does not ask for that.
+
+    Both have the same layers, and each its own compiled functions and optimizer, so that none is compiled twice.
+    """
+    if not job.cell.head_epochs:
+        return None
+    head = keras.Model(model.inputs, model.outputs, name=model.name)
+    training.compile_model(head, job.cell, class_weights, training.head_rate(job.cell))
+    return head
 
 
 def loaded_backbone(model: keras.Model, job: Job) -> keras.Model | None:
