@@ -222,7 +222,7 @@ def _explained(outcome: Record, cells_before: int, log: Path) -> Record:
     """The record of a job that failed, with the end of its worker's log."""
     reason = outcome.reason
     if outcome.status == record.OUT_OF_MEMORY and cells_before:
-        reason += f"; {cells_before} cells ran in its process before, so --resume runs it again, first in a new one"
+        reason += f"; it was cell {cells_before + 1} of its process, so --resume runs it again, first in a new one"
     return dataclasses.replace(outcome, reason=reason, log_tail=_last_lines(log))
 
 

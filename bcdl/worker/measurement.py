@@ -112,7 +112,8 @@ def run(
             adapter = start(job.cell.backend, job.cell.device, job.cell.precision)
             from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
         measure_cell = measure_cell or functools.partial(cell.measure, verbose=verbose)
-        with contextlib.nullcontext() if job.cold else compilations.kept(adapter, job.cell):
+        # What the first cell of a process compiled is there for the others.
+        with contextlib.nullcontext() if job.cold or cells_before else compilations.kept(adapter, job.cell):
             model = measure_cell(job, adapter, measured)
         measured.note_cache(adapter.describe()["compilation_cache"])
     except Exception as error:
