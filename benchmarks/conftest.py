@@ -1,5 +1,7 @@
 """How the suites here run: one worker a cell, its samples replayed through pytest-benchmark's own clock.
 
+Cells of one model that measure no speed share a worker. It starts when the first of them is asked for.
+
 The options are those of every bcdl command, and `--backend`.
 """
 
@@ -59,21 +61,27 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run = session.config.stash[RUN]
         for line in run.check():
             _terminal(session.config).write_line(legible(line))
-        wanted = {item.callspec.params.get("job") for item in session.items if isinstance(item, pytest.Function)}
+        wanted = _wanted(session)
         cells = [job.cell for job in run.left if job in wanted]
         session.config.stash[PROGRESS] = RunProgress(
             console(), cells, run.folder / STATUS_FILE, run.seconds_of_earlier()
         )
 
 
+def _wanted(session: pytest.Session) -> set[Job]:
+    """The jobs of the benchmarks that were chosen."""
+    jobs = (item.callspec.params.get("job") for item in session.items if isinstance(item, pytest.Function))
+    return {job for job in jobs if isinstance(job, Job)}
+
+
 @pytest.fixture
 def record(job: Job, request: pytest.FixtureRequest) -> Record:
-    """The record of this cell, measured by the first benchmark that asks for it."""
+    """The record of this cell, measured by the first benchmark that asks for it, with those that share its process."""
     run = request.config.stash[RUN]
     if job not in run.records:
         capture = request.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled(), _as_pytest_exit():
-            run.measure(job, request.config.stash[PROGRESS])
+            run.measure(run.together(job, _wanted(request.session)), request.config.stash[PROGRESS])
     return run.records[job]
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,9 @@ class Run:
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
         duplicates: Duplicates | None = None
+        load = datasets.loader()
         for request in dict.fromkeys(job.request for job in self.jobs):
-            dataset = datasets.load(request)
+            dataset = load(request)
             checksums[request] = dataset.checksum
             notes += self._check_data(dataset)
             duplicates = duplicates or dataset.duplicates  # the same in every split
@@ -95,15 +96,34 @@ class Run:
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
     def measure(
-        self, job: Job, progress: RunProgress, interpreter: str = sys.executable, block: str = "", side: str = ""
-    ) -> Record:
-        """Run the job in a worker and store its record, which is on the disk when this returns."""
+        self,
+        jobs: Sequence[Job],
+        progress: RunProgress,
+        interpreter: str = sys.executable,
+        block: str = "",
+        side: str = "",
+    ) -> list[Record]:
+        """Run the jobs, of one `process_key`, and store their records, which are on the disk when this returns.
+
+        They share a worker. After a job that is not ok, those left have a new one.
+        """
+        left = list(jobs)
+        while left:
+            with launch.started(left, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
+                while worker.goes_on:
+                    self._measure_next(worker, left.pop(0), progress, block, side)
+        return [self.records[job] for job in jobs]
+
+    def _measure_next(self, worker: launch.Worker, job: Job, progress: RunProgress, block: str, side: str) -> None:
+        """Wait for the worker's next record, which is that of the job, and store it."""
         with progress.cell(job.cell) as shown:
-            outcome = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits, self.worker)
-            outcome = dataclasses.replace(outcome, block=block, side=side)
+            outcome = dataclasses.replace(worker.record_of_next(shown.phase), block=block, side=side)
             self.keep(job, outcome)
             shown.finish(outcome)
-        return outcome
+
+    def together(self, job: Job, wanted: Collection[Job]) -> list[Job]:
+        """The job, and those of the `wanted` ones that have no record yet and may share its worker."""
+        return [other for other in self.left if other in wanted and other.process_key == job.process_key]
 
     def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
@@ -129,7 +149,7 @@ class Run:
         return runs.folder_of(self.results, self.id)
 
     def log(self, job: Job) -> Path:
-        """The file that takes the output of the job's worker."""
+        """The file that takes the output of the worker whose first job this is."""
         return self.folder / f"{job.cell.stem}.log"
 
     def seconds_of_earlier(self) -> dict[Work, float]:
@@ -148,7 +168,7 @@ class Run:
         changed: Counter[str] = Counter()
         for job in self.jobs:
             earlier = newest.get(job.cell)
-            if not earlier or earlier.status not in SETTLED:
+            if not earlier or not _is_settled(earlier):
                 continue
             facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
             if facts:
@@ -188,6 +208,12 @@ class Run:
     @functools.cached_property
     def _machine(self) -> str:
         return hardware.machine_name(self.jobs[0].cell.device)
+
+
+def _is_settled(earlier: Record) -> bool:
+    """Whether the cell would end so again; that it ran out of memory may be due to cells before it in its process."""
+    shared = earlier.environment.get("process", {}).get("cells_before")
+    return earlier.status in SETTLED and not (earlier.status == record.OUT_OF_MEMORY and shared)
 
 
 def _examples(dataset: Dataset) -> Dataset:
