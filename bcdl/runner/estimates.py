@@ -89,7 +89,7 @@ def _typical(times: list[Took]) -> Took:
 
 
 def _scaled(to_run: Took, known: Iterable[Took]) -> float | None:
-    """Seconds by the nearest of the known cells: of the same model if there is one, on the same backend if there is one.
+    """Seconds by the nearest of the known cells: if there are any, of the same model, then on the same backend.
 
     A model takes about as long on another backend (in this project's records, within a factor of 1.4 as a rule); what
     another model takes says less.

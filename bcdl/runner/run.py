@@ -23,7 +23,8 @@ from bcdl.records import log, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.record import Record
 from bcdl.runner import launch
-from bcdl.runner.progress import RunProgress, Work, work_of
+from bcdl.runner.estimates import Estimates, Took
+from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 
@@ -47,6 +48,7 @@ class Run:
         worker: the interpreter's arguments that start a worker.
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
+        training_images: how many there are in each split of the data; filled by `check`.
         examples: a few images of real data, for a picture of it after the cells have run; filled by `check`.
     """
 
@@ -59,6 +61,7 @@ class Run:
     worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
+    training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     examples: Dataset | None = None
 
     def check(self) -> list[str]:
@@ -74,6 +77,7 @@ class Run:
         for request in dict.fromkeys(job.request for job in self.jobs):
             dataset = datasets.load(request)
             checksums[request] = dataset.checksum
+            self.training_images[request] = len(dataset.train)
             notes += self._check_data(dataset)
             duplicates = duplicates or dataset.duplicates  # the same in every split
             self.leaks[request] = dataset.leaks(duplicates)
@@ -105,6 +109,20 @@ class Run:
             shown.finish(outcome)
         return outcome
 
+    def measure_within(self, job: Job, progress: RunProgress, seconds: float) -> Record | None:
+        """As `measure`, but a cell that has not ended after so many seconds is ended, and None: it has no record."""
+        if self.limits.seconds is not None and self.limits.seconds <= seconds:
+            return self.measure(job, progress)
+        limits = dataclasses.replace(self.limits, seconds=seconds)
+        with progress.cell(job.cell) as shown:
+            outcome = launch.run(job, self.id, self.log(job), shown.phase, limits=limits, worker=self.worker)
+            if outcome.status == record.TIMED_OUT:
+                shown.cut()
+                return None
+            self.keep(job, outcome)
+            shown.finish(outcome)
+        return outcome
+
     def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
         if outcome.dataset and job.request in self.leaks:
@@ -132,13 +150,14 @@ class Run:
         """The file that takes the output of the job's worker."""
         return self.folder / f"{job.cell.stem}.log"
 
-    def seconds_of_earlier(self) -> dict[Work, float]:
-        """Seconds that cells took when they last ran on this machine as it is now, by their work."""
-        return {
-            work_of(earlier.cell): _seconds(earlier)
+    def estimates(self) -> Estimates:
+        """Of how long cells take, from those that ran on this machine as it is now; after `check`."""
+        earlier = [
+            Took(earlier.cell, earlier.dataset["images"]["train"], _seconds(earlier))
             for earlier in self._earlier()
-            if earlier.ok and not self._changes(earlier, Purpose.DURATION)
-        }
+            if earlier.ok and _seconds(earlier) > 0 and not self._changes(earlier, Purpose.DURATION)
+        ]
+        return Estimates(earlier, {job.cell: self.training_images[job.request] for job in self.jobs})
 
     def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
