@@ -109,6 +109,14 @@ class Backend(Protocol):
         It is compiled once, and does not synchronise.
         """
 
+    def forwarding_in_training(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
+        """A function from images on the device, [B, S, S, 3] uint8, to the outputs [B, 2] float32 of training mode.
+
+        Batch norms normalise by the batch and move their averages, and dropout is active; there is no gradient and no
+        step, so that weights and optimizer stay as they are. The function is compiled once a model and does not
+        synchronise. When the context is left, the moved state is in the model.
+        """
+
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         """The gradient at `at` of a function from a tensor to a single number: of the shape and dtype of `at`."""
 

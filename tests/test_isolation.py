@@ -97,7 +97,7 @@ def run_cell(tmp_path: Path, before: str, **options: object) -> tuple[Record, st
     """The record of a small cell in a worker's process of its own, and what that printed; `before` runs first."""
     (job,) = jobs(os.environ["KERAS_BACKEND"], "cnn", image_size="32", epochs="1", **options)
     file = tmp_path / "job.json"
-    file.write_text(json.dumps({"job": job.to_dict(), "run": "a-run"}), encoding="utf-8")
+    file.write_text(json.dumps({"job": job.to_dict(), "run": "a-run", "launched_s": 0.0}), encoding="utf-8")
     arguments = [str(file), str(tmp_path / "result.json"), str(tmp_path / "events")]
     printed = run_python(f"{before}\nfrom bcdl.worker.__main__ import main\nmain(*{arguments})\nafter()")
     return Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8")), printed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloa
 
 class Adapter:
     name = "jax"
+
+    def __init__(self) -> None:
+        # Compiled functions by model; a new function would be compiled again.
+        self._forwards: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
@@ -85,6 +91,19 @@ class Adapter:
 
             yield forward
 
+    @contextlib.contextmanager
+    def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
+        if model not in self._forwards:
+            self._forwards[model] = jax.jit(functools.partial(_forward_in_training, weakref.ref(model)))
+        compiled, weights = self._forwards[model], [variable.value for variable in model.trainable_variables]
+        with _state(model.non_trainable_variables) as state:
+
+            def forward(images: Any) -> Any:
+                outputs, state[0] = compiled(weights, state[0], images)
+                return outputs
+
+            yield forward
+
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         return np.asarray(jax.grad(function)(*self.put(at)))
 
@@ -103,6 +122,11 @@ class Adapter:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _forward_in_training(model: Callable[[], Any], weights: list[Any], others: list[Any], images: Any) -> Any:
+    """Outputs and moved state of the model that the reference gives."""
+    return model().stateless_call(weights, others, images, training=True)
 
 
 @contextlib.contextmanager

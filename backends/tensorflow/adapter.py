@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ _PREFETCHED_BATCHES = 2
 
 class Adapter:
     name = "tensorflow"
+
+    def __init__(self) -> None:
+        # Traced functions by model; a new function would be traced again.
+        self._forwards: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
@@ -81,6 +87,13 @@ class Adapter:
         model.make_predict_function()
         yield lambda images: model.predict_function([(images,)])
 
+    @contextlib.contextmanager
+    def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
+        if model not in self._forwards:
+            forward = functools.partial(_forward_in_training, weakref.ref(model))
+            self._forwards[model] = tf.function(forward, jit_compile=model.jit_compile)
+        yield self._forwards[model]
+
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         point = tf.convert_to_tensor(at)
         with tf.GradientTape() as tape:
@@ -109,3 +122,8 @@ class Adapter:
         if not self._gpu():
             return dataset.prefetch(_PREFETCHED_BATCHES)
         return dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0", _PREFETCHED_BATCHES))
+
+
+def _forward_in_training(model: Callable[[], Any], images: Any) -> Any:
+    """Outputs of the model that the reference gives."""
+    return model()(images, training=True)

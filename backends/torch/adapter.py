@@ -69,6 +69,13 @@ class Adapter:
         model.eval()
         yield lambda images: model.predict_function([(images,)])
 
+    @contextlib.contextmanager
+    def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
+        model.train()
+        with torch.no_grad():
+            yield lambda images: model(images, training=True)
+        model.eval()
+
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         (point,) = self.put(at)
         (gradient,) = torch.autograd.grad(function(point.requires_grad_()), point)

@@ -17,12 +17,12 @@ from bcdl.errors import BcdlError
 from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.workers import empty
 from bcdl.machine import environment
+from bcdl.machine.clock import stopwatch
 from bcdl.records import store
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
 from bcdl.settings.limits import resolve_limits
-from bcdl.worker import timing
 
 _DEFAULT_LIMITS = {"cell_timeout": "4h", "memory_limit": None}
 
@@ -33,7 +33,7 @@ def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
 
 def _import_alone(job: Job) -> dict[str, float]:
     variables = {**environment.of_child(), "KERAS_BACKEND": job.cell.backend}
-    elapsed = timing.stopwatch()
+    elapsed = stopwatch()
     subprocess.run([sys.executable, "-c", "import keras"], env=variables, check=True, capture_output=True)
     return {"import alone": elapsed()}
 
@@ -43,7 +43,7 @@ def _cell(job: Job) -> dict[str, float]:
         run = Run([job], Path(folder), limits=resolve_limits(_DEFAULT_LIMITS), worker=empty.COMMAND)
         store.check_writable(run.results)
         progress = RunProgress(console(), [job.cell], None)
-        elapsed = timing.stopwatch()
+        elapsed = stopwatch()
         record = run.measure(job, progress)
         seconds = elapsed()
     if not record.ok:

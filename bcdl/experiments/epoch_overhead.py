@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bcdl.experiments.engine.definition import InProcess, Way
 from bcdl.worker import timing
+from bcdl.worker.phases import Phases
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
@@ -29,20 +30,16 @@ def _bare(cell: TrainingCell) -> dict[str, float]:
 def _under_the_harness(cell: TrainingCell) -> dict[str, float]:
     from bcdl.worker import fitting  # here: it imports Keras
 
-    prepared = _for_one_epoch(cell.prepared)
-    elapsed = timing.stopwatch()
-    fit = fitting.fit(prepared, _silent)
-    return {"under the harness": cell.images / (elapsed() - fit.validation_s)}
+    prepared, phases = _for_one_epoch(cell.prepared), Phases()
+    phases.begin("training")
+    fitting.fit(prepared, phases)
+    return {"under the harness": cell.images / phases.seconds["training"]}
 
 
 def _for_one_epoch(prepared: Prepared) -> Prepared:
     """The same for one epoch that keeps the last weights: to restore the best ones is no part of an epoch."""
     cell = dataclasses.replace(prepared.cell, epochs=1, keep="last")
     return dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, cell=cell))
-
-
-def _silent(phase: str) -> None:
-    """Report nothing."""
 
 
 EXPERIMENT = InProcess(name="What the harness costs an epoch", ways=ways)

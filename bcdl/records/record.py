@@ -39,6 +39,8 @@ class Record:
         samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, a
             request for `request_s`; and `<regime>_warm_up_s`, those before them: the first epoch, or the windows that
             were not steady yet.
+        phases: seconds of each phase of the cell, from the start of its worker to the end; together they are the cell's
+            whole time.
         history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
         predictions: by split (`val`, `test`): outputs [N, 2], scores, labels, groups and names, each a list.
         dataset: name, checksum, synthetic, images and groups by split, notices.
@@ -60,6 +62,7 @@ class Record:
     ended: str
     metrics: dict[str, float | None] = dataclasses.field(default_factory=dict)
     samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    phases: dict[str, float] = dataclasses.field(default_factory=dict)
     history: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
     predictions: dict[str, dict[str, list[Any]]] = dataclasses.field(default_factory=dict)
     dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -105,6 +108,7 @@ _SHAPES: dict[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     "metrics": dict[str, float | None],
     "samples": dict[str, list[float]],
+    "phases": dict[str, float],
     "history": dict[str, list[float | None]],
     "predictions": dict[str, Predictions],
     "dataset": DatasetFacts,

@@ -23,6 +23,7 @@ HISTORY = {
     5: "the first epoch is `fit_warm_up_s`, if there are others; before, it counted in `fit_s` and its rate",
     6: "`side` of two sides in turn; before, the last letter of the run's id. What a person should know of leaks is "
     "`dataset.leaks.notices`; before, `told`",
+    7: "`phases`, seconds of each phase; empty in what older schemas recorded",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 
@@ -69,12 +70,16 @@ def _to_6(values: dict[str, Any]) -> None:
         leaks["notices"] = leaks.pop("told")
 
 
+def _to_7(values: dict[str, Any]) -> None:
+    values["phases"] = {}
+
+
 def _no_change(values: dict[str, Any]) -> None:
     """The upgrade from a schema after which only settings of the cell came."""
 
 
 # Each lifts a record to the next schema, by the schema that it has.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}
 
 
 class _EveryDataset(TypedDict):

@@ -16,6 +16,7 @@ from typing import Any
 
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance
+from bcdl.machine.clock import now_s
 from bcdl.machine.hardware import MIB
 from bcdl.records import disk, record
 from bcdl.records.moment import now
@@ -54,15 +55,18 @@ def run(
         limits: limits beyond which the worker is ended; none if not given.
         worker: the interpreter's arguments that start a worker.
     """
-    started = now()
+    started, launched_s = now(), now_s()
     limits = limits or Limits()
     with _folder(log) as folder:
-        (folder / "job.json").write_text(json.dumps({"job": job.to_dict(), "run": run_id}), encoding="utf-8")
+        asked = {"job": job.to_dict(), "run": run_id, "launched_s": launched_s}
+        (folder / "job.json").write_text(json.dumps(asked), encoding="utf-8")
         files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
         follow = _PhaseFollower(folder / "events.txt", on_phase)
         variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
         ending = supervisor.run([interpreter, *worker, *files], variables, log, limits, follow)
         outcome = _read_record(folder / "result.json", job, run_id)
+        if outcome is not None:
+            outcome = _with_ending(outcome, now_s() - launched_s)
     if outcome is None:
         status, reason = _death(ending, limits, _last_lines(log))
         metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
@@ -112,6 +116,15 @@ def _read_record(result: Path, job: Job, run_id: str) -> Record | None:
     except (OSError, RecordError, UnicodeDecodeError):
         return None
     return outcome if (outcome.cell, outcome.run) == (job.cell, run_id) else None
+
+
+def _with_ending(outcome: Record, seconds: float) -> Record:
+    """The record with the phase that its worker could not time: from the record until nothing of the worker is left.
+
+    `seconds` are those of the whole cell.
+    """
+    ending_s = max(0.0, seconds - sum(outcome.phases.values()))
+    return dataclasses.replace(outcome, phases={**outcome.phases, "ending": ending_s})
 
 
 def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, str]:

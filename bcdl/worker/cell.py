@@ -15,40 +15,40 @@ from bcdl.machine import hardware, provenance
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
-from bcdl.worker.measured import Measured, OnPhase
+from bcdl.worker.measured import Measured
 from bcdl.worker.prepared import Prepared, prepare
 from bcdl.worker.snapshot import DiskSnapshot
 
 
-def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase, verbose: int = 0) -> keras.Model:
+def measure(job: Job, adapter: Backend, measured: Measured, verbose: int = 0) -> keras.Model:
     """Measure the job's cell on the backend that was started; the trained model.
 
     Args:
         job: what to measure.
         adapter: of the cell's backend.
-        measured: takes every figure as soon as it is known.
-        on_phase: called with each phase as it begins.
+        measured: takes every figure as soon as it is known, and the seconds of each phase.
         verbose: Keras's, of `fit`.
     """
-    cell = job.cell
+    cell, phases = job.cell, measured.phases
     measured.environment.update(adapter.describe())
-    on_phase("probing precision")
+    phases.begin("probing precision")
     measured.environment["arithmetic"] = precision_probe.check(cell.precision)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
-    on_phase("loading data")
+    phases.begin("loading data")
     dataset = datasets.load(job.request)
     measured.dataset = describe_dataset(dataset)
-    on_phase("building")
+    phases.begin("building")
     with timing.timed(measured.metrics, "build_s"):
         prepared = prepare(job, adapter, dataset)
+    phases.begin("describing the model")
     measured.model = _describe_model(prepared.model)
     measured.weights = _describe_weights(job)
     measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
-    _train(prepared, measured, on_phase, verbose)
-    on_phase("testing")
+    _train(prepared, measured, verbose)
+    phases.begin("testing")
     _test(prepared, measured)
     if cell.timing:
-        _measure_speed(prepared, measured, on_phase)
+        _measure_speed(prepared, measured)
     return prepared.model
 
 
@@ -67,15 +67,16 @@ def describe_dataset(dataset: Dataset) -> DatasetFacts:
     }
 
 
-def _train(prepared: Prepared, measured: Measured, on_phase: OnPhase, verbose: int) -> None:
+def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     """Train the head, if the cell asks for it, then the whole model; the rate of `fit` and the history."""
+    phases = measured.phases
     if prepared.cell.head_epochs:
-        on_phase("training the head")
+        phases.begin("training the head")
         head = fitting.fit_head(prepared, verbose)
         measured.history |= {f"head_{name}": values for name, values in head.items()}
-    on_phase("first step")
-    measured.metrics["first_step_s"] = regimes.first_step(prepared)
-    fit = fitting.fit(prepared, on_phase, verbose)
+    phases.begin("first step")
+    measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
+    fit = fitting.fit(prepared, phases, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
     epochs = fit.seconds[1:] or fit.seconds
@@ -95,25 +96,28 @@ def _test(prepared: Prepared, measured: Measured) -> None:
     measured.predictions = {name: _describe_predictions(given[name], dataset.splits[name]) for name in given}
     measured.metrics |= quality.measure("test", given["test"], dataset.test.labels)
     measured.metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
+    measured.phases.begin("probing batch norms")
     probed = batch_norm.to_probe(dataset.train, cell)
     measured.metrics |= batch_norm.probe(model, adapter, outputs(probed.images), probed, cell)
 
 
-def _measure_speed(prepared: Prepared, measured: Measured, on_phase: OnPhase) -> None:
+def _measure_speed(prepared: Prepared, measured: Measured) -> None:
     """Time the regimes other than `fit`, and measure what the device gives at most."""
-    cell, adapter, metrics = prepared.cell, prepared.adapter, measured.metrics
-    trained = DiskSnapshot.of(prepared.model)
+    cell, adapter, metrics, phases = prepared.cell, prepared.adapter, measured.metrics, measured.phases
+    phases.begin("keeping weights")
+    trained = DiskSnapshot(prepared.model.variables)
     window_images = cell.window_steps * cell.batch_size
-    on_phase("timing steps")
+    phases.begin("timing steps")
     _time("step", window_images, prepared, measured, regimes.time_steps)
-    trained.restore()
-    on_phase("timing predictions")
+    with phases.aside("keeping weights"):
+        trained.restore()
+    phases.begin("timing predictions")
     _time("predict", window_images, prepared, measured, regimes.time_predictions)
     metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or hardware.peak_rss_bytes()) / hardware.MIB
-    on_phase("timing single requests")
+    phases.begin("timing single requests")
     rate = _time("request", 1, prepared, measured, regimes.time_requests)
     metrics["latency_ms"] = 1e3 / rate
-    on_phase("measuring the device")
+    phases.begin("measuring the device")
     metrics |= device_peak.measure(adapter, cell.precision)
 
 

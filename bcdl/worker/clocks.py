@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import keras
 
 from bcdl.backends import Backend
-from bcdl.worker.timing import stopwatch
+from bcdl.machine.clock import stopwatch
 
 # What `model.fit` takes; for annotations in modules that must not import Keras.
 Callback: TypeAlias = keras.callbacks.Callback

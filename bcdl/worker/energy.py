@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from bcdl.worker import timing
+from bcdl.machine import clock
 
 # Clock event reasons that hold a GPU below what it could do, by the name of their bit in NVML.
 _THROTTLING = {
@@ -126,7 +126,7 @@ class _Gpu:
         energy = self._ask("nvmlDeviceGetTotalEnergyConsumption")  # millijoules
         reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
         return Reading(
-            time_s=timing.now_s(),
+            time_s=clock.now_s(),
             energy_j=None if energy is None else energy / 1e3,
             sm_clock_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),
             memory_clock_mhz=self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_MEM),

@@ -14,10 +14,10 @@ import numpy as np
 
 from bcdl.backends import Backend
 from bcdl.evaluation import quality
-from bcdl.worker import batch_norm, timing
+from bcdl.worker import batch_norm
 from bcdl.worker.clocks import Callback, EpochClock
 from bcdl.worker.input_pipeline import padded
-from bcdl.worker.measured import OnPhase
+from bcdl.worker.phases import Phases
 from bcdl.worker.prepared import Prepared
 from bcdl.worker.snapshot import DiskSnapshot
 from bcdl.worker.training import HEAD_RATE, compile_model
@@ -32,13 +32,11 @@ class Fit:
 
     Attributes:
         seconds: of each epoch, without validation.
-        validation_s: seconds of all validation: settling batch norms, validating, keeping the best weights.
         history: the values of each epoch.
         epoch: the epoch, counted from 1, whose weights the model has.
     """
 
     seconds: list[float]
-    validation_s: float
     history: History
     epoch: int
 
@@ -62,11 +60,11 @@ def fit_head(prepared: Prepared, verbose: int = 0) -> History:
     return history
 
 
-def fit(prepared: Prepared, on_phase: OnPhase, verbose: int = 0) -> Fit:
+def fit(prepared: Prepared, phases: Phases, verbose: int = 0) -> Fit:
     """Train for the cell's epochs, validating outside their time; the model then has the chosen epoch's weights."""
-    validation = _Validation(prepared, on_phase)
+    validation = _Validation(prepared, phases)
     history = run_epochs(prepared, prepared.cell.epochs, [validation], verbose)
-    return Fit(validation.seconds, validation.validation_s, history, validation.choose())
+    return Fit(validation.seconds, history, validation.choose())
 
 
 def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None = None, verbose: int = 0) -> History:
@@ -93,38 +91,38 @@ def outputs(model: keras.Model, adapter: Backend, images: np.ndarray, batch_size
 class _Validation(EpochClock):
     """Times epochs, validates after each, and keeps the best one's weights if the cell asks for them."""
 
-    def __init__(self, prepared: Prepared, on_phase: OnPhase) -> None:
+    def __init__(self, prepared: Prepared, phases: Phases) -> None:
         super().__init__(prepared.adapter)
-        self.validation_s = 0.0
-        self._prepared, self._on_phase = prepared, on_phase
+        self._prepared, self._phases = prepared, phases
         self._least_loss, self._best_epoch = math.inf, 0
         self._best: DiskSnapshot | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._on_phase(f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
+        self._phases.begin("training", f"epoch {epoch + 1}/{self._prepared.cell.epochs}")
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
-        elapsed = timing.stopwatch()
         metrics = self._validate()
         if logs is not None:  # Keras puts these into its history and its progress bar
             logs.update(metrics)
         self._judge(metrics["val_loss"], epoch + 1)
-        self.validation_s += elapsed()
 
     def choose(self) -> int:
         """Give the model the weights that the cell's `keep` asks for; their epoch, counted from 1."""
         if self._best is None:
             return len(self.seconds)
-        self._best.restore()
+        with self._phases.aside("keeping weights"):
+            self._best.restore()
         return self._best_epoch
 
     def _validate(self) -> dict[str, float | None]:
         dataset, cell, adapter = self._prepared.dataset, self._prepared.cell, self._prepared.adapter
-        batch_norm.settle(self.model, adapter, dataset.train, cell)
-        given = outputs(self.model, adapter, dataset.val.images, cell.batch_size)
-        return quality.measure("val", given, dataset.val.labels)
+        with self._phases.aside("settling batch norms"):
+            batch_norm.settle(self.model, adapter, dataset.train, cell)
+        with self._phases.aside("validating"):
+            given = outputs(self.model, adapter, dataset.val.images, cell.batch_size)
+            return quality.measure("val", given, dataset.val.labels)
 
     def _judge(self, loss: float | None, epoch: int) -> None:
         """Keep the epoch if it is the best so far; stop if none has been for as long as the cell's patience."""
@@ -132,6 +130,7 @@ class _Validation(EpochClock):
         if self._best_epoch == 0 or (loss is not None and loss < self._least_loss):
             self._least_loss, self._best_epoch = math.inf if loss is None else loss, epoch
             if cell.keep == "best":
-                self._best = DiskSnapshot(self.model.variables)
+                with self._phases.aside("keeping weights"):
+                    self._best = DiskSnapshot(self.model.variables)
         elif cell.patience and epoch - self._best_epoch >= cell.patience:
             self.model.stop_training = True

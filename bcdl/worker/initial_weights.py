@@ -7,9 +7,11 @@ then rounded to float32, whatever the variable's dtype.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -40,6 +42,20 @@ def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None)
         generator = np.random.default_rng([seed, place])
         drawn = _draw(_initializer(layer, variable), tuple(variable.shape), generator)
         variable.assign(drawn.astype(np.float32))
+
+
+@contextlib.contextmanager
+def draws_left_out() -> Iterator[None]:
+    """In this block Keras starts weights at 0 instead of drawing them: they are drawn, or loaded, afterwards.
+
+    On JAX each of Keras's draws compiles a function for its shape, which takes longer than all else of a build.
+    """
+
+    def zeros(self: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return keras.ops.convert_to_tensor(np.zeros(shape), dtype)
+
+    with mock.patch.object(keras.initializers.VarianceScaling, "__call__", zeros):
+        yield
 
 
 def _variables(layer: Any, skip: str | None) -> Iterator[tuple[Any, Any]]:

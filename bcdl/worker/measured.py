@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
-
-# Called with the name of each phase as it begins.
-OnPhase = Callable[[str], None]
+from bcdl.worker.phases import Phases
 
 
 @dataclasses.dataclass
 class Measured:
     """The parts of a record that a worker measures; see `bcdl.records.record.Record` for each.
 
-    A part that is empty was not reached.
+    A part that is empty was not reached. `phases` books where the time goes meanwhile.
     """
 
+    phases: Phases = dataclasses.field(default_factory=Phases)
     metrics: dict[str, float | None] = dataclasses.field(default_factory=dict)
     samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     history: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
@@ -35,4 +33,5 @@ class Measured:
 
     def parts(self) -> dict[str, Any]:
         """The parts by name, as JSON values: keyword arguments of a record."""
-        return {**vars(self), "dataset": dict(self.dataset or {}), "model": dict(self.model or {})}
+        facts = {"dataset": dict(self.dataset or {}), "model": dict(self.model or {})}
+        return {**vars(self), **facts, "phases": self.phases.seconds}

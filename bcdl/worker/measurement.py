@@ -22,7 +22,8 @@ from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.text import scrub
 from bcdl.worker import parent_death, timing
-from bcdl.worker.measured import Measured, OnPhase
+from bcdl.worker.measured import Measured
+from bcdl.worker.phases import Phases
 from bcdl.worker.session import start_backend
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 # Measures the job's cell on the backend that was started, and adds each figure as soon as it is known. Returns the
 # trained model, or None if there is none to keep.
-MeasureCell = Callable[[Job, backends.Backend, Measured, OnPhase], "keras.Model | None"]
+MeasureCell = Callable[[Job, backends.Backend, Measured], "keras.Model | None"]
 
 
 def main(job_file: str, result_file: str, events_file: str) -> int:
@@ -42,39 +43,41 @@ def serve(job_file: str, result_file: str, events_file: str, measure_cell: Measu
     parent_death.end_with_driver()
     values = json.loads(Path(job_file).read_text(encoding="utf-8"))
 
-    def on_phase(phase: str) -> None:
+    def report(phase: str) -> None:
         with Path(events_file).open("a", encoding="utf-8") as events:
             events.write(phase + "\n")
 
-    outcome, _ = run(Job.from_dict(values["job"]), values["run"], on_phase, measure_cell=measure_cell)
+    phases = Phases(report, values["launched_s"])
+    outcome, _ = run(Job.from_dict(values["job"]), values["run"], phases, measure_cell=measure_cell)
     disk.replace(Path(result_file), outcome.to_json().encode())
     return 0
 
 
 def run(
-    job: Job, run_id: str, on_phase: OnPhase, verbose: int = 0, measure_cell: MeasureCell | None = None
+    job: Job, run_id: str, phases: Phases, verbose: int = 0, measure_cell: MeasureCell | None = None
 ) -> tuple[Record, keras.Model | None]:
     """Run the job's cell in this process; its record, and the trained model or None if it failed.
 
     Args:
         job: what to run.
         run_id: the run that the record belongs to.
-        on_phase: called with each phase as it begins.
+        phases: books the seconds of each phase.
         verbose: Keras's, of `fit`.
         measure_cell: what measures the cell once the backend has started; `bcdl.worker.cell.measure` if not given.
     """
     started = now()
-    measured = Measured()
+    measured = Measured(phases)
     adapter, model, status, reason = None, None, record.OK, ""
     try:
-        on_phase("importing")
+        phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
             adapter = start_backend(job.cell.backend, job.cell.device, job.cell.precision)
             from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
-        model = (measure_cell or functools.partial(cell.measure, verbose=verbose))(job, adapter, measured, on_phase)
+        model = (measure_cell or functools.partial(cell.measure, verbose=verbose))(job, adapter, measured)
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
+    phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.commit()}
     measured.environment["code"] = provenance.digest(job.cell.backend)
     if not job.cell.timing:

@@ -14,7 +14,7 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.models import find
 from bcdl.worker import batch_norm, network, training
-from bcdl.worker.initial_weights import draw_initial_weights
+from bcdl.worker.initial_weights import draw_initial_weights, draws_left_out
 from bcdl.worker.input_pipeline import InputPipeline
 
 # For annotations in modules that must not import Keras.
@@ -68,7 +68,8 @@ def build(job: Job, class_weights: list[float] | None = None) -> keras.Model:
     """The job's model, compiled, every weight drawn by NumPy or loaded."""
     cell = job.cell
     source = job.weights_file or (None if cell.weights == "none" else cell.weights)
-    model = network.build(find(cell.model), cell.image_size, cell.seed, source)
+    with draws_left_out():
+        model = network.build(find(cell.model), cell.image_size, cell.seed, source)
     loaded = next((layer.name for layer in model.layers if isinstance(layer, keras.Model)), None) if source else None
     draw_initial_weights(model, cell.seed, skip=loaded)
     batch_norm.prepare(model, cell.batch_norm)

@@ -9,20 +9,24 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from bcdl.machine.clock import stopwatch
 from bcdl.worker import snapshot, timing
 from bcdl.worker.clocks import wait_for_training
+from bcdl.worker.phases import Phases
 from bcdl.worker.prepared import Prepared
 
 
-def first_step(prepared: Prepared) -> float:
+def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
     """Seconds of a `fit` of one step, tracing and compilation included; the weights are put back."""
-    model, adapter = prepared.model, prepared.adapter
-    before = snapshot.DiskSnapshot.of(model)
-    elapsed = timing.stopwatch()
+    model, adapter, phases = prepared.model, prepared.adapter, phases or Phases()
+    with phases.aside("keeping weights"):
+        before = snapshot.DiskSnapshot.of(model)
+    elapsed = stopwatch()
     model.fit(adapter.stream(prepared.pipeline.stream()), steps_per_epoch=1, epochs=1, verbose=0, shuffle=False)
     wait_for_training(model, adapter)
     seconds = elapsed()
-    before.restore()
+    with phases.aside("keeping weights"):
+        before.restore()
     return seconds
 
 

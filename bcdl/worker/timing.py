@@ -1,14 +1,14 @@
-"""The only clock, and what is timed by it: from when to when, and what is waited for at each edge."""
+"""What is timed: from when to when, and what is waited for at each edge."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from bcdl.machine.clock import stopwatch
 from bcdl.statistics.steadiness import is_steady
 
 # A regime is timed for this long at least, or for so many windows: a single short window is all noise.
@@ -28,17 +28,6 @@ class Timed:
     @property
     def count(self) -> int:
         return len(self.warm_up) + len(self.kept)
-
-
-def now_s() -> float:
-    """The clock's reading, seconds; only the difference of two readings means something."""
-    return time.perf_counter()
-
-
-def stopwatch() -> Callable[[], float]:
-    """Start a stopwatch; each call of what is returned gives the seconds since."""
-    start = now_s()
-    return lambda: now_s() - start
 
 
 def seconds_of(work: Callable[[], Any]) -> float:

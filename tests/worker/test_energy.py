@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bcdl.worker import energy, timing
+from bcdl.machine import clock
+from bcdl.worker import energy
 
 
 class NVMLError(Exception):
@@ -48,8 +49,8 @@ def _answering(values: list[Any]) -> Any:
 
 def watch(monkeypatch: pytest.MonkeyPatch, module: types.ModuleType) -> energy.Watch:
     monkeypatch.setitem(sys.modules, "pynvml", module)
-    clock = iter([0.0, 10.0, 14.0, 20.0])
-    monkeypatch.setattr(timing, "now_s", lambda: next(clock))
+    readings = iter([0.0, 10.0, 14.0, 20.0])
+    monkeypatch.setattr(clock, "now_s", lambda: next(readings))
     with energy.watched("gpu") as watched:
         pass
     assert watched

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from bcdl.backends import Backend
+from bcdl.machine.clock import now_s
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.worker import measurement
-from bcdl.worker.measured import Measured, OnPhase
+from bcdl.worker.measured import Measured
+from bcdl.worker.phases import Phases
 from tests.factory import jobs, record
 
 BACKEND = os.environ.get("KERAS_BACKEND", "")
@@ -21,7 +23,7 @@ BACKEND = os.environ.get("KERAS_BACKEND", "")
 
 def test_what_is_measured_has_the_parts_of_a_record() -> None:
     assert Measured().parts().keys() <= vars(record()).keys()
-    assert all(part == {} for part in Measured().parts().values())
+    assert {name for name, part in Measured().parts().items() if part} == {"phases"}
 
 
 def test_without_speed_nothing_that_depends_on_the_machines_load_is_left() -> None:
@@ -52,7 +54,7 @@ def test_a_cell_that_fails_midway_keeps_what_it_had(
     monkeypatch.setattr(f"bcdl.worker.cell.{broken}", fails)
     (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="1")
     phases: list[str] = []
-    outcome, model = measurement.run(job, "a-run", phases.append)
+    outcome, model = measurement.run(job, "a-run", Phases(phases.append))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: an injected fault")
     assert model is None
     assert "import_s" in outcome.metrics
@@ -66,15 +68,15 @@ def test_a_cell_that_fails_midway_keeps_what_it_had(
 def test_a_stand_in_is_served_like_the_whole_measurement(tmp_path: Path) -> None:
     pytest.importorskip("keras")
 
-    def measure(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase) -> None:
-        on_phase("standing in")
+    def measure(job: Job, adapter: Backend, measured: Measured) -> None:
+        measured.phases.begin("standing in")
         measured.metrics["step_images_per_s"] = 7.0
         measured.dataset = dict(record().dataset)  # type: ignore[assignment]
 
     (job,) = jobs(BACKEND, "cnn")
     files = [tmp_path / name for name in ("job.json", "result.json", "events.txt")]
-    files[0].write_text(json.dumps({"job": job.to_dict(), "run": "a-run"}), encoding="utf-8")
+    files[0].write_text(json.dumps({"job": job.to_dict(), "run": "a-run", "launched_s": now_s()}), encoding="utf-8")
     assert measurement.serve(*map(str, files), measure_cell=measure) == 0
     outcome = Record.from_json(files[1].read_text(encoding="utf-8"))
     assert (outcome.status, outcome.cell, outcome.value("step_images_per_s")) == ("ok", job.cell, 7.0)
-    assert files[2].read_text(encoding="utf-8").splitlines() == ["importing", "standing in"]
+    assert files[2].read_text(encoding="utf-8").splitlines() == ["importing", "standing in", "describing the machine"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bcdl.machine import hardware
+from bcdl.machine import clock, hardware
 from bcdl.statistics import steadiness
 from bcdl.worker import timing
 from tests import sources
@@ -26,7 +26,7 @@ SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
 
 
 def test_timing_is_the_only_clock() -> None:
-    assert sources.clock_readings(CLOCKS) - WAITING == {("bcdl/worker/timing.py", "perf_counter")}
+    assert sources.clock_readings(CLOCKS) - WAITING == {("bcdl/machine/clock.py", "perf_counter")}
     assert sources.time_of_day() <= SHOWING
 
 
@@ -37,7 +37,7 @@ class Device:
         self.calls: list[str] = []
         self.now = 0.0
         self._seconds = iter([*seconds, *itertools.repeat(seconds[-1], 1000)])
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr("time.perf_counter", lambda: self.now)
 
     def step(self) -> str:
         self.calls.append("step")
@@ -114,7 +114,7 @@ def test_the_peak_is_this_processes_own() -> None:
 
 def test_a_stopwatch_gives_the_seconds_since_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch, [3.0])
-    elapsed = timing.stopwatch()
+    elapsed = clock.stopwatch()
     assert elapsed() == 0.0
     device.now += 2.0
     assert (elapsed(), elapsed()) == (2.0, 2.0)

@@ -11,7 +11,7 @@ from bcdl.backends import Backend
 from bcdl.experiments.workers.loop import no_data
 from bcdl.settings.job import Job
 from bcdl.worker import measurement
-from bcdl.worker.measured import Measured, OnPhase
+from bcdl.worker.measured import Measured
 
 COMMAND = ("-m", "bcdl.experiments.workers.empty")
 
@@ -20,7 +20,7 @@ def main(job_file: str, result_file: str, events_file: str) -> int:
     return measurement.serve(job_file, result_file, events_file, _measure_nothing)
 
 
-def _measure_nothing(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase) -> None:
+def _measure_nothing(job: Job, adapter: Backend, measured: Measured) -> None:
     measured.dataset = no_data(job.cell)
 
 

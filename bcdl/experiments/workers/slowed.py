@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bcdl.worker import timing
+from bcdl.machine.clock import stopwatch
 
 
 class Slowed:
@@ -24,7 +24,7 @@ class Slowed:
             yield lambda: self._slowly(step)
 
     def _slowly(self, step: Callable[[], Any]) -> Any:
-        elapsed = timing.stopwatch()
+        elapsed = stopwatch()
         result = step()
         self._adapter.sync(result)
         until = (1 + self._share) * elapsed()

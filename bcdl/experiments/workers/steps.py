@@ -16,7 +16,7 @@ from bcdl.backends import Backend
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, timing
-from bcdl.worker.measured import Measured, OnPhase
+from bcdl.worker.measured import Measured
 
 
 def command(share: float = 0.0) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def command(share: float = 0.0) -> tuple[str, ...]:
 
 
 def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
-    def time_steps(job: Job, adapter: Backend, measured: Measured, on_phase: OnPhase) -> None:
+    def time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
         _time_steps(job, cast(Backend, Slowed(adapter, float(share))), measured)
 
     return measurement.serve(job_file, result_file, events_file, time_steps)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from bcdl.backends import Backend
+from bcdl.machine.clock import stopwatch
 from bcdl.parity.dumps import BackendFacts, Dump, Parts, relative
 from bcdl.parity.findings import Draw
 from bcdl.parity.settings import REPEATED_STEPS, STEPS, Plan
 from bcdl.parity.worker import checkpoints, instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Steps
 from bcdl.records.moment import now
-from bcdl.worker import network, timing
+from bcdl.worker import network
 from bcdl.worker.input_pipeline import InputPipeline
 from bcdl.worker.network import weights_checksum
 from bcdl.worker.snapshot import Snapshot
@@ -45,7 +46,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool
         "training_layers": training_walk,
         "training_outputs": training_walk[-1:],
     }
-    elapsed = timing.stopwatch()
+    elapsed = stopwatch()
     steps = instrumented.train(model, subject.batches, start)
     steps_s = elapsed()
     vectors |= {"gradient": steps.gradient, "statistics": steps.statistics}
