@@ -222,8 +222,9 @@ def _examples(dataset: Dataset) -> Dataset:
 
 
 def _seconds(record: Record) -> float:
-    """Seconds from the record's start to its end; 0 if it does not give both."""
+    """Seconds that the record's cell took; 0 if it does not say."""
     try:
-        return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+        whole = datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)
     except ValueError:
         return 0.0
+    return sum(record.phases.values()) or whole.total_seconds()

@@ -28,8 +28,8 @@ OPTIONS = (
 # Of the commands that run several models.
 BUDGET = Option(
     ("--budget",),
-    "end within so much time, `10m` for example: run what fits, a cell of each model first, the shortest before the "
-    "others, and say what is left out, which `--resume` runs (`nox`, for each backend, and `pytest benchmarks`)",
+    "run only the cells that fit in so much time, `10m` for example, one of each model first; `--resume` runs the rest "
+    "(`nox`, for each backend; `pytest benchmarks`)",
     "TIME",
     "no limit",
 )
