@@ -77,8 +77,10 @@ class Backend(Protocol):
         Called before `configure`.
         """
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
         """Drop what this process has compiled; from now on, load from `folder` what is there, and store there the rest.
+
+        None ends that: what is compiled stays, and what is compiled from then on is stored nowhere.
 
         Raises UnsupportedError if the framework has no such cache.
         """

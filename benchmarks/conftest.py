@@ -1,5 +1,7 @@
 """How the suites here run: one worker a cell, its samples replayed through pytest-benchmark's own clock.
 
+Cells of one model that measure no speed share a worker. It starts when the first of them is asked for.
+
 The options are those of every bcdl command, and `--backend`.
 """
 
@@ -64,7 +66,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         run = session.config.stash[RUN]
         for line in run.check():
             _terminal(session.config).write_line(legible(line))
-        wanted = set(map(_job, session.items))
+        wanted = _wanted(session)
         jobs = [job for job in run.left if job in wanted]
         progress = RunProgress(console(), [job.cell for job in jobs], run.folder / STATUS_FILE, run.estimates())
         session.config.stash[PROGRESS] = progress
@@ -80,21 +82,33 @@ def _plan(session: pytest.Session, budgeted: BudgetedRun) -> None:
     session.items.sort(key=lambda item: order.get(_job(item), -1))
 
 
+def _wanted(session: pytest.Session) -> set[Job]:
+    """The jobs of the benchmarks that were chosen."""
+    return {job for job in map(_job, session.items) if job}
+
+
 @pytest.fixture
 def record(job: Job, request: pytest.FixtureRequest) -> Record:
-    """The record of this cell, measured by the first benchmark that asks for it."""
-    stash = request.config.stash
+    """The record of this cell, measured by the first benchmark that asks for it, with those that share its process."""
+    run = request.config.stash[RUN]
     left_out = ""
-    if job not in stash[RUN].records:
+    if job not in run.records:
         capture = request.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled(), _as_pytest_exit():
-            if BUDGETED in stash:
-                left_out = stash[BUDGETED].settle(job)
-            else:
-                stash[RUN].measure(job, stash[PROGRESS])
+            left_out = _measure(job, request.session)
     if left_out:
         pytest.skip(left_out)
-    return stash[RUN].records[job]
+    return run.records[job]
+
+
+def _measure(job: Job, session: pytest.Session) -> str:
+    """Run the job's cell; why it was left out, empty if it was not."""
+    stash = session.config.stash
+    if BUDGETED in stash:
+        return stash[BUDGETED].settle(job)
+    run = stash[RUN]
+    run.measure(run.together(job, _wanted(session)), stash[PROGRESS])
+    return ""
 
 
 def pytest_keyboard_interrupt(excinfo: object) -> None:

@@ -44,7 +44,11 @@ class Adapter:
         # XLA reads the flags when JAX looks for its first device; on CPUs it is deterministic already.
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
+        if folder is None:
+            jax.config.update("jax_enable_compilation_cache", False)
+            compilation_cache.reset_cache()
+            return
         if self._cache == "off":
             jax.monitoring.register_event_listener(self._count)
         self._cache, self._compiled_anew = ("warm" if any(folder.iterdir()) else "cold"), 0

@@ -44,7 +44,7 @@ class Adapter:
         tf.random.set_seed(0)
         tf.config.experimental.enable_op_determinism()
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
         raise UnsupportedError(
             "TensorFlow keeps no compiled functions from one process to the next, so there is no cache to measure"
         )

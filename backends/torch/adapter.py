@@ -34,7 +34,7 @@ class Adapter:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
         raise UnsupportedError("eager torch compiles nothing, so there is no cache to measure")
 
     def describe(self) -> dict[str, Any]:

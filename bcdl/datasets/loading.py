@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from bcdl.datasets import handover, sources, split
@@ -16,7 +18,20 @@ def load(request: Request, handed: str | None = None) -> Dataset:
 
     `handed` is the folder in which another process put its pool, by `handover.write`; None if none did.
     """
-    return split_pool(handover.read(Path(handed)) if handed else read_pool(request), request)
+    return split_pool(_read(request, handed), request)
+
+
+def loader(handed: str | None = None) -> Callable[[Request], Dataset]:
+    """A function that loads as `load` does, but reads once the images that stand in several splits, one after another.
+
+    It keeps in memory the last data set and its images before the split.
+    """
+    read = functools.lru_cache(maxsize=1)(_read)
+    return functools.lru_cache(maxsize=1)(lambda request: split_pool(read(request.unsplit, handed), request))
+
+
+def _read(request: Request, handed: str | None) -> Pool:
+    return handover.read(Path(handed)) if handed else read_pool(request)
 
 
 def read_pool(request: Request) -> Pool:

@@ -66,11 +66,10 @@ class BudgetedRun:
 
     def __init__(self, run: Run, jobs: Sequence[Job], progress: RunProgress, budget: Budget) -> None:
         self._run, self._progress, self._budget = run, progress, budget
-        self._waiting = list(jobs)
-        self._left_out: list[Job] = []
-        self._cut: dict[Job, float] = {}
-        self._ended = 0
-        self._plan = self._make_plan()
+        self._jobs = list(jobs)
+        self._left_out: set[Job] = set()
+        self._begun: dict[Job, float] = {}  # with the seconds that each was allowed
+        self._plan = self._make_plan(budget.left_s)
 
     @property
     def order(self) -> list[Job]:
@@ -84,44 +83,71 @@ class BudgetedRun:
         return f"{start}: {_plan_words(self._plan)}"
 
     def settle(self, job: Job) -> str:
-        """Run the cells of the plan until the job has its record or is left out; why it was left out, else empty."""
+        """Run cells as planned until the job has its record or is left out; why it was left out, else empty."""
         while job in self._waiting and self._plan.fitting:
-            self._measure(self._plan.fitting[0].job)
+            self._run.measure(self._next_together(), self._progress, allowed_s=self._allowed_s)
+            self._plan_anew()
         if job in self._run.records:
             return ""
         if job in self._waiting:
-            self._waiting.remove(job)
-            self._left_out.append(job)
+            self._left_out.add(job)
         return f"{self._why(job)}; {self._advice()}"
 
     def summary(self) -> list[str]:
         """What was left out and why, in lines for people; empty if nothing was."""
-        lines = []
-        if self._left_out:
-            names = _names(map(self._candidate, self._left_out))
+        lines = [f"{job.cell.title}: {self._why(job)}" for job in self._cut]
+        if left_out := [job for job in self._jobs if job in self._left_out]:
+            names = _names(map(self._candidate, left_out))
             lines.append(f"left out, since they did not fit in --budget {self._budget.text}: {names}")
-        lines += [f"{job.cell.title}: {self._why(job)}" for job in self._cut]
         return [*lines, self._advice()] if lines else []
 
-    def _measure(self, job: Job) -> None:
-        self._waiting.remove(job)
-        seconds = self._budget.left_s
-        if self._run.measure_within(job, self._progress, seconds) is None:
-            self._cut[job] = seconds
-        self._ended += job not in self._cut
-        self._plan_anew({candidate.job for candidate in self._plan.fitting} - {job})
+    @property
+    def _waiting(self) -> list[Job]:
+        """The jobs that were neither begun nor left out."""
+        return [job for job in self._jobs if job not in self._begun and job not in self._left_out]
 
-    def _plan_anew(self, planned: set[Job]) -> None:
-        """Make a new plan, and print it if it holds other jobs than those that were planned."""
-        self._plan = self._make_plan()
+    @property
+    def _cut(self) -> list[Job]:
+        """The jobs that were ended unfinished."""
+        return [job for job in self._begun if job not in self._run.records]
+
+    def _next_together(self) -> list[Job]:
+        """The job that is first in the plan, and those planned that may share its process.
+
+        It is alone if it is the first of its model and other models wait for their first.
+        """
+        first, *others = (candidate.job for candidate in self._plan.fitting)
+        done = self._done()
+        without = {job.cell.model for job in (first, *others) if not done[job.cell.model]}
+        if first.cell.model in without and len(without) > 1:
+            return [first]
+        return [first, *(job for job in others if job.process_key == first.process_key)]
+
+    def _allowed_s(self, job: Job) -> float:
+        """Seconds left for the job, which is then begun; 0 if it does not fit any more."""
+        left_s = self._plan_anew()
+        if all(candidate.job != job for candidate in self._plan.fitting):
+            return 0.0
+        self._begun[job] = left_s
+        return left_s
+
+    def _plan_anew(self) -> float:
+        """Make a new plan, and print it if it holds other jobs than were planned; the seconds that are left."""
+        planned = {candidate.job for candidate in self._plan.fitting} - self._begun.keys()
+        left_s = self._budget.left_s
+        self._plan = self._make_plan(left_s)
         if {candidate.job for candidate in self._plan.fitting} != planned:
-            self._progress.print(f"planned anew: {_plan_words(self._plan)}")
+            self._progress.print(f"new plan: {_plan_words(self._plan)}")
+        return left_s
 
-    def _make_plan(self) -> Plan:
-        done = Counter(job.cell.model for job in self._run.records)
-        new = plan.make(map(self._candidate, self._waiting), self._budget.left_s, done)
+    def _make_plan(self, left_s: float) -> Plan:
+        new = plan.make(map(self._candidate, self._waiting), left_s, self._done())
         self._progress.plan([candidate.job.cell for candidate in new.fitting])
         return new
+
+    def _done(self) -> Counter[str]:
+        """How many cells each model has."""
+        return Counter(job.cell.model for job in self._run.records)
 
     def _candidate(self, job: Job) -> Candidate:
         estimates = self._progress.estimates
@@ -130,13 +156,13 @@ class BudgetedRun:
     def _why(self, job: Job) -> str:
         text = f"--budget {self._budget.text}"
         if job in self._cut:
-            return f"ended unfinished after {duration(self._cut[job])}, without a record, since {text} was over"
+            return f"ended unfinished after {duration(self._begun[job])}, without a record, since {text} was over"
         return f"left out, since it did not fit in {text} ({_about(self._candidate(job).seconds)})"
 
     def _advice(self) -> str:
         """How to run what was left out; with the same budget only if each of it fits there, as far as is known."""
         seconds = [self._candidate(job).seconds or 0.0 for job in (*self._left_out, *self._cut)]
-        more = not self._ended or max(seconds) > self._budget.cells_s
+        more = len(self._cut) == len(self._begun) or max(seconds) > self._budget.cells_s
         return f"the same command with --resume {'and a longer --budget ' if more else ''}runs the rest"
 
 

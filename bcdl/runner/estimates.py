@@ -75,7 +75,8 @@ class Estimates:
     def _pace(self) -> float:
         """How many times as long as earlier the cells of this run have taken; 1 if none ran earlier."""
         both = self._now.keys() & self._earlier.keys()
-        ratios = [_typical(self._now[work]).seconds / self._earlier[work].seconds for work in both]
+        # The first of each, since those after it may share its process, and be spared what it takes to start.
+        ratios = [self._now[work][0].seconds / self._earlier[work].seconds for work in both]
         return statistics.median(ratios) if ratios else 1.0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ class Run:
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
         duplicates: Duplicates | None = None
+        load = datasets.loader()
         for request in dict.fromkeys(job.request for job in self.jobs):
-            dataset = datasets.load(request)
+            dataset = load(request)
             checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
             notes += self._check_data(dataset)
@@ -99,29 +101,54 @@ class Run:
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
     def measure(
-        self, job: Job, progress: RunProgress, interpreter: str = sys.executable, block: str = "", side: str = ""
-    ) -> Record:
-        """Run the job in a worker and store its record, which is on the disk when this returns."""
-        with progress.cell(job.cell) as shown:
-            outcome = launch.run(job, self.id, self.log(job), shown.phase, interpreter, self.limits, self.worker)
-            outcome = dataclasses.replace(outcome, block=block, side=side)
-            self.keep(job, outcome)
-            shown.finish(outcome)
-        return outcome
+        self,
+        jobs: Sequence[Job],
+        progress: RunProgress,
+        interpreter: str = sys.executable,
+        block: str = "",
+        side: str = "",
+        allowed_s: Callable[[Job], float] = lambda job: math.inf,
+    ) -> list[Record]:
+        """Run the jobs, of one `process_key`, and store their records, which are on the disk when this returns.
 
-    def measure_within(self, job: Job, progress: RunProgress, seconds: float) -> Record | None:
-        """As `measure`, but a cell that has not ended after so many seconds is ended, and None: it has no record."""
-        if self.limits.seconds is not None and self.limits.seconds <= seconds:
-            return self.measure(job, progress)
-        limits = dataclasses.replace(self.limits, seconds=seconds)
+        They share a worker. After a job that is not ok, those left have a new one.
+
+        Args:
+            jobs: the jobs, in order.
+            progress: shows them.
+            interpreter: the Python that has their backend.
+            block: as in `Record`.
+            side: as in `Record`.
+            allowed_s: called before each job, gives the seconds that all allow it. A job that has not ended by then is
+                ended and has no record; one that is allowed none is not begun, nor are those after it.
+        """
+        left = list(jobs)
+        while left:
+            with launch.started(left, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
+                while worker.goes_on and left:
+                    job = left.pop(0)
+                    if not self._measure_next(worker, job, progress, block, side, allowed_s(job)):
+                        left = []
+        return [self.records[job] for job in jobs if job in self.records]
+
+    def _measure_next(
+        self, worker: launch.Worker, job: Job, progress: RunProgress, block: str, side: str, seconds: float
+    ) -> bool:
+        """Wait for the worker's next record, which is that of the job, and store it; whether there was time for it."""
+        if seconds <= 0:
+            return False
         with progress.cell(job.cell) as shown:
-            outcome = launch.run(job, self.id, self.log(job), shown.phase, limits=limits, worker=self.worker)
-            if outcome.status == record.TIMED_OUT:
+            outcome = dataclasses.replace(worker.record_of_next(shown.phase, seconds), block=block, side=side)
+            if outcome.status == record.TIMED_OUT and self.limits.within(seconds) != self.limits:
                 shown.cut()
-                return None
+                return False
             self.keep(job, outcome)
             shown.finish(outcome)
-        return outcome
+        return True
+
+    def together(self, job: Job, wanted: Collection[Job]) -> list[Job]:
+        """The job, and those of the `wanted` ones that have no record yet and may share its worker."""
+        return [other for other in self.left if other in wanted and other.process_key == job.process_key]
 
     def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
@@ -147,7 +174,7 @@ class Run:
         return runs.folder_of(self.results, self.id)
 
     def log(self, job: Job) -> Path:
-        """The file that takes the output of the job's worker."""
+        """The file that takes the output of the worker whose first job this is."""
         return self.folder / f"{job.cell.stem}.log"
 
     def estimates(self) -> Estimates:
@@ -155,7 +182,9 @@ class Run:
         earlier = [
             Took(earlier.cell, earlier.dataset["images"]["train"], _seconds(earlier))
             for earlier in self._earlier()
-            if earlier.ok and _seconds(earlier) > 0 and not self._changes(earlier, Purpose.DURATION)
+            # A cell that ran after others in its process was spared what it takes to start.
+            if earlier.ok and not _cells_before(earlier) and _seconds(earlier) > 0
+            if not self._changes(earlier, Purpose.DURATION)
         ]
         return Estimates(earlier, {job.cell: self.training_images[job.request] for job in self.jobs})
 
@@ -167,7 +196,7 @@ class Run:
         changed: Counter[str] = Counter()
         for job in self.jobs:
             earlier = newest.get(job.cell)
-            if not earlier or earlier.status not in SETTLED:
+            if not earlier or not _is_settled(earlier):
                 continue
             facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
             if facts:
@@ -207,6 +236,16 @@ class Run:
     @functools.cached_property
     def _machine(self) -> str:
         return hardware.machine_name(self.jobs[0].cell.device)
+
+
+def _is_settled(earlier: Record) -> bool:
+    """Whether the cell would end so again; that it ran out of memory may be due to cells before it in its process."""
+    return earlier.status in SETTLED and not (earlier.status == record.OUT_OF_MEMORY and _cells_before(earlier))
+
+
+def _cells_before(earlier: Record) -> int:
+    """How many cells ran in the process of the record's cell before it."""
+    return int(earlier.environment.get("process", {}).get("cells_before", 0))
 
 
 def _examples(dataset: Dataset) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import Any
 
 from bcdl import datasets
@@ -33,6 +34,14 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
         return cls(**{**values, "cell": Cell.from_dict(values["cell"])})
+
+    @property
+    def process_key(self) -> Hashable:
+        """Equal for jobs that may share a process, one after the other: those of one model that measure no speed."""
+        if self.cell.timing:
+            return self
+        settings = {name: getattr(self.cell, name) for name, row in self.cell.rows().items() if not row.same_model}
+        return tuple({**vars(self), "cell": tuple(settings.items())}.items())
 
     @property
     def request(self) -> datasets.Request:

@@ -46,6 +46,12 @@ class Limits:
     seconds: float | None = None
     memory_bytes: int | None = None
 
+    def within(self, seconds: float) -> Limits:
+        """These limits, and no more than so many seconds."""
+        if seconds >= (math.inf if self.seconds is None else self.seconds):
+            return self
+        return dataclasses.replace(self, seconds=seconds)
+
 
 def add_limit_options(add: Callable[..., Any]) -> None:
     """Declare the options of the limits, by a parser's `add_argument` or a pytest group's `addoption`."""

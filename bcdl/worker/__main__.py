@@ -1,4 +1,4 @@
-"""`python -m bcdl.worker JOB RESULT EVENTS`: see `bcdl.worker.measurement`."""
+"""`python -m bcdl.worker JOB RESULT EVENTS [JOB RESULT EVENTS]...`: see `bcdl.worker.measurement`."""
 
 import os
 import sys

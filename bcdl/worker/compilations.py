@@ -51,6 +51,7 @@ def kept(adapter: Backend, cell: Cell) -> Iterator[None]:
         if used:
             with contextlib.suppress(OSError):  # the next cell is cold, too
                 _keep(used, place, adapter.describe()["compilation_cache"])
+            adapter.cache_compilations(None)  # the folder is no longer where it was
 
 
 def folder() -> Path:

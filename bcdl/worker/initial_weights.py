@@ -27,13 +27,13 @@ _TRUNCATED_STD = 0.87962566103423978
 _PREFIXES = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
 
 
-def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None) -> None:
+def draw_initial_weights(model: keras.Model, seed: int, skip: keras.Model | None = None) -> None:
     """Give every weight of `model` a value drawn from `seed` after its layer's own initializer.
 
     Args:
         model: a built model; its weights are replaced.
         seed: seed of the draws; each variable has a random stream of its own, by its place in the model.
-        skip: name of a layer that keeps its values: a backbone with loaded weights.
+        skip: a part of it that keeps its values: a backbone with loaded weights.
 
     Raises:
         BcdlError: a layer has an initializer this module does not know.
@@ -58,9 +58,9 @@ def draws_left_out() -> Iterator[None]:
         yield
 
 
-def _variables(layer: Any, skip: str | None) -> Iterator[tuple[Any, Any]]:
+def _variables(layer: Any, skip: keras.Model | None) -> Iterator[tuple[Any, Any]]:
     """Each weight with the layer that owns it, in the model's order; those of the layer `skip` left out."""
-    if layer.name == skip:
+    if layer is skip:
         return
     if isinstance(layer, keras.Model):
         for part in layer.layers:

@@ -12,7 +12,7 @@ from bcdl.datasets import LABELS
 from bcdl.settings.cell import MOMENTUM, Cell
 
 # The head, drawn at random, learns at so many times the rate of a pretrained backbone.
-HEAD_RATE = 10
+_HEAD_RATE = 10
 # By the value of the setting, from the learning rate.
 _OPTIMIZERS: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -45,6 +45,11 @@ def class_weights(labels: np.ndarray) -> list[float]:
     """
     counts = np.bincount(labels, minlength=len(LABELS))
     return [float(len(labels) / (len(LABELS) * count)) for count in counts]
+
+
+def head_rate(cell: Cell) -> float:
+    """The learning rate at which the head is trained alone."""
+    return _HEAD_RATE * cell.learning_rate
 
 
 def compile_model(model: keras.Model, cell: Cell, weights: list[float] | None, rate: float) -> None:

@@ -56,9 +56,12 @@ class Session:
         return self._text.getvalue()
 
     @property
+    def records(self) -> list[Record]:
+        return [record for _, record in store.read_all(self.run.results)[0]]
+
+    @property
     def recorded(self) -> list[str]:
-        records, _ = store.read_all(self.run.results)
-        return [record.cell.model for _, record in records]
+        return [record.cell.model for record in self.records]
 
 
 def test_what_does_not_fit_is_left_out_with_its_reason(tmp_path: Path) -> None:
@@ -83,6 +86,28 @@ def test_whichever_is_asked_for_first_the_plan_is_followed(tmp_path: Path) -> No
     assert session.budgeted.summary() == []
 
 
+def test_cells_that_measure_no_speed_share_a_process_once_each_model_has_a_cell(tmp_path: Path) -> None:
+    jobs = [job(model=model, seed=seed, timing=False) for model in ("cnn", "mobilenet") for seed in range(3)]
+    session = Session(tmp_path, jobs, 100, earlier={jobs[0]: 1.0, jobs[3]: 2.0})
+    assert session.budgeted.settle(jobs[2]) == ""
+    before = [(each.cell.model, each.environment["process"]["cells_before"]) for each in session.records]
+    assert before == [
+        ("cnn", 0),
+        *(("mobilenet", number) for number in range(3)),
+        *(("cnn", number) for number in range(2)),
+    ]
+
+
+def test_in_a_shared_process_too_a_cell_is_begun_only_if_it_fits(tmp_path: Path) -> None:
+    """The first takes five times as long as earlier, after which no other is expected to fit."""
+    jobs = [job(seed=seed, timing=False) for seed in range(4)]
+    session = Session(tmp_path, jobs, 20.0, seconds=12.0, earlier={jobs[0]: 2.0})
+    assert "4 of 4 cells planned" in session.budgeted.intention
+    assert "left out" in session.budgeted.settle(jobs[3])
+    assert len(session.records) == 1
+    assert "cnn (3 cells, about" in session.budgeted.summary()[0]
+
+
 def test_of_an_unknown_machine_that_is_said_and_the_cheapest_is_first(tmp_path: Path) -> None:
     session = Session(tmp_path, [RESNET, CNN, MOBILENET], 100)
     assert session.budgeted.intention.endswith(
@@ -98,7 +123,7 @@ def test_a_plan_that_changes_is_shown(tmp_path: Path) -> None:
     session = Session(tmp_path, [CNN, RESNET], 100, earlier={CNN: 50.0, RESNET: 80.0})
     assert "1 of 2 cells planned, about 50 s; not planned: resnet50 (about 80 s)" in session.budgeted.intention
     session.budgeted.settle(RESNET)
-    assert "planned anew: 1 of 1 cells planned, about" in session.said
+    assert "new plan: 1 of 1 cells planned, about" in session.said
     assert session.recorded == ["cnn", "resnet50"]
 
 
@@ -112,7 +137,7 @@ def test_a_cell_that_runs_when_the_time_is_over_is_ended_and_leaves_no_record(tm
     assert session.recorded == []
     assert not session.run.records
     assert "mobilenet on torch, seed 0: ended unfinished, without a record: the time for cells is over" in session.said
-    left_out, cut, advice = session.budgeted.summary()
+    cut, left_out, advice = session.budgeted.summary()
     assert left_out == "left out, since they did not fit in --budget 1m: cnn (no estimate)"
     assert cut.startswith("mobilenet on torch, seed 0: ended unfinished after ")
     assert advice == "the same command with --resume and a longer --budget runs the rest"

@@ -27,8 +27,10 @@ class Compiler:
         self.folder: Path | None = None
         self.state = "off"
 
-    def cache_compilations(self, folder: Path) -> None:
-        self.folder, self.state = folder, "warm" if any(folder.iterdir()) else "cold"
+    def cache_compilations(self, folder: Path | None) -> None:
+        self.folder = folder
+        if folder:
+            self.state = "warm" if any(folder.iterdir()) else "cold"
 
     def describe(self) -> dict[str, Any]:
         return {"compilation_cache": self.state}
@@ -43,7 +45,7 @@ class Compiler:
 
 
 class WithoutCache(Compiler):
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
         raise backends.UnsupportedError("it compiles nothing")
 
 
