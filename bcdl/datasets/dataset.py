@@ -39,6 +39,11 @@ class Request:
     folds: int = 0
     fold: int = 0
 
+    @property
+    def unsplit(self) -> Request:
+        """The request for the same images, the same for every split of them."""
+        return dataclasses.replace(self, split_seed=0, by_group=True, folds=0, fold=0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
