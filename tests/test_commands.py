@@ -214,3 +214,11 @@ def test_wrong_usage_of_benchmarks_ends_with_2(options: tuple[str, ...], message
     assert done.returncode == 2, done.stdout
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_main_job_has_the_accuracy_cells_after_the_timed_ones(tmp_path: Path) -> None:
+    listed = ("--collect-only", "-q", "--results", str(tmp_path))
+    done = run("pytest", "benchmarks", "--backend", BACKEND, "--models", "cnn,resnet50", *listed)
+    names = [line.partition("[")[2] for line in done.stdout.splitlines() if "bench_fit[" in line]
+    assert names == [f"cnn-{BACKEND}-seed0]", f"resnet50-{BACKEND}]", f"cnn-{BACKEND}-seed0-accuracy]"]
+    assert not list(tmp_path.iterdir())

@@ -40,7 +40,7 @@ class Run:
     """The jobs of a command, the folder of their records, and the records so far.
 
     Attributes:
-        jobs: in the order in which they run; all on one backend, device and data set, of which splits may differ.
+        jobs: in the order in which they run; all on one backend and device.
         results: the results folder.
         id: the id of this run.
         limits: the limits of each cell's worker.
@@ -74,15 +74,16 @@ class Run:
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
-        duplicates: Duplicates | None = None
+        duplicates: dict[Request, Duplicates] = {}
         load = datasets.loader()
         for request in dict.fromkeys(job.request for job in self.jobs):
             dataset = load(request)
             checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
-            notes += self._check_data(dataset)
-            duplicates = duplicates or dataset.duplicates  # the same in every split
-            self.leaks[request] = dataset.leaks(duplicates)
+            notes += self._check_data(request, dataset)
+            if (source := request.unsplit) not in duplicates:  # the same in every split
+                duplicates[source] = dataset.duplicates
+            self.leaks[request] = dataset.leaks(duplicates[source])
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean and not self.leaks[request].clean:
                 leaks = "; ".join(self.leaks[request].notices())
@@ -91,12 +92,13 @@ class Run:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
 
-    def _check_data(self, dataset: Dataset) -> list[str]:
-        """Notices about one split of the data, for people; UsageError if no model can be trained on it."""
-        batch_size = self.jobs[0].cell.batch_size
+    def _check_data(self, request: Request, dataset: Dataset) -> list[str]:
+        """Notices about one split of the data, for people; UsageError if a model can't be trained on it."""
+        batch_size = max(job.cell.batch_size for job in self.jobs if job.request == request)
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        self.examples = None if dataset.synthetic else _examples(dataset)
+        if not (dataset.synthetic or self.examples):
+            self.examples = _examples(dataset)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import store
 from bcdl.records.record import Record
@@ -101,3 +102,23 @@ def test_a_later_failure_counts_and_a_later_success_heals(tmp_path: Path) -> Non
 def test_records_of_another_machine_count_for_nothing(tmp_path: Path) -> None:
     store.append(tmp_path, "another-machine", made_here())
     assert not is_left_out(tmp_path)
+
+
+# Runs of several data sets, such as the main job, whose companion has its own
+
+
+def test_every_data_set_of_a_run_is_checked_as_its_own_jobs_need_it(tmp_path: Path) -> None:
+    small, large = job(), job("synthetic-120", batch_size=64)
+    run = Run([small, large], tmp_path)
+    notes = run.check()
+    assert [note for note in notes if note.startswith("data set")] == [
+        "data set synthetic-48: 28 train, 8 val, 12 test images",
+        "data set synthetic-120: 84 train, 12 val, 24 test images",
+    ]
+    assert [run.leaks[each.request].duplicates.images for each in (small, large)] == [48, 120]
+
+
+def test_a_batch_that_one_of_the_data_sets_cannot_fill_is_refused(tmp_path: Path) -> None:
+    jobs = [job("synthetic-120", batch_size=64), job(batch_size=64)]
+    with pytest.raises(UsageError, match="--batch-size 64 is more than the 28 training images"):
+        Run(jobs, tmp_path).check()
