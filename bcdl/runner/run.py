@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset, Request, Split
+from bcdl.datasets import LABELS, Dataset, Pool, Request, Split
 from bcdl.datasets.duplicates import Duplicates
+from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
@@ -64,6 +65,7 @@ class Run:
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     examples: Dataset | None = None
+    _handover: Handover = dataclasses.field(default_factory=Handover, repr=False)
 
     def check(self) -> list[str]:
         """Check before the first cell whether all could run; notices about logs and data, for people.
@@ -75,9 +77,11 @@ class Run:
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
-        load = datasets.loader()
+        read = functools.lru_cache(maxsize=1)(datasets.read_pool)
         for request in dict.fromkeys(job.request for job in self.jobs):
-            dataset = load(request)
+            pool = read(request.unsplit)
+            notes += self._hand_over(request, pool)
+            dataset = datasets.split_pool(pool, request)
             checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
             notes += self._check_data(request, dataset)
@@ -91,6 +95,14 @@ class Run:
         if self.resume:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
+
+    def _hand_over(self, request: Request, pool: Pool) -> list[str]:
+        """Put the pool where workers find it; a notice if there is no room, so that each reads the data itself."""
+        try:
+            self._handover.put(request, pool)
+        except OSError as error:
+            return [f"note: each worker reads the data anew, since there is no room for it ({error.strerror or error})"]
+        return []
 
     def _check_data(self, request: Request, dataset: Dataset) -> list[str]:
         """Notices about one split of the data, for people; UsageError if a model can't be trained on it."""
@@ -126,7 +138,8 @@ class Run:
         """
         left = list(jobs)
         while left:
-            with launch.started(left, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
+            handed = [dataclasses.replace(job, pool=self._handover.place_of(job.request)) for job in left]
+            with launch.started(handed, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
                 while worker.goes_on and left:
                     job = left.pop(0)
                     if not self._measure_next(worker, job, progress, block, side, allowed_s(job)):

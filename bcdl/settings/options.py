@@ -97,8 +97,8 @@ def resolve(
         name, file = weights[row.name]
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
         cells = [cell_type(**{**shared, **own, **draw}) for draw in draws]
-        flags = {name: bool(options.get(name)) for name in ("skip_unreadable", "cold")}
-        jobs += [Job(cell, data, file, **flags) for cell in cells]
+        skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
+        jobs += [Job(cell, data, file, skip_unreadable, cold) for cell in cells]
     return jobs
 
 
