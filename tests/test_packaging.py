@@ -168,7 +168,7 @@ def test_a_cell_is_trained_and_a_model_used_from_the_wheel(wheel: Path, project:
         "--image-size",
         "32",
         "--rounds",
-        "2",
+        "1",
     )
     done = run(
         *python,
