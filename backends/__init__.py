@@ -78,13 +78,17 @@ class Backend(Protocol):
         """
 
     def cache_compilations(self, folder: Path) -> None:
-        """Drop what this process has compiled, and store what it compiles from now on under `folder`.
+        """Drop what this process has compiled; from now on, load from `folder` what is there, and store there the rest.
 
         Raises UnsupportedError if the framework has no such cache.
         """
 
     def describe(self) -> dict[str, Any]:
-        """The device in use, the precision flags in force and the compilation cache, as JSON values."""
+        """The device in use, the precision flags in force and the compilation cache, as JSON values.
+
+        `compilation_cache` is `off`; `cold`, if its folder was empty; `warm`, if all that was compiled so far was in
+        it; or `partly warm`.
+        """
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         """`batches` as the input of `model.fit` that this framework's users would choose.

@@ -25,12 +25,14 @@ class Adapter:
 
     def __init__(self) -> None:
         # Compiled functions by model; a new function would be compiled again.
+        self._cache, self._compiled_anew = "off", 0
         self._forwards: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
         jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda")
         jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()  # or one that this process has used stays in use
         jax.config.update("jax_enable_x64", precision == "float64")
         jax.config.update("jax_default_matmul_precision", _MATMUL_PRECISION[precision])
         try:
@@ -43,8 +45,13 @@ class Adapter:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
     def cache_compilations(self, folder: Path) -> None:
+        if self._cache == "off":
+            jax.monitoring.register_event_listener(self._count)
+        self._cache, self._compiled_anew = ("warm" if any(folder.iterdir()) else "cold"), 0
         jax.config.update("jax_enable_compilation_cache", True)
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        # XLA's own caches would make the folder's path a part of every key, so that no other folder could serve.
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         compilation_cache.reset_cache()  # or the former folder stays in use
@@ -56,8 +63,11 @@ class Adapter:
             "device": device.device_kind,
             "platform": device.platform,
             "precision_flags": {"jax_default_matmul_precision": jax.config.jax_default_matmul_precision},
-            "compilation_cache": "off",
+            "compilation_cache": "partly warm" if self._cache == "warm" and self._compiled_anew else self._cache,
         }
+
+    def _count(self, event: str, **facts: Any) -> None:
+        self._compiled_anew += event == "/jax/compilation_cache/cache_misses"
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         return batches

@@ -39,6 +39,11 @@ class Request:
     folds: int = 0
     fold: int = 0
 
+    @property
+    def unsplit(self) -> Request:
+        """The request of the same pool, whatever split is made of it: equal for all folds."""
+        return dataclasses.replace(self, by_group=True, folds=0, fold=0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from bcdl.datasets import sources, split
+from pathlib import Path
+
+from bcdl.datasets import handover, sources, split
 from bcdl.datasets.dataset import Dataset, Request, Split
+from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
 from bcdl.errors import UsageError
 
 
-def load(request: Request) -> Dataset:
-    """The data set that `request.data` names, split; UsageError if it can't be read or used."""
-    source = _source(request.data)
-    pool = source.read(request)
+def load(request: Request, handed: str | None = None) -> Dataset:
+    """The data set that `request.data` names, split; UsageError if it can't be read or used.
+
+    `handed` is the folder in which another process put its pool, by `handover.write`; None if none did.
+    """
+    return split_pool(handover.read(Path(handed)) if handed else read_pool(request), request)
+
+
+def read_pool(request: Request) -> Pool:
+    """All images that `request.data` names, not split; UsageError if they can't be read or used."""
+    return _source(request.data).read(request)
+
+
+def split_pool(pool: Pool, request: Request) -> Dataset:
+    """The data set that the request makes of a pool; UsageError if it can't be split so."""
     parts, notices = split.split(pool, request)
     return Dataset(
         name=pool.name,

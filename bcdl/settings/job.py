@@ -18,12 +18,14 @@ class Job:
         data: the `--data` argument: a name or a path.
         weights_file: path of the backbone's weights; None if they are not a file.
         skip_unreadable: leave unreadable images out instead of failing.
+        cold: compile everything anew, and keep nothing of it for later processes.
     """
 
     cell: Cell
     data: str
     weights_file: str | None
     skip_unreadable: bool
+    cold: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

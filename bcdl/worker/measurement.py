@@ -6,6 +6,7 @@ line to the file EVENTS as each phase begins. It says nothing through stdout, wh
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import traceback
@@ -21,7 +22,7 @@ from bcdl.records.moment import now
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import parent_death, timing
+from bcdl.worker import compilations, parent_death, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 from bcdl.worker.session import start_backend
@@ -73,7 +74,10 @@ def run(
         with timing.timed(measured.metrics, "import_s"):
             adapter = start_backend(job.cell.backend, job.cell.device, job.cell.precision)
             from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
-        model = (measure_cell or functools.partial(cell.measure, verbose=verbose))(job, adapter, measured)
+        measure_cell = measure_cell or functools.partial(cell.measure, verbose=verbose)
+        with contextlib.nullcontext() if job.cold else compilations.kept(adapter, job.cell):
+            model = measure_cell(job, adapter, measured)
+        measured.note_cache(adapter.describe()["compilation_cache"])
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
