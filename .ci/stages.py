@@ -27,7 +27,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 Stage = Sequence[str]
 
 
-def chains(results: str) -> list[list[Stage]]:
+def chains(results: str) -> list[Sequence[Stage]]:
     """The stages. Those of a chain need what the ones before them left; the first chains are the longest.
 
     A stage of tests runs them in one process, since another stage has the other core.
@@ -60,7 +60,7 @@ class Stages:
     def passed(self) -> bool:
         return all(passed for _, _, passed in self.ended)
 
-    def run_chain(self, chain: list[Stage]) -> None:
+    def run_chain(self, chain: Sequence[Stage]) -> None:
         """Run the stages of a chain one after the other, as long as none of any chain has failed."""
         for stage in chain:
             if self.passed:
