@@ -17,7 +17,7 @@ from bcdl.worker.input_pipeline import one_hot
 from bcdl.worker.phases import Phases
 from tests.factory import jobs
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("short_regimes")]
 keras = pytest.importorskip("keras")
 regimes = pytest.importorskip("bcdl.worker.regimes")
 fitting = pytest.importorskip("bcdl.worker.fitting")
