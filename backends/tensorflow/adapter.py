@@ -25,8 +25,8 @@ class Adapter:
     name = "tensorflow"
 
     def __init__(self) -> None:
-        # Traced functions by model, in training mode or not; a new function would be traced again.
-        self._forwards: weakref.WeakKeyDictionary[Any, dict[bool, Callable[..., Any]]] = weakref.WeakKeyDictionary()
+        # Traced functions by model, mode and dtype; a new function would be traced again.
+        self._forwards: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = weakref.WeakKeyDictionary()
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
@@ -112,13 +112,18 @@ class Adapter:
         return isinstance(error, tf.errors.ResourceExhaustedError)
 
     def _forward(self, model: Any, training: bool) -> Callable[[Any], Any]:
-        """The traced function of the model's forward pass, for batches of any size, as `model.predict` has it."""
+        """The model's forward pass, traced once for batches of any size, as `model.predict` has it."""
         functions = self._forwards.setdefault(model, {})
-        if training not in functions:
-            forward = functools.partial(_call, weakref.ref(model), training=training)
-            signature = [tf.TensorSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
-            functions[training] = tf.function(forward, input_signature=signature, jit_compile=model.jit_compile)
-        return functions[training]
+
+        def forward(images: Any) -> Any:
+            if (training, images.dtype) not in functions:
+                call = functools.partial(_call, weakref.ref(model), training=training)
+                signature = [tf.TensorSpec(model.input_shape, images.dtype)]
+                traced = tf.function(call, input_signature=signature, jit_compile=model.jit_compile)
+                functions[training, images.dtype] = traced
+            return functions[training, images.dtype](images)
+
+        return forward
 
     def _gpu(self) -> Any:
         return next(iter(tf.config.get_visible_devices("GPU")), None)
