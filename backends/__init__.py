@@ -77,14 +77,20 @@ class Backend(Protocol):
         Called before `configure`.
         """
 
-    def cache_compilations(self, folder: Path) -> None:
-        """Drop what this process has compiled, and store what it compiles from now on under `folder`.
+    def cache_compilations(self, folder: Path | None) -> None:
+        """Drop what this process has compiled; from now on, load from `folder` what is there, and store there the rest.
+
+        None ends that: what is compiled stays, and what is compiled from then on is stored nowhere.
 
         Raises UnsupportedError if the framework has no such cache.
         """
 
     def describe(self) -> dict[str, Any]:
-        """The device in use, the precision flags in force and the compilation cache, as JSON values."""
+        """The device in use, the precision flags in force and the compilation cache, as JSON values.
+
+        `compilation_cache` is `off`; `cold`, if its folder was empty; `warm`, if all that was compiled so far was in
+        it; or `partly warm`.
+        """
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         """`batches` as the input of `model.fit` that this framework's users would choose.
@@ -107,6 +113,14 @@ class Backend(Protocol):
         """A function from images on the device, [B, S, S, 3] uint8, to the outputs [B, 2] float32 of inference.
 
         It is compiled once, and does not synchronise.
+        """
+
+    def forwarding_in_training(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
+        """A function from images on the device, [B, S, S, 3] uint8, to the outputs [B, 2] float32 of training mode.
+
+        Batch norms normalise by the batch and move their averages, and dropout is active; there is no gradient and no
+        step, so that weights and optimizer stay as they are. The function is compiled once a model and does not
+        synchronise. When the context is left, the moved state is in the model.
         """
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:

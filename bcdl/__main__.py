@@ -37,6 +37,7 @@ COMMANDS = {
     "report": Command("read", "bcdl.report.__main__", "rebuild the page, tables and plots from records, or check them"),
     "compare": Command("read", "bcdl.compare", "say whether B is slower than A: exit code 1 on a regression"),
     "gallery": Command("read", "bcdl.gallery", "draw the test images that models got wrong most confidently"),
+    "phases": Command("read", "bcdl.phases", "show where the time of cells goes, phase by phase"),
     "status": Command("read", "bcdl.status", "show what is running on a results folder"),
     "parity": Command("check", "bcdl.parity.__main__", "compare what the backends compute of the same model"),
     "leaks": Command("check", "bcdl.leaks", "look for images that a folder holds twice"),

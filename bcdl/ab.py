@@ -96,7 +96,8 @@ def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
     for number in range(rounds):
         for jobs in zip(*(side.run.jobs for side in sides), strict=True):
             for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
-                record = side.run.measure(job, progress, side.interpreter, block=f"{run_id}/{number}", side=side.name)
+                block = f"{run_id}/{number}"
+                (record,) = side.run.measure([job], progress, side.interpreter, block=block, side=side.name)
                 if not record.ok:
                     failed = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
                     raise BcdlError(f"{failed}: {record.status}: {record.reason}")

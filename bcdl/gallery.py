@@ -7,7 +7,6 @@ clinical use.
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import re
 import sys
@@ -40,7 +39,7 @@ def main() -> int:
     arguments = _parse()
     results, count = Path(arguments.results), whole("--count", arguments.count)
     records = _records(results, arguments.data, arguments.run)
-    load = functools.lru_cache(maxsize=1)(datasets.load)  # records of one split follow each other
+    load = datasets.loader()
     for record in records:
         # An image that was skipped is not missed here: the checksum says whether all others are the record's.
         dataset = load(Job(record.cell, arguments.data, None, skip_unreadable=True).request)

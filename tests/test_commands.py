@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from bcdl.records import store
+from bcdl.report.sections.phases import PHASES
 
 pytestmark = pytest.mark.keras
 pytest.importorskip("keras")
@@ -150,6 +153,20 @@ def test_benchmarks_end_with_a_table_and_a_report(benchmarked: tuple[Path, subpr
     assert (folder / "README.md").is_file()
     ((_, record),), _ = store.read_all(folder)
     assert record.ok
+
+
+def test_the_phases_of_a_cell_sum_to_its_time(benchmarked: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """By two other clocks: the time of day at both ends of the measurement, and the driver's, in whole seconds."""
+    folder, done = benchmarked
+    ((_, record),), _ = store.read_all(folder)
+    assert record.phases.keys() == PHASES.keys() - {"training the head"}
+    whole = sum(record.phases.values())
+    started, ended = map(datetime.fromisoformat, (record.started, record.ended))
+    inner = whole - record.phases["starting"] - record.phases["ending"]
+    assert inner == pytest.approx((ended - started).total_seconds(), rel=0.02)
+    shown = re.search(r": ok \((\d+) s\)", done.stdout)
+    assert shown
+    assert whole == pytest.approx(int(shown[1]), rel=0.02, abs=1)
 
 
 def test_benchmark_json_holds_the_records_samples(benchmarked: tuple[Path, object]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,16 @@ _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloa
 class Adapter:
     name = "jax"
 
+    def __init__(self) -> None:
+        # Compiled functions by model; a new function would be compiled again.
+        self._cache, self._compiled_anew = "off", 0
+        self._forwards: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
+
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
         jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda")
         jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()  # or one that this process has used stays in use
         jax.config.update("jax_enable_x64", precision == "float64")
         jax.config.update("jax_default_matmul_precision", _MATMUL_PRECISION[precision])
         try:
@@ -36,9 +44,18 @@ class Adapter:
         # XLA reads the flags when JAX looks for its first device; on CPUs it is deterministic already.
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
+        if folder is None:
+            jax.config.update("jax_enable_compilation_cache", False)
+            compilation_cache.reset_cache()
+            return
+        if self._cache == "off":
+            jax.monitoring.register_event_listener(self._count)
+        self._cache, self._compiled_anew = ("warm" if any(folder.iterdir()) else "cold"), 0
         jax.config.update("jax_enable_compilation_cache", True)
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        # XLA's own caches would make the folder's path a part of every key, so that no other folder could serve.
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         compilation_cache.reset_cache()  # or the former folder stays in use
@@ -50,8 +67,11 @@ class Adapter:
             "device": device.device_kind,
             "platform": device.platform,
             "precision_flags": {"jax_default_matmul_precision": jax.config.jax_default_matmul_precision},
-            "compilation_cache": "off",
+            "compilation_cache": "partly warm" if self._cache == "warm" and self._compiled_anew else self._cache,
         }
+
+    def _count(self, event: str, **facts: Any) -> None:
+        self._compiled_anew += event == "/jax/compilation_cache/cache_misses"
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         return batches
@@ -85,6 +105,19 @@ class Adapter:
 
             yield forward
 
+    @contextlib.contextmanager
+    def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
+        if model not in self._forwards:
+            self._forwards[model] = jax.jit(functools.partial(_forward_in_training, weakref.ref(model)))
+        compiled, weights = self._forwards[model], [variable.value for variable in model.trainable_variables]
+        with _state(model.non_trainable_variables) as state:
+
+            def forward(images: Any) -> Any:
+                outputs, state[0] = compiled(weights, state[0], images)
+                return outputs
+
+            yield forward
+
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         return np.asarray(jax.grad(function)(*self.put(at)))
 
@@ -103,6 +136,11 @@ class Adapter:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _forward_in_training(model: Callable[[], Any], weights: list[Any], others: list[Any], images: Any) -> Any:
+    """Outputs and moved state of the model that the reference gives."""
+    return model().stateless_call(weights, others, images, training=True)
 
 
 @contextlib.contextmanager

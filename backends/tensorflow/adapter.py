@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ _PREFETCHED_BATCHES = 2
 class Adapter:
     name = "tensorflow"
 
+    def __init__(self) -> None:
+        # Traced functions by model, in training mode or not; a new function would be traced again.
+        self._forwards: weakref.WeakKeyDictionary[Any, dict[bool, Callable[..., Any]]] = weakref.WeakKeyDictionary()
+
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
         gpus = tf.config.list_physical_devices("GPU")
@@ -38,7 +44,7 @@ class Adapter:
         tf.random.set_seed(0)
         tf.config.experimental.enable_op_determinism()
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
         raise UnsupportedError(
             "TensorFlow keeps no compiled functions from one process to the next, so there is no cache to measure"
         )
@@ -78,8 +84,11 @@ class Adapter:
 
     @contextlib.contextmanager
     def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
-        model.make_predict_function()
-        yield lambda images: model.predict_function([(images,)])
+        yield self._forward(model, training=False)
+
+    @contextlib.contextmanager
+    def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
+        yield self._forward(model, training=True)
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         point = tf.convert_to_tensor(at)
@@ -102,6 +111,15 @@ class Adapter:
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, tf.errors.ResourceExhaustedError)
 
+    def _forward(self, model: Any, training: bool) -> Callable[[Any], Any]:
+        """The traced function of the model's forward pass, for batches of any size, as `model.predict` has it."""
+        functions = self._forwards.setdefault(model, {})
+        if training not in functions:
+            forward = functools.partial(_call, weakref.ref(model), training=training)
+            signature = [tf.TensorSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
+            functions[training] = tf.function(forward, input_signature=signature, jit_compile=model.jit_compile)
+        return functions[training]
+
     def _gpu(self) -> Any:
         return next(iter(tf.config.get_visible_devices("GPU")), None)
 
@@ -109,3 +127,8 @@ class Adapter:
         if not self._gpu():
             return dataset.prefetch(_PREFETCHED_BATCHES)
         return dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0", _PREFETCHED_BATCHES))
+
+
+def _call(model: Callable[[], Any], images: Any, training: bool) -> Any:
+    """Outputs of the model that the reference gives."""
+    return model()(images, training=training)

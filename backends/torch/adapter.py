@@ -34,7 +34,7 @@ class Adapter:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
 
-    def cache_compilations(self, folder: Path) -> None:
+    def cache_compilations(self, folder: Path | None) -> None:
         raise UnsupportedError("eager torch compiles nothing, so there is no cache to measure")
 
     def describe(self) -> dict[str, Any]:
@@ -68,6 +68,13 @@ class Adapter:
         model.make_predict_function()
         model.eval()
         yield lambda images: model.predict_function([(images,)])
+
+    @contextlib.contextmanager
+    def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
+        model.train()
+        with torch.no_grad():
+            yield lambda images: model(images, training=True)
+        model.eval()
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         (point,) = self.put(at)

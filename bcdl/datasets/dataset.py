@@ -41,8 +41,8 @@ class Request:
 
     @property
     def unsplit(self) -> Request:
-        """The request for the same images, the same for every split of them."""
-        return dataclasses.replace(self, split_seed=0, by_group=True, folds=0, fold=0)
+        """The request of the same pool, whatever split is made of it: equal for all folds."""
+        return dataclasses.replace(self, by_group=True, folds=0, fold=0)
 
 
 @dataclasses.dataclass(frozen=True)

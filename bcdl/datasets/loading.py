@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from bcdl.datasets import sources, split
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from bcdl.datasets import handover, sources, split
 from bcdl.datasets.dataset import Dataset, Request, Split
+from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
 from bcdl.errors import UsageError
 
 
-def load(request: Request) -> Dataset:
-    """The data set that `request.data` names, split; UsageError if it can't be read or used."""
-    source = _source(request.data)
-    pool = source.read(request)
+def load(request: Request, handed: str | None = None) -> Dataset:
+    """The data set that `request.data` names, split; UsageError if it can't be read or used.
+
+    `handed` is the folder in which another process put its pool, by `handover.write`; None if none did.
+    """
+    return split_pool(_read(request, handed), request)
+
+
+def loader() -> Callable[..., Dataset]:
+    """A function that loads as `load` does, but reads once the images that stand in several splits, one after another.
+
+    It keeps in memory the last data set and its images before the split.
+    """
+    read = functools.lru_cache(maxsize=1)(_read)
+
+    @functools.lru_cache(maxsize=1)
+    def load(request: Request, handed: str | None = None) -> Dataset:
+        return split_pool(read(request.unsplit, handed), request)
+
+    return load
+
+
+def _read(request: Request, handed: str | None) -> Pool:
+    return handover.read(Path(handed)) if handed else read_pool(request)
+
+
+def read_pool(request: Request) -> Pool:
+    """All images that `request.data` names, not split; UsageError if they can't be read or used."""
+    return _source(request.data).read(request)
+
+
+def split_pool(pool: Pool, request: Request) -> Dataset:
+    """The data set that the request makes of a pool; UsageError if it can't be split so."""
     parts, notices = split.split(pool, request)
     return Dataset(
         name=pool.name,

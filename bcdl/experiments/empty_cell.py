@@ -44,7 +44,7 @@ def _cell(job: Job) -> dict[str, float]:
         store.check_writable(run.results)
         progress = RunProgress(console(), [job.cell], None)
         elapsed = stopwatch()
-        record = run.measure(job, progress)
+        (record,) = run.measure([job], progress)
         seconds = elapsed()
     if not record.ok:
         raise BcdlError(f"{job.cell.title}: {record.status}: {record.reason}")

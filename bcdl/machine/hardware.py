@@ -46,6 +46,13 @@ def cpu_name() -> str:
 
 
 @functools.cache
+def instructions() -> tuple[str, ...]:
+    """Family, model and stepping of the processor, and the sets of instructions that it has."""
+    facts = cpuinfo.get_cpu_info()
+    return (*(str(facts.get(name)) for name in ("family", "model", "stepping")), *sorted(facts.get("flags", ())))
+
+
+@functools.cache
 def gpu_names() -> tuple[str, ...]:
     """Names of the NVIDIA GPUs that the driver lists; empty if there is no driver."""
     lines = output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")

@@ -139,7 +139,7 @@ _FREE = {
     Purpose.PREMIUM: (*_WITHIN_TABLE, "split_by"),
     Purpose.RATES: ("seed",),  # another seed is another draw of the same rate
     Purpose.RESUME: (),
-    Purpose.DURATION: ("seed", "split_seed", "split_by", "fold"),
+    Purpose.DURATION: tuple(name for name, setting in Cell.rows().items() if setting.same_model),
     Purpose.BACKENDS: ("backend",),
     Purpose.SEEDS: ("seed",),
 }

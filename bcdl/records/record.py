@@ -47,7 +47,8 @@ class Record:
         model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
         environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
-            jit, compilation cache, commit, digest of the worker's source (`code`); on a GPU `gpu_state` by regime:
+            jit, compilation cache, commit, digest of the worker's source (`code`),
+            how many cells its process had measured before (`process.cells_before`); on a GPU `gpu_state` by regime:
             clocks, temperature, throttling.
         block: the round, if the run measured two sides in turn; else empty.
         side: the side, `a` or `b`, if the run measured two sides in turn; else empty.

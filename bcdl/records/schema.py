@@ -23,7 +23,8 @@ HISTORY = {
     5: "the first epoch is `fit_warm_up_s`, if there are others; before, it counted in `fit_s` and its rate",
     6: "`side` of two sides in turn; before, the last letter of the run's id. What a person should know of leaks is "
     "`dataset.leaks.notices`; before, `told`",
-    7: "`phases`, seconds of each phase; empty in what older schemas recorded",
+    7: "`phases`, seconds of each phase; empty in what older schemas recorded. `environment.process`, how many cells "
+    "its worker had measured before (`cells_before`); before, every cell had a process of its own",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 
@@ -146,6 +147,7 @@ class Environment(TypedDict, total=False):
     code: str | None
     arithmetic: dict[str, str]
     lacking: str
+    process: dict[str, int]
     gpu_state: dict[str, GpuState]
 
 

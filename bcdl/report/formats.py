@@ -15,6 +15,7 @@ from bcdl.statistics.bootstrap import RESAMPLES
 NOT_RUN = "not run"
 NOT_MEASURED = "not measured"
 NOT_DEFINED = "not defined"
+WARM = "warm cache"
 NO_INTERVAL = "no interval"
 
 

@@ -1,10 +1,11 @@
-"""Start a worker for a job and turn every way it can end into a record."""
+"""Start a worker for one job or several and turn every way it can end into a record."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import signal
@@ -12,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance
@@ -22,7 +22,7 @@ from bcdl.records import disk, record
 from bcdl.records.moment import now
 from bcdl.records.record import Record, RecordError
 from bcdl.runner import supervisor
-from bcdl.runner.supervisor import Ending
+from bcdl.runner.supervisor import Ending, Supervised
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 from bcdl.text import scrub
@@ -33,46 +33,123 @@ _MOST_RESULT_BYTES = 64 * MIB
 # What C++ and the frameworks print if they end the process for lack of memory, instead of raising an error.
 _MEMORY_RAN_OUT = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
+# Called with a phase, in words for people, as it begins.
+OnPhase = Callable[[str], None]
 
 
 def run(
     job: Job,
     run_id: str,
     log: Path,
-    on_phase: Callable[[str], None],
+    on_phase: OnPhase,
     interpreter: str = sys.executable,
     limits: Limits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Record:
-    """Run the job in a worker process of `interpreter`; its record, however the worker ended.
+    """Run the job in a worker of its own, as `started` starts it; its record, however the worker ended.
+
+    `on_phase` is called with each phase as the worker begins it.
+    """
+    with started([job], run_id, log, interpreter, limits, worker) as process:
+        return process.record_of_next(on_phase)
+
+
+@contextlib.contextmanager
+def started(
+    jobs: Sequence[Job],
+    run_id: str,
+    log: Path,
+    interpreter: str = sys.executable,
+    limits: Limits | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Iterator[Worker]:
+    """A worker process that runs the jobs one after the other; nothing of it is left when the block ends.
 
     Args:
-        job: what to run.
-        run_id: the run the record belongs to.
+        jobs: what to run.
+        run_id: the run that the records belong to.
         log: file that takes the worker's stdout and stderr.
-        on_phase: called with each phase as the worker begins it.
-        interpreter: the Python that has the cell's backend.
-        limits: limits beyond which the worker is ended; none if not given.
+        interpreter: the Python that has the cells' backend.
+        limits: limits beyond which the worker is ended, none if not given; that of time is of each job.
         worker: the interpreter's arguments that start a worker.
     """
-    started, launched_s = now(), now_s()
-    limits = limits or Limits()
+    launched_s = now_s()
+    variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
     with _folder(log) as folder:
-        asked = {"job": job.to_dict(), "run": run_id, "launched_s": launched_s}
-        (folder / "job.json").write_text(json.dumps(asked), encoding="utf-8")
-        files = [str(folder / part) for part in ("job.json", "result.json", "events.txt")]
-        follow = _PhaseFollower(folder / "events.txt", on_phase)
-        variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
-        ending = supervisor.run([interpreter, *worker, *files], variables, log, limits, follow)
-        outcome = _read_record(folder / "result.json", job, run_id)
-        if outcome is not None:
-            outcome = _with_ending(outcome, now_s() - launched_s)
-    if outcome is None:
-        status, reason = _death(ending, limits, _last_lines(log))
-        metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
-        facts = _environment(job)
-        outcome = Record(run_id, status, reason, job.cell, started, now(), metrics, environment=facts)
-    return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(log))
+        asked = [_Asked(job, run_id, number, folder) for number, job in enumerate(jobs)]
+        for each in asked:
+            each.write(launched_s)
+        files = [str(file) for each in asked for file in (each.job_file, each.result_file, each.events_file)]
+        with supervisor.started([interpreter, *worker, *files], variables, log) as process:
+            yield Worker(process, asked, log, limits or Limits(), launched_s)
+
+
+class Worker:
+    """A worker process at its jobs.
+
+    Args:
+        process: the process.
+        asked: the jobs, in order.
+        log: the file that takes what the process prints.
+        limits: limits beyond which it is ended.
+        launched_s: the clock's reading when it was launched.
+    """
+
+    def __init__(
+        self, process: Supervised, asked: Sequence[_Asked], log: Path, limits: Limits, launched_s: float
+    ) -> None:
+        self._process, self._log, self._limits = process, log, limits
+        self._waiting = list(asked)
+        self._begun_s = launched_s
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it runs another job: there is one, and all before ended well."""
+        return bool(self._waiting) and not self._process.ended
+
+    def record_of_next(self, on_phase: OnPhase, seconds: float = math.inf) -> Record:
+        """The record of the next job, however it ends; `on_phase` is called with each phase as it begins.
+
+        If it is not ok, the worker is ended: nobody knows what state it is in. So it is after so many seconds.
+        """
+        asked, started = self._waiting.pop(0), now()
+        limits = self._limits.within(seconds)
+        end = self._process.watch(limits, _Follower(asked, on_phase))
+        if not self._waiting or isinstance(end, Ending) or not end.ok:
+            self._process.end()
+        if isinstance(end, Ending):
+            outcome = _record_of_death(asked, end, limits, self._log, started)
+        else:
+            outcome = _with_ending(end, now_s() - self._begun_s)
+        self._begun_s = now_s()
+        return outcome if outcome.ok else _explained(outcome, asked.cells_before, self._log)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """A job that a worker is asked to run, after so many others, and the files by which both speak of it."""
+
+    job: Job
+    run_id: str
+    cells_before: int
+    folder: Path
+
+    @property
+    def job_file(self) -> Path:
+        return self.folder / f"job-{self.cells_before}.json"
+
+    @property
+    def result_file(self) -> Path:
+        return self.folder / f"result-{self.cells_before}.json"
+
+    @property
+    def events_file(self) -> Path:
+        return self.folder / f"events-{self.cells_before}.txt"
+
+    def write(self, launched_s: float) -> None:
+        """Write the job's file; `launched_s` is the clock's reading when the worker is launched."""
+        values = {"job": self.job.to_dict(), "run": self.run_id, "launched_s": launched_s}
+        self.job_file.write_text(json.dumps(values), encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -92,16 +169,20 @@ def _folder(log: Path) -> Iterator[Path]:
         ) from error
 
 
-class _PhaseFollower:
-    """Reports each line that the worker adds to its file of events, once; to be called now and then."""
+class _Follower:
+    """Reports each phase that a worker begins, once, and gives the job's record when it is there; called repeatedly."""
 
-    def __init__(self, events: Path, on_phase: Callable[[str], None]) -> None:
-        self._events, self._on_phase, self._reported = events, on_phase, 0
+    def __init__(self, asked: _Asked, on_phase: OnPhase) -> None:
+        self._asked, self._on_phase, self._reported = asked, on_phase, 0
 
-    def __call__(self) -> None:
-        if not self._events.is_file():
+    def __call__(self) -> Record | None:
+        self._report()
+        return _read_record(self._asked.result_file, self._asked.job, self._asked.run_id)
+
+    def _report(self) -> None:
+        if not self._asked.events_file.is_file():
             return
-        phases = self._events.read_text(encoding="utf-8", errors="replace").splitlines()
+        phases = self._asked.events_file.read_text(encoding="utf-8", errors="replace").splitlines()
         for phase in phases[self._reported :]:
             self._on_phase(phase)
         self._reported = len(phases)
@@ -119,7 +200,7 @@ def _read_record(result: Path, job: Job, run_id: str) -> Record | None:
 
 
 def _with_ending(outcome: Record, seconds: float) -> Record:
-    """The record with the phase that its worker could not time: from the record until nothing of the worker is left.
+    """The record with the phase that its worker could not time: from the record until the driver goes on.
 
     `seconds` are those of the whole cell.
     """
@@ -127,8 +208,28 @@ def _with_ending(outcome: Record, seconds: float) -> Record:
     return dataclasses.replace(outcome, phases={**outcome.phases, "ending": ending_s})
 
 
-def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, str]:
-    """Status and reason of a worker that ended without a record; `last_lines` are those of its log."""
+def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, started: str) -> Record:
+    """The record of a job whose worker ended without one."""
+    status, reason = _death(ending, limits, log)
+    metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
+    facts = {
+        **hardware.describe(asked.job.cell.device),
+        **provenance.commit(),
+        "process": {"cells_before": asked.cells_before},
+    }
+    return Record(asked.run_id, status, reason, asked.job.cell, started, now(), metrics, environment=facts)
+
+
+def _explained(outcome: Record, cells_before: int, log: Path) -> Record:
+    """The record of a job that failed, with the end of its worker's log."""
+    reason = outcome.reason
+    if outcome.status == record.OUT_OF_MEMORY and cells_before:
+        reason += f"; it was cell {cells_before + 1} of its process, so --resume runs it again, first in a new one"
+    return dataclasses.replace(outcome, reason=reason, log_tail=_last_lines(log))
+
+
+def _death(ending: Ending, limits: Limits, log: Path) -> tuple[str, str]:
+    """Status and reason of a worker that ended without a record."""
     if ending.over == "time":
         return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
     if ending.over == "memory":
@@ -139,14 +240,17 @@ def _death(ending: Ending, limits: Limits, last_lines: list[str]) -> tuple[str, 
             "--image-size, or raise the limit",
         )
     if ending.code >= 0:
-        return record.CRASHED, f"the worker ended with exit code {ending.code} and left no record; see its log"
+        return record.CRASHED, f"the worker ended with exit code {ending.code} and left no record; see {log.name}"
     name = _signal_name(-ending.code)
     if name == "SIGKILL" and ending.system_killed:
         return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
-    if name == "SIGABRT" and any(map(_MEMORY_RAN_OUT.search, last_lines)):
-        return record.OUT_OF_MEMORY, "memory ran out and the framework gave up; use a smaller --batch-size; see its log"
+    if name == "SIGABRT" and any(map(_MEMORY_RAN_OUT.search, _last_lines(log))):
+        return (
+            record.OUT_OF_MEMORY,
+            f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
+        )
     hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
-    return record.CRASHED, f"the worker was ended by {name}{hint}; see its log"
+    return record.CRASHED, f"the worker was ended by {name}{hint}; see {log.name}"
 
 
 def _signal_name(number: int) -> str:
@@ -154,11 +258,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # real-time signals have no name
         return f"signal {number}"
-
-
-def _environment(job: Job) -> dict[str, Any]:
-    """What a record says of hardware, versions and commit, as the driver sees them."""
-    return {**hardware.describe(job.cell.device), **provenance.commit()}
 
 
 def _last_lines(log: Path) -> list[str]:

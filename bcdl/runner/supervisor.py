@@ -1,4 +1,4 @@
-"""Runs a process within its limits, whatever it does, and ends it with all that it started."""
+"""Runs a process within limits, whatever it does, and ends it with all that it started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import psutil
 
@@ -27,6 +27,7 @@ _END_S = 10.0
 MOST_LOG_BYTES = 32 * 2**20
 LOG_TAIL_BYTES = 64 * 2**10
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,21 +47,17 @@ class Ending:
     peak_bytes: int
 
 
-def run(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, limits: Limits, tick: Callable[[], None]
-) -> Ending:
-    """Run the command to its end or to its limits; nothing it started is left when this returns.
+@contextlib.contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Supervised]:
+    """A process that runs the command; nothing that it started is left when the block ends.
 
     Args:
         command: program and arguments. Its stdin is a pipe that closes when this process dies.
         environment: its environment variables.
         log: file that takes its stdout and stderr; if they are very long, their beginning and end.
-        limits: limits beyond which it is ended.
-        tick: called a few times a second while it runs.
     """
     _adopt_orphans()
     before = set(psutil.Process().children(recursive=True))
-    kills = _system_kills()
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -71,35 +68,65 @@ def run(
     )
     copier = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
     copier.start()
+    supervised = Supervised(process, before, copier)
     try:
-        over, peak = _watch(process, limits, tick)
+        yield supervised
     finally:
-        _end(process, before)
-        copier.join(_END_S)
-        for pipe in (process.stdin, process.stdout):
+        supervised.end()
+
+
+class Supervised:
+    """A process that is watched while it works at one thing after the other."""
+
+    def __init__(self, process: subprocess.Popen[bytes], before: set[psutil.Process], copier: threading.Thread) -> None:
+        self._process, self._before, self._copier = process, before, copier
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has been ended, with all that it started."""
+        return self._ended
+
+    def watch(self, limits: Limits, poll: Callable[[], Result | None]) -> Result | Ending:
+        """Wait for what `poll`, which is called a few times a second, gives; meanwhile and then the process goes on.
+
+        If the process ends before that, or exceeds the limits, which count from this call, it is ended with all that it
+        started: then the answer is how.
+        """
+        kills, start = _system_kills(), time.monotonic()
+        over, peak, next_tree = "", 0, start
+        while self._process.poll() is None and not over:
+            time.sleep(_POLL_S)
+            if (result := poll()) is not None:
+                return result
+            now = time.monotonic()
+            whole_tree = now >= next_tree
+            peak = max(peak, _resident_bytes(self._process.pid, whole_tree))
+            if whole_tree:
+                next_tree = now + _POLL_TREE_S
+            over = _exceeded(limits, now - start, peak)
+        if not over and (result := poll()) is not None:
+            return result
+        self.end()
+        return Ending(self._process.returncode, over, _system_kills() > kills, peak)
+
+    def end(self) -> None:
+        """End the process and all that it started, if that has not been done; its log is complete then."""
+        if self._ended:
+            return
+        _end(self._process, self._before)
+        self._copier.join(_END_S)
+        for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-    return Ending(process.returncode, over, _system_kills() > kills, peak)
+        self._ended = True
 
 
-def _watch(process: subprocess.Popen[bytes], limits: Limits, tick: Callable[[], None]) -> tuple[str, int]:
-    """Wait for the end or for a limit; the limit, empty if none, and the largest resident memory seen, bytes."""
-    start = time.monotonic()
-    peak, next_tree = 0, start
-    while process.poll() is None:
-        time.sleep(_POLL_S)
-        tick()
-        now = time.monotonic()
-        whole_tree = now >= next_tree
-        peak = max(peak, _resident_bytes(process.pid, whole_tree))
-        if whole_tree:
-            next_tree = now + _POLL_TREE_S
-        if limits.memory_bytes is not None and peak > limits.memory_bytes:
-            return "memory", peak
-        if limits.seconds is not None and now - start > limits.seconds:
-            return "time", peak
-    tick()
-    return "", peak
+def _exceeded(limits: Limits, seconds: float, peak_bytes: int) -> str:
+    """The limit that so much time or memory exceeds, `time` or `memory`; empty if none."""
+    if limits.memory_bytes is not None and peak_bytes > limits.memory_bytes:
+        return "memory"
+    return "time" if limits.seconds is not None and seconds > limits.seconds else ""
 
 
 def _resident_bytes(pid: int, whole_tree: bool) -> int:

@@ -243,6 +243,7 @@ class Cell:
             within_table="draw",
             aliases=("--seeds",),
             least=0,
+            same_model=True,
             several=True,
             words=Words(10, lambda cell: f"seed {cell.seed}"),
         ),
@@ -253,6 +254,7 @@ class Cell:
             help="seed of the train, validation and test split, apart from `--seed` so that seeds share a test set",
             default=0,
             least=0,
+            same_model=True,
             card=SILENT,  # the card's item on the split says it
         ),
     ]
@@ -263,6 +265,7 @@ class Cell:
             "is marked so; `group,image` shows the leakage premium",
             default="group",
             choices=("group", "image"),
+            same_model=True,
             several=True,
             words=Words(100, lambda cell: "LEAKY: split by image" if cell.split_by == "image" else ""),
             card=SILENT,  # the card's item on the split says it
@@ -288,6 +291,7 @@ class Cell:
             help="the only fold to test, counted from 0; if not given, every fold",
             within_table="draw",
             least=0,
+            same_model=True,
             words=Words(20, lambda cell: f"fold {cell.fold}" if cell.folds else ""),
             since=4,
             before=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import Any
 
 from bcdl import datasets
@@ -18,12 +19,16 @@ class Job:
         data: the `--data` argument: a name or a path.
         weights_file: path of the backbone's weights; None if they are not a file.
         skip_unreadable: leave unreadable images out instead of failing.
+        cold: compile everything anew, and keep nothing of it for later processes.
+        pool: folder in which the driver put the images that it has read, for its workers; None if it put none.
     """
 
     cell: Cell
     data: str
     weights_file: str | None
     skip_unreadable: bool
+    cold: bool = False
+    pool: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -31,6 +36,14 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Job:
         return cls(**{**values, "cell": Cell.from_dict(values["cell"])})
+
+    @property
+    def process_key(self) -> Hashable:
+        """Equal for jobs that may share a process, one after the other: those of one model that measure no speed."""
+        if self.cell.timing:
+            return self
+        settings = {name: getattr(self.cell, name) for name, row in self.cell.rows().items() if not row.same_model}
+        return tuple({**vars(self), "cell": tuple(settings.items())}.items())
 
     @property
     def request(self) -> datasets.Request:

@@ -38,6 +38,12 @@ RESUME = Option(
 _NO_SETTINGS = (
     Option(("--skip-unreadable",), "leave unreadable images out, counted, instead of failing", kind="flag"),
     Option(
+        ("--cold",),
+        "compile everything anew; if not given, what an earlier process compiled is loaded if the backend can, and the "
+        "first step is marked warm",
+        kind="flag",
+    ),
+    Option(
         ("--require-clean",),
         "fail if the leak detector finds images or patients on both sides of the split; if not given, it is reported",
         kind="flag",
@@ -91,7 +97,8 @@ def resolve(
         name, file = weights[row.name]
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
         cells = [cell_type(**{**shared, **own, **draw}) for draw in draws]
-        jobs += [Job(cell, data, file, bool(options.get("skip_unreadable"))) for cell in cells]
+        skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
+        jobs += [Job(cell, data, file, skip_unreadable, cold) for cell in cells]
     return jobs
 
 

@@ -50,6 +50,8 @@ class Setting:
         least: the least value of a number.
         above: what a number must be greater than.
         most: the greatest value of a number; it has a `least`, too.
+        same_model: whether cells that differ in it train the same model, from other weights or on other images: if no
+            speed is measured, one process builds and compiles it for all of them.
         several: whether the option takes several values, separated by commas, each of which makes a cell.
         wrong: what a message says of a wrong value, after the value; empty if it follows from choices and bounds.
         words: its words in titles (`same`), lines of tables (`line`) or draws (`draw`); None for its name and value,
@@ -71,6 +73,7 @@ class Setting:
     least: int | None = None
     above: float | None = None
     most: float | None = None
+    same_model: bool = False
     several: bool = False
     wrong: str = ""
     words: Words | None = None

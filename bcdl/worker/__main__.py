@@ -1,8 +1,13 @@
-"""`python -m bcdl.worker JOB RESULT EVENTS`: see `bcdl.worker.measurement`."""
+"""`python -m bcdl.worker JOB RESULT EVENTS [JOB RESULT EVENTS]...`: see `bcdl.worker.measurement`."""
 
+import os
 import sys
 
 from bcdl.worker.measurement import main
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The record is on the disk, and a framework takes seconds to go down in good order.
+    os._exit(code)

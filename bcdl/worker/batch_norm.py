@@ -14,8 +14,6 @@ mostly what they started as, and inference is that of another model: the source 
 
 from __future__ import annotations
 
-import itertools
-
 import keras
 import numpy as np
 
@@ -23,7 +21,6 @@ from bcdl.backends import Backend
 from bcdl.datasets import Split
 from bcdl.evaluation import quality
 from bcdl.settings.cell import Cell
-from bcdl.worker.input_pipeline import Batch, one_hot
 from bcdl.worker.network import every_layer
 from bcdl.worker.snapshot import DiskSnapshot
 
@@ -52,26 +49,23 @@ def settle(model: keras.Model, adapter: Backend, split: Split, cell: Cell) -> No
         reestimate(model, adapter, _batches(drawn, cell))
 
 
-def reestimate(model: keras.Model, adapter: Backend, batches: list[Batch]) -> None:
+def reestimate(model: keras.Model, adapter: Backend, batches: list[np.ndarray]) -> None:
     """Set the moving averages to the mean of the statistics of `batches`; all other state stays as it is.
 
-    Each batch is images [B, S, S, 3] uint8 and labels [B, 2] float32.
+    Each batch is images [B, S, S, 3] uint8.
 
-    The averages start at 0 and each batch is a step of the function that `fit` compiled, with the optimizer at rest.
-    After K steps an average is the sum of (1 - m) m^(K-1-j) b_j over the batches j; divided by 1 - m^K, the sum of
-    these weights, it is a mean of the batches' statistics b_j.
+    The averages start at 0 and each batch goes forward in training mode. After K batches an average is the sum of
+    (1 - m) m^(K-1-j) b_j over the batches j; divided by 1 - m^K, the sum of these weights, it is a mean of the batches'
+    statistics b_j.
     """
     norms = [n for n in every_layer(model) if isinstance(n, keras.layers.BatchNormalization) and n.trainable]
     averages = [(average, norm.momentum) for norm in norms for average in (norm.moving_mean, norm.moving_variance)]
     ours = {id(average) for average, _ in averages}
     others = [v for v in model.non_trainable_variables if id(v) not in ours]
-    before = DiskSnapshot([*others, *model.optimizer.variables])
+    before = DiskSnapshot(others)
     for average, _ in averages:
         average.assign(np.zeros(average.shape, dtype=np.float32))
-    _rest(model)
-    for images, labels in batches:
-        with adapter.training(model, *adapter.put(images, labels)) as step:
-            adapter.sync(step())
+    _training_outputs(model, adapter, batches)
     before.restore()
     for average, momentum in averages:
         average.assign(np.asarray(keras.ops.convert_to_numpy(average)) / (1 - momentum ** len(batches)))
@@ -83,8 +77,7 @@ def probe(
     """Accuracy and loss on the same images in training mode and in inference mode, whose `outputs` are given.
 
     Training mode normalises by the batch's own statistics (and has dropout active), inference mode by moving
-    averages: if the second is far below the first, the averages have not settled. Training mode is a
-    `fit` with the optimizer at rest, so that it runs the function already compiled; all state is put back.
+    averages: if the second is far below the first, the averages have not settled. All state is put back.
 
     Args:
         model: as it was trained.
@@ -96,15 +89,12 @@ def probe(
     Returns:
         Accuracy (0..1) and loss (nats) in each mode, by the names that records have.
     """
-    before = DiskSnapshot.of(model)
-    _rest(model)
-    batches = _batches(probed, cell)
-    stream = adapter.stream(batch for batch in itertools.cycle(batches))
-    training = model.fit(stream, steps_per_epoch=len(batches), epochs=1, verbose=0, shuffle=False).history
+    before = DiskSnapshot(model.non_trainable_variables)
+    in_training = np.concatenate(_training_outputs(model, adapter, _batches(probed, cell)))
     before.restore()
     return {
-        "train_mode_accuracy": float(training["accuracy"][0]),
-        "train_mode_loss": float(training["loss"][0]),
+        "train_mode_accuracy": quality.accuracy(in_training, probed.labels),
+        "train_mode_loss": quality.loss(in_training, probed.labels),
         "inference_mode_accuracy": quality.accuracy(outputs, probed.labels),
         "inference_mode_loss": quality.loss(outputs, probed.labels),
     }
@@ -115,16 +105,15 @@ def to_probe(split: Split, cell: Cell) -> Split:
     return _draw(split, cell, PROBE_BATCHES)
 
 
-def _rest(model: keras.Model) -> None:
-    """Let the steps that follow change no weight: at learning rate 0 an optimizer with momentum would move on."""
-    for variable in model.optimizer.variables:  # the learning rate, the count of steps, and a slot or two a weight
-        variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
+def _training_outputs(model: keras.Model, adapter: Backend, batches: list[np.ndarray]) -> list[np.ndarray]:
+    """Training-mode outputs of each batch, which moves the averages on."""
+    with adapter.forwarding_in_training(model) as forward:
+        return [keras.ops.convert_to_numpy(forward(adapter.put(images)[0])) for images in batches]
 
 
-def _batches(split: Split, cell: Cell) -> list[Batch]:
+def _batches(split: Split, cell: Cell) -> list[np.ndarray]:
     """The images of the split as full batches; its size is a multiple of the batch size."""
-    parts = len(split) // cell.batch_size
-    return list(zip(np.split(split.images, parts), np.split(one_hot(split.labels), parts), strict=True))
+    return np.split(split.images, len(split) // cell.batch_size)
 
 
 def _draw(split: Split, cell: Cell, most: int) -> Split:

@@ -17,10 +17,13 @@ from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.prepared import Prepared, prepare
+from bcdl.worker.shared import Shared
 from bcdl.worker.snapshot import DiskSnapshot
 
 
-def measure(job: Job, adapter: Backend, measured: Measured, verbose: int = 0) -> keras.Model:
+def measure(
+    job: Job, adapter: Backend, measured: Measured, verbose: int = 0, shared: Shared | None = None
+) -> keras.Model:
     """Measure the job's cell on the backend that was started; the trained model.
 
     Args:
@@ -28,6 +31,7 @@ def measure(job: Job, adapter: Backend, measured: Measured, verbose: int = 0) ->
         adapter: of the cell's backend.
         measured: takes every figure as soon as it is known, and the seconds of each phase.
         verbose: Keras's, of `fit`.
+        shared: what the job shares with the others of its process; None if it is alone.
     """
     cell, phases = job.cell, measured.phases
     measured.environment.update(adapter.describe())
@@ -35,11 +39,11 @@ def measure(job: Job, adapter: Backend, measured: Measured, verbose: int = 0) ->
     measured.environment["arithmetic"] = precision_probe.check(cell.precision)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
     phases.begin("loading data")
-    dataset = datasets.load(job.request)
+    dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
     measured.dataset = describe_dataset(dataset)
     phases.begin("building")
     with timing.timed(measured.metrics, "build_s"):
-        prepared = prepare(job, adapter, dataset)
+        prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)
     phases.begin("describing the model")
     measured.model = _describe_model(prepared.model)
     measured.weights = _describe_weights(job)
@@ -105,7 +109,7 @@ def _measure_speed(prepared: Prepared, measured: Measured) -> None:
     """Time the regimes other than `fit`, and measure what the device gives at most."""
     cell, adapter, metrics, phases = prepared.cell, prepared.adapter, measured.metrics, measured.phases
     phases.begin("keeping weights")
-    trained = DiskSnapshot.of(prepared.model)
+    trained = DiskSnapshot(prepared.model.variables)
     window_images = cell.window_steps * cell.batch_size
     phases.begin("timing steps")
     _time("step", window_images, prepared, measured, regimes.time_steps)

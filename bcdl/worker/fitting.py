@@ -20,7 +20,6 @@ from bcdl.worker.input_pipeline import padded
 from bcdl.worker.phases import Phases
 from bcdl.worker.prepared import Prepared
 from bcdl.worker.snapshot import DiskSnapshot
-from bcdl.worker.training import HEAD_RATE, compile_model
 
 # Values by name, one an epoch; None stands for a value that is not defined.
 History = dict[str, list[float | None]]
@@ -44,19 +43,16 @@ class Fit:
 def fit_head(prepared: Prepared, verbose: int = 0) -> History:
     """Train the head alone for the cell's head epochs; the history.
 
-    The backbone is frozen, and Keras runs frozen batch norms in inference mode. Afterwards the model is compiled as
-    before, at the cell's own learning rate.
+    Meanwhile the backbone is frozen, and Keras runs frozen batch norms in inference mode.
     """
     model, cell = prepared.model, prepared.cell
     backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     for backbone in backbones:
         backbone.trainable = False
-    compile_model(model, cell, prepared.class_weights, HEAD_RATE * cell.learning_rate)
-    history = run_epochs(prepared, cell.head_epochs, verbose=verbose)
+    history = run_epochs(dataclasses.replace(prepared, model=prepared.head), cell.head_epochs, verbose=verbose)
     for backbone in backbones:
         backbone.trainable = True
     batch_norm.prepare(model, cell.batch_norm)
-    compile_model(model, cell, prepared.class_weights, cell.learning_rate)
     return history
 
 

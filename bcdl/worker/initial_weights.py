@@ -7,9 +7,11 @@ then rounded to float32, whatever the variable's dtype.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
@@ -25,13 +27,13 @@ _TRUNCATED_STD = 0.87962566103423978
 _PREFIXES = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
 
 
-def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None) -> None:
+def draw_initial_weights(model: keras.Model, seed: int, skip: keras.Model | None = None) -> None:
     """Give every weight of `model` a value drawn from `seed` after its layer's own initializer.
 
     Args:
         model: a built model; its weights are replaced.
         seed: seed of the draws; each variable has a random stream of its own, by its place in the model.
-        skip: name of a layer that keeps its values: a backbone with loaded weights.
+        skip: a part of it that keeps its values: a backbone with loaded weights.
 
     Raises:
         BcdlError: a layer has an initializer this module does not know.
@@ -42,9 +44,23 @@ def draw_initial_weights(model: keras.Model, seed: int, skip: str | None = None)
         variable.assign(drawn.astype(np.float32))
 
 
-def _variables(layer: Any, skip: str | None) -> Iterator[tuple[Any, Any]]:
+@contextlib.contextmanager
+def draws_left_out() -> Iterator[None]:
+    """In this block Keras starts weights at 0 instead of drawing them: they are drawn, or loaded, afterwards.
+
+    On JAX each of Keras's draws compiles a function for its shape, which takes longer than all else of a build.
+    """
+
+    def zeros(self: Any, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return keras.ops.convert_to_tensor(np.zeros(shape), dtype)
+
+    with mock.patch.object(keras.initializers.VarianceScaling, "__call__", zeros):
+        yield
+
+
+def _variables(layer: Any, skip: keras.Model | None) -> Iterator[tuple[Any, Any]]:
     """Each weight with the layer that owns it, in the model's order; those of the layer `skip` left out."""
-    if layer.name == skip:
+    if layer is skip:
         return
     if isinstance(layer, keras.Model):
         for part in layer.layers:

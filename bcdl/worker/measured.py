@@ -8,6 +8,9 @@ from typing import Any
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
 from bcdl.worker.phases import Phases
 
+# Times that include compilation.
+_COMPILING = ("build_s", "first_step_s", "request_warm_up_s")
+
 
 @dataclasses.dataclass
 class Measured:
@@ -30,6 +33,12 @@ class Measured:
         """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""
         self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}
         self.samples = {}
+
+    def note_cache(self, state: str) -> None:
+        """Note the state of the compilation cache; times that it made shorter get names of their own."""
+        self.environment["compilation_cache"] = state
+        if "warm" in state:
+            self.metrics = {f"warm_{name}" if name in _COMPILING else name: v for name, v in self.metrics.items()}
 
     def parts(self) -> dict[str, Any]:
         """The parts by name, as JSON values: keyword arguments of a record."""

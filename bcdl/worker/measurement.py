@@ -1,11 +1,13 @@
-"""The worker: one cell in, one record out.
+"""The worker: a cell in, a record out.
 
 `python -m bcdl.worker JOB RESULT EVENTS` reads the job from a JSON file, writes the record to the file RESULT and a
-line to the file EVENTS as each phase begins. It says nothing through stdout, which frameworks write to.
+line to the file EVENTS as each phase begins. It says nothing through stdout, which frameworks write to. Cells of one
+model that measure no speed may share a worker: it takes three files a cell, and ends at the first cell that fails.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import traceback
@@ -21,7 +23,7 @@ from bcdl.records.moment import now
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import parent_death, timing
+from bcdl.worker import compilations, parent_death, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 from bcdl.worker.session import start_backend
@@ -29,32 +31,66 @@ from bcdl.worker.session import start_backend
 if TYPE_CHECKING:
     import keras
 
+    from bcdl.worker.shared import Shared
+
+_FILES = 3  # a cell
 # Measures the job's cell on the backend that was started, and adds each figure as soon as it is known. Returns the
 # trained model, or None if there is none to keep.
 MeasureCell = Callable[[Job, backends.Backend, Measured], "keras.Model | None"]
+# Starts the backend of that name on a device, in a precision.
+StartBackend = Callable[[str, str, str], backends.Backend]
 
 
-def main(job_file: str, result_file: str, events_file: str) -> int:
-    return serve(job_file, result_file, events_file)
+def main(*files: str) -> int:
+    return serve(*files, measure_cell=_sharing() if len(files) > _FILES else None)
 
 
-def serve(job_file: str, result_file: str, events_file: str, measure_cell: MeasureCell | None = None) -> int:
-    """Read the job, measure it, and write its record, whole or not at all; `measure_cell` as in `run`."""
+def serve(*files: str, measure_cell: MeasureCell | None = None) -> int:
+    """Read each job, measure it, and write its record, whole or not at all; `measure_cell` as in `run`."""
     parent_death.end_with_driver()
-    values = json.loads(Path(job_file).read_text(encoding="utf-8"))
-
-    def report(phase: str) -> None:
-        with Path(events_file).open("a", encoding="utf-8") as events:
-            events.write(phase + "\n")
-
-    phases = Phases(report, values["launched_s"])
-    outcome, _ = run(Job.from_dict(values["job"]), values["run"], phases, measure_cell=measure_cell)
-    disk.replace(Path(result_file), outcome.to_json().encode())
+    start = functools.cache(start_backend)
+    cells = zip(*(files[part::_FILES] for part in range(_FILES)), strict=True)
+    for cells_before, (job_file, result_file, events_file) in enumerate(cells):
+        values = json.loads(Path(job_file).read_text(encoding="utf-8"))
+        phases = Phases(functools.partial(_report, Path(events_file)), None if cells_before else values["launched_s"])
+        job = Job.from_dict(values["job"])
+        outcome, _ = run(job, values["run"], phases, measure_cell=measure_cell, start=start, cells_before=cells_before)
+        disk.replace(Path(result_file), outcome.to_json().encode())
+        if not outcome.ok:
+            break
     return 0
 
 
+def _report(events_file: Path, phase: str) -> None:
+    with events_file.open("a", encoding="utf-8") as events:
+        events.write(phase + "\n")
+
+
+def _sharing() -> MeasureCell:
+    """Measures one cell after the other, which share what they can."""
+
+    @functools.cache
+    def shared() -> Shared:
+        from bcdl.worker.shared import Shared  # here: it imports Keras
+
+        return Shared()
+
+    def measure(job: Job, adapter: backends.Backend, measured: Measured) -> keras.Model:
+        from bcdl.worker import cell  # here, as above
+
+        return cell.measure(job, adapter, measured, shared=shared())
+
+    return measure
+
+
 def run(
-    job: Job, run_id: str, phases: Phases, verbose: int = 0, measure_cell: MeasureCell | None = None
+    job: Job,
+    run_id: str,
+    phases: Phases,
+    verbose: int = 0,
+    measure_cell: MeasureCell | None = None,
+    start: StartBackend = start_backend,
+    cells_before: int = 0,
 ) -> tuple[Record, keras.Model | None]:
     """Run the job's cell in this process; its record, and the trained model or None if it failed.
 
@@ -64,6 +100,8 @@ def run(
         phases: books the seconds of each phase.
         verbose: Keras's, of `fit`.
         measure_cell: what measures the cell once the backend has started; `bcdl.worker.cell.measure` if not given.
+        start: starts the backend, or gives the one that was started.
+        cells_before: how many cells were measured before in this process.
     """
     started = now()
     measured = Measured(phases)
@@ -71,15 +109,20 @@ def run(
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
-            adapter = start_backend(job.cell.backend, job.cell.device, job.cell.precision)
+            adapter = start(job.cell.backend, job.cell.device, job.cell.precision)
             from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
-        model = (measure_cell or functools.partial(cell.measure, verbose=verbose))(job, adapter, measured)
+        measure_cell = measure_cell or functools.partial(cell.measure, verbose=verbose)
+        # What the first cell of a process compiled is there for the others.
+        with contextlib.nullcontext() if job.cold or cells_before else compilations.kept(adapter, job.cell):
+            model = measure_cell(job, adapter, measured)
+        measured.note_cache(adapter.describe()["compilation_cache"])
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.commit()}
     measured.environment["code"] = provenance.digest(job.cell.backend)
+    measured.environment["process"] = {"cells_before": cells_before}
     if not job.cell.timing:
         measured.drop_speed()
     return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model

@@ -79,6 +79,12 @@ def every_layer(model: keras.Model) -> Iterator[Any]:
         yield from every_layer(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
+def seed_dropout(model: keras.Model, seed: int) -> None:
+    """Have a built model draw its dropout masks as if it had been built with that seed."""
+    dropout = model.get_layer("head_dropout")
+    dropout.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+
+
 def head_padding(model: keras.Model) -> str:
     """Padding of the head's convolutions: `valid`, as published, or `same` on maps under 7x7."""
     return model.get_layer(f"head_conv{HEAD_FILTERS[0]}").padding

@@ -12,7 +12,7 @@ from bcdl.datasets import LABELS
 from bcdl.settings.cell import MOMENTUM, Cell
 
 # The head, drawn at random, learns at so many times the rate of a pretrained backbone.
-HEAD_RATE = 10
+_HEAD_RATE = 10
 # By the value of the setting, from the learning rate.
 _OPTIMIZERS: dict[str, Callable[[float], keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -47,10 +47,18 @@ def class_weights(labels: np.ndarray) -> list[float]:
     return [float(len(labels) / (len(LABELS) * count)) for count in counts]
 
 
+def head_rate(cell: Cell) -> float:
+    """The learning rate at which the head is trained alone."""
+    return _HEAD_RATE * cell.learning_rate
+
+
 def compile_model(model: keras.Model, cell: Cell, weights: list[float] | None, rate: float) -> None:
     """Compile for the cell's loss and optimizer at a learning rate; `weights` of classes are None for equal ones."""
     loss = BalancedCrossentropy(weights) if weights else "binary_crossentropy"
-    model.compile(optimizer=_OPTIMIZERS[cell.optimizer](rate), loss=loss, metrics=["accuracy"])
+    # What Keras resolves `accuracy` to, but made now: inside the first step its variables would have TensorFlow trace
+    # that step twice.
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=_OPTIMIZERS[cell.optimizer](rate), loss=loss, metrics=[accuracy])
 
 
 def compile_plainly(model: keras.Model, rate: float, momentum: float) -> None:

@@ -69,6 +69,30 @@ def test_synthetic_is_called_so_and_a_name_always_means_the_same_images() -> Non
 SYNTHETIC_36_AT_16 = 2313044958
 
 
+@given(st.lists(st.tuples(st.sampled_from((12, 16)), st.sampled_from((0, 2)), st.integers(0, 1), st.booleans())))
+@settings(max_examples=20, deadline=None)
+def test_a_loader_gives_what_load_gives(asked: list[tuple[int, int, int, bool]]) -> None:
+    load = datasets.loader()
+    for size, folds, fold, by_group in asked:
+        request = Request("synthetic-48", size, by_group=by_group, folds=folds, fold=fold if folds else 0)
+        loaded, wanted = load(request), datasets.load(request)
+        assert (loaded.checksum, loaded.notices) == (wanted.checksum, wanted.notices)
+
+
+def test_a_loader_reads_the_images_of_all_folds_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    synthetic = sources.modules()["synthetic"]
+    original = synthetic.read
+    monkeypatch.setattr(synthetic, "read", lambda request: read.append(request) or original(request))
+    load = datasets.loader()
+    folds = [load(Request("synthetic-48", 8, folds=3, fold=fold)) for fold in (0, 0, 1, 2)]
+    assert len(read) == 1
+    assert folds[0] is folds[1]
+    assert len({fold.checksum for fold in folds}) == 3
+    load(Request("synthetic-48", 8, split_seed=1))
+    assert len(read) == 2
+
+
 def test_a_name_that_no_source_reads_lists_what_is_read() -> None:
     with pytest.raises(UsageError, match=r"no data set 'nowhere': use ") as raised:
         datasets.load(Request("nowhere", image_size=32))

@@ -31,6 +31,7 @@ _WORKERS = {
     "leave_a_huge_result": "A result file of 10 GiB",
     "leave_nested_brackets": "A result file of a million brackets",
     "leave_another_cells_result": "A result file of another cell",
+    "shared_process": "A worker of four cells killed, stuck, failing or out of memory in its second: the others run",
 }
 _DRIVERS = {
     "driver_killed": "SIGKILL of the driver at a random instant, then the run resumed",

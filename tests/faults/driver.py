@@ -38,13 +38,16 @@ SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
 _OUTER = "PYTEST_"
 
 
-def plan(folder: Path, seconds: float = 0.0, padding: int = 0) -> Path:
-    """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`, bytes longer."""
+def plan(folder: Path, seconds: float = 0.0, padding: int = 0, at: dict[int, str] | None = None) -> Path:
+    """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`, bytes longer.
+
+    `at` says what becomes of the cells of some seeds instead.
+    """
     values = json.loads(record().to_json())
     values["weights"]["padding"] = "x" * padding
     values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
     file = folder / "plan.json"
-    file.write_text(json.dumps({"record": values, "seconds": seconds}), encoding="utf-8")
+    file.write_text(json.dumps({"record": values, "seconds": seconds, "at": at or {}}), encoding="utf-8")
     return file
 
 
@@ -76,7 +79,7 @@ def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
     with said.open("ab", buffering=0) as lines:
         for job in run.left:
             lines.write(f"begin {job.cell.id}\n".encode())
-            run.measure(job, progress)
+            run.measure([job], progress)
             lines.write(f"kept {job.cell.id}\n".encode())
 
 

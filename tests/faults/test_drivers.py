@@ -168,10 +168,12 @@ def still_running(results: Path) -> list[int]:
     return [process.pid for process in left]
 
 
-def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Injected) -> None:
-    plan = driver.plan(tmp_path, seconds=0.1)
+@pytest.mark.parametrize("timing", ["--timing", "--no-timing"])
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, timing: str, injected: Injected) -> None:
+    """Whether each cell has a worker of its own or all share one."""
+    plan = driver.plan(tmp_path, seconds=0.3)
     with injected("ctrl_c") as tally:
-        process = driver.command(tmp_path / "results", plan, cells=6)
+        process = driver.command(tmp_path / "results", plan, timing, cells=6)
         said = interrupt_at(process, "[3/6]")
         assert process.returncode == pytest.ExitCode.INTERRUPTED
         done = len(recorded(tmp_path / "results"))
@@ -180,7 +182,7 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, injected: Inj
         assert "Traceback" not in said
         assert (tmp_path / "results" / "README.md").is_file()
         assert not still_running(tmp_path / "results")
-        rest = driver.command(tmp_path / "results", plan, "--resume", cells=6)
+        rest = driver.command(tmp_path / "results", plan, timing, "--resume", cells=6)
         assert f"resumed: {done} of 6 cells have their record already" in rest.communicate()[0]
         assert rest.returncode == 0
         tally.lost += 6 - len(set(recorded(tmp_path / "results")))

@@ -60,7 +60,7 @@ def test_loaded_layers_are_left_alone() -> None:
     backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     before = [keras.ops.convert_to_numpy(v).copy() for v in backbone.weights]
     head = keras.ops.convert_to_numpy(model.get_layer("scores").kernel).copy()
-    initial.draw_initial_weights(model, seed=5, skip=backbone.name)
+    initial.draw_initial_weights(model, seed=5, skip=backbone)
     for value, variable in zip(before, backbone.weights, strict=True):
         np.testing.assert_array_equal(value, keras.ops.convert_to_numpy(variable))
     assert not np.array_equal(head, keras.ops.convert_to_numpy(model.get_layer("scores").kernel))

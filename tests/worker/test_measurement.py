@@ -16,6 +16,7 @@ from bcdl.settings.job import Job
 from bcdl.worker import measurement
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
+from bcdl.worker.session import start_backend
 from tests.factory import jobs, record
 
 BACKEND = os.environ.get("KERAS_BACKEND", "")
@@ -80,3 +81,32 @@ def test_a_stand_in_is_served_like_the_whole_measurement(tmp_path: Path) -> None
     outcome = Record.from_json(files[1].read_text(encoding="utf-8"))
     assert (outcome.status, outcome.cell, outcome.value("step_images_per_s")) == ("ok", job.cell, 7.0)
     assert files[2].read_text(encoding="utf-8").splitlines() == ["importing", "standing in", "describing the machine"]
+
+
+@pytest.mark.keras
+def test_several_jobs_are_served_up_to_the_first_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("keras")
+    started: list[str] = []
+
+    def start(*arguments: str) -> Backend:
+        started.append(arguments[0])
+        return start_backend(*arguments)
+
+    def measure(job: Job, adapter: Backend, measured: Measured) -> None:
+        measured.dataset = dict(record().dataset)  # type: ignore[assignment]
+        if job.cell.seed == 1:
+            raise RuntimeError("an injected fault")
+
+    monkeypatch.setattr(measurement, "start_backend", start)
+    files = []
+    for job in jobs(BACKEND, "cnn", seed="0,1,2", timing=False):
+        files += [tmp_path / f"{name}-{job.cell.seed}" for name in ("job", "result", "events")]
+        asked = {"job": job.to_dict(), "run": "a-run", "launched_s": now_s()}
+        files[-3].write_text(json.dumps(asked), encoding="utf-8")
+    assert measurement.serve(*map(str, files), measure_cell=measure) == 0
+    outcomes = [Record.from_json(file.read_text(encoding="utf-8")) for file in files[1::3] if file.is_file()]
+    assert [(outcome.cell.seed, outcome.status) for outcome in outcomes] == [(0, "ok"), (1, "failed")]
+    assert [outcome.environment["process"]["cells_before"] for outcome in outcomes] == [0, 1]
+    assert started == [BACKEND]
+    # The second does not start with the process: its phases do not have that time.
+    assert outcomes[1].phases["starting"] < outcomes[0].phases["starting"]

@@ -14,6 +14,7 @@ from bcdl.settings.models import MODELS, find
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
+flops = pytest.importorskip("bcdl.worker.flops")
 network = pytest.importorskip("bcdl.worker.network")
 layer_checks = pytest.importorskip("bcdl.parity.worker.layer_checks")
 
@@ -57,6 +58,7 @@ def test_the_published_model_at_224(name: str) -> None:
     model = network.build(row, 224, seed=0)
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert (model.count_params(), trainable) == (row.parameters, row.trainable_parameters)
+    assert sum(layer.forward for layer in flops.layer_flops(model)) == row.forward_flops
     assert not pools_that_torch_gets_wrong(model)
     if row.published:
         assert network.head_padding(model) == "valid"

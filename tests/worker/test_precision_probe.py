@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bcdl.worker import measurement, session
+from bcdl.worker.phases import Phases
 from tests.factory import jobs
 
 pytestmark = pytest.mark.keras
@@ -47,7 +48,7 @@ def test_arithmetic_other_than_asked_for_fails_the_record(monkeypatch: pytest.Mo
         session, "set_keras_defaults", lambda precision: keras.config.set_dtype_policy("mixed_bfloat16")
     )
     (job,) = jobs(BACKEND, "cnn")
-    record, model = measurement.run(job, "a-run", lambda phase: None)
+    record, model = measurement.run(job, "a-run", Phases())
     assert record.status == "failed"
     assert "float32 was asked for, but the matmul rounds like bfloat16" in record.reason
     assert model is None

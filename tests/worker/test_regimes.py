@@ -14,6 +14,7 @@ from bcdl import backends, datasets
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, session, timing
 from bcdl.worker.input_pipeline import one_hot
+from bcdl.worker.phases import Phases
 from tests.factory import jobs
 
 pytestmark = pytest.mark.keras
@@ -30,10 +31,6 @@ BACKEND = os.environ.get("KERAS_BACKEND", "")
 @pytest.fixture(scope="module")
 def adapter() -> backends.Backend:
     return session.start_backend(BACKEND, "cpu", "float32")
-
-
-def silent(phase: str) -> None:
-    """Report nothing."""
 
 
 def one_job(model: str = "cnn", **options: Any) -> Job:
@@ -55,7 +52,7 @@ def probed(prepared: Any) -> dict[str, float]:
 @pytest.mark.parametrize("model", ["cnn", "mobilenet"])
 def test_a_cell_gives_an_ok_record(model: str) -> None:
     (job,) = jobs(BACKEND, model)
-    record, trained = measurement.run(job, "a-run", silent)
+    record, trained = measurement.run(job, "a-run", Phases())
     assert (record.status, record.reason) == ("ok", "")
     assert all(value is not None and math.isfinite(value) for value in record.metrics.values())
     assert {len(values) for values in record.history.values()} == {job.cell.epochs}
@@ -80,25 +77,24 @@ def test_a_cell_gives_an_ok_record(model: str) -> None:
 def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adapter: backends.Backend) -> None:
     prepared = prepared_cell.prepare(one_job(), adapter)
     cell, pipeline = prepared.cell, prepared.pipeline
-    traced = _count_calls(prepared.model, "train_step")
-    predicted = _count_calls(prepared.model, "predict_step")
+    steps = _count_calls(prepared.model, "train_step")
+    forwards = _count_calls(prepared.model, "call")
     regimes.first_step(prepared)
-    first = len(traced)
+    assert len(steps) == 1
     outputs(prepared, prepared.dataset.val.images)
-    first_predicted = len(predicted)
-    fit = fitting.fit(prepared, silent)
+    probed(prepared)
+    first_steps, first_forwards = len(steps), len(forwards)
+    fit = fitting.fit(prepared, Phases())
     outputs(prepared, prepared.dataset.test.images)
     probed(prepared)
     timed = regimes.time_steps(prepared)
     regimes.time_predictions(prepared)
     assert len(fit.seconds) == cell.epochs
-    # Python runs a step's code once a trace where the framework compiles, and once a step where it does not.
-    settling = min(pipeline.steps_per_epoch, batch_norm.REESTIMATION_IMAGES // cell.batch_size)
-    steps = cell.epochs * (pipeline.steps_per_epoch + settling) + batch_norm.PROBE_BATCHES
-    steps += timed.count * cell.window_steps
-    assert len(traced) - first in (0, steps)
-    compiled = len(traced) == first
-    assert not compiled or len(predicted) == first_predicted
+    # Python runs the code once a trace where the framework compiles, and once a step where it does not.
+    run = cell.epochs * pipeline.steps_per_epoch + timed.count * cell.window_steps
+    assert len(steps) - first_steps in (0, run)
+    compiled = len(steps) == first_steps
+    assert not compiled or len(forwards) == first_forwards
 
 
 def _count_calls(model: Any, name: str) -> list[None]:
@@ -141,7 +137,7 @@ def test_padding_does_not_reach_the_outputs(adapter: backends.Backend) -> None:
 def test_the_probe_sees_stale_batch_norms(adapter: backends.Backend) -> None:
     """Moving averages set far off ruin inference mode and leave training mode alone."""
     prepared = prepared_cell.prepare(one_job(augment=False, image_size="32"), adapter)
-    fitting.fit(prepared, silent)
+    fitting.fit(prepared, Phases())
     probe = probed(prepared)
     for layer in network.every_layer(prepared.model):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -154,7 +150,7 @@ def test_the_probe_sees_stale_batch_norms(adapter: backends.Backend) -> None:
 @pytest.mark.parametrize("data", ["busi", "breastmnist.npz", "breakhis-sample"])
 def test_real_images_train(data: str, real_data: Path) -> None:
     (job,) = jobs(BACKEND, "cnn", data=str(real_data / data), image_size="32", epochs="1", batch_size="8")
-    record, _ = measurement.run(job, "a-run", silent)
+    record, _ = measurement.run(job, "a-run", Phases())
     assert (record.status, record.reason) == ("ok", "")
     assert not record.dataset["synthetic"]
     assert str(real_data) not in record.to_json()
@@ -162,7 +158,7 @@ def test_real_images_train(data: str, real_data: Path) -> None:
 
 def test_real_weights_are_in_the_record(real_weights: Path) -> None:
     (job,) = jobs(BACKEND, "mobilenet", weights=str(real_weights), image_size="32", epochs="1")
-    record, _ = measurement.run(job, "a-run", silent)
+    record, _ = measurement.run(job, "a-run", Phases())
     assert (record.status, record.reason) == ("ok", "")
     assert record.cell.weights == real_weights.name
     assert record.weights["kind"] == "file"
@@ -172,7 +168,7 @@ def test_real_weights_are_in_the_record(real_weights: Path) -> None:
 def test_mixed_bfloat16_runs_and_is_recorded() -> None:
     (job,) = jobs(BACKEND, "cnn", precision="mixed_bfloat16", epochs="1", image_size="32")
     try:
-        record, model = measurement.run(job, "a-run", silent)
+        record, model = measurement.run(job, "a-run", Phases())
         assert (record.status, record.reason) == ("ok", "")
         assert model.get_layer("head_conv16").compute_dtype == "bfloat16"
     finally:
@@ -188,7 +184,7 @@ def test_mixed_bfloat16_runs_and_is_recorded() -> None:
 )
 def test_what_cannot_run_says_why(changes: dict[str, str], status: str, reason: str) -> None:
     (job,) = jobs(BACKEND, "cnn", **changes)
-    record, model = measurement.run(job, "a-run", silent)
+    record, model = measurement.run(job, "a-run", Phases())
     assert record.status == status
     assert reason in record.reason
     assert model is None
@@ -201,7 +197,7 @@ def test_imagenet_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_network)
     (job,) = jobs(BACKEND, "mobilenet", weights="imagenet")
-    record, _ = measurement.run(job, "a-run", silent)
+    record, _ = measurement.run(job, "a-run", Phases())
     assert record.status == "failed"
     assert "the ImageNet weights of mobilenet could not be loaded" in record.reason
     assert "use --weights none, or --weights mobilenet=FILE" in record.reason

@@ -28,7 +28,7 @@ def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
     def time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
         _time_steps(job, cast(Backend, Slowed(adapter, float(share))), measured)
 
-    return measurement.serve(job_file, result_file, events_file, time_steps)
+    return measurement.serve(job_file, result_file, events_file, measure_cell=time_steps)
 
 
 def _time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
@@ -37,7 +37,7 @@ def _time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
 
     cell = job.cell
     measured.environment.update(adapter.describe())
-    dataset = datasets.load(job.request)
+    dataset = datasets.load(job.request, job.pool)
     measured.dataset = whole_cell.describe_dataset(dataset)
     enough = dataset.train.repeated(max(len(dataset.train), cell.batch_size))
     ready = prepared.prepare(job, adapter, dataclasses.replace(dataset, train=enough))

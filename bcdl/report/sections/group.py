@@ -8,9 +8,9 @@ from bcdl.evaluation import estimates, utilisation
 from bcdl.records.groups import Group
 from bcdl.report import figures, plots
 from bcdl.report.section import Section, card_path, figure_link
-from bcdl.report.sections import agreement, card, facts, quality
+from bcdl.report.sections import agreement, card, facts, phases, quality
 from bcdl.report.sections import utilisation as utilisation_part
-from bcdl.report.sections.metrics import ENERGY, METRICS, QUALITY, STALENESS, STARTUP, MetricRow, metric_table
+from bcdl.report.sections.metrics import ENERGY, METRICS, QUALITY, STALENESS, STARTUP, WARM, MetricRow, metric_table
 from bcdl.report.tables import Table
 from bcdl.text import escape
 
@@ -33,8 +33,9 @@ def section(group: Group) -> Section:
     results = estimates.results(group)
     limit = utilisation.peaks(group)
     metrics = _tables(group, METRICS if timed else QUALITY)
-    energy = _tables(group, ENERGY if _has_energy(group) else ())
-    startup = _tables(group, STARTUP if timed else ())
+    energy = _tables(group, ENERGY if _recorded(group, ENERGY) else ())
+    startup = _tables(group, (*STARTUP, *_recorded(group, WARM)) if timed else ())
+    where = phases.phase_tables(group)
     utilised = utilisation_part.utilisation_tables(group, limit) if limit else ()
     costs = (utilisation_part.cost_table(group),) if limit else ()
     staleness = _tables(group, STALENESS)
@@ -51,6 +52,7 @@ def section(group: Group) -> Section:
         agreement_text,
         _card_links(cards),
         *(["### Before the steady state", *_markdown(startup)] if timed else []),
+        *(["### Where does the time go?", phases.TEXT.strip(), *_markdown(where)] if where else []),
         *(["### How far from the device's limit?", utilisation_part.text(limit)] if limit else []),
         *_markdown((*utilised, *costs)),
         *("### Have the batch norms settled?", _STALENESS_TEXT.strip(), *_markdown(staleness)),
@@ -60,6 +62,7 @@ def section(group: Group) -> Section:
     tables = {
         "": (*metrics, *energy, *startup, *utilised, *staleness),
         "-cost": costs,
+        "-phases": where,
         "-quality": quality_tables,
         "-agreement": agreement_tables,
     }
@@ -79,8 +82,9 @@ def _markdown(tables: Sequence[Table]) -> list[str]:
     return [table.to_markdown() for table in tables]
 
 
-def _has_energy(group: Group) -> bool:
-    return any(row.name in record.metrics for record in group.records for row in ENERGY)
+def _recorded(group: Group, rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
+    """Those of the rows that a record of the group has."""
+    return tuple(row for row in rows if any(row.name in record.metrics for record in group.records))
 
 
 def _card_links(cards: Iterable[str]) -> str:

@@ -33,6 +33,8 @@ class MetricRow:
         sample: name of the samples, seconds, whose median the metric is; it counts only if they are steady.
         is_time: whether it grows with its samples; if not, it is a rate, which falls as they grow.
         short: heading of its column in the table of a run; if that is empty, it has no column there.
+        warm: name of the same metric if compiled functions were loaded from a cache; the entry of a record that has
+            only this says so.
         read: reads the metric from a record, if it is not among the record's own metrics.
         of_test: whether it is of the test images, which may be so few that its title names a smoke test.
     """
@@ -44,6 +46,7 @@ class MetricRow:
     sample: str = ""
     is_time: bool = False
     short: str = ""
+    warm: str = ""
     read: Callable[[Record], float | None] | None = None
     of_test: bool = False
 
@@ -74,14 +77,26 @@ METRICS = (
     MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True, sample="step_s", short="step images/s"),
     MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
     MetricRow("latency_ms", "Latency of one image, host to host (ms)", 1, rate=True, sample="request_s", is_time=True),
-    MetricRow("first_step_s", "First step, compilation included (s)", 1, short="first step s"),
+    MetricRow(
+        "first_step_s", "First step, compilation included (s)", 1, short="first step s", warm="warm_first_step_s"
+    ),
     MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB"),
 )
 STARTUP = (
     MetricRow("import_s", "Import of the framework and Keras (s)", 1),
-    MetricRow("build_s", "Building the model (s)", 1),
+    MetricRow("build_s", "Building the model (s)", 1, warm="warm_build_s"),
     MetricRow("step_warm_up_s", "Training steps after the first until they are steady (s)", 1),
-    MetricRow("request_warm_up_s", "Single requests until they are steady, compilation included (s)", 1),
+    MetricRow(
+        "request_warm_up_s",
+        "Single requests until they are steady, compilation included (s)",
+        1,
+        warm="warm_request_warm_up_s",
+    ),
+)
+# Of cells that loaded from a cache what an earlier cell had compiled.
+WARM = (
+    MetricRow("warm_first_step_s", "First step from a warm compilation cache (s)", 1),
+    MetricRow("warm_build_s", "Building the model, from a warm compilation cache (s)", 1),
 )
 ENERGY = (
     MetricRow("step_energy_j_per_image", "Energy of training (J/image)", 3),
@@ -148,6 +163,8 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
         writes = functools.partial(formats.unstable, digits=metric.digits, count=len(unsteady), wanted=wanted)
         return Entry(unsteady[0], writes, mark)
     values = tuple(value for record in records if (value := metric.of(record)) is not None)
+    if not values and any(metric.warm in record.metrics for record in records):
+        return absent(formats.WARM)
     if not values:
         return Entry(None, functools.partial(formats.median, digits=metric.digits), mark)
     flag = "*" if any(record.environment.get("dirty") for record in records) else ""
