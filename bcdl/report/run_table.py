@@ -83,9 +83,10 @@ def _figure(metric: MetricRow) -> _OfRecord:
 
 def _interval(record: Record) -> Entry:
     """The interval of the record's accuracy, over patients as on the page; none if it holds no predictions."""
-    if not record.predictions.get("test"):
+    predicted = list(scored.by_seed([record]).values())
+    if not predicted:
         return absent(formats.NO_INTERVAL)
-    accuracy = estimates.estimates([scored.pool([record])], [_ACCURACY])[_ACCURACY.name]
+    accuracy = estimates.estimates(predicted, [_ACCURACY])[_ACCURACY.name]
     return Entry((accuracy.low, accuracy.high), _ends)
 
 
