@@ -94,12 +94,16 @@ def test_a_command_that_starts_a_backend_checks_its_arguments_before_it_imports_
 
 
 def run_cell(tmp_path: Path, before: str, **options: object) -> tuple[Record, str]:
-    """The record of a small cell in a worker's process of its own, and what that printed; `before` runs first."""
+    """The record of a small cell in a worker's process of its own, and what that printed; `before` runs first.
+
+    Regimes are timed for a tenth as long as otherwise.
+    """
     (job,) = jobs(os.environ["KERAS_BACKEND"], "cnn", image_size="32", epochs="1", **options)
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"job": job.to_dict(), "run": "a-run", "launched_s": 0.0}), encoding="utf-8")
     arguments = [str(file), str(tmp_path / "result.json"), str(tmp_path / "events")]
-    printed = run_python(f"{before}\nfrom bcdl.worker.__main__ import main\nmain(*{arguments})\nafter()")
+    short = "from bcdl.worker import timing\ntiming.LEAST_S /= 10"
+    printed = run_python(f"{before}\n{short}\nfrom bcdl.worker.__main__ import main\nmain(*{arguments})\nafter()")
     return Record.from_json((tmp_path / "result.json").read_text(encoding="utf-8")), printed
 
 
@@ -114,7 +118,7 @@ def note(name, globals=None, *others, **named):
     return plain(name, globals, *others, **named)
 
 def after():
-    files = {name: module.__file__ for name, module in sys.modules.items() if name.startswith("bcdl.")}
+    files = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "bcdl"}
     print()
     print(json.dumps({"imported": list(imported), "files": files}))
 

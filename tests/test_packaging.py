@@ -151,7 +151,7 @@ def test_a_cell_is_trained_and_a_model_used_from_the_wheel(wheel: Path, project:
     results, model, picture = tmp_path / "results", str(tmp_path / "cnn.keras"), str(tmp_path / "a.png")
     small = ("--profile", "smoke", "--image-size", "32", "--epochs", "1", "--device", "cpu")
     settings = (*small, "--results", str(results))
-    bcdl("train", "--model", "cnn", "--save", model, *settings)
+    bcdl("train", "--model", "cnn", "--no-timing", "--save", model, *settings)
     ((_, record),), problems = store.read_all(results)
     assert not problems
     assert (record.status, record.environment["commit"], record.environment["dirty"]) == ("ok", None, None)
