@@ -23,7 +23,7 @@ from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
 from bcdl.settings.limits import BUDGET, add_limit_options, resolve_budget, resolve_limits
-from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve_run
 from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     with _as_pytest_exit():
         backend = config.getoption("--backend") or _only_backend()
-        jobs = resolve(vars(config.option), backend, config.getoption("--models"))
+        jobs = resolve_run(vars(config.option), backend, config.getoption("--models"))
         limits = resolve_limits(vars(config.option))
         config.stash[WITHIN] = _budget(config)
     flags = {"resume": config.getoption("--resume"), "require_clean": config.getoption("--require-clean")}

@@ -12,9 +12,8 @@ from bcdl.records.comparability import Evidence, Purpose
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
 
-# Seconds grow about as the square root of the operations: importing, building and compiling take long and hardly
-# depend on images and epochs. In this project's records of seven models on three backends the root was off by a factor
-# of 1.5 to 2 as a rule, the operations themselves by 2.4 to 13.
+# Seconds grow more slowly than operations: importing, building and compiling take long and hardly depend on images and
+# epochs. Of simple rules, the square root comes nearest to the records of the seven models.
 _EXPONENT = 0.5
 _FLOPS_AT = 224  # pixels; see `ModelRow.forward_flops`
 
@@ -92,8 +91,7 @@ def _typical(times: list[Took]) -> Took:
 def _scaled(to_run: Took, known: Iterable[Took]) -> float | None:
     """Seconds by the nearest of the known cells: if there are any, of the same model, then on the same backend.
 
-    A model takes about as long on another backend (in this project's records, within a factor of 1.4 as a rule); what
-    another model takes says less.
+    A model takes about as long on another backend; what another model takes says less.
     """
     comparable = [took for took in known if _operations(took)]
     operations = _operations(to_run)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset, Request, Split
+from bcdl.datasets import LABELS, Dataset, Pool, Request, Split
 from bcdl.datasets.duplicates import Duplicates
+from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
@@ -40,7 +41,7 @@ class Run:
     """The jobs of a command, the folder of their records, and the records so far.
 
     Attributes:
-        jobs: in the order in which they run; all on one backend, device and data set, of which splits may differ.
+        jobs: in the order in which they run; all on one backend and device.
         results: the results folder.
         id: the id of this run.
         limits: the limits of each cell's worker.
@@ -64,6 +65,7 @@ class Run:
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     examples: Dataset | None = None
+    _handover: Handover = dataclasses.field(default_factory=Handover, repr=False)
 
     def check(self) -> list[str]:
         """Check before the first cell whether all could run; notices about logs and data, for people.
@@ -74,15 +76,18 @@ class Run:
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
-        duplicates: Duplicates | None = None
-        load = datasets.loader()
+        duplicates: dict[Request, Duplicates] = {}
+        read = functools.lru_cache(maxsize=1)(datasets.read_pool)
         for request in dict.fromkeys(job.request for job in self.jobs):
-            dataset = load(request)
+            pool = read(request.unsplit)
+            notes += self._hand_over(request, pool)
+            dataset = datasets.split_pool(pool, request)
             checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
-            notes += self._check_data(dataset)
-            duplicates = duplicates or dataset.duplicates  # the same in every split
-            self.leaks[request] = dataset.leaks(duplicates)
+            notes += self._check_data(request, dataset)
+            if (source := request.unsplit) not in duplicates:  # the same in every split
+                duplicates[source] = dataset.duplicates
+            self.leaks[request] = dataset.leaks(duplicates[source])
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean and not self.leaks[request].clean:
                 leaks = "; ".join(self.leaks[request].notices())
@@ -91,12 +96,21 @@ class Run:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
 
-    def _check_data(self, dataset: Dataset) -> list[str]:
-        """Notices about one split of the data, for people; UsageError if no model can be trained on it."""
-        batch_size = self.jobs[0].cell.batch_size
+    def _hand_over(self, request: Request, pool: Pool) -> list[str]:
+        """Put the pool where workers find it; a notice if there is no room, so that each reads the data itself."""
+        try:
+            self._handover.put(request, pool)
+        except OSError as error:
+            return [f"note: each worker reads the data anew, since there is no room for it ({error.strerror or error})"]
+        return []
+
+    def _check_data(self, request: Request, dataset: Dataset) -> list[str]:
+        """Notices about one split of the data, for people; UsageError if a model can't be trained on it."""
+        batch_size = max(job.cell.batch_size for job in self.jobs if job.request == request)
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        self.examples = None if dataset.synthetic else _examples(dataset)
+        if not (dataset.synthetic or self.examples):
+            self.examples = _examples(dataset)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
@@ -124,7 +138,8 @@ class Run:
         """
         left = list(jobs)
         while left:
-            with launch.started(left, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
+            handed = [dataclasses.replace(job, pool=self._handover.place_of(job.request)) for job in left]
+            with launch.started(handed, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
                 while worker.goes_on and left:
                     job = left.pop(0)
                     if not self._measure_next(worker, job, progress, block, side, allowed_s(job)):

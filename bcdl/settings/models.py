@@ -49,7 +49,7 @@ class ModelRow:
 # the generic builder it wraps computes the same function on every backend. That builder is used on all
 # three, with the public constructor's arguments, so there is one definition. What differs on torch,
 # average pooling 3x3 of stride 2 with `same` padding on even maps (#23177, #23233), occurs in neither
-# NASNet: test_network.py checks both. Use `keras.applications.NASNetMobile` once it no longer refuses.
+# NASNet: test_models.py checks both. Use `keras.applications.NASNetMobile` once it no longer refuses.
 _NASNET_BUILDER = "keras.src.applications.nasnet.NASNet"
 _NASNET_MOBILE = {
     "penultimate_filters": 1056,
