@@ -99,9 +99,9 @@ def test_cells_that_measure_no_speed_share_a_process_once_each_model_has_a_cell(
 
 
 def test_in_a_shared_process_too_a_cell_is_begun_only_if_it_fits(tmp_path: Path) -> None:
-    """The first takes five times as long as earlier, after which no other is expected to fit."""
+    """The first takes six times as long as earlier, after which no other is expected to fit."""
     jobs = [job(seed=seed, timing=False) for seed in range(4)]
-    session = Session(tmp_path, jobs, 20.0, seconds=12.0, earlier={jobs[0]: 2.0})
+    session = Session(tmp_path, jobs, 11.0, seconds=6.0, earlier={jobs[0]: 1.0})
     assert "4 of 4 cells planned" in session.budgeted.intention
     assert "left out" in session.budgeted.settle(jobs[3])
     assert len(session.records) == 1
