@@ -35,10 +35,12 @@ class Measured:
         self.samples = {}
 
     def note_cache(self, state: str) -> None:
-        """Note the state of the compilation cache; times that it made shorter get names of their own."""
+        """Note the state of the compilation cache; what a warm one makes shorter or smaller gets a name of its own."""
         self.environment["compilation_cache"] = state
         if "warm" in state:
-            self.metrics = {f"warm_{name}" if name in _COMPILING else name: v for name, v in self.metrics.items()}
+            # Compiling takes memory of the process, and none of a GPU's.
+            changed = _COMPILING if self.environment.get("platform") == "gpu" else (*_COMPILING, "peak_memory_mib")
+            self.metrics = {f"warm_{name}" if name in changed else name: v for name, v in self.metrics.items()}
 
     def parts(self) -> dict[str, Any]:
         """The parts by name, as JSON values: keyword arguments of a record."""

@@ -145,6 +145,7 @@ def test_a_warm_cell_gives_the_answers_of_a_cold_one_to_the_bit() -> None:
     assert states in (["cold", "warm"], ["off", "off"])
     assert ("warm_first_step_s" in warm.metrics) == (states[1] == "warm")
     assert ("first_step_s" in warm.metrics) == (states[1] == "off")
+    assert ("peak_memory_mib" in warm.metrics) == (states[1] == "off")
 
 
 @pytest.mark.keras

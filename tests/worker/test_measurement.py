@@ -34,6 +34,26 @@ def test_without_speed_nothing_that_depends_on_the_machines_load_is_left() -> No
     assert (measured.metrics, measured.samples) == ({"test_accuracy": 0.5}, {})
 
 
+@pytest.mark.parametrize(
+    ("state", "platform", "names"),
+    [
+        ("off", "cpu", {"first_step_s", "peak_memory_mib", "step_s"}),
+        ("cold", "cpu", {"first_step_s", "peak_memory_mib", "step_s"}),
+        ("warm", "cpu", {"warm_first_step_s", "warm_peak_memory_mib", "step_s"}),
+        ("partly warm", "cpu", {"warm_first_step_s", "warm_peak_memory_mib", "step_s"}),
+        ("warm", "gpu", {"warm_first_step_s", "peak_memory_mib", "step_s"}),
+    ],
+)
+def test_what_a_warm_cache_makes_shorter_or_smaller_has_a_name_of_its_own(
+    state: str, platform: str, names: set[str]
+) -> None:
+    measured = Measured(environment={"platform": platform})
+    measured.metrics = {"first_step_s": 1.0, "peak_memory_mib": 2.0, "step_s": 3.0}
+    measured.note_cache(state)
+    assert measured.metrics.keys() == names
+    assert measured.environment["compilation_cache"] == state
+
+
 @pytest.mark.keras
 @pytest.mark.usefixtures("short_regimes")
 @pytest.mark.parametrize(

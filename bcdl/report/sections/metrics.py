@@ -80,7 +80,7 @@ METRICS = (
     MetricRow(
         "first_step_s", "First step, compilation included (s)", 1, short="first step s", warm="warm_first_step_s"
     ),
-    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB"),
+    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB", warm="warm_peak_memory_mib"),
 )
 STARTUP = (
     MetricRow("import_s", "Import of the framework and Keras (s)", 1),
@@ -97,6 +97,7 @@ STARTUP = (
 WARM = (
     MetricRow("warm_first_step_s", "First step from a warm compilation cache (s)", 1),
     MetricRow("warm_build_s", "Building the model, from a warm compilation cache (s)", 1),
+    MetricRow("warm_peak_memory_mib", "Peak memory of a process with a warm compilation cache (MiB)", 0),
 )
 ENERGY = (
     MetricRow("step_energy_j_per_image", "Energy of training (J/image)", 3),

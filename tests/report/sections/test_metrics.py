@@ -6,7 +6,7 @@ import dataclasses
 
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
-from bcdl.report.sections.metrics import METRICS, metric_entry, metric_table
+from bcdl.report.sections.metrics import METRICS, WARM, metric_entry, metric_table
 from tests.factory import record
 
 ACCURACY = METRICS[0]
@@ -116,3 +116,12 @@ def test_a_value_is_not_lost_if_it_is_not_a_number() -> None:
     drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]
     (step,) = (metric for metric in METRICS if metric.name == "step_images_per_s")
     assert metric_entry([drifting], step).shown == "not measured"
+
+
+def test_a_first_step_from_a_warm_cache_never_stands_among_cold_ones() -> None:
+    cold, warm = record(backend="jax"), record(backend="tensorflow")
+    seconds = warm.metrics.pop("first_step_s")
+    (group,) = groups(cold, with_metrics(warm, warm_first_step_s=seconds))
+    first_step = next(metric for metric in METRICS if metric.name == "first_step_s")
+    assert metric_table(group, first_step).shown()[0][2:] == ("1.5", "warm cache")
+    assert metric_table(group, WARM[0]).shown()[0][2:] == ("not measured", "1.5")
