@@ -39,16 +39,23 @@ def machine_name(device: str) -> str:
 
 
 @functools.cache
+def _cpu_info() -> dict[str, Any]:
+    """What the processor reports of itself; to ask takes a process of its own, and a second."""
+    facts: dict[str, Any] = cpuinfo.get_cpu_info()
+    return facts
+
+
+@functools.cache
 def cpu_name() -> str:
     """The name that the processor reports, without trademark signs and clock rate."""
-    brand = str(cpuinfo.get_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
+    brand = str(_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
     return re.sub(r"\((R|TM)\)|CPU|@.*", " ", brand, flags=re.IGNORECASE).strip()
 
 
 @functools.cache
 def instructions() -> tuple[str, ...]:
     """Family, model and stepping of the processor, and the sets of instructions that it has."""
-    facts = cpuinfo.get_cpu_info()
+    facts = _cpu_info()
     return (*(str(facts.get(name)) for name in ("family", "model", "stepping")), *sorted(facts.get("flags", ())))
 
 
@@ -67,7 +74,7 @@ def lacks(device: str, precision: str) -> str:
         return "" if _compute_capability() >= 8 else "NVIDIA GPUs have it from compute capability 8.0 on"
     if precision == "tf32":
         return "TF32 is arithmetic of NVIDIA GPUs"
-    bfloat16 = {"avx512_bf16", "amx_bf16"} & set(cpuinfo.get_cpu_info().get("flags", []))
+    bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_cpu_info().get("flags", []))
     return "" if bfloat16 else "this processor lacks bfloat16 arithmetic (avx512_bf16 or amx_bf16)"
 
 

@@ -106,6 +106,10 @@ def run(
     started = now()
     measured = Measured(phases)
     adapter, model, status, reason = None, None, record.OK, ""
+    phases.begin("describing the machine")
+    measured.environment |= {**hardware.describe(job.cell.device), **provenance.commit()}
+    measured.environment["code"] = provenance.digest(job.cell.backend)
+    measured.environment["process"] = {"cells_before": cells_before}
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
@@ -119,10 +123,6 @@ def run(
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
-    phases.begin("describing the machine")
-    measured.environment |= {**hardware.describe(job.cell.device), **provenance.commit()}
-    measured.environment["code"] = provenance.digest(job.cell.backend)
-    measured.environment["process"] = {"cells_before": cells_before}
     if not job.cell.timing:
         measured.drop_speed()
     return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model

@@ -12,6 +12,7 @@ from bcdl.report.tables import Column, Entry, Table, figures, number, words
 # In the order in which a cell comes to them, and whether a published figure of speed is measured in it.
 PHASES = {
     "starting": False,
+    "describing the machine": False,
     "importing": True,
     "probing precision": False,
     "loading data": False,
@@ -29,7 +30,6 @@ PHASES = {
     "timing predictions": True,
     "timing single requests": True,
     "measuring the device": True,
-    "describing the machine": False,
     "ending": False,
 }
 MEASURED = frozenset(name for name, measured in PHASES.items() if measured)
