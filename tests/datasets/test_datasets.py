@@ -70,7 +70,7 @@ SYNTHETIC_36_AT_16 = 2313044958
 
 
 @given(st.lists(st.tuples(st.sampled_from((12, 16)), st.sampled_from((0, 2)), st.integers(0, 1), st.booleans())))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_loader_gives_what_load_gives(asked: list[tuple[int, int, int, bool]]) -> None:
     load = datasets.loader()
     for size, folds, fold, by_group in asked:
@@ -103,7 +103,7 @@ def test_a_name_that_no_source_reads_lists_what_is_read() -> None:
     st.lists(st.tuples(st.integers(0, 1), st.integers(1, 6)), min_size=10, max_size=40),
     st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_split_cuts_a_group_and_all_are_used(groups: list[tuple[int, int]], seed: int) -> None:
     groups = [*groups, (0, 1), (0, 1), (0, 1), (1, 1), (1, 1), (1, 1)]
     labels = np.concatenate([[label] * size for label, size in groups])
@@ -121,7 +121,7 @@ def test_no_split_cuts_a_group_and_all_are_used(groups: list[tuple[int, int]], s
 
 
 @given(st.integers(2, 5), st.integers(0, 100), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_image_is_tested_in_one_fold(folds: int, seed: int, by_group: bool) -> None:
     labels = np.repeat([0, 1], 30)
     names, groups = (np.array([f"{index // size}" for index in range(60)]) for size in (1, 3))

@@ -63,7 +63,7 @@ def test_copies_are_found_and_nothing_else(way: str) -> None:
 
 
 @given(st.floats(0, 0.05), st.floats(0.5, 1.1), st.integers(40, 95), st.integers(64, 300), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_copy_made_in_several_ways_is_found(share: float, gain: float, quality: int, side: int, mirror: bool) -> None:
     first, second = drawings()[:2]
     copy = jpeg(brighten(crop(first, share), gain).resize((side, side)), quality)

@@ -81,7 +81,7 @@ def test_agreeing_on_one_class_is_known_to_be_empty() -> None:
     assert math.isnan(result.kappa)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays(np.float64, (2, 20), elements=st.floats(0, 1)), arrays(np.int64, 20, elements=st.integers(0, 1)))
 def test_turned_round_the_signs_change_and_nothing_else(scores: np.ndarray, labels: np.ndarray) -> None:
     a, b = (Judged.of(scored(side, labels)) for side in scores)
