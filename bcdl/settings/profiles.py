@@ -59,9 +59,9 @@ _ALL = (
         },
         also="accuracy",
     ),
-    # Less than a minute a model on 2 CPU cores, of the two that are quick enough on every backend: the test set of
+    # About half a minute a model on 2 CPU cores, of the two that are quick enough on every backend: the test set of
     # `quick` is a smoke test, and this one, 400 drawings of 100 patients, has an interval worth printing. 32 pixels are
-    # the least; at the usual learning rate a model would need more epochs to learn what there is.
+    # the least that models take; at ten times the usual learning rate two epochs are enough to learn.
     Profile(
         "accuracy",
         models=("cnn", "mobilenet"),
