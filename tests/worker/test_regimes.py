@@ -51,7 +51,7 @@ def probed(prepared: Any) -> dict[str, float]:
 
 @pytest.mark.parametrize("model", ["cnn", "mobilenet"])
 def test_a_cell_gives_an_ok_record(model: str) -> None:
-    (job,) = jobs(BACKEND, model)
+    (job,) = jobs(BACKEND, model, cold=True)
     record, trained = measurement.run(job, "a-run", Phases())
     assert (record.status, record.reason) == ("ok", "")
     assert all(value is not None and math.isfinite(value) for value in record.metrics.values())
