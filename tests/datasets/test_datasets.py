@@ -74,7 +74,7 @@ SYNTHETIC_36_AT_16 = 2313044958
 def test_a_loader_gives_what_load_gives(asked: list[tuple[int, int, int, bool]]) -> None:
     load = datasets.loader()
     for size, folds, fold, by_group in asked:
-        request = Request("synthetic-36", size, by_group=by_group, folds=folds, fold=fold if folds else 0)
+        request = Request("synthetic-48", size, by_group=by_group, folds=folds, fold=fold if folds else 0)
         loaded, wanted = load(request), datasets.load(request)
         assert (loaded.checksum, loaded.notices) == (wanted.checksum, wanted.notices)
 
