@@ -18,15 +18,18 @@ import pytest
 from bcdl import backends
 from bcdl.errors import INTERRUPTED, BcdlError, UsageError
 from bcdl.records.record import Record
+from bcdl.runner.budget import Budget, BudgetedRun
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
-from bcdl.settings.limits import add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve
+from bcdl.settings.limits import BUDGET, add_limit_options, resolve_budget, resolve_limits
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve_run
 from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[RunProgress]()
+WITHIN = pytest.StashKey[Budget | None]()
+BUDGETED = pytest.StashKey[BudgetedRun]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--backend", help=f"one of {', '.join(backends.NAMES)}; if not given, the only one installed")
     MODELS.add(group.addoption)
     RESUME.add(group.addoption)
+    BUDGET.add(group.addoption)
     add_limit_options(group.addoption)
     add_cell_options(group.addoption)
 
@@ -41,8 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     with _as_pytest_exit():
         backend = config.getoption("--backend") or _only_backend()
-        jobs = resolve(vars(config.option), backend, config.getoption("--models"))
+        jobs = resolve_run(vars(config.option), backend, config.getoption("--models"))
         limits = resolve_limits(vars(config.option))
+        config.stash[WITHIN] = _budget(config)
     flags = {"resume": config.getoption("--resume"), "require_clean": config.getoption("--require-clean")}
     config.stash[RUN] = Run(jobs, Path(config.getoption("--results")), limits=limits, **flags)
 
@@ -62,27 +67,48 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         for line in run.check():
             _terminal(session.config).write_line(legible(line))
         wanted = _wanted(session)
-        cells = [job.cell for job in run.left if job in wanted]
-        session.config.stash[PROGRESS] = RunProgress(
-            console(), cells, run.folder / STATUS_FILE, run.seconds_of_earlier()
-        )
+        jobs = [job for job in run.left if job in wanted]
+        progress = RunProgress(console(), [job.cell for job in jobs], run.folder / STATUS_FILE, run.estimates())
+        session.config.stash[PROGRESS] = progress
+        if (budget := session.config.stash[WITHIN]) is not None:
+            _plan(session, BudgetedRun(run, jobs, progress, budget))
+
+
+def _plan(session: pytest.Session, budgeted: BudgetedRun) -> None:
+    """Say what is planned, and sort the benchmarks as their cells will run."""
+    session.config.stash[BUDGETED] = budgeted
+    _terminal(session.config).write_line(budgeted.intention)
+    order: dict[Job | None, int] = {job: place for place, job in enumerate(budgeted.order)}
+    session.items.sort(key=lambda item: order.get(_job(item), -1))
 
 
 def _wanted(session: pytest.Session) -> set[Job]:
     """The jobs of the benchmarks that were chosen."""
-    jobs = (item.callspec.params.get("job") for item in session.items if isinstance(item, pytest.Function))
-    return {job for job in jobs if isinstance(job, Job)}
+    return {job for job in map(_job, session.items) if job}
 
 
 @pytest.fixture
 def record(job: Job, request: pytest.FixtureRequest) -> Record:
     """The record of this cell, measured by the first benchmark that asks for it, with those that share its process."""
     run = request.config.stash[RUN]
+    left_out = ""
     if job not in run.records:
         capture = request.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled(), _as_pytest_exit():
-            run.measure(run.together(job, _wanted(request.session)), request.config.stash[PROGRESS])
+            left_out = _measure(job, request.session)
+    if left_out:
+        pytest.skip(left_out)
     return run.records[job]
+
+
+def _measure(job: Job, session: pytest.Session) -> str:
+    """Run the job's cell; why it was left out, empty if it was not."""
+    stash = session.config.stash
+    if BUDGETED in stash:
+        return stash[BUDGETED].settle(job)
+    run = stash[RUN]
+    run.measure(run.together(job, _wanted(session)), stash[PROGRESS])
+    return ""
 
 
 def pytest_keyboard_interrupt(excinfo: object) -> None:
@@ -100,12 +126,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
             f"interrupted: {done} of {len(run.jobs)} cells are done and recorded; the same command with --resume "
             "runs the rest"
         )
-    if not run.records:
-        return
-    terminalreporter.section("results")
-    with _as_pytest_exit():
-        for line in _report(run):
-            terminalreporter.write_line(legible(line))
+    if run.records:
+        terminalreporter.section("results")
+        with _as_pytest_exit():
+            for line in _report(run):
+                terminalreporter.write_line(legible(line))
+    if BUDGETED in config.stash:
+        for line in config.stash[BUDGETED].summary():
+            terminalreporter.write_line(line)
 
 
 def _report(run: Run) -> list[str]:
@@ -125,6 +153,13 @@ def _as_pytest_exit() -> Iterator[None]:
         pytest.exit(f"error: {legible(str(error))}", returncode=error.exit_code)
 
 
+def _budget(config: pytest.Config) -> Budget | None:
+    """The budget that `--budget` gives, beginning now; None without it. UsageError if it can't be used."""
+    seconds = resolve_budget(vars(config.option))
+    results = Path(config.getoption("--results"))
+    return None if seconds is None else Budget.begin(config.getoption("--budget"), seconds, results)
+
+
 def _only_backend() -> str:
     """The backend that is installed; UsageError if there is none or more than one."""
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
@@ -138,6 +173,12 @@ def _short_id(job: Job, jobs: list[Job]) -> str:
     """What names the job's benchmarks: model and backend, or the whole cell if its model stands in several jobs."""
     alone = sum(other.cell.model == job.cell.model for other in jobs) == 1
     return f"{job.cell.model}-{job.cell.backend}" if alone else job.cell.stem
+
+
+def _job(item: pytest.Item) -> Job | None:
+    """The job whose record the benchmark shows; None if it is of no job."""
+    job = item.callspec.params.get("job") if isinstance(item, pytest.Function) else None
+    return job if isinstance(job, Job) else None
 
 
 def _terminal(config: pytest.Config) -> pytest.TerminalReporter:

@@ -35,7 +35,7 @@ def replay(benchmark: Any, record: Record, sample: str) -> None:
     if not record.ok:
         pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
     if not record.cell.timing:
-        pytest.skip("measured for accuracy alone (--no-timing): there is no rate to show")
+        pytest.skip("measured for accuracy alone: there is no rate to show")
     samples = iter(record.samples[sample])
     regime = sample.removesuffix("_s")
     benchmark.group = f"{regime}, {record.cell.data}, {record.cell.precision}"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bcdl.__main__ import COMMANDS
-from bcdl.records import store
+from bcdl.records import experiment, store
 from tests import factory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,42 +142,24 @@ def test_a_cell_is_trained_and_a_model_used_from_the_wheel(wheel: Path, project:
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    python = (sys.executable, "-m", "bcdl")
-    settings = ("--profile", "smoke", "--model", "cnn", "--image-size", "32", "--epochs", "1", "--device", "cpu")
-    files = ("--results", str(tmp_path / "results"), "--save", str(tmp_path / "cnn.keras"))
-    done = run(*python, "train", *settings, *files, cwd=project, PYTHONPATH=str(site))
-    assert done.returncode == 0, done.stderr
-    ((_, record),), problems = store.read_all(tmp_path / "results")
+
+    def bcdl(*arguments: str) -> str:
+        done = run(sys.executable, "-m", "bcdl", *arguments, cwd=project, PYTHONPATH=str(site))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    results, model, picture = tmp_path / "results", str(tmp_path / "cnn.keras"), str(tmp_path / "a.png")
+    small = ("--profile", "smoke", "--image-size", "32", "--epochs", "1", "--device", "cpu")
+    settings = (*small, "--results", str(results))
+    bcdl("train", "--model", "cnn", "--no-timing", "--save", model, *settings)
+    ((_, record),), problems = store.read_all(results)
     assert not problems
     assert (record.status, record.environment["commit"], record.environment["dirty"]) == ("ok", None, None)
     assert record.environment["code"]
-    picture = tmp_path / "a.png"
     Image.new("RGB", (40, 30), (200, 150, 180)).save(picture)
-    done = run(
-        *python, "predict", "--model", str(tmp_path / "cnn.keras"), str(picture), cwd=project, PYTHONPATH=str(site)
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].startswith(str(picture))
-    options = (
-        "--backend",
-        os.environ["KERAS_BACKEND"],
-        "--models",
-        "cnn",
-        "--profile",
-        "smoke",
-        "--image-size",
-        "32",
-        "--rounds",
-        "2",
-    )
-    done = run(
-        *python,
-        "experiment",
-        "empty-cell",
-        *options,
-        "--results",
-        str(tmp_path / "results"),
-        cwd=project,
-        PYTHONPATH=str(site),
-    )
-    assert done.returncode == 0, done.stderr
+    assert bcdl("predict", "--model", model, picture).splitlines()[-1].startswith(picture)
+    backend = ("--backend", os.environ["KERAS_BACKEND"], "--models", "cnn")
+    bcdl("experiment", "empty-cell", *backend, "--rounds", "1", *settings)
+    ((_, kept),), _ = experiment.read_all(results)
+    assert kept.ways[1] == "a cell that measures nothing"
+    assert min(*kept.a, *kept.b) > 0

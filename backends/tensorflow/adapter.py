@@ -25,8 +25,8 @@ class Adapter:
     name = "tensorflow"
 
     def __init__(self) -> None:
-        # Traced functions by model; a new function would be traced again.
-        self._forwards: weakref.WeakKeyDictionary[Any, Callable[..., Any]] = weakref.WeakKeyDictionary()
+        # Traced functions by model, mode and dtype; a new function would be traced again.
+        self._forwards: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = weakref.WeakKeyDictionary()
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
@@ -84,15 +84,11 @@ class Adapter:
 
     @contextlib.contextmanager
     def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
-        model.make_predict_function()
-        yield lambda images: model.predict_function([(images,)])
+        yield self._forward(model, training=False)
 
     @contextlib.contextmanager
     def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
-        if model not in self._forwards:
-            forward = functools.partial(_forward_in_training, weakref.ref(model))
-            self._forwards[model] = tf.function(forward, jit_compile=model.jit_compile)
-        yield self._forwards[model]
+        yield self._forward(model, training=True)
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         point = tf.convert_to_tensor(at)
@@ -115,6 +111,20 @@ class Adapter:
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, tf.errors.ResourceExhaustedError)
 
+    def _forward(self, model: Any, training: bool) -> Callable[[Any], Any]:
+        """The model's forward pass, traced once for batches of any size, as `model.predict` has it."""
+        functions = self._forwards.setdefault(model, {})
+
+        def forward(images: Any) -> Any:
+            if (training, images.dtype) not in functions:
+                call = functools.partial(_call, weakref.ref(model), training=training)
+                signature = [tf.TensorSpec(model.input_shape, images.dtype)]
+                traced = tf.function(call, input_signature=signature, jit_compile=model.jit_compile)
+                functions[training, images.dtype] = traced
+            return functions[training, images.dtype](images)
+
+        return forward
+
     def _gpu(self) -> Any:
         return next(iter(tf.config.get_visible_devices("GPU")), None)
 
@@ -124,6 +134,6 @@ class Adapter:
         return dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0", _PREFETCHED_BATCHES))
 
 
-def _forward_in_training(model: Callable[[], Any], images: Any) -> Any:
+def _call(model: Callable[[], Any], images: Any, training: bool) -> Any:
     """Outputs of the model that the reference gives."""
-    return model()(images, training=True)
+    return model()(images, training=training)

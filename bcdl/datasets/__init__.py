@@ -4,7 +4,19 @@ source -> `Pool` (all its images) -> split -> `Dataset`; a source is a module of
 """
 
 from bcdl.datasets.dataset import Dataset, Request, Split
-from bcdl.datasets.loading import load, loader, name_of
+from bcdl.datasets.loading import load, loader, name_of, read_pool, split_pool
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 
-__all__ = ["LABELS", "SPLITS", "Dataset", "Pool", "Request", "Split", "load", "loader", "name_of"]
+__all__ = [
+    "LABELS",
+    "SPLITS",
+    "Dataset",
+    "Pool",
+    "Request",
+    "Split",
+    "load",
+    "loader",
+    "name_of",
+    "read_pool",
+    "split_pool",
+]

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from bcdl.datasets.dataset import Request
 from bcdl.datasets.pool import Pool
 
 _ARRAYS = ("images", "labels", "groups", "names", "given")
 _FACTS = ("name", "synthetic", "grouped", "notices")
+
+
+class Handover:
+    """Pools by the request that they were read for, in a folder that goes with this object."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bcdl-data-")
+        self._places: dict[Request, str] = {}
+
+    def put(self, request: Request, pool: Pool) -> None:
+        """Put the pool there, if that has not been done; OSError if there is no room."""
+        if request.unsplit not in self._places:
+            place = Path(self._folder.name) / str(len(self._places))
+            place.mkdir()
+            write(pool, place)
+            self._places[request.unsplit] = str(place)
+
+    def place_of(self, request: Request) -> str | None:
+        """The folder of the pool for the request, whatever its split; None if it was not put there."""
+        return self._places.get(request.unsplit)
 
 
 def write(pool: Pool, folder: Path) -> None:

@@ -21,13 +21,18 @@ def load(request: Request, handed: str | None = None) -> Dataset:
     return split_pool(_read(request, handed), request)
 
 
-def loader(handed: str | None = None) -> Callable[[Request], Dataset]:
+def loader() -> Callable[..., Dataset]:
     """A function that loads as `load` does, but reads once the images that stand in several splits, one after another.
 
     It keeps in memory the last data set and its images before the split.
     """
     read = functools.lru_cache(maxsize=1)(_read)
-    return functools.lru_cache(maxsize=1)(lambda request: split_pool(read(request.unsplit, handed), request))
+
+    @functools.lru_cache(maxsize=1)
+    def load(request: Request, handed: str | None = None) -> Dataset:
+        return split_pool(read(request.unsplit, handed), request)
+
+    return load
 
 
 def _read(request: Request, handed: str | None) -> Pool:

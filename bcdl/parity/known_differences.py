@@ -61,7 +61,7 @@ def _clipped(backend: str) -> KnownDifference:
     )
 
 
-# The models have this pooling on odd maps only, on which padding is symmetric: test_network.py checks it.
+# The models have this pooling on odd maps only, on which padding is symmetric: test_models.py checks it.
 KNOWN_DIFFERENCES = (
     KnownDifference(
         check="AveragePooling2D 3 stride 2 same on 8",

@@ -1,45 +1,94 @@
-"""The table that a run shows in the terminal when it ends: a row for each cell, with its metrics."""
+"""The tables that a run shows in the terminal when it ends: one a set of settings, a row for each cell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from bcdl.evaluation import estimates, metrics, scored, smoke
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
-from bcdl.report import formats
-from bcdl.report.sections.metrics import METRICS, metric_entry
+from bcdl.report import formats, titles
+from bcdl.report.sections.metrics import METRICS, MetricRow, metric_entry
 from bcdl.report.tables import Entry, Table, absent, figures, word, words
+from bcdl.settings.cell import Cell
+from bcdl.statistics import bootstrap
 from bcdl.text import legible
 
-_SHOWN = tuple(metric for metric in METRICS if metric.short)
-_COLUMNS = (words("model"), words("backend"), words("seed"), *(figures(metric.short) for metric in _SHOWN))
+_OfRecord = Callable[[Record], Entry]
+_ACCURACY = metrics.BY_NAME["accuracy"]
 
 
 def print_run(records: Sequence[Record], console: Console) -> None:
-    """The table of one run's records, then the reason of each that is not ok."""
-    console.print(run_table(records).to_rich())
+    """The tables of one run's records, then the reason of each that is not ok."""
+    for table in run_tables(records):
+        console.print(table.to_rich())
     for record in records:
         if not record.ok:
             line = f"{record.cell.title}: {record.status}: {record.reason}"
             console.print(legible(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def run_table(records: Sequence[Record]) -> Table:
-    """The records of one run; a cell that is not ok has only its status."""
-    first = records[0].cell
+def run_tables(records: Sequence[Record]) -> list[Table]:
+    """A table for each data set and set of settings of a run; a cell that is not ok has only its status."""
+    by_settings: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        by_settings[_settings(record.cell)].append(record)
+    return [_table(of_settings) for of_settings in by_settings.values()]
+
+
+def _settings(cell: Cell) -> tuple[str, ...]:
+    """Data and settings in words, as a heading names them."""
+    size = f"{cell.image_size}x{cell.image_size}"
+    return cell.data, cell.precision, size, f"batch {cell.batch_size}", f"{cell.epochs} epochs", cell.profile
+
+
+def _table(records: Sequence[Record]) -> Table:
+    """The table of records of the same settings; each accuracy has its interval, unless it is a smoke test's."""
+    cell = records[0].cell
+    smoke_test = smoke.note(records)
+    shown = [(metric.short, _figure(metric)) for metric in METRICS if metric.short and (metric.of_test or cell.timing)]
+    if not smoke_test:
+        shown.insert(1, (f"{formats.percent(bootstrap.CONFIDENCE)} interval", _interval))
+    columns = (*map(words, ("model", "backend", "seed")), *(figures(heading) for heading, _ in shown))
+    rows = (_row(record, [entry for _, entry in shown]) for record in records)
+    return Table(titles.with_note(_heading(records), smoke_test or _test_set(records)), columns, tuple(rows))
+
+
+def _heading(records: Sequence[Record]) -> str:
+    data, *settings = _settings(records[0].cell)
     synthetic = " (synthetic drawings)" if any(record.dataset.get("synthetic") for record in records) else ""
-    settings = f"{first.image_size}x{first.image_size}, batch {first.batch_size}, {first.epochs} epochs"
-    title = f"{first.data}{synthetic}, {first.precision}, {settings}, {first.profile}"
-    return Table(title, _COLUMNS, tuple(_row(record) for record in records))
+    return ", ".join([f"{data}{synthetic}", *settings])
 
 
-def _row(record: Record) -> tuple[Entry, ...]:
+def _test_set(records: Sequence[Record]) -> str:
+    """What accuracies are to be held against: the size of the test set, and what the more frequent class gives."""
+    majority = (record.value("test_majority_accuracy") for record in records if record.ok)
+    tested = smoke.images_of(records)
+    return f"{tested}, majority class {formats.fixed(next(majority), 3, formats.NOT_MEASURED)}" if tested else ""
+
+
+def _row(record: Record, figures_of: Sequence[_OfRecord]) -> tuple[Entry, ...]:
     cell = record.cell
-    entries = [metric_entry([record], metric) for metric in _SHOWN] if record.ok else _status(record)
+    status = (Entry(record.status, formats.status), *[absent()] * (len(figures_of) - 1))
+    entries = tuple(of(record) for of in figures_of) if record.ok else status
     return (word(Line.of(cell).title), word(cell.backend), word(cell.draw.removeprefix("seed ")), *entries)
 
 
-def _status(record: Record) -> list[Entry]:
-    return [Entry(record.status, formats.status), *[absent()] * (len(_SHOWN) - 1)]
+def _figure(metric: MetricRow) -> _OfRecord:
+    return lambda record: metric_entry([record], metric)
+
+
+def _interval(record: Record) -> Entry:
+    """The interval of the record's accuracy, over patients as on the page; none if it holds no predictions."""
+    predicted = list(scored.by_seed([record]).values())
+    if not predicted:
+        return absent(formats.NO_INTERVAL)
+    accuracy = estimates.estimates(predicted, [_ACCURACY])[_ACCURACY.name]
+    return Entry((accuracy.low, accuracy.high), _ends)
+
+
+def _ends(ends: tuple[float, float]) -> str:
+    return formats.interval(*ends, missing=formats.NO_INTERVAL)

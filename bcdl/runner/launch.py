@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import re
 import signal
@@ -106,17 +107,18 @@ class Worker:
         """Whether it runs another job: there is one, and all before ended well."""
         return bool(self._waiting) and not self._process.ended
 
-    def record_of_next(self, on_phase: OnPhase) -> Record:
+    def record_of_next(self, on_phase: OnPhase, seconds: float = math.inf) -> Record:
         """The record of the next job, however it ends; `on_phase` is called with each phase as it begins.
 
-        If it is not ok, the worker is ended: nobody knows what state it is in.
+        If it is not ok, the worker is ended: nobody knows what state it is in. So it is after so many seconds.
         """
         asked, started = self._waiting.pop(0), now()
-        end = self._process.watch(self._limits, _Follower(asked, on_phase))
+        limits = self._limits.within(seconds)
+        end = self._process.watch(limits, _Follower(asked, on_phase))
         if not self._waiting or isinstance(end, Ending) or not end.ok:
             self._process.end()
         if isinstance(end, Ending):
-            outcome = _record_of_death(asked, end, self._limits, self._log, started)
+            outcome = _record_of_death(asked, end, limits, self._log, started)
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
         self._begun_s = now_s()

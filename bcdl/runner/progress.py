@@ -10,10 +10,9 @@ import dataclasses
 import json
 import math
 import os
-import statistics
 import sys
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -22,9 +21,9 @@ from rich.markup import escape
 from rich.status import Status
 
 from bcdl.errors import UsageError
-from bcdl.records import comparability, disk
-from bcdl.records.comparability import Evidence, Purpose
-from bcdl.records.record import Record
+from bcdl.records import disk
+from bcdl.records.record import OK, Record
+from bcdl.runner.estimates import Estimates
 from bcdl.settings.cell import Cell
 from bcdl.text import legible
 
@@ -36,10 +35,6 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
 
 
-# What cells that take about the same time have in common.
-Work = tuple[tuple[str, Hashable], ...]
-
-
 class RunProgress:
     """Reports one cell after the other: a live line on a terminal, one plain line a phase elsewhere.
 
@@ -47,17 +42,21 @@ class RunProgress:
         console: the console to print to.
         cells: the cells that are to run, in order.
         file: the file that holds the same as JSON, replaced at each phase; None for none.
-        earlier: seconds that cells took in earlier runs, by `work_of`.
+        estimates: of how long cells take; it learns from those that end.
     """
 
     def __init__(
-        self, console: Console, cells: Sequence[Cell], file: Path | None, earlier: Mapping[Work, float] | None = None
+        self, console: Console, cells: Sequence[Cell], file: Path | None, estimates: Estimates | None = None
     ) -> None:
         self._console, self._file = console, file
-        self._left = list(cells)
-        self._total = len(cells)
-        self._seconds: dict[Work, list[float]] = {work: [seconds] for work, seconds in (earlier or {}).items()}
+        self.estimates = estimates or Estimates()
         self._outcomes: list[str] = []
+        self.plan(cells)
+
+    def plan(self, cells: Sequence[Cell]) -> None:
+        """From now on these are the cells that are to run, in order."""
+        self._left = list(cells)
+        self._total = len(self._outcomes) + len(cells)
 
     def cell(self, cell: Cell) -> CellProgress:
         """Begin the next cell; a context manager."""
@@ -70,16 +69,9 @@ class RunProgress:
 
     @property
     def about_left_s(self) -> float | None:
-        """Estimated seconds of the cells not begun yet, by those that have ended; None if there is no estimate."""
-        guesses = [self._guess(cell) for cell in self._left]
-        return None if None in guesses else sum(guess for guess in guesses if guess is not None)
-
-    def _guess(self, cell: Cell) -> float | None:
-        return statistics.median(known) if (known := self._seconds.get(work_of(cell))) else self._typical()
-
-    def _typical(self) -> float | None:
-        known = [seconds for each in self._seconds.values() for seconds in each]
-        return statistics.median(known) if known and self._outcomes else None
+        """Estimated seconds of the cells not begun yet; None if there is no estimate."""
+        seconds = [self.estimates.seconds(cell) for cell in self._left]
+        return None if None in seconds else sum(each for each in seconds if each is not None)
 
     def begin(self, cell: Cell) -> str:
         """Begin a cell; its number and title."""
@@ -90,7 +82,8 @@ class RunProgress:
     def end(self, cell: Cell, status: str, seconds: float) -> str:
         """Count a cell that has ended after so many seconds; how many are done and left, in words."""
         self._outcomes.append(status)
-        self._seconds.setdefault(work_of(cell), []).append(seconds)
+        if status == OK:
+            self.estimates.learn(cell, seconds)
         parts = [f"{len(self._outcomes)} done"]
         parts += [f"{self.failed} of them not ok"] if self.failed else []
         about = self.about_left_s
@@ -192,6 +185,11 @@ class CellProgress:
         self._run.print(tally)
         self._run.keep(self._cell, "ended", self._began)
 
+    def cut(self) -> None:
+        """Print that the cell was ended, since the time for all cells is over; it counts as none."""
+        self._stop()
+        self._line("ended unfinished, without a record: the time for cells is over")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -208,11 +206,6 @@ class CellProgress:
 
     def _escaped(self, text: str) -> str:
         return escape(legible(f"{self._title}: {text}"))
-
-
-def work_of(cell: Cell) -> Work:
-    """What the cell has in common with those that take about the same time on the same machine."""
-    return comparability.key(Evidence.of_cell(cell), Purpose.DURATION)
 
 
 def duration(seconds: float) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset, Request, Split
+from bcdl.datasets import LABELS, Dataset, Pool, Request, Split
 from bcdl.datasets.duplicates import Duplicates
+from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
@@ -23,7 +25,8 @@ from bcdl.records import log, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.record import Record
 from bcdl.runner import launch
-from bcdl.runner.progress import RunProgress, Work, work_of
+from bcdl.runner.estimates import Estimates, Took
+from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 
@@ -38,7 +41,7 @@ class Run:
     """The jobs of a command, the folder of their records, and the records so far.
 
     Attributes:
-        jobs: in the order in which they run; all on one backend, device and data set, of which splits may differ.
+        jobs: in the order in which they run; all on one backend and device.
         results: the results folder.
         id: the id of this run.
         limits: the limits of each cell's worker.
@@ -47,6 +50,7 @@ class Run:
         worker: the interpreter's arguments that start a worker.
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
+        training_images: how many there are in each split of the data; filled by `check`.
         examples: a few images of real data, for a picture of it after the cells have run; filled by `check`.
     """
 
@@ -59,7 +63,9 @@ class Run:
     worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
+    training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     examples: Dataset | None = None
+    _handover: Handover = dataclasses.field(default_factory=Handover, repr=False)
 
     def check(self) -> list[str]:
         """Check before the first cell whether all could run; notices about logs and data, for people.
@@ -70,14 +76,18 @@ class Run:
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
-        duplicates: Duplicates | None = None
-        load = datasets.loader()
+        duplicates: dict[Request, Duplicates] = {}
+        read = functools.lru_cache(maxsize=1)(datasets.read_pool)
         for request in dict.fromkeys(job.request for job in self.jobs):
-            dataset = load(request)
+            pool = read(request.unsplit)
+            notes += self._hand_over(request, pool)
+            dataset = datasets.split_pool(pool, request)
             checksums[request] = dataset.checksum
-            notes += self._check_data(dataset)
-            duplicates = duplicates or dataset.duplicates  # the same in every split
-            self.leaks[request] = dataset.leaks(duplicates)
+            self.training_images[request] = len(dataset.train)
+            notes += self._check_data(request, dataset)
+            if (source := request.unsplit) not in duplicates:  # the same in every split
+                duplicates[source] = dataset.duplicates
+            self.leaks[request] = dataset.leaks(duplicates[source])
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean and not self.leaks[request].clean:
                 leaks = "; ".join(self.leaks[request].notices())
@@ -86,12 +96,21 @@ class Run:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
 
-    def _check_data(self, dataset: Dataset) -> list[str]:
-        """Notices about one split of the data, for people; UsageError if no model can be trained on it."""
-        batch_size = self.jobs[0].cell.batch_size
+    def _hand_over(self, request: Request, pool: Pool) -> list[str]:
+        """Put the pool where workers find it; a notice if there is no room, so that each reads the data itself."""
+        try:
+            self._handover.put(request, pool)
+        except OSError as error:
+            return [f"note: each worker reads the data anew, since there is no room for it ({error.strerror or error})"]
+        return []
+
+    def _check_data(self, request: Request, dataset: Dataset) -> list[str]:
+        """Notices about one split of the data, for people; UsageError if a model can't be trained on it."""
+        batch_size = max(job.cell.batch_size for job in self.jobs if job.request == request)
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        self.examples = None if dataset.synthetic else _examples(dataset)
+        if not (dataset.synthetic or self.examples):
+            self.examples = _examples(dataset)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
@@ -102,24 +121,45 @@ class Run:
         interpreter: str = sys.executable,
         block: str = "",
         side: str = "",
+        allowed_s: Callable[[Job], float] = lambda job: math.inf,
     ) -> list[Record]:
         """Run the jobs, of one `process_key`, and store their records, which are on the disk when this returns.
 
         They share a worker. After a job that is not ok, those left have a new one.
+
+        Args:
+            jobs: the jobs, in order.
+            progress: shows them.
+            interpreter: the Python that has their backend.
+            block: as in `Record`.
+            side: as in `Record`.
+            allowed_s: called before each job, gives the seconds that all allow it. A job that has not ended by then is
+                ended and has no record; one that is allowed none is not begun, nor are those after it.
         """
         left = list(jobs)
         while left:
-            with launch.started(left, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
-                while worker.goes_on:
-                    self._measure_next(worker, left.pop(0), progress, block, side)
-        return [self.records[job] for job in jobs]
+            handed = [dataclasses.replace(job, pool=self._handover.place_of(job.request)) for job in left]
+            with launch.started(handed, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
+                while worker.goes_on and left:
+                    job = left.pop(0)
+                    if not self._measure_next(worker, job, progress, block, side, allowed_s(job)):
+                        left = []
+        return [self.records[job] for job in jobs if job in self.records]
 
-    def _measure_next(self, worker: launch.Worker, job: Job, progress: RunProgress, block: str, side: str) -> None:
-        """Wait for the worker's next record, which is that of the job, and store it."""
+    def _measure_next(
+        self, worker: launch.Worker, job: Job, progress: RunProgress, block: str, side: str, seconds: float
+    ) -> bool:
+        """Wait for the worker's next record, which is that of the job, and store it; whether there was time for it."""
+        if seconds <= 0:
+            return False
         with progress.cell(job.cell) as shown:
-            outcome = dataclasses.replace(worker.record_of_next(shown.phase), block=block, side=side)
+            outcome = dataclasses.replace(worker.record_of_next(shown.phase, seconds), block=block, side=side)
+            if outcome.status == record.TIMED_OUT and self.limits.within(seconds) != self.limits:
+                shown.cut()
+                return False
             self.keep(job, outcome)
             shown.finish(outcome)
+        return True
 
     def together(self, job: Job, wanted: Collection[Job]) -> list[Job]:
         """The job, and those of the `wanted` ones that have no record yet and may share its worker."""
@@ -152,13 +192,16 @@ class Run:
         """The file that takes the output of the worker whose first job this is."""
         return self.folder / f"{job.cell.stem}.log"
 
-    def seconds_of_earlier(self) -> dict[Work, float]:
-        """Seconds that cells took when they last ran on this machine as it is now, by their work."""
-        return {
-            work_of(earlier.cell): _seconds(earlier)
+    def estimates(self) -> Estimates:
+        """Of how long cells take, from those that ran on this machine as it is now; after `check`."""
+        earlier = [
+            Took(earlier.cell, earlier.dataset["images"]["train"], _seconds(earlier))
             for earlier in self._earlier()
-            if earlier.ok and not self._changes(earlier, Purpose.DURATION)
-        }
+            # A cell that ran after others in its process was spared what it takes to start.
+            if earlier.ok and not _cells_before(earlier) and _seconds(earlier) > 0
+            if not self._changes(earlier, Purpose.DURATION)
+        ]
+        return Estimates(earlier, {job.cell: self.training_images[job.request] for job in self.jobs})
 
     def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
@@ -212,8 +255,12 @@ class Run:
 
 def _is_settled(earlier: Record) -> bool:
     """Whether the cell would end so again; that it ran out of memory may be due to cells before it in its process."""
-    shared = earlier.environment.get("process", {}).get("cells_before")
-    return earlier.status in SETTLED and not (earlier.status == record.OUT_OF_MEMORY and shared)
+    return earlier.status in SETTLED and not (earlier.status == record.OUT_OF_MEMORY and _cells_before(earlier))
+
+
+def _cells_before(earlier: Record) -> int:
+    """How many cells ran in the process of the record's cell before it."""
+    return int(earlier.environment.get("process", {}).get("cells_before", 0))
 
 
 def _examples(dataset: Dataset) -> Dataset:
@@ -229,8 +276,9 @@ def _examples(dataset: Dataset) -> Dataset:
 
 
 def _seconds(record: Record) -> float:
-    """Seconds from the record's start to its end; 0 if it does not give both."""
+    """Seconds that the record's cell took; 0 if it does not say."""
     try:
-        return (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+        whole = datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)
     except ValueError:
         return 0.0
+    return sum(record.phases.values()) or whole.total_seconds()

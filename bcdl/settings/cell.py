@@ -64,8 +64,9 @@ class Cell:
         str,
         Setting(
             help="settings to start from: `smoke` (cnn and mobilenet, minutes for all backends), `quick` (all "
-            "models, about 20 minutes a backend on 2 CPU cores) or `full` (the source study's settings: 224x224, "
-            "batch 32, 10 epochs, ImageNet weights, three seeds)",
+            "models, about 20 minutes a backend on 2 CPU cores), `accuracy` (cnn and mobilenet, tested on enough "
+            "drawings for an interval; `nox` and `pytest benchmarks` run it after `quick` if no setting is given) or "
+            "`full` (the source study's settings: 224x224, batch 32, 10 epochs, ImageNet weights, three seeds)",
             default="quick",
             words=Words(80, lambda cell: f"profile {cell.profile}"),
             card=SILENT,
@@ -359,7 +360,7 @@ class Cell:
     @property
     def title(self) -> str:
         """The cell in words that distinguish it from the others of a run."""
-        return f"{self.model} on {self.backend}, {self.draw}"
+        return f"{self.model} on {self.backend}, {self.draw}" + ("" if self.timing else ", accuracy alone")
 
     @property
     def draw(self) -> str:
@@ -369,7 +370,8 @@ class Cell:
     @property
     def stem(self) -> str:
         """The stem of a file name that distinguishes the cell from the others of a run."""
-        return f"{self.model}-{self.backend}-{self.draw}".replace(", ", "-").replace(" ", "")
+        stem = f"{self.model}-{self.backend}-{self.draw}".replace(", ", "-").replace(" ", "")
+        return stem if self.timing else f"{stem}-accuracy"
 
     @classmethod
     def parse(cls, cell_id: str) -> Self:

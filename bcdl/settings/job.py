@@ -20,6 +20,7 @@ class Job:
         weights_file: path of the backbone's weights; None if they are not a file.
         skip_unreadable: leave unreadable images out instead of failing.
         cold: compile everything anew, and keep nothing of it for later processes.
+        pool: folder in which the driver put the images that it has read, for its workers; None if it put none.
     """
 
     cell: Cell
@@ -27,6 +28,7 @@ class Job:
     weights_file: str | None
     skip_unreadable: bool
     cold: bool = False
+    pool: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,4 +1,4 @@
-"""The limits of each cell's worker, of time and memory, and their options."""
+"""The limits of each cell's worker, of time and memory, the budget of time of a whole run, and their options."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ OPTIONS = (
         f"{_MEMORY_SHARE:.0%} of all",
     ),
 )
+# Of the commands that run several models.
+BUDGET = Option(
+    ("--budget",),
+    "run only the cells that fit in so much time, `10m` for example, one of each model first; `--resume` runs the rest "
+    "(`nox`, for each backend; `pytest benchmarks`)",
+    "TIME",
+    "no limit",
+)
+_TIME_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +46,12 @@ class Limits:
     seconds: float | None = None
     memory_bytes: int | None = None
 
+    def within(self, seconds: float) -> Limits:
+        """These limits, and no more than so many seconds."""
+        if seconds >= (math.inf if self.seconds is None else self.seconds):
+            return self
+        return dataclasses.replace(self, seconds=seconds)
+
 
 def add_limit_options(add: Callable[..., Any]) -> None:
     """Declare the options of the limits, by a parser's `add_argument` or a pytest group's `addoption`."""
@@ -46,11 +61,17 @@ def add_limit_options(add: Callable[..., Any]) -> None:
 
 def resolve_limits(options: Mapping[str, Any]) -> Limits:
     """The limits that the options of `add_limit_options` ask for; UsageError if one can't be read."""
-    seconds = _quantity("--cell-timeout", options["cell_timeout"], {"s": 1, "m": 60, "h": 3600}, "90s, 30m or 4h")
+    seconds = _quantity("--cell-timeout", options["cell_timeout"], _TIME_UNITS, "90s, 30m or 4h")
     if options["memory_limit"] is None:
         return Limits(seconds, int(_MEMORY_SHARE * hardware.memory_bytes()))
     units = {"MiB": hardware.MIB, "GiB": 1024 * hardware.MIB}
     return Limits(seconds, int(_quantity("--memory-limit", options["memory_limit"], units, "6000MiB or 12GiB")))
+
+
+def resolve_budget(options: Mapping[str, Any]) -> float | None:
+    """Seconds that the option `BUDGET` gives, None if it is not given; UsageError if it can't be read."""
+    text = options["budget"]
+    return None if text is None else _quantity(BUDGET.names[0], text, _TIME_UNITS, "90s, 10m or 2h")
 
 
 def _quantity(option: str, text: str, units: Mapping[str, int], examples: str) -> float:

@@ -25,9 +25,10 @@ class ModelRow:
         least_image_size: smallest height and width that the backbone accepts, pixels.
         parameters: the number of all parameters at 224x224x3, the study's head included.
         trainable_parameters: the number of those that training changes.
+        forward_flops: operations of the forward pass of one such image, as `bcdl.worker.flops` counts them.
         marker: matplotlib marker, the model's sign in every plot; no other model's, nor `*`, that of unknown
             models.
-        published: whether the source study published these two numbers; if not, they were counted here.
+        published: whether the source study published the numbers of parameters; if not, they were counted here.
         arguments: keyword arguments of the backbone's function besides shape, weights and top.
     """
 
@@ -38,6 +39,7 @@ class ModelRow:
     least_image_size: int
     parameters: int
     trainable_parameters: int
+    forward_flops: int
     marker: str
     published: bool = True
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -47,7 +49,7 @@ class ModelRow:
 # the generic builder it wraps computes the same function on every backend. That builder is used on all
 # three, with the public constructor's arguments, so there is one definition. What differs on torch,
 # average pooling 3x3 of stride 2 with `same` padding on even maps (#23177, #23233), occurs in neither
-# NASNet: test_network.py checks both. Use `keras.applications.NASNetMobile` once it no longer refuses.
+# NASNet: test_models.py checks both. Use `keras.applications.NASNetMobile` once it no longer refuses.
 _NASNET_BUILDER = "keras.src.applications.nasnet.NASNet"
 _NASNET_MOBILE = {
     "penultimate_filters": 1056,
@@ -60,11 +62,35 @@ _NASNET_MOBILE = {
 }
 
 _ROWS = (
-    ModelRow("cnn", "CNN", None, "unit", 32, 17_941_810, 11_969_842, "o"),
-    ModelRow("resnet50", "ResNet50", "keras.applications.ResNet50", "caffe", 32, 23_906_162, 23_852_914, "s"),
-    ModelRow("densenet201", "DenseNet201", "keras.applications.DenseNet201", "torch", 32, 18_622_002, 18_392_818, "^"),
-    ModelRow("mobilenet", "MobileNet", "keras.applications.MobileNet", "tf", 32, 3_399_858, 3_377_842, "D"),
-    ModelRow("nasnetlarge", "NASNetLarge", "keras.applications.NASNetLarge", "tf", 32, 85_520_964, 85_324_168, "v"),
+    ModelRow("cnn", "CNN", None, "unit", 32, 17_941_810, 11_969_842, 2_435_460_480, "o"),
+    ModelRow(
+        "resnet50", "ResNet50", "keras.applications.ResNet50", "caffe", 32, 23_906_162, 23_852_914, 7_726_716_160, "s"
+    ),
+    ModelRow(
+        "densenet201",
+        "DenseNet201",
+        "keras.applications.DenseNet201",
+        "torch",
+        32,
+        18_622_002,
+        18_392_818,
+        8_592_835_840,
+        "^",
+    ),
+    ModelRow(
+        "mobilenet", "MobileNet", "keras.applications.MobileNet", "tf", 32, 3_399_858, 3_377_842, 1_142_925_568, "D"
+    ),
+    ModelRow(
+        "nasnetlarge",
+        "NASNetLarge",
+        "keras.applications.NASNetLarge",
+        "tf",
+        32,
+        85_520_964,
+        85_324_168,
+        20_588_678_464,
+        "v",
+    ),
     ModelRow(
         "inceptionresnetv2",
         "InceptionResNetV2",
@@ -73,6 +99,7 @@ _ROWS = (
         75,
         54_590_674,
         54_526_930,
+        12_947_067_840,
         "P",
         published=False,
     ),
@@ -84,6 +111,7 @@ _ROWS = (
         32,
         4_445_318,
         4_408_452,
+        1_132_888_896,
         "X",
         arguments=_NASNET_MOBILE,
     ),

@@ -97,9 +97,28 @@ def resolve(
         name, file = weights[row.name]
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
         cells = [cell_type(**{**shared, **own, **draw}) for draw in draws]
-        flags = {name: bool(options.get(name)) for name in ("skip_unreadable", "cold")}
-        jobs += [Job(cell, data, file, **flags) for cell in cells]
+        skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
+        jobs += [Job(cell, data, file, skip_unreadable, cold) for cell in cells]
     return jobs
+
+
+def resolve_run(options: Mapping[str, Any], backend: str, names: str | None) -> list[Job]:
+    """As `resolve`, and after these jobs, unless the options ask for a setting, the jobs of the profile's companion.
+
+    Device and profile count as no such setting. If models are named, the companion runs those of them that are its own.
+    """
+    jobs = resolve(options, backend, names)
+    companion = profiles.find(jobs[0].cell.profile).also
+    if not companion or any(options.get(name) is not None for name in _settings_but("device", "profile")):
+        return jobs
+    its_own = profiles.find(companion).models
+    both = [model for model in dict.fromkeys(job.cell.model for job in jobs) if model in its_own]
+    return jobs + (resolve({**options, "profile": companion}, backend, ",".join(both)) if both else [])
+
+
+def _settings_but(*names: str) -> list[str]:
+    """The settings that an option gives, without those named."""
+    return [name for name, row in Cell.rows().items() if row.given_by == "option" and name not in names]
 
 
 class _Request:
@@ -157,12 +176,27 @@ def _option(row: Setting) -> Option:
     """The option that a setting's row gives."""
     names = (row.option, *row.aliases)
     if row.kind is bool:
-        return Option(names, row.help, default="on" if row.default else "off", kind="switch")
+        return Option(names, row.help, default=_default(row), kind="switch")
     value = f"{{{','.join(map(str, row.choices))}}}" if row.choices else {int: "N", float: "X"}.get(row.kind, "NAME")
     metavar = row.metavar or (f"{value},..." if row.several else value)
-    in_profiles = all(row.name in profile.settings for profile in profiles.PROFILES.values())
-    default = "the profile's" if in_profiles else "" if row.default is None else str(row.default)
-    return Option(names, row.help, metavar, default)
+    return Option(names, row.help, metavar, _default(row))
+
+
+def _default(row: Setting) -> str:
+    """What holds if the option is not given, in words: the row's default, and that of each profile that has its own."""
+    own = {
+        name: profile.settings[row.name] for name, profile in profiles.PROFILES.items() if row.name in profile.settings
+    }
+    if len(own) == len(profiles.PROFILES):
+        return "the profile's"
+    values = {"": row.default, **{f" in profile `{name}`": value for name, value in own.items()}}
+    return "; ".join(f"{_in_words(value)}{where}" for where, value in values.items())
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)
 
 
 def check_backend(name: str, installed_here: bool = True) -> None:

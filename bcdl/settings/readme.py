@@ -31,7 +31,7 @@ def with_table(text: str) -> str:
 
 def table(cell_type: type[Cell] = Cell) -> str:
     """Every option of a run as a Markdown table."""
-    options = [MODELS, *cell_options(cell_type), RESUME, *limits.OPTIONS]
+    options = [MODELS, *cell_options(cell_type), RESUME, limits.BUDGET, *limits.OPTIONS]
     return "\n".join(["| option | meaning | default |", "| --- | --- | --- |", *(o.to_markdown() for o in options)])
 
 

@@ -39,7 +39,7 @@ def measure(
     measured.environment["arithmetic"] = precision_probe.check(cell.precision)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
     phases.begin("loading data")
-    dataset = (shared.load if shared else datasets.load)(job.request)
+    dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
     measured.dataset = describe_dataset(dataset)
     phases.begin("building")
     with timing.timed(measured.metrics, "build_s"):

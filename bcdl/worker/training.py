@@ -55,7 +55,10 @@ def head_rate(cell: Cell) -> float:
 def compile_model(model: keras.Model, cell: Cell, weights: list[float] | None, rate: float) -> None:
     """Compile for the cell's loss and optimizer at a learning rate; `weights` of classes are None for equal ones."""
     loss = BalancedCrossentropy(weights) if weights else "binary_crossentropy"
-    model.compile(optimizer=_OPTIMIZERS[cell.optimizer](rate), loss=loss, metrics=["accuracy"])
+    # What Keras resolves `accuracy` to, but made now: inside the first step its variables would have TensorFlow trace
+    # that step twice.
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    model.compile(optimizer=_OPTIMIZERS[cell.optimizer](rate), loss=loss, metrics=[accuracy])
 
 
 def compile_plainly(model: keras.Model, rate: float, momentum: float) -> None:

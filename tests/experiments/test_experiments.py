@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl import backends, experiments
+from bcdl import experiment as command
 from bcdl.errors import BcdlError
 from bcdl.experiments import cpu_cores, largest_batch
 from bcdl.experiments.engine import rates
@@ -90,10 +91,32 @@ def test_a_worker_that_fails_ends_the_experiment(monkeypatch: pytest.MonkeyPatch
         cpu_cores.ways(job(), NO_OPTIONS)["1 core"]()
 
 
-def run(name: str, results: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bcdl", "experiment", name, "--backend", BACKEND, "--models", "cnn"]
+def arguments(name: str, results: Path) -> list[str]:
+    """Of `bcdl`: the experiment on a small cell of this backend, in two rounds."""
     settings = ["--profile", "smoke", "--image-size", "32", "--rounds", "2", "--results", str(results)]
-    return subprocess.run([*command, *settings, *more], cwd=ROOT, capture_output=True, text=True, check=False)
+    return ["experiment", name, "--backend", BACKEND, "--models", "cnn", *settings]
+
+
+def run(name: str, results: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return bcdl("bcdl", *arguments(name, results), *more)
+
+
+def assert_kept(results: Path, way: str) -> None:
+    """Assert that what was measured was kept, and was compared with a way of this name."""
+    made = [kept for _, kept in experiment.read_all(results)[0]]
+    assert any(re.fullmatch(way, kept.ways[1]) for kept in made)
+    assert all(len(kept.a) == len(kept.b) == 2 and min(*kept.a, *kept.b) > 0 for kept in made)
+
+
+@pytest.mark.keras
+def test_the_experiment_on_the_compilation_cache_runs(tmp_path: Path) -> None:
+    """In a process of its own, which forgets what it has compiled."""
+    pytest.importorskip("keras")
+    done = run("compilation-cache", tmp_path)
+    if "so there is no cache to measure" in done.stderr:
+        pytest.skip("this backend keeps no compiled functions")
+    assert done.returncode == 0, done.stderr
+    assert_kept(tmp_path, "warm")
 
 
 @pytest.mark.keras
@@ -103,20 +126,19 @@ def run(name: str, results: Path, *more: str) -> subprocess.CompletedProcess[str
         ("batch-callback", "told by callback"),
         ("epoch-overhead", "under the harness"),
         ("keras-settings", r"jit_compile=(True|False)"),
-        ("compilation-cache", "warm"),
-        ("empty-cell", "a cell that measures nothing"),
     ],
 )
-def test_an_experiment_runs(tmp_path: Path, name: str, way: str) -> None:
+def test_an_experiment_of_epochs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str) -> None:
+    """In this process, on epochs that are not as long as such a figure needs.
+
+    The experiment on empty cells runs from the wheel: see the tests of packaging.
+    """
     pytest.importorskip("keras")
-    done = run(name, tmp_path)
-    assert "not ok" not in done.stdout
-    if "so there is no cache to measure" in done.stderr:
-        pytest.skip("this backend keeps no compiled functions")
-    assert done.returncode == 0, done.stderr
-    made = [kept for _, kept in experiment.read_all(tmp_path)[0]]
-    assert any(re.fullmatch(way, kept.ways[1]) for kept in made)
-    assert all(len(kept.a) == len(kept.b) == 2 and min(*kept.a, *kept.b) > 0 for kept in made)
+    start_backend(BACKEND, "cpu", "float32")
+    monkeypatch.setattr("bcdl.experiments.engine.training_cell._LEAST_EPOCH_S", 0.2)
+    monkeypatch.setattr(sys, "argv", arguments(name, tmp_path))
+    assert command.main() == 0
+    assert_kept(tmp_path, way)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])

@@ -90,12 +90,12 @@ def test_a_row_more_counts_in_resume(tmp_path: Path, monkeypatch: pytest.MonkeyP
     store.append(tmp_path, hardware.machine_name("cpu"), made)
     again = Run([job()], tmp_path, resume=True)
     assert "resumed: 1 of 1 cells have their record already" in again.check()
-    assert list(again.seconds_of_earlier().values()) == [60]
+    assert again.estimates().seconds(job().cell) == 60
     here = {**here, "threads": 1}
     otherwise = Run([job()], tmp_path, resume=True)
     assert "1 of 1 cells run again: their records were made with another threads" in otherwise.check()
     assert otherwise.left == [job()]
-    assert not otherwise.seconds_of_earlier()
+    assert otherwise.estimates().seconds(job().cell) is None
 
 
 @pytest.mark.usefixtures("another_fact")

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcdl.report import formats, tables
+from bcdl.report import formats, tables, titles
 from tests.conftest import ROOT
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e6, max_value=1e6)
 
 
-@pytest.mark.parametrize("module", [formats, tables])
+@pytest.mark.parametrize("module", [formats, tables, titles])
 def test_the_examples_of_the_docstrings_hold(module: Any) -> None:
     done = doctest.testmod(module)
     assert done.attempted

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bcdl.runner.progress import RunProgress, State, duration, work_of
+from bcdl.runner.estimates import Estimates, Took
+from bcdl.runner.progress import RunProgress, State, duration
 from tests.factory import cell, record
 
 CELLS = [cell(seed=seed) for seed in range(3)] + [cell(model="mobilenet")]
@@ -60,12 +61,26 @@ def test_a_file_that_is_no_state_is_none(tmp_path: Path, text: str) -> None:
     assert State.read(tmp_path / "status.json") is None
 
 
-def test_the_estimate_learns_from_earlier_runs_and_from_cells_that_ended() -> None:
-    progress = RunProgress(Console(file=io.StringIO()), CELLS, None, {work_of(CELLS[0]): 10.0})
-    assert progress.about_left_s is None  # nothing is known of mobilenet
+def test_what_is_left_is_estimated_anew_when_a_cell_has_ended_well() -> None:
+    of_another_kind = [*CELLS[:3], cell(model="of-another-version")]
+    unknown = RunProgress(Console(file=io.StringIO()), of_another_kind, None, Estimates([Took(CELLS[0], 1, 10.0)]))
+    assert unknown.about_left_s is None
+    progress = RunProgress(Console(file=io.StringIO()), CELLS[:3], None, Estimates([Took(CELLS[0], 1, 10.0)]))
+    assert progress.about_left_s == 30
     progress.begin(CELLS[0])
     progress.end(CELLS[0], "ok", 20.0)
-    assert progress.about_left_s == pytest.approx(2 * 15 + 15)
+    assert progress.about_left_s == 2 * 20
+    progress.begin(CELLS[1])
+    progress.end(CELLS[1], "crashed", 1.0)
+    assert progress.about_left_s == 20
+
+
+def test_a_new_plan_replaces_the_cells_that_are_left() -> None:
+    progress = RunProgress(Console(file=io.StringIO()), CELLS, None)
+    progress.begin(CELLS[0])
+    assert progress.end(CELLS[0], "ok", 1.0).startswith("1 done; 3 left")
+    progress.plan([CELLS[3]])
+    assert progress.begin(CELLS[3]).startswith("[2/2] mobilenet")
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(3, "3 s"), (600, "10 min"), (9000, "2.5 h")])

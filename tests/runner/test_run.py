@@ -6,16 +6,25 @@ A worker ended by its driver leaves no digest of its code: such a cell is run ag
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from bcdl import datasets
+from bcdl.datasets import handover, sources
+from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import store
 from bcdl.records.record import Record
+from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
 from tests.factory import job, record
 
@@ -101,3 +110,75 @@ def test_a_later_failure_counts_and_a_later_success_heals(tmp_path: Path) -> Non
 def test_records_of_another_machine_count_for_nothing(tmp_path: Path) -> None:
     store.append(tmp_path, "another-machine", made_here())
     assert not is_left_out(tmp_path)
+
+
+# Runs of several data sets, such as the main job, whose companion has its own
+
+
+def test_every_data_set_of_a_run_is_checked_as_its_own_jobs_need_it(tmp_path: Path) -> None:
+    small, large = job(), job("synthetic-120", batch_size=64)
+    run = Run([small, large], tmp_path)
+    notes = run.check()
+    assert [note for note in notes if note.startswith("data set")] == [
+        "data set synthetic-48: 28 train, 8 val, 12 test images",
+        "data set synthetic-120: 84 train, 12 val, 24 test images",
+    ]
+    assert [run.leaks[each.request].duplicates.images for each in (small, large)] == [48, 120]
+
+
+def test_a_batch_that_one_of_the_data_sets_cannot_fill_is_refused(tmp_path: Path) -> None:
+    jobs = [job("synthetic-120", batch_size=64), job(batch_size=64)]
+    with pytest.raises(UsageError, match="--batch-size 64 is more than the 28 training images"):
+        Run(jobs, tmp_path).check()
+
+
+SHOW_DATA = """
+import json, sys
+from bcdl import datasets
+from bcdl.settings.job import Job
+
+job = Job.from_dict(json.load(open(sys.argv[1]))["job"])
+print(datasets.load(job.request, job.pool).checksum)
+"""
+
+
+def test_workers_get_the_images_that_the_driver_has_read(tmp_path: Path) -> None:
+    """The folder is gone by the time at which they look."""
+    data = Path(sources.modules()["folder"].example(tmp_path))
+    cells = [job(image_size=8, folds=2, fold=fold) for fold in (0, 1)]
+    asked = [
+        dataclasses.replace(each, data=str(data), cell=dataclasses.replace(each.cell, data=data.name)) for each in cells
+    ]
+    run = Run(asked, tmp_path / "results", worker=("-c", SHOW_DATA))
+    run.check()
+    wanted = [datasets.load(each.request).checksum for each in asked]
+    shutil.rmtree(data)
+    for each in asked:
+        run.measure([each], RunProgress(Console(file=io.StringIO()), [each.cell], None))
+    assert [run.log(each).read_text().split()[-1] for each in asked] == wanted
+    assert wanted[0] != wanted[1]
+
+
+def test_a_source_is_read_once_for_all_folds_and_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic = sources.modules()["synthetic"]
+    original, read = synthetic.read, []
+    monkeypatch.setattr(synthetic, "read", lambda request: read.append(request) or original(request))
+    Run([job(folds=3, fold=fold, seed=seed) for fold in range(3) for seed in (0, 1)], tmp_path).check()
+    assert len(read) == 1
+
+
+def test_without_room_for_the_images_each_worker_reads_them_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(handover, "write", full)
+    (asked,) = [job()]
+    run = Run([asked], tmp_path, worker=("-c", SHOW_DATA))
+    notes = run.check()
+    assert any(
+        "each worker reads the data anew, since there is no room for it (No space left" in note for note in notes
+    )
+    run.measure([asked], RunProgress(Console(file=io.StringIO()), [asked.cell], None))
+    assert run.log(asked).read_text().split()[-1] == datasets.load(asked.request).checksum

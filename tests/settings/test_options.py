@@ -1,5 +1,6 @@
 """Options resolve to jobs, and a wrong one is named together with its remedy."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from bcdl import datasets
 from bcdl.errors import UsageError
+from bcdl.evaluation import smoke
 from bcdl.settings import job, limits, models, options, profiles
 from bcdl.settings.cell import Cell
 from bcdl.settings.limits import resolve_limits
+from bcdl.settings.setting import Setting
 from tests.conftest import ROOT
 from tests.factory import OPTIONS
 
@@ -29,6 +33,73 @@ def test_quick_runs_every_model_once() -> None:
     jobs = resolve(profile="quick")
     assert [job.cell.model for job in jobs] == list(models.MODELS)
     assert {job.cell.seed for job in jobs} == {0}
+
+
+def asked(*arguments: str) -> list[job.Job]:
+    """The jobs of a run on JAX with these options, as `pytest benchmarks` and `nox -s bench-jax` resolve them."""
+    parser = argparse.ArgumentParser()
+    for option in (options.MODELS, options.RESUME, *limits.OPTIONS):
+        option.add(parser.add_argument)
+    options.add_cell_options(parser.add_argument)
+    values = vars(parser.parse_args(arguments))
+    return options.resolve_run(values, "jax", values["models"])
+
+
+def of_profiles(jobs: list[job.Job]) -> list[tuple[str, str]]:
+    return [(job.cell.profile, job.cell.model) for job in jobs]
+
+
+QUICK = [("quick", model) for model in models.MODELS]
+ACCURACY = [("accuracy", "cnn"), ("accuracy", "mobilenet")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ((), QUICK + ACCURACY),
+        (("--profile", "quick"), QUICK + ACCURACY),
+        (
+            ("--device", "cpu", "--resume", "--results", "r", "--require-clean", "--cell-timeout", "9m"),
+            QUICK + ACCURACY,
+        ),
+        (
+            ("--models", "resnet50,mobilenet"),
+            [("quick", "resnet50"), ("quick", "mobilenet"), ("accuracy", "mobilenet")],
+        ),
+        (("--models", "resnet50"), [("quick", "resnet50")]),
+        (("--profile", "accuracy"), ACCURACY),
+        (("--profile", "smoke"), [("smoke", "cnn"), ("smoke", "mobilenet")]),
+    ],
+)
+def test_a_run_without_a_setting_has_the_cells_of_the_companion_after_its_own(
+    arguments: tuple[str, ...], wanted: list[tuple[str, str]]
+) -> None:
+    assert of_profiles(asked(*arguments)) == wanted
+
+
+SETTINGS = [row for row in Cell.rows().values() if row.given_by == "option" and row.name not in ("device", "profile")]
+
+
+@pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+def test_a_run_with_any_other_setting_has_its_own_cells_alone(row: Setting) -> None:
+    needed = {"data": "synthetic-48", "image_size": "80", "weights": "none", "fold": "0"}
+    value = needed.get(row.name) or str(row.choices[0] if row.choices else 2)
+    given = (row.option,) if row.kind is bool else (row.option, value)
+    assert {profile for profile, _ in of_profiles(asked("--models", "mobilenet", *given))} == {"quick"}
+
+
+def test_the_cells_of_a_run_can_be_told_apart() -> None:
+    """Also those of a companion: by their lines on the screen, and by the files of their logs."""
+    cells = [job.cell for job in asked()]
+    for names in ({cell.title for cell in cells}, {cell.stem for cell in cells}):
+        assert len(names) == len(cells)
+
+
+def test_the_test_set_of_the_accuracy_cells_is_no_smoke_test() -> None:
+    """As long as a patient of the drawings has as many images as now."""
+    dataset = datasets.load(asked("--profile", "accuracy", "--models", "cnn")[0].request)
+    assert len(dataset.test) >= 200
+    assert not smoke.Images(len(dataset.test), len(set(dataset.test.groups))).is_smoke_test
 
 
 def test_full_is_the_studys_setting_from_three_seeds() -> None:
@@ -80,7 +151,7 @@ def test_seeds_make_a_cell_each() -> None:
     [
         ({"names": "vgg"}, "unknown model 'vgg'; the models are cnn, resnet50"),
         ({"backend": "mxnet"}, "unknown backend 'mxnet'; the backends are jax, tensorflow, torch"),
-        ({"profile": "fast"}, "unknown profile 'fast'; the profiles are smoke, quick, full"),
+        ({"profile": "fast"}, "unknown profile 'fast'; the profiles are smoke, quick, accuracy, full"),
         ({"precision": "float8"}, "--precision 'float8' is unknown; use float32"),
         ({"device": "tpu"}, "--device 'tpu' is unknown; use cpu, gpu"),
         ({"data": "nowhere"}, "no data set 'nowhere': use "),

@@ -20,7 +20,7 @@ from bcdl.records.schema import HISTORY, SCHEMA
 from bcdl.report.sections import card
 from bcdl.settings import options, profiles, readme
 from bcdl.settings.cell import Cell
-from bcdl.settings.limits import add_limit_options
+from bcdl.settings.limits import BUDGET, add_limit_options
 from bcdl.settings.setting import LAST_SCHEMA_OF_FULL_NAMES, Setting, Words, rows
 from bcdl.settings.words import card_words, line_words, title_words
 from tests import factory, predictions
@@ -207,7 +207,7 @@ def test_the_readme_shows_the_options_that_the_rows_give() -> None:
 
 def test_the_readme_shows_every_option_of_a_run() -> None:
     parser = argparse.ArgumentParser(add_help=False)
-    for add in (options.add_cell_options, add_limit_options, options.MODELS.add, options.RESUME.add):
+    for add in (options.add_cell_options, add_limit_options, options.MODELS.add, options.RESUME.add, BUDGET.add):
         add(parser.add_argument)
     shown = set(re.findall(r"`(--[a-z-]+)", "".join(line.split(" | ")[0] for line in readme.table().splitlines())))
     assert shown == {name for action in parser._actions for name in action.option_strings}

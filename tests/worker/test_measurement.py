@@ -35,6 +35,7 @@ def test_without_speed_nothing_that_depends_on_the_machines_load_is_left() -> No
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("short_regimes")
 @pytest.mark.parametrize(
     ("broken", "kept", "missing"),
     [

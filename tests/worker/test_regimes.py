@@ -17,7 +17,7 @@ from bcdl.worker.input_pipeline import one_hot
 from bcdl.worker.phases import Phases
 from tests.factory import jobs
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("short_regimes")]
 keras = pytest.importorskip("keras")
 regimes = pytest.importorskip("bcdl.worker.regimes")
 fitting = pytest.importorskip("bcdl.worker.fitting")
@@ -80,6 +80,7 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     steps = _count_calls(prepared.model, "train_step")
     forwards = _count_calls(prepared.model, "call")
     regimes.first_step(prepared)
+    assert len(steps) == 1
     outputs(prepared, prepared.dataset.val.images)
     probed(prepared)
     first_steps, first_forwards = len(steps), len(forwards)

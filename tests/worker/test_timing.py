@@ -21,7 +21,7 @@ CLOCKS = {
     for unit in ("", "_ns")
 } | {"default_timer"}
 # Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago it was.
-WAITING = {("bcdl/runner/progress.py", "monotonic"), ("bcdl/runner/supervisor.py", "monotonic")}
+WAITING = {(f"bcdl/runner/{name}.py", "monotonic") for name in ("budget", "progress", "supervisor")}
 SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
 
 

@@ -37,7 +37,7 @@ def _time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
 
     cell = job.cell
     measured.environment.update(adapter.describe())
-    dataset = datasets.load(job.request)
+    dataset = datasets.load(job.request, job.pool)
     measured.dataset = whole_cell.describe_dataset(dataset)
     enough = dataset.train.repeated(max(len(dataset.train), cell.batch_size))
     ready = prepared.prepare(job, adapter, dataclasses.replace(dataset, train=enough))

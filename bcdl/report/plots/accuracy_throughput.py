@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from bcdl.evaluation import smoke
 from bcdl.records.groups import Group
 from bcdl.report.plots.axes import cross_out, legend, log_rate
 from bcdl.report.plots.captions import caption
@@ -26,7 +27,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
     axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
     log_rate(axis, "fit rate")
-    axis.set_ylabel("test accuracy")
+    axis.set_ylabel("test accuracy (smoke test)" if smoke.note(group.records) else "test accuracy")
     legend(axis, group)
-    caption(figure, group, "Test accuracy against fit rate", ["fit"])
+    caption(figure, group, "Test accuracy against fit rate", ["fit"], split="test")
     yield "accuracy_throughput", figure

@@ -9,14 +9,16 @@ from matplotlib.figure import Figure
 from bcdl.parity.verdicts import MISMATCH, NO_FINDINGS, UNMEASURED
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from bcdl.report import formats
+from bcdl.report import formats, titles
 from bcdl.report.plots.style import footer
 from bcdl.statistics.steadiness import is_unstable
 
 
-def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = ()) -> None:
+def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (), split: str = "") -> None:
     """Write the title, and below the plot what was run on which machine, which cells are missing and why, and which
     rates of the `regimes` shown are unsteady or not proven to be of the same model.
+
+    If figures of quality are shown, `split` is that of their images, `test` or `val`: the title names a smoke test.
     """
     failed = [f"{_name(group, r)} ({formats.status(r.status)})" for r in group.failures]
     notes = {
@@ -30,7 +32,8 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
         **(_parity_notes(group) if regimes else {}),
     }
     sentences = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
-    footer(figure, f"{group.mark}{title}", f"{group.title}. Machine: {group.machine}.", *sentences)
+    marked = titles.of_quality(group, title, split) if split else f"{group.mark}{title}"
+    footer(figure, marked, f"{group.title}. Machine: {group.machine}.", *sentences)
 
 
 def _name(group: Group, record: Record) -> str:

@@ -29,7 +29,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         _panel(axis, group, metric, results)
     axes[0].set_yticks(range(len(results)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in results])
     axes[0].set_ylim(len(results) - 0.5, -0.5)
-    caption(figure, group, "Accuracy and AUROC with 95% intervals (ticks: seeds)")
+    caption(figure, group, "Accuracy and AUROC with 95% intervals (ticks: seeds)", split="test")
     yield "forest", figure
 
 

@@ -47,7 +47,7 @@ def _figure(group: Group, lines: list[Line], series: dict[str, list[Series]]) ->
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     _legend(axes[0, -1], group)
-    caption(figure, group, f"{lines[0].title}: accuracy and loss by epoch")
+    caption(figure, group, f"{lines[0].title}: accuracy and loss by epoch", split="val")
     return figure
 
 

@@ -27,7 +27,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     figure, axes = grid(group, results, "malignant score", "share malignant")
     for result in results:
         _panel(axes[result.line, result.backend], result)
-    caption(figure, group, "Reliability with 95% intervals (hollow: none)")
+    caption(figure, group, "Reliability with 95% intervals (hollow: none)", split="test")
     yield "reliability", figure
 
 

@@ -23,7 +23,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     figure, axes = grid(group, results, "1 - specificity", "sensitivity")
     for result in results:
         _panel(axes[result.line, result.backend], result)
-    caption(figure, group, "ROC curves with 95% bands")
+    caption(figure, group, "ROC curves with 95% bands", split="test")
     yield "roc", figure
 
 

@@ -59,9 +59,10 @@ def signs(group: Group, line: Line, backend: str) -> dict[str, Any]:
 
 
 def footer(figure: Figure, title: str, *notes: str) -> None:
-    """The title above, and the notes, each wrapped to the figure's width, below."""
+    """The title above, and the notes below, each wrapped to the figure's width."""
     width = int(figure.get_figwidth() * 15)
-    figure.suptitle(plain(title), x=0.01, ha="left", fontweight="bold")
+    heading = textwrap.wrap(title, int(figure.get_figwidth() * 11), break_on_hyphens=False)
+    figure.suptitle("\n".join(map(plain, heading)), x=0.01, ha="left", fontweight="bold")
     lines = [plain(line) for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
 

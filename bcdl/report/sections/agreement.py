@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bcdl.evaluation import agreement
+from bcdl.evaluation import agreement, smoke
 from bcdl.evaluation.agreement import MARGIN, Agreement, Pair, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.report import formats
@@ -66,7 +66,8 @@ def _not_compared(group: Group, refused: Sequence[Refused]) -> str:
 
 def _line_table(group: Group, line: Line, pairs: Sequence[Pair]) -> Table:
     images = ", ".join(dict.fromkeys(f"{pair.images} images of {pair.groups} groups" for pair in pairs))
-    title = f"{group.mark}{line.title}, start: {line.start}; {images}"
+    of_smoke_test = "smoke test: " if smoke.note(group.records) else ""
+    title = f"{group.mark}{line.title}, start: {line.start}; {of_smoke_test}{images}"
     rows = (_row(pair, p) for pair, p in zip(pairs, _corrected(pairs), strict=True))
     return Table(title, _COLUMNS, tuple(rows))
 
@@ -133,7 +134,7 @@ _TIDY_COLUMNS = (
     *map(figures, ("images", "groups", "agreement", "kappa", "flipped", "right in a alone", "right in b alone")),
     *map(figures, ("p", "p (Holm)", "largest score difference")),
     *(figures(f"{name} b - a, {end}") for name in ("accuracy", "AUROC") for end in ("value", "low", "high")),
-    words("verdict"),
+    *(words("verdict"), words("smoke test")),
 )
 
 
@@ -159,6 +160,7 @@ def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[Entry, ...]:
         *_parts(agreed.accuracy),
         *_parts(agreed.auroc),
         word(verdict(agreed)),
+        word(quality.is_smoke_test(group)),
     )
 
 

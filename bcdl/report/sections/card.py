@@ -14,7 +14,7 @@ from typing import Any
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from bcdl.report import formats
+from bcdl.report import formats, titles
 from bcdl.report.sections import quality
 from bcdl.report.tables import Entry, Table, figures, number, word, words
 from bcdl.settings.models import MODELS
@@ -95,7 +95,8 @@ def _performance(card: _Card) -> Table:
         rows.append((word(metric.title), number(card.results[0].reference[metric.name], 3), *estimates))
     backends = (figures(result.backend) for result in card.results)
     columns = (words("quantity"), figures("majority class"), *backends)
-    return Table(f"{card.group.mark}23 Performance on test images, with 95% intervals", columns, tuple(rows))
+    title = titles.of_quality(card.group, "23 Performance on test images, with 95% intervals")
+    return Table(title, columns, tuple(rows))
 
 
 def _images(card: _Card) -> str:

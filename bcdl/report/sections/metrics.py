@@ -10,10 +10,11 @@ import functools
 import statistics
 from collections.abc import Callable, Sequence
 
+from bcdl.evaluation import smoke
 from bcdl.parity.verdicts import NO_FINDINGS
 from bcdl.records.groups import Group, Line, ParityVerdicts
 from bcdl.records.record import Record
-from bcdl.report import formats
+from bcdl.report import formats, titles
 from bcdl.report.tables import Column, Entry, Table, absent, figures, word, words
 from bcdl.statistics import steadiness
 from bcdl.statistics.steadiness import is_unstable
@@ -35,6 +36,7 @@ class MetricRow:
         warm: name of the same metric if compiled functions were loaded from a cache; the entry of a record that has
             only this says so.
         read: reads the metric from a record, if it is not among the record's own metrics.
+        of_test: whether it is of the test images, which may be so few that its title names a smoke test.
     """
 
     name: str
@@ -46,6 +48,7 @@ class MetricRow:
     short: str = ""
     warm: str = ""
     read: Callable[[Record], float | None] | None = None
+    of_test: bool = False
 
     def of(self, record: Record) -> float | None:
         """The record's value; None if it is undefined or was not measured."""
@@ -64,9 +67,9 @@ class MetricRow:
 
 
 QUALITY = (
-    MetricRow("test_accuracy", "Test accuracy", 3, short="accuracy"),
-    MetricRow("test_auroc", "Test AUROC", 3, short="AUROC"),
-    MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3, short="loss"),
+    MetricRow("test_accuracy", "Test accuracy", 3, short="accuracy", of_test=True),
+    MetricRow("test_auroc", "Test AUROC", 3, short="AUROC", of_test=True),
+    MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3, short="loss", of_test=True),
 )
 METRICS = (
     *QUALITY,
@@ -113,6 +116,8 @@ def metric_table(group: Group, metric: MetricRow) -> Table:
     """
     columns = line_columns(group)
     rows = [(word(line.title), word(line.start), *_entries(group, line, metric)) for line in group.lines]
+    if metric.of_test:
+        return Table(titles.with_note(metric.title, smoke.note(group.records)), columns, tuple(rows))
     if not metric.rate:
         return Table(metric.title, columns, tuple(rows))
     verdicts = (word(_verdicts(group).among(group.machine, group.ok_records(line))) for line in group.lines)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bcdl.evaluation import leakage_premium
+from bcdl.evaluation import leakage_premium, smoke
 from bcdl.evaluation.leakage_premium import Premium, Verdict
 from bcdl.records.groups import Group
-from bcdl.report import formats
+from bcdl.report import formats, titles
 from bcdl.report.section import Section
 from bcdl.report.tables import Entry, Table, count, figures, number, word, words
 from bcdl.text import escape
@@ -43,7 +43,8 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 def _section(by_group: Group, premiums: Sequence[Premium]) -> Section:
     title = f"## The leakage premium: {escape(by_group.title)}"
     text = _TEXT.format(folds=by_group.first.cell.folds).strip()
-    table = Table("The leakage premium", _COLUMNS, tuple(map(_row, premiums)))
+    heading = titles.with_note("The leakage premium", smoke.note(by_group.records))
+    table = Table(heading, _COLUMNS, tuple(map(_row, premiums)))
     return Section(
         text="\n\n".join([title, text, table.to_markdown()]) + "\n",
         tables={f"{by_group.slug}-premium": (table,)},

@@ -6,12 +6,12 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-from bcdl.evaluation import metrics
+from bcdl.evaluation import metrics, smoke
 from bcdl.evaluation.estimates import Estimate, Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records.groups import Group, Line
-from bcdl.report import formats
+from bcdl.report import formats, titles
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, word, words
 from bcdl.statistics import bootstrap
 
@@ -64,12 +64,17 @@ def part(group: Group, title: str, paragraphs: Sequence[str]) -> str:
     body = "\n\n".join(paragraphs)
     if group.synthetic:
         body = f"<details><summary>Of drawings: a test of the harness alone</summary>\n\n{body}\n\n</details>"
-    return f"### {group.mark}{title}\n\n{body}"
+    return f"### {titles.of_quality(group, title)}\n\n{body}"
 
 
 def split_of(group: Group) -> str:
     """How the group's data was split, for tables that programs read."""
     return "by image (LEAKY)" if group.mark else "by group"
+
+
+def is_smoke_test(group: Group) -> str:
+    """Whether the group's test set is a smoke test, for tables that programs read."""
+    return "yes" if smoke.note(group.records) else "no"
 
 
 def applicable(results: Sequence[Result]) -> list[Metric]:
@@ -127,7 +132,8 @@ def _line_table(group: Group, line: Line, results: Sequence[Result]) -> Table:
         rows.append((word(title), absent(), *values, *[absent()] * len(several)))
     columns = (words("quantity"), figures("majority class"), *map(figures, group.backends))
     spread_columns = (figures(f"{backend}, seeds") for backend in several)
-    return Table(f"{group.mark}{line.title}, start: {line.start}", (*columns, *spread_columns), tuple(rows))
+    title = titles.of_quality(group, f"{line.title}, start: {line.start}")
+    return Table(title, (*columns, *spread_columns), tuple(rows))
 
 
 def _metric_entry(result: Result, metric: Metric) -> Entry:
@@ -163,7 +169,7 @@ def _status(group: Group, line: Line, backend: str) -> Entry:
 _TIDY_COLUMNS = (
     *map(words, ("model", "start", "backend", "split")),
     *map(figures, ("value", "low", "high", "majority class", "seeds", "seeds min", "seeds max", "images", "groups")),
-    *(figures("undefined resamples"), words("uncommitted changes")),
+    *(figures("undefined resamples"), words("uncommitted changes"), words("smoke test")),
 )
 
 
@@ -187,4 +193,5 @@ def _tidy_row(group: Group, result: Result, metric: Metric) -> tuple[Entry, ...]
         count(result.largest.group_count),
         count(estimate.undefined),
         word("yes" if result.dirty else "no"),
+        word(is_smoke_test(group)),
     )

@@ -68,7 +68,7 @@ def test_a_section_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_what_was_not_timed_has_figures_of_quality_alone() -> None:
     text = group_section.section(group(record(timing=False))).text
-    assert "**Test accuracy**" in text
+    assert "**Test accuracy (" in text
     assert "Fit rate" not in text
     assert "Before the steady state" not in text
 

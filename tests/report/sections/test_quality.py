@@ -26,7 +26,7 @@ def section(*records: Record) -> tuple[str, tuple[tables.Table, ...]]:
 
 def test_a_table_a_model_with_metrics_down_and_backends_across() -> None:
     text, _ = section(*(predicted(drawn(60), drawn(30, 1), backend=b) for b in ("jax", "torch")))
-    assert "**CNN, start: random**" in text
+    assert "**CNN, start: random (smoke test: 60 images)**" in text
     assert "| quantity | majority class | jax | torch |" in text
     accuracy = next(line for line in text.splitlines() if line.startswith("| Accuracy"))
     value = np.mean((np.array(drawn(60)["scores"]) > 0.5) == drawn(60)["labels"])
@@ -69,7 +69,7 @@ def test_a_split_by_image_is_marked_wherever_its_figures_stand() -> None:
     leaky = predicted(drawn(60, patients=20), split_by="image")
     text, made = section(leaky)
     assert text.startswith("### LEAKY: ")
-    assert "**LEAKY: CNN, start: random**" in text
+    assert "**LEAKY: CNN, start: random (" in text
     assert all("by image (LEAKY)" in row for table in made for row in table.shown())
     for plot in (roc, reliability, forest):
         for _, figure in plot.draw(Group("m", "c", (leaky,))):
