@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bcdl.records import store
 from bcdl.records.record import Record
+from bcdl.runner.progress import RunProgress
+from bcdl.runner.run import Run
+from bcdl.settings.limits import Limits
+from tests.factory import job
 from tests.faults import driver
 from tests.faults.conftest import Injected
 
 
-def run(results: Path, plan: Path, *options: str) -> str:
-    """What the command said that ran four seeds and measured no speed."""
-    return driver.command(results, plan, "--no-timing", *options).communicate()[0]
+def measure(results: Path, plan: Path, seconds: float | None = None, day: int = 1) -> tuple[list[str], str]:
+    """Run, or resume, four seeds that measure no speed; the notices before it, and what was shown of it.
+
+    `day` is in the run's id, by which runs are in order.
+    """
+    jobs = [job(seed=seed, timing=False) for seed in range(4)]
+    run = Run(jobs, results, f"2026010{day}T000000Z-0000", Limits(seconds), resume=True, worker=driver.worker(plan))
+    notices, shown = run.check(), io.StringIO()
+    progress = RunProgress(Console(file=shown, width=200), [each.cell for each in run.left], None)
+    run.measure(run.left, progress)
+    return notices, shown.getvalue()
 
 
 def records(results: Path) -> list[Record]:
+    """In the order in which they were written."""
     return [record for _, record in store.read_all(results)[0]]
 
 
 def endings(results: Path) -> list[str]:
-    """The status of each record, in the order in which they were written."""
     return [record.status for record in records(results)]
 
 
@@ -39,11 +53,9 @@ def processes(results: Path) -> int:
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (["--no-timing"], [0, 1, 2, 3]),
         (["--no-timing", "--models", "cnn,mobilenet", "--seeds", "0,1"], [0, 1, 0, 1]),
-        (["--no-timing", "--seeds", "0", "--folds", "2", "--split-by", "group,image"], [0, 1, 2, 3]),
-        (["--no-timing", "-k", "seed1 or seed2"], [0, 1]),
-        ([], [0, 0, 0, 0]),
+        (["--no-timing", "--seeds", "0,1", "--folds", "2", "-k", "seed1 or fold1"], [0, 1, 2]),
+        (["--timing", "--seeds", "0,1"], [0, 0]),
     ],
 )
 def test_one_worker_a_model_or_a_cell_if_speed_is_measured(
@@ -71,42 +83,42 @@ def test_one_worker_a_model_or_a_cell_if_speed_is_measured(
 def test_what_a_worker_dies_of_costs_one_cell_and_the_rest_have_a_new_one(
     tmp_path: Path, ending: str, status: str, injected: Injected
 ) -> None:
-    results, plan = tmp_path / "results", driver.plan(tmp_path, at={1: ending})
     with injected("shared_process") as tally:
-        said = run(results, plan, "--cell-timeout", "4s")
-        tally.lost += 4 - len(endings(results))
-        assert endings(results) == ["ok", status, "ok", "ok"], said
-        assert cells_before(results) == [0, 1, 0, 1]
-        assert processes(results) == 2
-        assert "4 done; 1 of them not ok; 0 left" in said
-        assert not driver.left_running(results)
+        _, shown = measure(tmp_path, driver.plan(tmp_path, at={1: ending}), seconds=4.0)
+        tally.lost += 4 - len(endings(tmp_path))
+        assert endings(tmp_path) == ["ok", status, "ok", "ok"]
+        assert cells_before(tmp_path) == [0, 1, 0, 1]
+        assert processes(tmp_path) == 2
+        assert "4 done; 1 of them not ok; 0 left" in shown
 
 
 def test_a_worker_killed_from_outside_costs_the_cell_that_it_was_at(tmp_path: Path, injected: Injected) -> None:
-    results, plan = tmp_path / "results", driver.plan(tmp_path, seconds=0.5)
-    with injected("shared_process"):
+    results, plan = tmp_path / "results", driver.plan(tmp_path, at={1: "hang"})
+    with injected("shared_process") as tally:
         process = driver.command(results, plan, "--no-timing")
-        while "[2/4] cnn on torch, seed 1: measuring" not in process.stdout.readline():
-            assert process.poll() is None
+        while "[2/4] cnn on torch, seed 1: measuring" not in (line := process.stdout.readline()):
+            assert line, "it ended before its second cell"
         (worker,) = (each for each in driver.left_running(results) if "tests.faults.good_worker" in each.cmdline())
         worker.kill()
         said = process.communicate()[0]
+        tally.lost += 4 - len(endings(results))
         assert endings(results) == ["ok", "crashed", "ok", "ok"], said
         assert "ended by SIGKILL" in records(results)[1].reason
+        assert not driver.left_running(results)
 
 
 def test_the_limit_of_time_is_of_each_cell(tmp_path: Path) -> None:
     """Not of the process, which takes longer."""
-    results, plan = tmp_path / "results", driver.plan(tmp_path, seconds=1.0)
-    said = run(results, plan, "--cell-timeout", "3s")
-    assert (endings(results), processes(results)) == (["ok"] * 4, 1), said
+    measure(tmp_path, driver.plan(tmp_path, seconds=1.0), seconds=3.5)
+    assert (endings(tmp_path), processes(tmp_path)) == (["ok"] * 4, 1)
 
 
 def test_a_cell_that_ran_out_of_memory_after_others_is_run_again_first_in_a_process(tmp_path: Path) -> None:
     """Once it has run out of memory there, too, it is left out like any other."""
-    results, plan = tmp_path / "results", driver.plan(tmp_path, at={1: "abort_for_memory"})
-    said = run(results, plan)
-    assert "it was cell 2 of its process, so --resume runs it again, first in a new one" in said
-    assert "resumed: 3 of 4 cells have their record already" in run(results, plan, "--resume")
-    assert (endings(results)[4:], cells_before(results)[4:]) == (["out_of_memory"], [0])
-    assert "resumed: 4 of 4 cells have their record already" in run(results, plan, "--resume")
+    plan = driver.plan(tmp_path, at={1: "abort_for_memory"})
+    _, shown = measure(tmp_path, plan)
+    assert "it was cell 2 of its process, so --resume runs it again, first in a new one" in shown
+    again, _ = measure(tmp_path, plan, day=2)
+    assert "resumed: 3 of 4 cells have their record already" in again
+    assert (endings(tmp_path)[4:], cells_before(tmp_path)[4:]) == (["out_of_memory"], [0])
+    assert "resumed: 4 of 4 cells have their record already" in measure(tmp_path, plan, day=3)[0]
