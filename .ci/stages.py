@@ -2,7 +2,7 @@
 
 Style, types, imports, tables and plots that follow from their records, the tests, parity of two models, a smoke
 benchmark of each backend and two backends in turn, ending in the tables. What a stage prints is shown whole when it has
-ended, and the time of each stage at the end. After one has failed no other is started.
+ended, and the time of each stage at the end. A stage that fails ends its chain alone, so that all faults are seen at once.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ class Stages:
         return all(passed for _, _, passed in self.ended)
 
     def run_chain(self, chain: Sequence[Stage]) -> None:
-        """Run the stages of a chain one after the other, as long as none of any chain has failed."""
+        """Run the stages of a chain one after the other, until one fails."""
         for stage in chain:
-            if self.passed:
-                self._run(stage)
+            if not self._run(stage):
+                break
 
-    def _run(self, stage: Stage) -> None:
+    def _run(self, stage: Stage) -> bool:
+        """Run a stage to its end; whether it passed."""
         print(f"started: nox -s {' '.join(stage)}", flush=True)
         start = time.monotonic()
         done = subprocess.run(
@@ -76,6 +77,7 @@ class Stages:
             sys.stdout.buffer.write(done.stdout)
             self.ended.append((stage[0], time.monotonic() - start, done.returncode == 0))
             print(self.line(*self.ended[-1]), flush=True)
+        return done.returncode == 0
 
     def line(self, name: str, seconds: float, passed: bool) -> str:
         return f"{name:20} {seconds:6.0f} s  {'passed' if passed else 'FAILED'}"
