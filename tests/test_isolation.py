@@ -22,11 +22,11 @@ FRAMEWORKS = ("keras", *backends.NAMES)
 USING_KERAS = ("bcdl.worker.", "bcdl.parity.worker.", "bcdl.experiments.engine.training_cell.")
 
 # All that a worker imports before it has read its job: packages, and rooms of the house.
-WORKER_PACKAGES = {"PIL", "cpuinfo", "numpy", "psutil"}
+WORKER_PACKAGES = {"PIL", "cpuinfo", "numpy", "platformdirs", "psutil"}
 WORKER_ROOMS = {"backends", "datasets", "errors", "machine", "records", "settings", "statistics", "text", "worker"}
 # All that the project's own code imports in a worker from then on, besides Keras and the framework; OpenCV only if
 # images are augmented.
-CELL_PACKAGES = WORKER_PACKAGES | {"platformdirs"}
+CELL_PACKAGES = WORKER_PACKAGES
 CELL_ROOMS = WORKER_ROOMS | {"evaluation"}
 
 
@@ -72,10 +72,10 @@ def test_a_worker_starts_with_these_modules_alone() -> None:
     loaded = modules_after("import bcdl.worker.__main__")
     assert packages(loaded) <= WORKER_PACKAGES
     assert rooms(loaded) <= WORKER_ROOMS
-    # Of the records' room, the form of a record and of its line, and a file's replacement: a worker appends to no log
-    # and holds no lock.
+    # Of the records' room, the form of a record and of its line, a file's replacement, and what makes cells alike: a
+    # worker appends to no log and holds no lock.
     assert {name for name in loaded if name.startswith("bcdl.records.")} <= {
-        f"bcdl.records.{module}" for module in ("disk", "line", "moment", "record", "schema")
+        f"bcdl.records.{module}" for module in ("comparability", "disk", "line", "moment", "record", "schema")
     }
 
 
@@ -162,12 +162,12 @@ def test_a_backend_is_started_in_one_place() -> None:
 
 
 def test_a_cell_is_prepared_in_one_place() -> None:
-    """Whoever draws initial weights prepares a model; parity's is another, opened up."""
-    places = {"bcdl/worker/prepared.py", "bcdl/parity/worker/instrumented.py"}
+    """Whoever draws initial weights prepares a model, or makes it as new; parity's is another, opened up."""
+    places = {"bcdl/worker/prepared.py", "bcdl/worker/shared.py", "bcdl/parity/worker/instrumented.py"}
     assert sources.calls_of("draw_initial_weights", "bcdl", "benchmarks") == places
     assert sources.calls_of("compile_model", "bcdl", "benchmarks") <= {
         "bcdl/worker/prepared.py",
-        "bcdl/worker/fitting.py",
+        "bcdl/worker/shared.py",
     }
 
 

@@ -44,6 +44,7 @@ def measure(
     phases.begin("building")
     with timing.timed(measured.metrics, "build_s"):
         prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)
+    _mark_warm(adapter, measured, "build_s")
     phases.begin("describing the model")
     measured.model = _describe_model(prepared.model)
     measured.weights = _describe_weights(job)
@@ -80,6 +81,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
         measured.history |= {f"head_{name}": values for name, values in head.items()}
     phases.begin("first step")
     measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
+    measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
     fit = fitting.fit(prepared, phases, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
@@ -117,9 +119,13 @@ def _measure_speed(prepared: Prepared, measured: Measured) -> None:
         trained.restore()
     phases.begin("timing predictions")
     _time("predict", window_images, prepared, measured, regimes.time_predictions)
-    metrics["peak_memory_mib"] = (adapter.peak_memory_bytes() or hardware.peak_rss_bytes()) / hardware.MIB
+    of_device = adapter.peak_memory_bytes()
+    metrics["peak_memory_mib"] = (of_device or hardware.peak_rss_bytes()) / hardware.MIB
+    if not of_device:  # compiling takes memory of the process
+        _mark_warm(adapter, measured, "peak_memory_mib")
     phases.begin("timing single requests")
     rate = _time("request", 1, prepared, measured, regimes.time_requests)
+    _mark_warm(adapter, measured, "request_warm_up_s")
     metrics["latency_ms"] = 1e3 / rate
     phases.begin("measuring the device")
     metrics |= device_peak.measure(adapter, cell.precision)
@@ -138,6 +144,13 @@ def _time(
         measured.metrics |= watch.metrics(regime, images * timed.count)
         measured.environment.setdefault("gpu_state", {})[regime] = watch.state()
     return rate
+
+
+def _mark_warm(adapter: Backend, measured: Measured, name: str) -> str:
+    """Mark the metric of that name, just taken, if the compilation cache had a part in it; the cache's state."""
+    state: str = adapter.describe()["compilation_cache"]
+    measured.mark_warm(state, name)
+    return state
 
 
 def _describe_model(model: keras.Model) -> ModelFacts:

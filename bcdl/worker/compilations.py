@@ -1,8 +1,8 @@
 """Keeps what a backend compiles from one process to the next, in a folder for all cells that compile the same.
 
-Cells compile the same if they differ in seeds and folds alone and run by the same code, versions and processor. The
-first of them is cold: it fills a folder aside, which is put in its place once the cell has run to its end, so that a
-process that dies leaves nothing to be loaded. Those after it are warm.
+Cells compile the same if they differ in seeds, splits and folds alone and run by the same code, versions and processor.
+A process takes the folder aside while it uses it, or begins a new one, and puts it back once its cell has run to the
+end: so two processes never share one, and one that dies leaves nothing to be loaded by the next.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,31 +27,33 @@ from bcdl.settings.cell import Cell
 
 # Folders that are kept, those used last. A model's takes a few MiB.
 MOST_FOLDERS = 100
-_PART = "part-"
+_ASIDE = "aside-"
+_DEAD_AFTER_S = 7 * 24 * 3600  # no cell takes so long: its process has died
 
 
 @contextlib.contextmanager
 def kept(adapter: Backend, cell: Cell) -> Iterator[None]:
-    """In this block the backend loads what an equal cell compiled, or compiles it and keeps it for cells to come.
+    """In this block the backend loads what an equal cell compiled, and keeps for cells to come what it compiles.
 
-    A backend without such a cache, or a folder that can't be written, changes nothing but the time. What a block that
-    fails compiled is not kept.
+    A backend without such a cache, or a folder that can't be written, changes nothing but the time. After a block that
+    fails nothing is kept.
     """
     with contextlib.ExitStack() as undo:
         place = folder() / _key(cell)
         try:
-            used = place if place.is_dir() else _begin(undo)
-            adapter.cache_compilations(used)
+            aside = _take_aside(place, undo)
+            adapter.cache_compilations(aside)
         except UnsupportedError:
-            used = None
+            aside = None
         except OSError as error:
             print(f"note: what is compiled can't be kept ({error.strerror or error})", file=sys.stderr)
-            used = None
+            aside = None
+        if aside:
+            undo.callback(adapter.cache_compilations, None)
         yield
-        if used:
-            with contextlib.suppress(OSError):  # the next cell is cold, too
-                _keep(used, place, adapter.describe()["compilation_cache"])
-            adapter.cache_compilations(None)  # the folder is no longer where it was
+        if aside:
+            with contextlib.suppress(OSError):  # another process has put its own there meanwhile
+                _put_back(aside, place)
 
 
 def folder() -> Path:
@@ -59,25 +61,29 @@ def folder() -> Path:
     return platformdirs.user_cache_path("bcdl") / "compiled"
 
 
-def _begin(undo: contextlib.ExitStack) -> Path:
-    """A new folder, which goes at the end if it is still there."""
+def _take_aside(place: Path, undo: contextlib.ExitStack) -> Path:
+    """The folder that was kept, or a new one, under a name of its own; `undo` removes it if it is still there then."""
     folder().mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=_PART, dir=folder()))
-    undo.callback(shutil.rmtree, new, ignore_errors=True)
-    return new
+    aside = folder() / f"{_ASIDE}{secrets.token_hex(8)}"
+    undo.callback(shutil.rmtree, aside, ignore_errors=True)
+    try:
+        place.rename(aside)
+        os.utime(aside)
+    except FileNotFoundError:
+        aside.mkdir()
+    return aside
 
 
-def _keep(used: Path, place: Path, state: str) -> None:
-    """Put what was filled in its place; remove what did not serve, so that the next cell fills it anew."""
-    if state == "cold":
-        used.replace(place)
-    elif state == "warm":
-        os.utime(place)
-    else:
-        shutil.rmtree(place)
-    by_use = sorted(folder().iterdir(), key=lambda path: path.stat().st_mtime)
-    for oldest in by_use[:-MOST_FOLDERS]:
-        shutil.rmtree(oldest)
+def _put_back(aside: Path, place: Path) -> None:
+    """Put a folder in its place, and remove those that were not used for long."""
+    os.utime(aside)  # when it was used last
+    aside.rename(place)
+    by_use = sorted((path.stat().st_mtime, path) for path in folder().iterdir())
+    now, _ = by_use[-1]
+    whole = [path for _, path in by_use if not path.name.startswith(_ASIDE)]
+    dead = [path for used, path in by_use if path.name.startswith(_ASIDE) and now - used > _DEAD_AFTER_S]
+    for path in (*whole[:-MOST_FOLDERS], *dead):
+        shutil.rmtree(path)
 
 
 def _key(cell: Cell) -> str:

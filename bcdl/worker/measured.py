@@ -8,9 +8,6 @@ from typing import Any
 from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
 from bcdl.worker.phases import Phases
 
-# Times that include compilation.
-_COMPILING = ("build_s", "first_step_s", "request_warm_up_s")
-
 
 @dataclasses.dataclass
 class Measured:
@@ -34,13 +31,15 @@ class Measured:
         self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}
         self.samples = {}
 
-    def note_cache(self, state: str) -> None:
-        """Note the state of the compilation cache; what a warm one makes shorter or smaller gets a name of its own."""
-        self.environment["compilation_cache"] = state
+    def mark_warm(self, state: str, name: str) -> None:
+        """Give a figure that a compilation cache made shorter or smaller another name: it is no cold one's equal.
+
+        Args:
+            state: that of the cache when the figure was taken, as `Backend.describe` gives it.
+            name: the metric's; it then begins with `warm_` or `partly_warm_`.
+        """
         if "warm" in state:
-            # Compiling takes memory of the process, and none of a GPU's.
-            changed = _COMPILING if self.environment.get("platform") == "gpu" else (*_COMPILING, "peak_memory_mib")
-            self.metrics = {f"warm_{name}" if name in changed else name: v for name, v in self.metrics.items()}
+            self.metrics[f"{state.replace(' ', '_')}_{name}"] = self.metrics.pop(name)
 
     def parts(self) -> dict[str, Any]:
         """The parts by name, as JSON values: keyword arguments of a record."""

@@ -21,6 +21,7 @@ from bcdl.machine import hardware, provenance
 from bcdl.records import disk, record
 from bcdl.records.moment import now
 from bcdl.records.record import Record
+from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
 from bcdl.worker import compilations, parent_death, timing
@@ -37,24 +38,56 @@ _FILES = 3  # a cell
 # Measures the job's cell on the backend that was started, and adds each figure as soon as it is known. Returns the
 # trained model, or None if there is none to keep.
 MeasureCell = Callable[[Job, backends.Backend, Measured], "keras.Model | None"]
-# Starts the backend of that name on a device, in a precision.
-StartBackend = Callable[[str, str, str], backends.Backend]
+
+
+class Process:
+    """What the cells that this process measures have in common; the backend is started by the first.
+
+    Args:
+        measure_cell: what measures a cell once the backend has started; `bcdl.worker.cell.measure` if not given.
+        keep: whether what the first cell compiles is kept for later processes, unless its job says otherwise, and
+            loaded if it was. What a part of a cell compiles, as in experiments, is no cache for a whole one.
+        verbose: Keras's, of `fit`.
+
+    Attributes:
+        cells_before: how many cells were measured before.
+    """
+
+    def __init__(self, measure_cell: MeasureCell | None = None, keep: bool = True, verbose: int = 0) -> None:
+        self._measure_cell, self._keep, self._verbose = measure_cell, keep, verbose
+        self._start = functools.cache(start_backend)
+        self.cells_before = 0
+
+    def start(self, cell: Cell) -> backends.Backend:
+        """The adapter of the cell's backend, with all imported that measures cells."""
+        adapter = self._start(cell.backend, cell.device, cell.precision)
+        self._measurer()
+        return adapter
+
+    def measure(self, job: Job, adapter: backends.Backend, measured: Measured) -> keras.Model | None:
+        """Measure the job's cell; the trained model, or None if there is none to keep."""
+        keeps = self._keep and not job.cold and not self.cells_before
+        with compilations.kept(adapter, job.cell) if keeps else contextlib.nullcontext():
+            return self._measurer()(job, adapter, measured)
+
+    def _measurer(self) -> MeasureCell:
+        from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
+
+        return self._measure_cell or functools.partial(cell.measure, verbose=self._verbose)
 
 
 def main(*files: str) -> int:
-    return serve(*files, measure_cell=_sharing() if len(files) > _FILES else None)
+    return serve(*files, process=Process(_sharing() if len(files) > _FILES else None))
 
 
-def serve(*files: str, measure_cell: MeasureCell | None = None) -> int:
-    """Read each job, measure it, and write its record, whole or not at all; `measure_cell` as in `run`."""
+def serve(*files: str, process: Process) -> int:
+    """Read each job, measure it, and write its record, whole or not at all."""
     parent_death.end_with_driver()
-    start = functools.cache(start_backend)
-    cells = zip(*(files[part::_FILES] for part in range(_FILES)), strict=True)
-    for cells_before, (job_file, result_file, events_file) in enumerate(cells):
+    for job_file, result_file, events_file in zip(*(files[part::_FILES] for part in range(_FILES)), strict=True):
         values = json.loads(Path(job_file).read_text(encoding="utf-8"))
-        phases = Phases(functools.partial(_report, Path(events_file)), None if cells_before else values["launched_s"])
-        job = Job.from_dict(values["job"])
-        outcome, _ = run(job, values["run"], phases, measure_cell=measure_cell, start=start, cells_before=cells_before)
+        launched_s = None if process.cells_before else values["launched_s"]
+        phases = Phases(functools.partial(_report, Path(events_file)), launched_s)
+        outcome, _ = run(Job.from_dict(values["job"]), values["run"], phases, process)
         disk.replace(Path(result_file), outcome.to_json().encode())
         if not outcome.ok:
             break
@@ -83,46 +116,31 @@ def _sharing() -> MeasureCell:
     return measure
 
 
-def run(
-    job: Job,
-    run_id: str,
-    phases: Phases,
-    verbose: int = 0,
-    measure_cell: MeasureCell | None = None,
-    start: StartBackend = start_backend,
-    cells_before: int = 0,
-) -> tuple[Record, keras.Model | None]:
+def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -> tuple[Record, keras.Model | None]:
     """Run the job's cell in this process; its record, and the trained model or None if it failed.
 
     Args:
         job: what to run.
         run_id: the run that the record belongs to.
         phases: books the seconds of each phase.
-        verbose: Keras's, of `fit`.
-        measure_cell: what measures the cell once the backend has started; `bcdl.worker.cell.measure` if not given.
-        start: starts the backend, or gives the one that was started.
-        cells_before: how many cells were measured before in this process.
+        process: what it has in common with the cells before; a new one if not given.
     """
-    started = now()
+    started, process = now(), process or Process()
     measured = Measured(phases)
     adapter, model, status, reason = None, None, record.OK, ""
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.commit()}
     measured.environment["code"] = provenance.digest(job.cell.backend)
-    measured.environment["process"] = {"cells_before": cells_before}
+    measured.environment["process"] = {"cells_before": process.cells_before}
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
-            adapter = start(job.cell.backend, job.cell.device, job.cell.precision)
-            from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
-        measure_cell = measure_cell or functools.partial(cell.measure, verbose=verbose)
-        # What the first cell of a process compiled is there for the others.
-        with contextlib.nullcontext() if job.cold or cells_before else compilations.kept(adapter, job.cell):
-            model = measure_cell(job, adapter, measured)
-        measured.note_cache(adapter.describe()["compilation_cache"])
+            adapter = process.start(job.cell)
+        model = process.measure(job, adapter, measured)
     except Exception as error:
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
+    process.cells_before += 1
     if not job.cell.timing:
         measured.drop_speed()
     return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model

@@ -24,4 +24,4 @@ def multiply_what_does_not_fit(*arguments: Any) -> None:
 
 if __name__ == "__main__":
     faults = {fault.__name__: fault for fault in (ask_for_too_much, multiply_what_does_not_fit)}
-    sys.exit(measurement.serve(*sys.argv[2:], measure_cell=faults[sys.argv[1]]))
+    sys.exit(measurement.serve(*sys.argv[2:], process=measurement.Process(faults[sys.argv[1]])))

@@ -106,10 +106,41 @@ def test_what_a_cell_that_fails_compiled_is_not_kept() -> None:
     assert run() == "cold"
 
 
-def test_a_cache_that_lacks_a_function_is_filled_anew() -> None:
+def test_nor_is_a_folder_under_which_a_cell_failed() -> None:
+    """It may be why: the next cell must not fail so, too."""
+    run()
+    with pytest.raises(RuntimeError), compilations.kept(Compiler(), cell()):  # type: ignore[arg-type]
+        raise RuntimeError
+    assert kept() == []
+    assert run() == "cold"
+
+
+def test_two_cells_at_once_never_share_a_folder() -> None:
+    run()
+    outer = Compiler()
+    with compilations.kept(outer, cell()):  # type: ignore[arg-type]
+        assert run() == "cold"
+        outer.compile()
+    assert outer.state == "warm"
+    assert run() == "warm"
+    assert len(kept()) == 1
+
+
+def test_a_function_that_was_missing_is_there_for_the_next() -> None:
     run()
     (compilations.folder() / kept()[0] / "forward").unlink()
-    assert [run(), run(), run()] == ["partly warm", "cold", "warm"]
+    assert [run(), run()] == ["partly warm", "warm"]
+
+
+def test_what_a_process_that_died_left_goes_after_a_week() -> None:
+    compilations.folder().mkdir(parents=True)
+    for days in (1, 8):
+        left = compilations.folder() / f"aside-{days}"
+        left.mkdir()
+        moment = left.stat().st_mtime - days * 24 * 3600
+        os.utime(left, (moment, moment))
+    run()
+    assert [name for name in kept() if name.startswith("aside-")] == ["aside-1"]
 
 
 def test_a_backend_without_a_cache_is_off_and_leaves_nothing() -> None:

@@ -39,6 +39,7 @@ def test_another_seed_gives_other_weights() -> None:
 )
 def test_draws_have_the_distribution_that_keras_draws(initializer: str) -> None:
     """Spread and range against Keras's own draws of the same large kernels, separable ones too."""
+    keras.utils.set_random_seed(0)
     dense = keras.layers.Conv2D(128, 3, kernel_initializer=initializer)
     separable = keras.layers.SeparableConv2D(
         64, 9, depthwise_initializer=initializer, pointwise_initializer=initializer
@@ -52,7 +53,7 @@ def test_draws_have_the_distribution_that_keras_draws(initializer: str) -> None:
         drawn = keras.ops.convert_to_numpy(kernel).astype(float)
         assert drawn.std() == pytest.approx(wanted.std(), rel=0.05, abs=1e-9)
         assert np.abs(drawn).max() == pytest.approx(np.abs(wanted).max(), rel=0.3, abs=1e-9)
-        assert drawn.mean() == pytest.approx(wanted.mean(), abs=0.05 * float(wanted.std()) + 1e-9)
+        assert drawn.mean() == pytest.approx(wanted.mean(), abs=0.1 * float(wanted.std()) + 1e-9)
 
 
 def test_loaded_layers_are_left_alone() -> None:

@@ -35,23 +35,18 @@ def test_without_speed_nothing_that_depends_on_the_machines_load_is_left() -> No
 
 
 @pytest.mark.parametrize(
-    ("state", "platform", "names"),
+    ("state", "name"),
     [
-        ("off", "cpu", {"first_step_s", "peak_memory_mib", "step_s"}),
-        ("cold", "cpu", {"first_step_s", "peak_memory_mib", "step_s"}),
-        ("warm", "cpu", {"warm_first_step_s", "warm_peak_memory_mib", "step_s"}),
-        ("partly warm", "cpu", {"warm_first_step_s", "warm_peak_memory_mib", "step_s"}),
-        ("warm", "gpu", {"warm_first_step_s", "peak_memory_mib", "step_s"}),
+        ("off", "first_step_s"),
+        ("cold", "first_step_s"),
+        ("warm", "warm_first_step_s"),
+        ("partly warm", "partly_warm_first_step_s"),
     ],
 )
-def test_what_a_warm_cache_makes_shorter_or_smaller_has_a_name_of_its_own(
-    state: str, platform: str, names: set[str]
-) -> None:
-    measured = Measured(environment={"platform": platform})
-    measured.metrics = {"first_step_s": 1.0, "peak_memory_mib": 2.0, "step_s": 3.0}
-    measured.note_cache(state)
-    assert measured.metrics.keys() == names
-    assert measured.environment["compilation_cache"] == state
+def test_what_a_warm_cache_makes_shorter_has_a_name_of_its_own(state: str, name: str) -> None:
+    measured = Measured(metrics={"first_step_s": 1.0, "step_images_per_s": 3.0})
+    measured.mark_warm(state, "first_step_s")
+    assert measured.metrics == {name: 1.0, "step_images_per_s": 3.0}
 
 
 @pytest.mark.keras
@@ -98,7 +93,7 @@ def test_a_stand_in_is_served_like_the_whole_measurement(tmp_path: Path) -> None
     (job,) = jobs(BACKEND, "cnn")
     files = [tmp_path / name for name in ("job.json", "result.json", "events.txt")]
     files[0].write_text(json.dumps({"job": job.to_dict(), "run": "a-run", "launched_s": now_s()}), encoding="utf-8")
-    assert measurement.serve(*map(str, files), measure_cell=measure) == 0
+    assert measurement.serve(*map(str, files), process=measurement.Process(measure)) == 0
     outcome = Record.from_json(files[1].read_text(encoding="utf-8"))
     assert (outcome.status, outcome.cell, outcome.value("step_images_per_s")) == ("ok", job.cell, 7.0)
     assert files[2].read_text(encoding="utf-8").splitlines() == ["describing the machine", "importing", "standing in"]
@@ -124,7 +119,7 @@ def test_several_jobs_are_served_up_to_the_first_that_fails(tmp_path: Path, monk
         files += [tmp_path / f"{name}-{job.cell.seed}" for name in ("job", "result", "events")]
         asked = {"job": job.to_dict(), "run": "a-run", "launched_s": now_s()}
         files[-3].write_text(json.dumps(asked), encoding="utf-8")
-    assert measurement.serve(*map(str, files), measure_cell=measure) == 0
+    assert measurement.serve(*map(str, files), process=measurement.Process(measure)) == 0
     outcomes = [Record.from_json(file.read_text(encoding="utf-8")) for file in files[1::3] if file.is_file()]
     assert [(outcome.cell.seed, outcome.status) for outcome in outcomes] == [(0, "ok"), (1, "failed")]
     assert [outcome.environment["process"]["cells_before"] for outcome in outcomes] == [0, 1]

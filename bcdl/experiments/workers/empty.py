@@ -17,7 +17,9 @@ COMMAND = ("-m", "bcdl.experiments.workers.empty")
 
 
 def main(job_file: str, result_file: str, events_file: str) -> int:
-    return measurement.serve(job_file, result_file, events_file, measure_cell=_measure_nothing)
+    return measurement.serve(
+        job_file, result_file, events_file, process=measurement.Process(_measure_nothing, keep=False)
+    )
 
 
 def _measure_nothing(job: Job, adapter: Backend, measured: Measured) -> None:

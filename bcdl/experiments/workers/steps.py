@@ -28,7 +28,7 @@ def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
     def time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
         _time_steps(job, cast(Backend, Slowed(adapter, float(share))), measured)
 
-    return measurement.serve(job_file, result_file, events_file, measure_cell=time_steps)
+    return measurement.serve(job_file, result_file, events_file, process=measurement.Process(time_steps, keep=False))
 
 
 def _time_steps(job: Job, adapter: Backend, measured: Measured) -> None:

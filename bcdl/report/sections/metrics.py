@@ -33,8 +33,8 @@ class MetricRow:
         sample: name of the samples, seconds, whose median the metric is; it counts only if they are steady.
         is_time: whether it grows with its samples; if not, it is a rate, which falls as they grow.
         short: heading of its column in the table of a run; if that is empty, it has no column there.
-        warm: name of the same metric if compiled functions were loaded from a cache; the entry of a record that has
-            only this says so.
+        of_compiling: whether compiling has a part in it: if compiled functions were loaded from a cache, a record has
+            it under another name, and the entry says so.
         read: reads the metric from a record, if it is not among the record's own metrics.
         of_test: whether it is of the test images, which may be so few that its title names a smoke test.
     """
@@ -46,7 +46,7 @@ class MetricRow:
     sample: str = ""
     is_time: bool = False
     short: str = ""
-    warm: str = ""
+    of_compiling: bool = False
     read: Callable[[Record], float | None] | None = None
     of_test: bool = False
 
@@ -77,26 +77,25 @@ METRICS = (
     MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True, sample="step_s", short="step images/s"),
     MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
     MetricRow("latency_ms", "Latency of one image, host to host (ms)", 1, rate=True, sample="request_s", is_time=True),
-    MetricRow(
-        "first_step_s", "First step, compilation included (s)", 1, short="first step s", warm="warm_first_step_s"
-    ),
-    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB", warm="warm_peak_memory_mib"),
+    MetricRow("first_step_s", "First step, compilation included (s)", 1, short="first step s", of_compiling=True),
+    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB", of_compiling=True),
 )
 STARTUP = (
     MetricRow("import_s", "Import of the framework and Keras (s)", 1),
-    MetricRow("build_s", "Building the model (s)", 1, warm="warm_build_s"),
+    MetricRow("build_s", "Building the model (s)", 1, of_compiling=True),
     MetricRow("step_warm_up_s", "Training steps after the first until they are steady (s)", 1),
     MetricRow(
         "request_warm_up_s",
         "Single requests until they are steady, compilation included (s)",
         1,
-        warm="warm_request_warm_up_s",
+        of_compiling=True,
     ),
 )
 # Of cells that loaded from a cache what an earlier cell had compiled.
 WARM = (
     MetricRow("warm_first_step_s", "First step from a warm compilation cache (s)", 1),
     MetricRow("warm_build_s", "Building the model, from a warm compilation cache (s)", 1),
+    MetricRow("warm_request_warm_up_s", "Single requests until they are steady, from a warm compilation cache (s)", 1),
     MetricRow("warm_peak_memory_mib", "Peak memory of a process with a warm compilation cache (MiB)", 0),
 )
 ENERGY = (
@@ -142,6 +141,11 @@ def _entries(group: Group, line: Line, metric: MetricRow) -> list[Entry]:
     return entries
 
 
+def _warm_names(metric: MetricRow) -> tuple[str, ...]:
+    """The names of the metric in records of cells that loaded compiled functions, all of them or some."""
+    return (f"warm_{metric.name}", f"partly_warm_{metric.name}") if metric.of_compiling else ()
+
+
 def _verdicts(group: Group) -> ParityVerdicts:
     return group.verdicts or NO_FINDINGS
 
@@ -164,7 +168,7 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
         writes = functools.partial(formats.unstable, digits=metric.digits, count=len(unsteady), wanted=wanted)
         return Entry(unsteady[0], writes, mark)
     values = tuple(value for record in records if (value := metric.of(record)) is not None)
-    if not values and any(metric.warm in record.metrics for record in records):
+    if not values and any(name in record.metrics for record in records for name in _warm_names(metric)):
         return absent(formats.WARM)
     if not values:
         return Entry(None, functools.partial(formats.median, digits=metric.digits), mark)

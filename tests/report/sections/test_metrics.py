@@ -6,7 +6,7 @@ import dataclasses
 
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
-from bcdl.report.sections.metrics import METRICS, WARM, metric_entry, metric_table
+from bcdl.report.sections.metrics import METRICS, STARTUP, WARM, metric_entry, metric_table
 from tests.factory import record
 
 ACCURACY = METRICS[0]
@@ -125,3 +125,8 @@ def test_a_first_step_from_a_warm_cache_never_stands_among_cold_ones() -> None:
     first_step = next(metric for metric in METRICS if metric.name == "first_step_s")
     assert metric_table(group, first_step).shown()[0][2:] == ("1.5", "warm cache")
     assert metric_table(group, WARM[0]).shown()[0][2:] == ("not measured", "1.5")
+
+
+def test_what_has_another_name_in_a_warm_cell_has_a_table_under_it() -> None:
+    compiling = {metric.name for metric in (*METRICS, *STARTUP) if metric.of_compiling}
+    assert {metric.name for metric in WARM} == {f"warm_{name}" for name in compiling}
