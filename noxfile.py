@@ -7,11 +7,18 @@ libraries.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nox
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no two sessions run at once here
+    fcntl = None  # type: ignore[assignment]
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
@@ -35,6 +42,23 @@ def device(session: nox.Session) -> str:
         return "gpu" if arguments[arguments.index("--device") + 1] == "gpu" else "cpu"
     driver = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi")
     return "gpu" if driver else "cpu"
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One session at a time is in this block: a build of the project writes into the checkout."""
+    folder = ROOT / ".nox"
+    folder.mkdir(exist_ok=True)
+    with (folder / "build.lock").open("w") as lock:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install_project(session: nox.Session, *more: str) -> None:
+    """Install bcdl, and the packages that it needs, from the checkout."""
+    with alone():
+        session.install("-e", ".", *more)
 
 
 def install(session: nox.Session, backend: str, *more: str) -> None:
@@ -93,7 +117,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(name="bench-ab")
 def bench_ab(session: nox.Session) -> None:
     """Measure two sides in turn: `-- --a jax --b torch`, or `-- --a jax --b jax --b-with keras==3.14.0`."""
-    session.install("uv", "-e", ".")
+    install_project(session, "uv")
     parser = argparse.ArgumentParser(prog="nox -s bench-ab --")
     for side in ("a", "b"):
         parser.add_argument(f"--{side}", required=True, choices=BACKENDS, help="backend")
@@ -124,7 +148,7 @@ def parity(session: nox.Session) -> None:
 @nox.session(name="parity-judge")
 def parity_judge(session: nox.Session) -> None:
     """Exchange the backends' checkpoints, then judge their dumps; after the sessions parity-<backend>."""
-    session.install("-e", ".")
+    install_project(session)
     for backend in BACKENDS:
         programs = Path(session.virtualenv.bin)
         python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
@@ -146,7 +170,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(name="tests-fast")
 def tests_fast(session: nox.Session) -> None:
     """Run the tests that need no framework: a developer's inner loop; `-- --cov` also measures coverage."""
-    session.install("-e", ".", "-r", "tests/requirements.txt")
+    install_project(session, "-r", "tests/requirements.txt")
     chosen = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere"]
     session.run("pytest", *chosen, "-n", "2", "--dist", "loadfile", *session.posargs)
 
@@ -154,21 +178,21 @@ def tests_fast(session: nox.Session) -> None:
 @nox.session(name="tests-wheel")
 def tests_wheel(session: nox.Session) -> None:
     """Test the wheel in an environment of its own, and a clone as Windows makes it."""
-    session.install("-e", ".", "-r", "tests/requirements.txt")
+    install_project(session, "-r", "tests/requirements.txt")
     session.run("pytest", "tests", "-m", "elsewhere", *session.posargs)
 
 
 @nox.session(name="tests-faults")
 def tests_faults(session: nox.Session) -> None:
     """Inject faults into drivers, workers, disks and input that need no framework: some minutes."""
-    session.install("-e", ".", "-r", "tests/requirements.txt")
+    install_project(session, "-r", "tests/requirements.txt")
     session.run("pytest", "tests/faults", "-m", "not keras", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, types and who imports whom: ruff, mypy and import-linter."""
-    session.install("-e", ".", "-r", "tests/requirements.txt")
+    install_project(session, "-r", "tests/requirements.txt")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -178,7 +202,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def report(session: nox.Session) -> None:
     """Rebuild tables and plots from the records, or `-- --check` that they follow from them; needs no framework."""
-    session.install("-e", ".")
+    install_project(session)
     session.run("python", "-m", "bcdl.report", *session.posargs)
 
 

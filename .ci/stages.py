@@ -36,13 +36,13 @@ def chains(results: str) -> list[Sequence[Stage]]:
     into = ("--results", results)
     smoke = ("--profile", "smoke", *into)
     return [
-        [("lint",), ("report", "--", "--check")],
         [
             ("parity", "--", "--models", "cnn,mobilenet", "--image-size", "64", *into),
             ("bench", "--", *smoke),
             ("bench-ab", "--", "--a", "jax", "--b", "torch", "--models", "cnn", "--rounds", "2", *smoke),
             ("report", "--", *into),
         ],
+        [("lint",), ("report", "--", "--check")],
         *([(f"tests-{backend}", "--", "-n", "0")] for backend in BACKENDS),
         [("tests-fast", "--", "-n", "0")],
         [("tests-faults",)],

@@ -1,4 +1,4 @@
-"""Show where the time of the cells on a results folder goes, phase by phase."""
+"""Show where the time of the cells in a results folder goes, phase by phase."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def main() -> int:
     run = Run(jobs, Path(arguments.results), require_clean=arguments.require_clean)
     for line in run.check():
         print(line)
-    record, model = measurement.run(jobs[0], run.id, Phases(), measurement.Process(verbose=1))
+    record, model = measurement.run(run.handed(jobs[0]), run.id, Phases(), measurement.Process(verbose=1))
     run.keep(jobs[0], record)
     if arguments.save and model is not None:  # before the report, so that no fault of it costs the model
         save(model, arguments.save)

@@ -44,6 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     with _as_pytest_exit():
+        if getattr(config.option, "numprocesses", None):
+            raise UsageError("cells run one after another, or they would measure each other: leave -n out")
         backend = config.getoption("--backend") or _only_backend()
         jobs = resolve_run(vars(config.option), backend, config.getoption("--models"))
         limits = resolve_limits(vars(config.option))
@@ -105,7 +107,7 @@ def _measure(job: Job, session: pytest.Session) -> str:
     """Run the job's cell; why it was left out, empty if it was not."""
     stash = session.config.stash
     if BUDGETED in stash:
-        return stash[BUDGETED].settle(job)
+        return stash[BUDGETED].run_until(job)
     run = stash[RUN]
     run.measure(run.together(job, _wanted(session)), stash[PROGRESS])
     return ""
@@ -171,8 +173,10 @@ def _only_backend() -> str:
 
 def _short_id(job: Job, jobs: list[Job]) -> str:
     """What names the job's benchmarks: model and backend, or the whole cell if its model stands in several jobs."""
-    alone = sum(other.cell.model == job.cell.model for other in jobs) == 1
-    return f"{job.cell.model}-{job.cell.backend}" if alone else job.cell.stem
+    alike = sum((other.cell.model, other.cell.timing) == (job.cell.model, job.cell.timing) for other in jobs)
+    if alike > 1:
+        return job.cell.stem
+    return f"{job.cell.model}-{job.cell.backend}" + ("" if job.cell.timing else "-accuracy")
 
 
 def _job(item: pytest.Item) -> Job | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,29 @@ _FACTS = ("name", "synthetic", "grouped", "notices")
 
 
 class Handover:
-    """Pools by the request that they were read for, in a folder that goes with this object."""
+    """Pools by the request that they were read for, in a folder that goes with this object.
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="bcdl-data-")
+    Args:
+        folder: the folder; it is made when the first pool is put there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._places: dict[Request, str] = {}
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def put(self, request: Request, pool: Pool) -> None:
-        """Put the pool there, if that has not been done; OSError if there is no room."""
-        if request.unsplit not in self._places:
-            place = Path(self._folder.name) / str(len(self._places))
-            place.mkdir()
+        """Put the pool there, if that has not been done; OSError, and nothing of it is left, if there is no room."""
+        if request.unsplit in self._places:
+            return
+        place = self._folder / str(len(self._places))
+        try:
+            place.mkdir(parents=True)
             write(pool, place)
-            self._places[request.unsplit] = str(place)
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        self._places[request.unsplit] = str(place)
 
     def place_of(self, request: Request) -> str | None:
         """The folder of the pool for the request, whatever its split; None if it was not put there."""

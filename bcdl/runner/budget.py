@@ -16,8 +16,8 @@ from bcdl.runner.progress import RunProgress, duration
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
 
-# What the report at the end takes on a slow machine: it draws all plots of the results folder anew.
-_REPORT_S = 15.0
+# What the report at the end takes on a slow machine: it draws the plots of the run, and all others of the folder.
+_REPORT_S = 30.0
 _REPORT_S_A_PLOT = 1.5
 
 
@@ -40,7 +40,8 @@ class Budget:
     @classmethod
     def begin(cls, text: str, seconds: float, results: Path) -> Budget:
         """The budget of so many seconds, beginning now; UsageError if it leaves no time for cells."""
-        report_s = _REPORT_S + _REPORT_S_A_PLOT * sum(1 for _ in results.glob(f"{store.PLOTS}/*/*.png"))
+        there = sum(1 for _ in results.glob(f"{store.PLOTS}/*/*.png"))
+        report_s = _REPORT_S + _REPORT_S_A_PLOT * there
         cells_s = seconds - report_s
         if cells_s <= 0:
             raise UsageError(
@@ -82,7 +83,7 @@ class BudgetedRun:
         start = f"--budget {self._budget.text}, {duration(self._budget.report_s)} of it for the report"
         return f"{start}: {_plan_words(self._plan)}"
 
-    def settle(self, job: Job) -> str:
+    def run_until(self, job: Job) -> str:
         """Run cells as planned until the job has its record or is left out; why it was left out, else empty."""
         while job in self._waiting and self._plan.fitting:
             self._run.measure(self._next_together(), self._progress, allowed_s=self._allowed_s)
@@ -114,12 +115,12 @@ class BudgetedRun:
     def _next_together(self) -> list[Job]:
         """The job that is first in the plan, and those planned that may share its process.
 
-        It is alone if it is the first of its model and other models wait for their first.
+        It is alone if it is the first of its kind and other kinds wait for their first.
         """
         first, *others = (candidate.job for candidate in self._plan.fitting)
         done = self._done()
-        without = {job.cell.model for job in (first, *others) if not done[job.cell.model]}
-        if first.cell.model in without and len(without) > 1:
+        without = {kind for kind in map(plan.kind_of, (first, *others)) if not done[kind]}
+        if plan.kind_of(first) in without and len(without) > 1:
             return [first]
         return [first, *(job for job in others if job.process_key == first.process_key)]
 
@@ -145,9 +146,9 @@ class BudgetedRun:
         self._progress.plan([candidate.job.cell for candidate in new.fitting])
         return new
 
-    def _done(self) -> Counter[str]:
-        """How many cells each model has."""
-        return Counter(job.cell.model for job in self._run.records)
+    def _done(self) -> Counter[plan.Kind]:
+        """How many cells of each kind are ok."""
+        return Counter(plan.kind_of(job) for job, outcome in self._run.records.items() if outcome.ok)
 
     def _candidate(self, job: Job) -> Candidate:
         estimates = self._progress.estimates

@@ -122,7 +122,7 @@ class Worker:
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
         self._begun_s = now_s()
-        return outcome if outcome.ok else _explained(outcome, asked.cells_before, self._log)
+        return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(self._log))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,14 +218,6 @@ def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, s
         "process": {"cells_before": asked.cells_before},
     }
     return Record(asked.run_id, status, reason, asked.job.cell, started, now(), metrics, environment=facts)
-
-
-def _explained(outcome: Record, cells_before: int, log: Path) -> Record:
-    """The record of a job that failed, with the end of its worker's log."""
-    reason = outcome.reason
-    if outcome.status == record.OUT_OF_MEMORY and cells_before:
-        reason += f"; it was cell {cells_before + 1} of its process, so --resume runs it again, first in a new one"
-    return dataclasses.replace(outcome, reason=reason, log_tail=_last_lines(log))
 
 
 def _death(ending: Ending, limits: Limits, log: Path) -> tuple[str, str]:

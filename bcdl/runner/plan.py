@@ -8,6 +8,13 @@ from collections.abc import Iterable, Mapping
 
 from bcdl.settings.job import Job
 
+# A model, and whether its speed is measured.
+Kind = tuple[str, bool]
+
+
+def kind_of(job: Job) -> Kind:
+    return job.cell.model, job.cell.timing
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
@@ -26,6 +33,11 @@ class Candidate:
     @property
     def model(self) -> str:
         return self.job.cell.model
+
+    @property
+    def kind(self) -> Kind:
+        """What the cells have in common of which one says most: their model, and whether they measure its speed."""
+        return kind_of(self.job)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +59,16 @@ def total(candidates: Iterable[Candidate]) -> float | None:
     return None if None in seconds else sum(each for each in seconds if each is not None)
 
 
-def make(candidates: Iterable[Candidate], seconds_left: float, done: Mapping[str, int]) -> Plan:
-    """The plan for so many seconds: first a cell of each model that has none, then a second one of each, and so on.
+def make(candidates: Iterable[Candidate], seconds_left: float, done: Mapping[Kind, int]) -> Plan:
+    """The plan for so many seconds: first a cell of each kind that has none, then a second one of each, and so on.
 
-    Among these the shortest is first, so that most models are covered. Of a candidate without an estimate nobody knows
-    whether it fits: it does as long as any time is left.
+    A kind is a model with its speed, or with its accuracy alone. Among these the shortest is first, so that most are
+    covered. Of a candidate without an estimate nobody knows whether it fits: it does as long as any time is left.
 
     Args:
         candidates: all that could run.
         seconds_left: how long they may take together.
-        done: how many cells each model has already, by the model's name.
+        done: how many cells each kind has already.
     """
     fitting: list[Candidate] = []
     left_out: list[Candidate] = []
@@ -67,13 +79,13 @@ def make(candidates: Iterable[Candidate], seconds_left: float, done: Mapping[str
     return Plan(tuple(fitting), tuple(left_out))
 
 
-def _most_informative_first(candidates: Iterable[Candidate], done: Mapping[str, int]) -> list[Candidate]:
+def _most_informative_first(candidates: Iterable[Candidate], done: Mapping[Kind, int]) -> list[Candidate]:
     cells = Counter(done)
     ranks = {}
     shortest_first = sorted(candidates, key=_cost)
     for candidate in shortest_first:
-        ranks[candidate] = cells[candidate.model]
-        cells[candidate.model] += 1
+        ranks[candidate] = cells[candidate.kind]
+        cells[candidate.kind] += 1
     return sorted(shortest_first, key=ranks.__getitem__)
 
 

@@ -79,6 +79,10 @@ class RunProgress:
         number = self._total - len(self._left)
         return f"[{number}/{self._total}] {cell.title}"
 
+    def put_back(self, cell: Cell) -> None:
+        """Count a cell that was begun as the next one to run."""
+        self._left.insert(0, cell)
+
     def end(self, cell: Cell, status: str, seconds: float) -> str:
         """Count a cell that has ended after so many seconds; how many are done and left, in words."""
         self._outcomes.append(status)
@@ -189,6 +193,12 @@ class CellProgress:
         """Print that the cell was ended, since the time for all cells is over; it counts as none."""
         self._stop()
         self._line("ended unfinished, without a record: the time for cells is over")
+
+    def again(self, reason: str) -> None:
+        """Print that the cell runs once more, alone in a new process; it counts as not begun."""
+        self._stop()
+        self._line(f"{reason}; it runs again, alone in a new one")
+        self._run.put_back(self._cell)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

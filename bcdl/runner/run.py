@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from bcdl.settings.limits import Limits
 # A cell that ended so is not run again by --resume: it would end so again.
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)
 STATUS_FILE = "status.json"
+_DATA = "data"  # in the folder of a run, as long as it lives
 _EXAMPLES = 20  # of each class and split: as many as a picture of the data shows
 
 
@@ -65,7 +67,6 @@ class Run:
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     examples: Dataset | None = None
-    _handover: Handover = dataclasses.field(default_factory=Handover, repr=False)
 
     def check(self) -> list[str]:
         """Check before the first cell whether all could run; notices about logs and data, for people.
@@ -74,6 +75,8 @@ class Run:
         """
         store.check_writable(self.results)
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
+        self._remove_data_of_dead_runs()
+        self._handover = Handover((self.folder / _DATA).resolve())
         notes = log.repair(self.results)
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
@@ -95,6 +98,16 @@ class Run:
         if self.resume:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
+
+    def handed(self, job: Job) -> Job:
+        """The job as a worker gets it: with the place of the images that were read."""
+        return dataclasses.replace(job, pool=self._handover.place_of(job.request))
+
+    def _remove_data_of_dead_runs(self) -> None:
+        """Remove the images of runs that were killed before they could."""
+        for folder in (self.results / runs.RUNS).glob(f"*/{_DATA}"):
+            if not runs.is_live(self.results, folder.parent.name):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _hand_over(self, request: Request, pool: Pool) -> list[str]:
         """Put the pool where workers find it; a notice if there is no room, so that each reads the data itself."""
@@ -125,7 +138,8 @@ class Run:
     ) -> list[Record]:
         """Run the jobs, of one `process_key`, and store their records, which are on the disk when this returns.
 
-        They share a worker. After a job that is not ok, those left have a new one.
+        They share a worker. After a job that is not ok, those left have a new one; so has the job itself if memory ran
+        out and others had run before it, since it may be they that took it.
 
         Args:
             jobs: the jobs, in order.
@@ -138,28 +152,31 @@ class Run:
         """
         left = list(jobs)
         while left:
-            handed = [dataclasses.replace(job, pool=self._handover.place_of(job.request)) for job in left]
+            handed = [self.handed(job) for job in left]
             with launch.started(handed, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
                 while worker.goes_on and left:
                     job = left.pop(0)
-                    if not self._measure_next(worker, job, progress, block, side, allowed_s(job)):
-                        left = []
+                    ended = self._measure_next(worker, job, progress, block, side, allowed_s(job))
+                    left = {"kept": left, "again": [job, *left], "no time": []}[ended]
         return [self.records[job] for job in jobs if job in self.records]
 
     def _measure_next(
         self, worker: launch.Worker, job: Job, progress: RunProgress, block: str, side: str, seconds: float
-    ) -> bool:
-        """Wait for the worker's next record, which is that of the job, and store it; whether there was time for it."""
+    ) -> Literal["kept", "again", "no time"]:
+        """Wait for the worker's next record, which is that of the job, and store it, unless it must run again."""
         if seconds <= 0:
-            return False
+            return "no time"
         with progress.cell(job.cell) as shown:
             outcome = dataclasses.replace(worker.record_of_next(shown.phase, seconds), block=block, side=side)
             if outcome.status == record.TIMED_OUT and self.limits.within(seconds) != self.limits:
                 shown.cut()
-                return False
+                return "no time"
+            if outcome.status == record.OUT_OF_MEMORY and _cells_before(outcome):
+                shown.again("memory ran out in a process that had run other cells before")
+                return "again"
             self.keep(job, outcome)
             shown.finish(outcome)
-        return True
+        return "kept"
 
     def together(self, job: Job, wanted: Collection[Job]) -> list[Job]:
         """The job, and those of the `wanted` ones that have no record yet and may share its worker."""
@@ -197,11 +214,16 @@ class Run:
         earlier = [
             Took(earlier.cell, earlier.dataset["images"]["train"], _seconds(earlier))
             for earlier in self._earlier()
-            # A cell that ran after others in its process was spared what it takes to start.
+            # A cell that ran after others in its process was spared what it takes to start, and so was a warm one.
             if earlier.ok and not _cells_before(earlier) and _seconds(earlier) > 0
-            if not self._changes(earlier, Purpose.DURATION)
+            if not self._changes(earlier, Purpose.DURATION) and (not _is_warm(earlier) or self._will_be_warm(earlier))
         ]
         return Estimates(earlier, {job.cell: self.training_images[job.request] for job in self.jobs})
+
+    def _will_be_warm(self, earlier: Record) -> bool:
+        """Whether a cell like a warm one of earlier would be warm now, too, as far as is known."""
+        cold = any(job.cold for job in self.jobs)
+        return not cold and earlier.environment.get("code") == provenance.digest(earlier.cell.backend)
 
     def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
@@ -211,9 +233,10 @@ class Run:
         changed: Counter[str] = Counter()
         for job in self.jobs:
             earlier = newest.get(job.cell)
-            if not earlier or not _is_settled(earlier):
+            if not earlier or earlier.status not in SETTLED:
                 continue
             facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
+            facts += ["compilation cache (--cold)"] if job.cold and _is_warm(earlier) else []
             if facts:
                 changed[" and another ".join(facts)] += 1
             else:
@@ -253,14 +276,14 @@ class Run:
         return hardware.machine_name(self.jobs[0].cell.device)
 
 
-def _is_settled(earlier: Record) -> bool:
-    """Whether the cell would end so again; that it ran out of memory may be due to cells before it in its process."""
-    return earlier.status in SETTLED and not (earlier.status == record.OUT_OF_MEMORY and _cells_before(earlier))
+def _cells_before(outcome: Record) -> int:
+    """How many cells had run in the record's process before."""
+    return int(outcome.environment.get("process", {}).get("cells_before", 0))
 
 
-def _cells_before(earlier: Record) -> int:
-    """How many cells ran in the process of the record's cell before it."""
-    return int(earlier.environment.get("process", {}).get("cells_before", 0))
+def _is_warm(earlier: Record) -> bool:
+    """Whether the cell loaded what an earlier one had compiled."""
+    return "warm" in str(earlier.environment.get("compilation_cache"))
 
 
 def _examples(dataset: Dataset) -> Dataset:

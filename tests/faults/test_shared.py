@@ -75,7 +75,6 @@ def test_one_worker_a_model_or_a_cell_if_speed_is_measured(
         ("be_killed", "crashed"),
         ("segfault", "crashed"),
         ("hang", "timed_out"),
-        ("abort_for_memory", "out_of_memory"),
         ("leave_half_a_result", "crashed"),
         ("failed", "failed"),
     ],
@@ -92,11 +91,25 @@ def test_what_a_worker_dies_of_costs_one_cell_and_the_rest_have_a_new_one(
         assert "4 done; 1 of them not ok; 0 left" in shown
 
 
+def test_a_cell_for_which_memory_ran_out_runs_again_alone_before_that_is_a_finding(
+    tmp_path: Path, injected: Injected
+) -> None:
+    """The cells before it in its process may have taken the memory."""
+    with injected("shared_process") as tally:
+        _, shown = measure(tmp_path, driver.plan(tmp_path, at={1: "abort_for_memory"}), seconds=4.0)
+        tally.lost += 4 - len(endings(tmp_path))
+        assert endings(tmp_path) == ["ok", "out_of_memory", "ok", "ok"]
+        assert cells_before(tmp_path) == [0, 0, 0, 1]
+        assert processes(tmp_path) == 3
+        assert "it runs again, alone in a new one" in shown
+        assert "4 done; 1 of them not ok; 0 left" in shown
+
+
 def test_a_worker_killed_from_outside_costs_the_cell_that_it_was_at(tmp_path: Path, injected: Injected) -> None:
     results, plan = tmp_path / "results", driver.plan(tmp_path, at={1: "hang"})
     with injected("shared_process") as tally:
         process = driver.command(results, plan, "--no-timing")
-        while "[2/4] cnn on torch, seed 1: measuring" not in (line := process.stdout.readline()):
+        while "[2/4] cnn on torch, seed 1, accuracy alone: measuring" not in (line := process.stdout.readline()):
             assert line, "it ended before its second cell"
         (worker,) = (each for each in driver.left_running(results) if "tests.faults.good_worker" in each.cmdline())
         worker.kill()
@@ -111,14 +124,3 @@ def test_the_limit_of_time_is_of_each_cell(tmp_path: Path) -> None:
     """Not of the process, which takes longer."""
     measure(tmp_path, driver.plan(tmp_path, seconds=1.0), seconds=3.5)
     assert (endings(tmp_path), processes(tmp_path)) == (["ok"] * 4, 1)
-
-
-def test_a_cell_that_ran_out_of_memory_after_others_is_run_again_first_in_a_process(tmp_path: Path) -> None:
-    """Once it has run out of memory there, too, it is left out like any other."""
-    plan = driver.plan(tmp_path, at={1: "abort_for_memory"})
-    _, shown = measure(tmp_path, plan)
-    assert "it was cell 2 of its process, so --resume runs it again, first in a new one" in shown
-    again, _ = measure(tmp_path, plan, day=2)
-    assert "resumed: 3 of 4 cells have their record already" in again
-    assert (endings(tmp_path)[4:], cells_before(tmp_path)[4:]) == (["out_of_memory"], [0])
-    assert "resumed: 4 of 4 cells have their record already" in measure(tmp_path, plan, day=3)[0]

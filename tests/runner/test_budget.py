@@ -70,8 +70,8 @@ def test_what_does_not_fit_is_left_out_with_its_reason(tmp_path: Path) -> None:
         "--budget 1m, 15 s of it for the report: 1 of 2 cells planned, about 1 s; not planned: resnet50 (about 2.8 h)"
     )
     assert [job.cell.model for job in session.budgeted.order] == ["cnn", "resnet50"]
-    assert session.budgeted.settle(CNN) == ""
-    assert "left out, since it did not fit in --budget 1m (about" in session.budgeted.settle(RESNET)
+    assert session.budgeted.run_until(CNN) == ""
+    assert "left out, since it did not fit in --budget 1m (about" in session.budgeted.run_until(RESNET)
     assert session.recorded == ["cnn"]
     left_out, advice = session.budgeted.summary()
     assert left_out.startswith("left out, since they did not fit in --budget 1m: resnet50 (about ")
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_left_out_with_its_reason(tmp_path: Path) -> None:
 
 def test_whichever_is_asked_for_first_the_plan_is_followed(tmp_path: Path) -> None:
     session = Session(tmp_path, [RESNET, MOBILENET, CNN], 100, earlier={CNN: 2.0, MOBILENET: 1.0, RESNET: 3.0})
-    assert session.budgeted.settle(RESNET) == ""
+    assert session.budgeted.run_until(RESNET) == ""
     assert session.recorded == ["mobilenet", "cnn", "resnet50"]
     assert session.budgeted.summary() == []
 
@@ -89,7 +89,7 @@ def test_whichever_is_asked_for_first_the_plan_is_followed(tmp_path: Path) -> No
 def test_cells_that_measure_no_speed_share_a_process_once_each_model_has_a_cell(tmp_path: Path) -> None:
     jobs = [job(model=model, seed=seed, timing=False) for model in ("cnn", "mobilenet") for seed in range(3)]
     session = Session(tmp_path, jobs, 100, earlier={jobs[0]: 1.0, jobs[3]: 2.0})
-    assert session.budgeted.settle(jobs[2]) == ""
+    assert session.budgeted.run_until(jobs[2]) == ""
     before = [(each.cell.model, each.environment["process"]["cells_before"]) for each in session.records]
     assert before == [
         ("cnn", 0),
@@ -103,7 +103,7 @@ def test_in_a_shared_process_too_a_cell_is_begun_only_if_it_fits(tmp_path: Path)
     jobs = [job(seed=seed, timing=False) for seed in range(4)]
     session = Session(tmp_path, jobs, 11.0, seconds=6.0, earlier={jobs[0]: 1.0})
     assert "4 of 4 cells planned" in session.budgeted.intention
-    assert ["left out" in session.budgeted.settle(each) for each in jobs] == [False, True, True, True]
+    assert ["left out" in session.budgeted.run_until(each) for each in jobs] == [False, True, True, True]
     assert len(session.records) == 1
     assert "cnn (3 cells, about" in session.budgeted.summary()[0]
 
@@ -114,7 +114,7 @@ def test_of_an_unknown_machine_that_is_said_and_the_cheapest_is_first(tmp_path: 
         "how long cells take on this machine is not known yet; the cell of fewest operations runs first, and each one "
         "that ends gives a new plan"
     )
-    session.budgeted.settle(RESNET)
+    session.budgeted.run_until(RESNET)
     assert session.recorded == ["mobilenet", "cnn", "resnet50"]
 
 
@@ -122,7 +122,7 @@ def test_a_plan_that_changes_is_shown(tmp_path: Path) -> None:
     """The CNN takes a hundredth of what it took earlier, and so the others are expected to."""
     session = Session(tmp_path, [CNN, RESNET], 100, earlier={CNN: 50.0, RESNET: 80.0})
     assert "1 of 2 cells planned, about 50 s; not planned: resnet50 (about 80 s)" in session.budgeted.intention
-    session.budgeted.settle(RESNET)
+    session.budgeted.run_until(RESNET)
     assert "new plan: 1 of 1 cells planned, about" in session.said
     assert session.recorded == ["cnn", "resnet50"]
 
@@ -130,10 +130,10 @@ def test_a_plan_that_changes_is_shown(tmp_path: Path) -> None:
 def test_a_cell_that_runs_when_the_time_is_over_is_ended_and_leaves_no_record(tmp_path: Path) -> None:
     session = Session(tmp_path, [CNN, MOBILENET], 2.0, seconds=60.0)
     start = time.monotonic()
-    ended = session.budgeted.settle(MOBILENET)
+    ended = session.budgeted.run_until(MOBILENET)
     assert time.monotonic() - start < 50
     assert re.search("ended unfinished after [012] s, without a record, since --budget 1m was over", ended)
-    assert "left out, since it did not fit in --budget 1m (no estimate)" in session.budgeted.settle(CNN)
+    assert "left out, since it did not fit in --budget 1m (no estimate)" in session.budgeted.run_until(CNN)
     assert session.recorded == []
     assert not session.run.records
     assert "mobilenet on torch, seed 0: ended unfinished, without a record: the time for cells is over" in session.said
@@ -145,7 +145,7 @@ def test_a_cell_that_runs_when_the_time_is_over_is_ended_and_leaves_no_record(tm
 
 def test_a_cell_beyond_its_own_limit_is_a_finding_as_ever(tmp_path: Path) -> None:
     session = Session(tmp_path, [CNN], 100, seconds=60.0, limits=Limits(seconds=0.5))
-    assert session.budgeted.settle(CNN) == ""
+    assert session.budgeted.run_until(CNN) == ""
     assert session.run.records[CNN].status == "timed_out"
 
 
@@ -182,7 +182,7 @@ def test_the_command_runs_what_fits_and_resume_runs_the_rest(tmp_path: Path) -> 
     said = first.communicate()[0]
     assert first.returncode == 0, said
     assert (
-        "--budget 10m, 15 s of it for the report: 2 of 3 cells planned, about 2 s; not planned: nasnetlarge (about "
+        "--budget 10m, 30 s of it for the report: 2 of 3 cells planned, about 2 s; not planned: nasnetlarge (about "
         "50 min)"
     ) in said
     assert "[1/2]" in said
@@ -204,7 +204,7 @@ def test_the_command_runs_what_fits_and_resume_runs_the_rest(tmp_path: Path) -> 
     [
         ("0m", "--budget '0m' is no amount above 0 with its unit; write it as 90s, 10m or 2h"),
         ("soon", "--budget 'soon' is no amount above 0 with its unit"),
-        ("15s", "--budget 15s leaves no time for cells: 15 s are kept for the report; give more"),
+        ("30s", "--budget 30s leaves no time for cells: 30 s are kept for the report; give more"),
     ],
 )
 def test_a_budget_that_cannot_be_used_ends_with_2(tmp_path: Path, value: str, message: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.runner import plan
-from bcdl.runner.plan import Candidate, Plan
+from bcdl.runner.plan import Candidate, Kind, Plan
 from bcdl.settings.models import MODELS
 from tests.factory import job
 
@@ -30,7 +30,7 @@ def _candidates(draw: st.DrawFn) -> list[Candidate]:
 CANDIDATES = _candidates()
 ESTIMATED = CANDIDATES.map(lambda made: [dataclasses.replace(each, seconds=each.seconds or 1.0) for each in made])
 SECONDS = st.integers(-10, 500).map(float)
-DONE = st.dictionaries(st.sampled_from(list(MODELS)), st.integers(0, 3))
+DONE = st.dictionaries(st.tuples(st.sampled_from(list(MODELS)), st.just(True)), st.integers(0, 3))
 
 
 def known(candidates: Iterable[Candidate]) -> float:
@@ -43,7 +43,7 @@ def models(candidates: Iterable[Candidate]) -> set[str]:
 
 @given(CANDIDATES, SECONDS, DONE)
 def test_never_more_is_planned_than_there_is_time_for(
-    made: list[Candidate], seconds: float, done: dict[str, int]
+    made: list[Candidate], seconds: float, done: dict[Kind, int]
 ) -> None:
     fitting = plan.make(made, seconds, done).fitting
     assert known(fitting) <= max(0.0, seconds)
@@ -51,7 +51,7 @@ def test_never_more_is_planned_than_there_is_time_for(
 
 
 @given(CANDIDATES, SECONDS, DONE)
-def test_every_cell_is_planned_or_left_out(made: list[Candidate], seconds: float, done: dict[str, int]) -> None:
+def test_every_cell_is_planned_or_left_out(made: list[Candidate], seconds: float, done: dict[Kind, int]) -> None:
     both = plan.make(made, seconds, done)
     assert Counter((*both.fitting, *both.left_out)) == Counter(made)
 
@@ -85,11 +85,11 @@ def test_a_model_is_without_a_cell_only_if_none_fits_beside_those_of_shorter_mod
 
 @given(ESTIMATED, SECONDS, st.integers(0, 200), DONE)
 def test_more_time_never_leaves_out_a_model_that_was_planned(
-    made: list[Candidate], seconds: float, more: int, done: dict[str, int]
+    made: list[Candidate], seconds: float, more: int, done: dict[Kind, int]
 ) -> None:
     """Of those that have no cell yet."""
     less, longer = plan.make(made, seconds, done), plan.make(made, seconds + more, done)
-    without = {model for model in models(made) if not done.get(model)}
+    without = {model for model in models(made) if not done.get((model, True))}
     assert models(less.fitting) & without <= models(longer.fitting) & without
 
 
@@ -99,7 +99,7 @@ def names(made: Plan) -> list[tuple[str, int]]:
 
 def test_models_that_have_a_cell_already_come_later() -> None:
     cells = [candidate("cnn", 1, 10.0), candidate("resnet50", 0, 20.0), candidate("resnet50", 1, 20.0)]
-    assert names(plan.make(cells, 60, {"cnn": 1})) == [("resnet50", 0), ("cnn", 1), ("resnet50", 1)]
+    assert names(plan.make(cells, 60, {("cnn", True): 1})) == [("resnet50", 0), ("cnn", 1), ("resnet50", 1)]
 
 
 def test_the_rest_of_the_time_goes_to_second_cells_of_shorter_models() -> None:
@@ -116,3 +116,10 @@ def test_without_estimates_the_fewest_operations_are_first_as_long_as_there_is_t
     assert [each.model for each in made.fitting] == ["mobilenet", "cnn", "resnet50"]
     assert made.seconds is None
     assert len(plan.make(cells, 0, {}).left_out) == 3
+
+
+def test_a_models_speed_and_its_accuracy_alone_are_two_kinds() -> None:
+    """The quicker cell of accuracy does not put off the first that measures the model's speed."""
+    timed, accuracy = candidate("cnn", 0, 35.0), Candidate(job(timing=False), 25.0)
+    made = plan.make([timed, accuracy, candidate("mobilenet", 0, 40.0)], 70, {})
+    assert [each.kind for each in made.fitting] == [("cnn", False), ("cnn", True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 
 from bcdl.records.groups import Group
@@ -35,9 +34,10 @@ PHASES = {
 MEASURED = frozenset(name for name, measured in PHASES.items() if measured)
 
 TEXT = """\
-Every second of a cell belongs to one phase, from the start of its worker to its end; a figure is the median over seeds
-and folds. The last line is the share of the time in which a published figure of speed is measured; the rest trains the
-head, settles batch norms, validates, tests, keeps weights, and starts and ends the worker.
+Every second of a cell belongs to one phase, from the start of its worker to its end; a figure is the mean over seeds
+and folds, so that what one of them compiles for the others counts. The last line is the share of the time in which a
+published figure of speed is measured; the rest trains the head, settles batch norms, validates, tests, keeps weights,
+and starts and ends the worker.
 """
 
 
@@ -49,16 +49,17 @@ def phase_tables(group: Group) -> tuple[Table, ...]:
 
 def _table(group: Group, backend: str) -> Table | None:
     """Seconds of each phase of the models on a backend; None if no record has them."""
-    columns = {group.label(line): _medians(_with_phases(group.of(line, backend))) for line in group.lines}
-    columns = {label: medians for label, medians in columns.items() if medians}
+    records = {group.label(line): _with_phases(group.of(line, backend)) for line in group.lines}
+    columns = {label: _means(of_line) for label, of_line in records.items() if of_line}
     if not columns:
         return None
-    known = [name for name in PHASES if any(name in medians for medians in columns.values())]
-    unknown = sorted({name for medians in columns.values() for name in medians} - PHASES.keys())
+    known = [name for name in PHASES if any(name in means for means in columns.values())]
+    unknown = sorted({name for means in columns.values() for name in means} - PHASES.keys())
     rows = [(Entry(name), *_seconds(columns, (name,))) for name in (*known, *unknown)]
     rows.append((Entry("all"), *_seconds(columns, (*known, *unknown))))
     rows.append((Entry("of it measured, %"), *map(_measured_share, (*columns.values(), _sum(columns)))))
-    return Table(f"Where the time goes on {backend} (s)", _headings(columns), tuple(rows))
+    every = [record for of_line in records.values() for record in of_line]
+    return Table(_title(backend, every), _headings(columns), tuple(rows))
 
 
 def _headings(columns: Mapping[str, object]) -> tuple[Column, ...]:
@@ -69,24 +70,33 @@ def _with_phases(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.ok and record.phases]
 
 
-def _medians(records: Sequence[Record]) -> dict[str, float]:
-    """The median seconds of each phase over the records that have it."""
+def _means(records: Sequence[Record]) -> dict[str, float]:
+    """The mean seconds of each phase over the records; one that a record lacks took none of its time."""
     names = dict.fromkeys(name for record in records for name in record.phases)
-    return {name: statistics.median(r.phases[name] for r in records if name in r.phases) for name in names}
+    return {name: sum(r.phases.get(name, 0.0) for r in records) / len(records) for name in names}
+
+
+def _title(backend: str, records: Sequence[Record]) -> str:
+    """The table's title, with how many of the cells were spared something."""
+    warm = sum("warm" in str(record.environment.get("compilation_cache")) for record in records)
+    later = sum(bool(record.environment.get("process", {}).get("cells_before")) for record in records)
+    notes = [f"{warm} of {len(records)} cells from a warm compilation cache"] if warm else []
+    notes += [f"{later} of {len(records)} cells after others in one process"] if later else []
+    return f"Where the time goes on {backend} ({'; '.join(['s', *notes])})"
 
 
 def _seconds(columns: Mapping[str, dict[str, float]], names: Sequence[str]) -> list[Entry]:
     """The seconds of these phases together, in each column and in all."""
-    sums = [sum(medians.get(name, 0.0) for name in names) for medians in columns.values()]
+    sums = [sum(means.get(name, 0.0) for name in names) for means in columns.values()]
     return [number(seconds, 1) for seconds in (*sums, sum(sums))]
 
 
 def _sum(columns: Mapping[str, dict[str, float]]) -> dict[str, float]:
     """The columns as one: the seconds of each phase in all of them."""
-    names = {name for medians in columns.values() for name in medians}
-    return {name: sum(medians.get(name, 0.0) for medians in columns.values()) for name in names}
+    names = {name for means in columns.values() for name in means}
+    return {name: sum(means.get(name, 0.0) for means in columns.values()) for name in names}
 
 
-def _measured_share(medians: Mapping[str, float]) -> Entry:
-    measured = sum(seconds for name, seconds in medians.items() if name in MEASURED)
-    return number(100 * measured / sum(medians.values()), 0)
+def _measured_share(means: Mapping[str, float]) -> Entry:
+    measured = sum(seconds for name, seconds in means.items() if name in MEASURED)
+    return number(100 * measured / sum(means.values()), 0)
