@@ -28,8 +28,8 @@ SMALL = {"image_size": "32", "epochs": "1", "timing": False}
 
 def run(job: Job, together: Any = None) -> Record:
     measure = functools.partial(cell.measure, shared=together)
-    record, _ = measurement.run(job, "a-run", Phases(), measure_cell=measure, cells_before=int(together is not None))
-    return record
+    process = measurement.Process(measure, keep=together is None)  # as for all cells of a process but its first
+    return measurement.run(job, "a-run", Phases(), process)[0]
 
 
 def answers(record: Record) -> dict[str, Any]:
