@@ -64,7 +64,7 @@ class Cell:
         str,
         Setting(
             help="settings to start from: `smoke` (cnn and mobilenet, minutes for all backends), `quick` (all "
-            "models, about 20 minutes a backend on 2 CPU cores), `accuracy` (cnn, tested on enough "
+            "models, about 10 to 15 minutes a backend on 2 CPU cores), `accuracy` (cnn, tested on enough "
             "drawings for an interval; `nox` and `pytest benchmarks` run it after `quick` if no setting is given) or "
             "`full` (the source study's settings: 224x224, batch 32, 10 epochs, ImageNet weights, three seeds)",
             default="quick",

@@ -42,7 +42,7 @@ _ALL = (
             "window_steps": 1,
         },
     ),
-    # About 20 minutes for the seven models of one backend, nothing compiled before, on 2 CPU cores. 80 pixels are near
+    # 10 to 15 minutes for the seven models of one backend, nothing compiled before, on 2 CPU cores. 80 pixels are near
     # the least that InceptionResNetV2 takes; there are as few images as NASNetLarge's slow steps leave time for.
     Profile(
         "quick",
