@@ -24,6 +24,7 @@ class Purpose(enum.Enum):
     RATES = "their rates are compared"
     RESUME = "a record stands for a cell that would run now"
     DURATION = "they take about as long"
+    COMPILED = "what was compiled for one serves the other"
     BACKENDS = "their diagnoses are compared across backends"
     SEEDS = "their diagnoses are compared across seeds"
     PREMIUM = "a split by image is compared with one by group"
@@ -132,6 +133,11 @@ def versions(environment: Mapping[str, Any]) -> dict[str, str] | None:
     return {name: version for name, version in packages.items() if name != "bcdl"} or None
 
 
+def is_warm(evidence: Evidence) -> bool:
+    """Whether the cell loaded functions that an earlier one had compiled."""
+    return "warm" in str(evidence.environment.get("compilation_cache"))
+
+
 # Settings that may differ for each purpose; all others must agree.
 _WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
 _FREE = {
@@ -197,5 +203,5 @@ FACTS: tuple[Fact, ...] = (
     Fact("python", _in("environment", "python"), _SPEED),
     Fact("versions", lambda evidence: versions(evidence.environment), (*_SPEED, Purpose.SEEDS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
-    Fact("code", _in("environment", "code"), _SPEED),
+    Fact("code", _in("environment", "code"), (*_SPEED, Purpose.COMPILED)),
 )

@@ -23,7 +23,7 @@ from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import log, record, runs, store
-from bcdl.records.comparability import Evidence, Purpose, differences
+from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
 from bcdl.runner import launch
 from bcdl.runner.estimates import Estimates, Took
@@ -216,14 +216,14 @@ class Run:
             for earlier in self._earlier()
             # A cell that ran after others in its process was spared what it takes to start, and so was a warm one.
             if earlier.ok and not _cells_before(earlier) and _seconds(earlier) > 0
-            if not self._changes(earlier, Purpose.DURATION) and (not _is_warm(earlier) or self._will_be_warm(earlier))
+            if not self._changes(earlier, Purpose.DURATION)
+            and (not is_warm(Evidence.of(earlier)) or self._will_be_warm(earlier))
         ]
         return Estimates(earlier, {job.cell: self.training_images[job.request] for job in self.jobs})
 
     def _will_be_warm(self, earlier: Record) -> bool:
         """Whether a cell like a warm one of earlier would be warm now, too, as far as is known."""
-        cold = any(job.cold for job in self.jobs)
-        return not cold and earlier.environment.get("code") == provenance.digest(earlier.cell.backend)
+        return not any(job.cold for job in self.jobs) and not self._changes(earlier, Purpose.COMPILED)
 
     def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
@@ -236,7 +236,7 @@ class Run:
             if not earlier or earlier.status not in SETTLED:
                 continue
             facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
-            facts += ["compilation cache (--cold)"] if job.cold and _is_warm(earlier) else []
+            facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
             if facts:
                 changed[" and another ".join(facts)] += 1
             else:
@@ -252,7 +252,7 @@ class Run:
         """Names of the facts in which an earlier record of this machine differs from one that would be made now."""
         now = Evidence(
             earlier.cell.to_dict(),
-            environment={**self._hardware, "code": provenance.digest(job.cell.backend) if job else None},
+            environment={**self._hardware, "code": provenance.digest(earlier.cell.backend)},
             weights={"sha256": provenance.sha256(job.weights_file)} if job and job.weights_file else {},
             # The record of a cell that failed before it had loaded its data has no checksum.
             dataset={"checksum": checksum} if earlier.dataset else {},
@@ -279,11 +279,6 @@ class Run:
 def _cells_before(outcome: Record) -> int:
     """How many cells had run in the record's process before."""
     return int(outcome.environment.get("process", {}).get("cells_before", 0))
-
-
-def _is_warm(earlier: Record) -> bool:
-    """Whether the cell loaded what an earlier one had compiled."""
-    return "warm" in str(earlier.environment.get("compilation_cache"))
 
 
 def _examples(dataset: Dataset) -> Dataset:

@@ -182,7 +182,7 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
         ("environment", {"cpu": "another"}, "RATES RESUME DURATION"),
         ("environment", {"driver": "1.2"}, "RATES RESUME"),
         ("environment", {"python": "3.12.1"}, "RATES RESUME"),
-        ("environment", {"code": "0" * 16}, "RATES RESUME"),
+        ("environment", {"code": "0" * 16}, "RATES RESUME COMPILED"),
         ("environment", {"commit": "0" * 40}, "RATES"),
         ("environment", {"dirty": True}, "RATES"),
         ("environment", {"versions": {"keras": "4"}}, "RATES RESUME SEEDS PARITY"),

@@ -182,3 +182,31 @@ def test_without_room_for_the_images_each_worker_reads_them_and_that_is_said(
     )
     run.measure([asked], RunProgress(Console(file=io.StringIO()), [asked.cell], None))
     assert run.log(asked).read_text().split()[-1] == datasets.load(asked.request).checksum
+
+
+def warm(values: dict[str, Any]) -> None:
+    values["environment"]["compilation_cache"] = "warm"
+
+
+def test_a_record_from_a_warm_cache_stands_for_no_cell_that_is_to_be_cold(tmp_path: Path) -> None:
+    store.append(tmp_path, hardware.machine_name("cpu"), made_here(change=warm))
+    cold = Run([dataclasses.replace(job(), cold=True)], tmp_path, resume=True)
+    notes = cold.check()
+    assert len(cold.left) == 1
+    assert "1 of 1 cells run again: their records were made with another compilation cache (--cold)" in notes
+    again = Run([job()], tmp_path, resume=True)
+    again.check()
+    assert not again.left
+
+
+@pytest.mark.parametrize(("cold", "code"), [(False, "this"), (True, "this"), (False, "another")])
+def test_how_long_a_warm_cell_took_says_nothing_of_a_cold_one(tmp_path: Path, cold: bool, code: str) -> None:
+    def change(values: dict[str, Any]) -> None:
+        warm(values)
+        values["environment"]["code"] = values["environment"]["code"] if code == "this" else code
+
+    store.append(tmp_path, hardware.machine_name("cpu"), made_here(change=change))
+    run = Run([dataclasses.replace(job(), cold=cold)], tmp_path)
+    run.check()
+    known = run.estimates().seconds(job().cell)
+    assert (known is None) == (cold or code == "another")
