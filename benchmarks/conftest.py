@@ -122,7 +122,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     run = config.stash.get(RUN, None)
     if run is None or config.option.collectonly:
         return
-    if exitstatus == pytest.ExitCode.INTERRUPTED:
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    if interrupted:
         done = len(run.jobs) - len(run.left)
         terminalreporter.write_line(
             f"interrupted: {done} of {len(run.jobs)} cells are done and recorded; the same command with --resume "
@@ -133,7 +134,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         with _as_pytest_exit():
             for line in _report(run):
                 terminalreporter.write_line(legible(line))
-    if BUDGETED in config.stash:
+    if BUDGETED in config.stash and not interrupted:
         for line in config.stash[BUDGETED].summary():
             terminalreporter.write_line(line)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -197,6 +198,19 @@ def test_the_command_runs_what_fits_and_resume_runs_the_rest(tmp_path: Path) -> 
     assert "1 of 1 cells planned, about 50 min" in said
     assert "12 passed" in said
     assert "did not fit" not in said
+
+
+def test_a_run_that_is_interrupted_blames_no_budget(tmp_path: Path) -> None:
+    run = driver.command(tmp_path / "results", driver.plan(tmp_path, seconds=60), "--budget", "10m", cells=2)
+    said = ""
+    while "measuring" not in said:
+        line = run.stdout.readline()
+        assert line, said
+        said += line
+    run.send_signal(signal.SIGINT)
+    said += run.communicate()[0]
+    assert "interrupted: 0 of 2 cells are done and recorded; the same command with --resume runs the rest" in said
+    assert "unfinished" not in said
 
 
 @pytest.mark.parametrize(
