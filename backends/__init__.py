@@ -135,6 +135,12 @@ class Backend(Protocol):
         that of a cell.
         """
 
+    def adding_in_place(self, count: int) -> Callable[[], Any]:
+        """A function that adds one float32 array on the device, of `count` values, to another, in its memory.
+
+        It does not synchronise, and returns something that `sync` can wait for.
+        """
+
     def sync(self, value: Any) -> None:
         """Wait until `value`, and so every step before it, is computed."""
 

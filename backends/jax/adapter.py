@@ -126,6 +126,17 @@ class Adapter:
     ) -> Mapping[str, NativeModel]:
         return native.native_models(model, weights, learning_rate, momentum, precision)
 
+    def adding_in_place(self, count: int) -> Callable[[], Any]:
+        total, summand = (jax.numpy.ones(count, dtype=jax.numpy.float32) for _ in range(2))
+        compiled = jax.jit(jax.numpy.add, donate_argnums=0)
+
+        def add() -> Any:
+            nonlocal total
+            total = compiled(total, summand)
+            return total
+
+        return add
+
     def sync(self, value: Any) -> None:
         jax.block_until_ready(value)
 

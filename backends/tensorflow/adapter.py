@@ -102,6 +102,10 @@ class Adapter:
     ) -> Mapping[str, NativeModel]:
         return {}  # a model written in TensorFlow is a Keras model
 
+    def adding_in_place(self, count: int) -> Callable[[], Any]:
+        total, summand = tf.Variable(tf.ones(count)), tf.ones(count)
+        return lambda: total.assign_add(summand, read_value=False)
+
     def sync(self, value: Any) -> None:
         tf.test.experimental.sync_devices()
 

@@ -87,6 +87,11 @@ class Adapter:
         device = os.environ["KERAS_TORCH_DEVICE"]
         return native.native_models(model, weights, device, learning_rate, momentum, precision)
 
+    def adding_in_place(self, count: int) -> Callable[[], Any]:
+        device = os.environ["KERAS_TORCH_DEVICE"]
+        total, summand = (torch.ones(count, dtype=torch.float32, device=device) for _ in range(2))
+        return lambda: total.add_(summand)
+
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.
         if os.environ["KERAS_TORCH_DEVICE"] == "cuda":

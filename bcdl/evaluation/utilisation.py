@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
@@ -18,16 +18,34 @@ _OUTPUT_TRANSFERS = {"predict": 2, "step": 6}
 _WEIGHT_TRANSFERS = {"predict": 1, "step": 6}
 # What an optimizer keeps of each weight, read and written in a step: Adam's two moments, the velocity of SGD.
 OPTIMIZER_SLOTS = {"adam": 2, "sgd": 1}
+# Of a layer's outputs, by the compute dtype of the precision; a model's cost counts 4.
+_OUTPUT_BYTES = {"mixed_bfloat16": 2}
+# What workers measure of a device's arithmetic, by metric.
+ARITHMETIC = {"product_flops_per_s": "a matrix product", "convolution_flops_per_s": "a 3x3 convolution"}
+MEMORY = "memory_bytes_per_s"
 # Of a backend's fastest product to its slowest: the best of a moment each, they differ by less on a steady machine.
 _STEADY_RATIO = 1.25
 
 
+# Of the backend that got most of a yardstick to the one that got least: they should agree on what a device can do.
+_AGREED_RATIO = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Peak:
+    """The highest rate that a worker measured: operations/s or bytes/s, the metric, and the backend it was got with."""
+
+    rate: float
+    metric: str
+    backend: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Peaks:
-    """What the group's machine gave at most, over all its records: operations/s and bytes/s."""
+    """What the group's machine gave at most, over all its records; memory is None if only older schemas measured it."""
 
-    flops_per_s: float
-    bytes_per_s: float
+    arithmetic: Peak
+    memory: Peak | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,38 +71,46 @@ class Point:
 
 def peaks(group: Group) -> Peaks | None:
     """The best of every record's measurement of the device; None if none was made."""
-    ran = _with_peak(group)
-    if not ran:
-        return None
-    return Peaks(*(max(record.value(name) for record in ran) for name in ("peak_flops_per_s", "peak_bytes_per_s")))
+    arithmetic = _highest(group, ARITHMETIC)
+    return None if arithmetic is None else Peaks(arithmetic, _highest(group, (MEMORY,)))
 
 
-def _with_peak(group: Group) -> list[Record]:
-    """The records whose worker measured the device."""
-    return [record for *_, record in group.ran() if record.value("peak_flops_per_s") > 0]
+def _highest(group: Group, metrics: Collection[str]) -> Peak | None:
+    measured = (
+        Peak(max(rates), metric, backend) for metric in metrics for backend, rates in yardstick(group, metric).items()
+    )
+    return max(measured, key=lambda peak: peak.rate, default=None)
 
 
-def products(group: Group) -> dict[str, list[float]]:
-    """What each backend's workers measured in a matrix product, operations/s; empty if none measured the device."""
+def yardstick(group: Group, metric: str) -> dict[str, list[float]]:
+    """What each backend's workers measured of the device under that name; empty if none did."""
     measured: dict[str, list[float]] = {}
-    for record in _with_peak(group):
-        measured.setdefault(record.cell.backend, []).append(record.value("peak_flops_per_s"))
+    for *_, record in group.ran():
+        if record.value(metric) > 0:
+            measured.setdefault(record.cell.backend, []).append(record.value(metric))
     return measured
 
 
-def unsteady_by(products: dict[str, list[float]]) -> float | None:
-    """By which factor one backend's products differ, if by so much that the machine must have changed its speed.
+def unsteady_by(measured: dict[str, list[float]]) -> float | None:
+    """By which factor one backend's measurements differ, if by so much that the machine must have changed its speed.
 
     If they agree it may have changed all the same.
     """
-    ratio = max((max(rates) / min(rates) for rates in products.values()), default=1.0)
+    ratio = max((max(rates) / min(rates) for rates in measured.values()), default=1.0)
     return ratio if ratio > _STEADY_RATIO else None
+
+
+def disagree_by(measured: dict[str, list[float]]) -> float | None:
+    """By which factor the best of one backend differs from another's, if by more than a device's limit should."""
+    best = [max(rates) for rates in measured.values()]
+    ratio = max(best, default=1.0) / min(best, default=1.0)
+    return ratio if ratio > _AGREED_RATIO else None
 
 
 def share(record: Record, regime: str, limit: Peaks) -> float | None:
     """The record's operations/s as a share of the limit, percent; None if its operations were not counted."""
     achieved = flops_per_s(record, regime)
-    return None if achieved is None else 100 * achieved / limit.flops_per_s
+    return None if achieved is None else 100 * achieved / limit.arithmetic.rate
 
 
 def flops_per_s(record: Record, regime: str) -> float | None:
@@ -123,6 +149,6 @@ def _flops(record: Record, regime: str) -> float:
 
 def _bytes(record: Record, regime: str) -> float:
     cost = record.model["cost"]
-    outputs = record.cell.batch_size * cost["activation_bytes"]
+    outputs = record.cell.batch_size * cost["activation_bytes"] * _OUTPUT_BYTES.get(record.cell.precision, 4) / 4
     slots = OPTIMIZER_SLOTS[record.cell.optimizer] if regime == "step" else 0
     return float(_OUTPUT_TRANSFERS[regime] * outputs + (_WEIGHT_TRANSFERS[regime] + 2 * slots) * cost["weight_bytes"])

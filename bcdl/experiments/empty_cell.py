@@ -18,7 +18,6 @@ from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.workers import empty
 from bcdl.machine import environment
 from bcdl.machine.clock import stopwatch
-from bcdl.records import store
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
@@ -41,7 +40,7 @@ def _import_alone(job: Job) -> dict[str, float]:
 def _cell(job: Job) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
         run = Run([job], Path(folder), limits=resolve_limits(_DEFAULT_LIMITS), worker=empty.COMMAND)
-        store.check_writable(run.results)
+        run.check()
         progress = RunProgress(console(), [job.cell], None)
         elapsed = stopwatch()
         (record,) = run.measure([job], progress)

@@ -25,6 +25,9 @@ HISTORY = {
     "`dataset.leaks.notices`; before, `told`",
     7: "`phases`, seconds of each phase; empty in what older schemas recorded. `environment.process`, how many cells "
     "its worker had measured before (`cells_before`); before, every cell had a process of its own",
+    8: "`product_flops_per_s`, `convolution_flops_per_s` and `memory_bytes_per_s`, what the device gives at most; "
+    "before, that of a product alone, `peak_flops_per_s`, and a copy into new memory, `peak_bytes_per_s`, which "
+    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 
@@ -75,12 +78,26 @@ def _to_7(values: dict[str, Any]) -> None:
     values["phases"] = {}
 
 
+def _to_8(values: dict[str, Any]) -> None:
+    metrics = values.get("metrics") or {}
+    names = {"peak_flops_per_s": "product_flops_per_s", "peak_bytes_per_s": "copy_bytes_per_s"}
+    values["metrics"] = {names.get(name, name): value for name, value in metrics.items()}
+
+
 def _no_change(values: dict[str, Any]) -> None:
     """The upgrade from a schema after which only settings of the cell came."""
 
 
 # Each lifts a record to the next schema, by the schema that it has.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5, 5: _to_6, 6: _to_7}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
+    1: _to_2,
+    2: _to_3,
+    3: _to_4,
+    4: _to_5,
+    5: _to_6,
+    6: _to_7,
+    7: _to_8,
+}
 
 
 class _EveryDataset(TypedDict):

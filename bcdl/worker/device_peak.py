@@ -1,7 +1,10 @@
-"""What the device gives at most, measured through the framework in use: a large matrix product and a large copy.
+"""What the device gives at most, measured through the framework in use.
 
-The limit that utilisation is a share of is measured, not read from a data sheet: a shared machine or a throttled clock
-does not reach what its data sheet says.
+The limits that utilisation is a share of are measured, not read from a data sheet: a shared machine or a throttled
+clock does not reach what its data sheet says. Arithmetic is measured twice, since no one operation is the fastest of
+every framework: in a large matrix product, and in a 3x3 convolution of many channels, as most of the models' own
+operations are. Memory is measured by adding an array to another in place: a result in new memory would measure how fast
+the system hands out pages.
 """
 
 from __future__ import annotations
@@ -16,45 +19,59 @@ from bcdl.backends import Backend
 from bcdl.worker import timing
 
 # Sizes grow until one operation takes this long, so that starting it does not count.
-_LEAST_S = 0.05
+_LEAST_S = 0.02
 _SIDES = (1024, 2048, 4096, 8192, 16384)
-_COPY_MIB = (64, 128, 256, 512, 1024, 2048)
+_IMAGES = (1, 4, 16, 64, 256, 1024, 4096)
+_PIXELS, _CHANNELS, _KERNEL = 16, 256, 3
+_MIB_OF_EACH = (64, 256, 1024)
 _REPEATS = 5
+
+Operation = tuple[float, Callable[[], Any]]  # the amount of its work (operations or bytes), and what starts it
 
 
 def measure(adapter: Backend, precision: str) -> dict[str, float]:
-    """`peak_flops_per_s` of a square matrix product in `precision`, `peak_bytes_per_s` of a copy, read and written.
+    """`product_flops_per_s`, `convolution_flops_per_s`, `memory_bytes_per_s`: the best of several repeats each.
 
-    The best of several repeats each, in the compute dtype of the precision.
+    Arithmetic is in the compute dtype of the precision. Bytes are those read and those written.
     """
     dtype = "bfloat16" if precision == "mixed_bfloat16" else "float32"
-    return {"peak_flops_per_s": _product(adapter, dtype), "peak_bytes_per_s": _copy(adapter)}
+    return {
+        "product_flops_per_s": _best(adapter, lambda side: _product(adapter, dtype, side), _SIDES),
+        "convolution_flops_per_s": _best(adapter, lambda images: _convolution(adapter, dtype, images), _IMAGES),
+        "memory_bytes_per_s": _best(adapter, lambda mib: _addition(adapter, mib), _MIB_OF_EACH),
+    }
 
 
-def _product(adapter: Backend, dtype: str) -> float:
-    def operation(side: int) -> tuple[float, Callable[[], Any]]:
-        values = np.random.default_rng(side).random((side, side), dtype=np.float32)
-        matrix = keras.ops.cast(adapter.put(values)[0], dtype)
-        return 2.0 * side**3, lambda: keras.ops.matmul(matrix, matrix)
-
-    return _best(adapter, operation, _SIDES)
+def _product(adapter: Backend, dtype: str, side: int) -> Operation:
+    """Of a square matrix with itself."""
+    matrix = _values(adapter, dtype, side, side)
+    return 2.0 * side**3, lambda: keras.ops.matmul(matrix, matrix)
 
 
-def _copy(adapter: Backend) -> float:
-    def operation(mib: int) -> tuple[float, Callable[[], Any]]:
-        (values,) = adapter.put(np.ones(mib * 2**18, dtype=np.float32))
-        return 2.0 * mib * 2**20, lambda: keras.ops.add(values, 1.0)
+def _convolution(adapter: Backend, dtype: str, images: int) -> Operation:
+    """Without padding, so that every multiplication that is counted is one."""
+    inputs = _values(adapter, dtype, images, _PIXELS, _PIXELS, _CHANNELS)
+    kernel = _values(adapter, dtype, _KERNEL, _KERNEL, _CHANNELS, _CHANNELS)
+    outputs = images * (_PIXELS - _KERNEL + 1) ** 2 * _CHANNELS
+    return 2.0 * outputs * _KERNEL**2 * _CHANNELS, lambda: keras.ops.conv(
+        inputs, kernel, padding="valid", data_format="channels_last"
+    )
 
-    return _best(adapter, operation, _COPY_MIB)
+
+def _addition(adapter: Backend, mib: int) -> Operation:
+    """Both arrays are read and one is written."""
+    values = mib * 2**18
+    return 3.0 * 4 * values, adapter.adding_in_place(values)
 
 
-def _best(
-    adapter: Backend, operation: Callable[[int], tuple[float, Callable[[], Any]]], sizes: tuple[int, ...]
-) -> float:
-    """The highest rate, work/s, over the sizes up to the first at which one operation takes long enough.
+def _values(adapter: Backend, dtype: str, *shape: int) -> Any:
+    """A tensor on the device, of numbers that are not all equal: hardware computes with zeros at less power."""
+    some = np.random.default_rng(0).random(shape[-1], dtype=np.float32)
+    return keras.ops.cast(adapter.put(np.broadcast_to(some, shape).copy())[0], dtype)
 
-    `operation` makes, for a size, the amount of its work (operations or bytes) and the function that starts it.
-    """
+
+def _best(adapter: Backend, operation: Callable[[int], Operation], sizes: tuple[int, ...]) -> float:
+    """The highest rate, work/s, over the sizes up to the first at which one operation takes long enough."""
     rate = 0.0
     for size in sizes:
         work, run = operation(size)

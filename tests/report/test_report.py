@@ -63,7 +63,7 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
 
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
 def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: float, marked: bool) -> None:
-    store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), peak_flops_per_s=fastest))
+    store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), product_flops_per_s=fastest))
     store.append(tmp_path, "m", record())
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -33,10 +33,12 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
 
 def _panel(axis: Axes, group: Group, regime: str, limit: Peaks) -> None:
     places = list(points(group, regime))
-    ridge = limit.flops_per_s / limit.bytes_per_s
-    intensities = [point.intensity for point in places] + [ridge]
+    # Without a measured bandwidth there is the flat roof alone.
+    bytes_per_s = limit.memory.rate if limit.memory else np.inf
+    ridge = [limit.arithmetic.rate / bytes_per_s] if limit.memory else []
+    intensities = [*(point.intensity for point in places), *ridge] or [1.0]
     x = np.geomspace(min(intensities) / 2, max(intensities) * 2, 100)
-    axis.plot(x, np.minimum(x * limit.bytes_per_s, limit.flops_per_s) / 1e9, color="#555555", linewidth=1.4)
+    axis.plot(x, np.minimum(x * bytes_per_s, limit.arithmetic.rate) / 1e9, color="#555555", linewidth=1.4)
     for point in places:
         at = (point.intensity, point.flops_per_s / 1e9)
         axis.plot(*([value] for value in at), linestyle="", **signs(group, point.line, point.backend))

@@ -13,16 +13,27 @@ from bcdl.report.tables import Table, figures, significant, word, words
 
 _TEXT = """\
 The model's own operations (convolutions and dense layers, counted from its graph: two for each multiplication and
-addition) in a second, as a share of what this machine gave in a large matrix product. Workers of this section measured
-at most {gflops} GFLOP/s in a product and {gbytes} GB/s in a copy, read and written.
+addition) in a second, as a share of the most that this machine gave in a large matrix product or convolution. Workers
+of this section measured at most {arithmetic}, and {memory}.
 """
+_NO_MEMORY = "no bandwidth of memory (before schema 8 it was that of a copy into new memory, which is no limit)"
 _GIGA, _MEBI = 1e9, 2**20
+_YARDSTICKS = {
+    "product_flops_per_s": "A matrix product in each worker, GFLOP/s",
+    "convolution_flops_per_s": "A 3x3 convolution in each worker, GFLOP/s",
+    "memory_bytes_per_s": "An array added to another in place in each worker, GB/s read and written",
+}
 
 
 def text(limit: Peaks) -> str:
     """A text that explains the tables, and says what the device gave at most."""
-    gflops, gbytes = formats.fixed(limit.flops_per_s / _GIGA, 0), formats.fixed(limit.bytes_per_s / _GIGA, 1)
-    return _TEXT.format(gflops=gflops, gbytes=gbytes).strip()
+    fastest, memory = limit.arithmetic, _NO_MEMORY
+    gflops = formats.fixed(fastest.rate / _GIGA, 0)
+    arithmetic = f"{gflops} GFLOP/s, in {utilisation.ARITHMETIC[fastest.metric]} on {fastest.backend}"
+    if limit.memory:
+        gbytes = formats.fixed(limit.memory.rate / _GIGA, 1)
+        memory = f"{gbytes} GB/s, read and written, adding one array to another in place on {limit.memory.backend}"
+    return _TEXT.format(arithmetic=arithmetic, memory=memory).strip()
 
 
 def utilisation_tables(group: Group, limit: Peaks) -> tuple[Table, ...]:
@@ -51,18 +62,28 @@ def cost_table(group: Group) -> Table:
     return Table("What a model costs for one image", columns, tuple(rows))
 
 
-def products_line(group: Group) -> list[str]:
-    """A line with the rates that each backend's workers measured in a matrix product; none if they measured none.
+def yardstick_lines(group: Group) -> list[str]:
+    """A line for each yardstick with the rates that each backend's workers measured; none if they measured none.
 
-    It warns if those of one backend differ by much: then the machine changed its speed.
+    It warns if those of one backend differ by much, since then the machine changed its speed, and if the backends
+    disagree.
     """
-    products = utilisation.products(group)
-    if not products:
-        return []
-    ranges = {backend: formats.spread([rate / _GIGA for rate in rates], 0) for backend, rates in products.items()}
-    line = f"A matrix product in each worker, GFLOP/s: {', '.join(' '.join(pair) for pair in ranges.items())}"
-    factor = utilisation.unsteady_by(products)
-    if factor is not None:
+    return [
+        line
+        for metric, title in _YARDSTICKS.items()
+        if (line := _yardstick_line(title, utilisation.yardstick(group, metric)))
+    ]
+
+
+def _yardstick_line(title: str, measured: dict[str, list[float]]) -> str:
+    if not measured:
+        return ""
+    ranges = {backend: formats.spread([rate / _GIGA for rate in rates], 0) for backend, rates in measured.items()}
+    line = f"{title}: {', '.join(' '.join(pair) for pair in ranges.items())}"
+    if (factor := utilisation.unsteady_by(measured)) is not None:
         by = formats.fixed(factor, 1)
         line += f". UNSTEADY by a factor of {by}: rates of this section may differ by more for that alone"
-    return [line]
+    if (factor := utilisation.disagree_by(measured)) is not None:
+        by = formats.fixed(factor, 1)
+        line += f". The backends DISAGREE by a factor of {by}, so that this is no limit of the device for all of them"
+    return line

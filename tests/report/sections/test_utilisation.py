@@ -18,7 +18,7 @@ def group(*records: Record) -> Group:
 
 def test_utilisation_is_the_models_operations_over_the_best_peak() -> None:
     better = record(backend="jax")
-    better = dataclasses.replace(better, metrics={**better.metrics, "peak_flops_per_s": 2e11})
+    better = dataclasses.replace(better, metrics={**better.metrics, "product_flops_per_s": 2e11})
     both = group(record(), better)
     step, predict = section.utilisation_tables(both, utilisation.peaks(both))
     # 120 images/s of 233 MFLOP, 480 of 81, over 200 GFLOP/s.
