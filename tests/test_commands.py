@@ -15,7 +15,10 @@ import pytest
 from PIL import Image
 
 from bcdl.records import store
+from bcdl.records.record import Record
+from bcdl.records.shapes import COLD, LOOKED, TIMED, WARM
 from bcdl.report.sections.phases import PHASES
+from tests.described import absent, undescribed
 
 pytestmark = pytest.mark.keras
 pytest.importorskip("keras")
@@ -152,6 +155,18 @@ def test_benchmarks_end_with_a_table_and_a_report(benchmarked: tuple[Path, subpr
     assert (folder / "README.md").is_file()
     ((_, record),), _ = store.read_all(folder)
     assert record.ok
+
+
+@pytest.mark.parametrize("made_by", ["trained", "benchmarked"])
+def test_a_record_holds_every_field_that_is_described_and_no_other(
+    made_by: str, request: pytest.FixtureRequest
+) -> None:
+    folder, _ = request.getfixturevalue(made_by)
+    ((_, record),), _ = store.read_all(folder)
+    cache = WARM if "warm" in record.environment["compilation_cache"] else COLD
+    line = json.loads(record.to_json())
+    assert undescribed(line, Record) == []
+    assert absent(line, Record, (TIMED, LOOKED, cache)) == []
 
 
 def test_the_phases_of_a_cell_sum_to_its_time(benchmarked: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

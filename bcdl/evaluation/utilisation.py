@@ -91,6 +91,22 @@ def yardstick(group: Group, metric: str) -> dict[str, list[float]]:
     return measured
 
 
+def gpus(group: Group) -> list[str]:
+    """Names of the GPUs that computed the group's records, each once; none if processors did."""
+    return sorted({_gpu(record) for *_, record in group.ran() if record.cell.device == "gpu"})
+
+
+def _gpu(record: Record) -> str:
+    """The name of the GPU that computed: the framework's, since the driver calls a slice (MIG) by its card's name.
+
+    It is the driver's if the framework gave no name of a card, and only cards of one name are there.
+    """
+    named, listed = record.environment.get("device", ""), set(record.environment.get("gpus", ()))
+    if len(listed) != 1 or any(name in named for name in listed):
+        return named or "an unknown GPU"
+    return listed.pop()
+
+
 def unsteady_by(measured: dict[str, list[float]]) -> float | None:
     """By which factor one backend's measurements differ, if by so much that the machine must have changed its speed.
 

@@ -14,7 +14,7 @@ from bcdl.errors import UsageError
 from bcdl.parity.findings import DatasetFacts, Determinism, Draw
 from bcdl.parity.settings import Plan
 from bcdl.records import disk, runs
-from bcdl.records.schema import Environment
+from bcdl.records.shapes import Environment
 
 # Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
 _FORMAT = 2

@@ -8,14 +8,15 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
-from bcdl.records import log
+from bcdl.records import fields, log
+from bcdl.records.fields import Field
 from bcdl.records.line import parse_object
 from bcdl.records.log import Problem
 from bcdl.records.record import finite
-from bcdl.records.schema import Environment, fits
+from bcdl.records.shapes import Environment
 
 # 1: the first schema.
 # 2: `batches`, `layer_checks` and `worst_layer_check` (before, `food`, `units` and `worst_unit`); the `outcome` of a
@@ -29,150 +30,204 @@ OUTCOMES = (IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED)
 
 Number = float | None  # None stands for a number that is not finite
 _MOST = 2**31  # of the sizes and counts in a plan, which stand in names of files
+_DONE = "if it could be exchanged"
 
 
 class DatasetFacts(TypedDict):
-    """The images: name, and SHA-256 of what the backends were given."""
+    """The images that the backends were given."""
 
-    name: str
-    checksum: str
+    name: Annotated[str, Field("the data set's name", "findings of other data are no equals")]
+    checksum: Annotated[str, Field("SHA-256 of what the backends were given", "all had the same bytes")]
 
 
 class Determinism(TypedDict, total=False):
-    """What it costs to make a backend repeat itself.
+    """What it costs to make a backend repeat itself."""
 
-    `ratio` is that of the times of a step, made deterministic to as it is; `steps_s` has the seconds of each process.
-    """
-
-    ratio: float
-    repeats: bool
-    steps_s: dict[str, list[float]]
+    ratio: Annotated[
+        float, Field("time of a step made deterministic, over that of one as it is", "what users would pay")
+    ]
+    repeats: Annotated[
+        bool, Field("whether the deterministic steps repeat themselves", "the setting may not be enough")
+    ]
+    steps_s: Annotated[
+        dict[str, list[float]],
+        Field("time of the steps in each process", "the ratio's spread shows", unit="s", keys=("way",)),
+    ]
 
 
 class BackendFindings(TypedDict):
-    """The part of a finding that is about one backend.
+    """The part of a finding that is about one backend."""
 
-    `start` is the digest of its weights, `batches` one digest an epoch, `losses` nats by step, `steps_s` seconds of all
-    steps. `determinism` is empty if the backend repeats itself, or if that was not measured.
-    """
-
-    start: str
-    batches: list[str]
-    losses: list[Number]
-    repeats_itself: bool
-    steps_s: float
-    started: str
-    ended: str
-    environment: Environment
-    determinism: Determinism
+    start: Annotated[
+        str, Field("digest of the weights that it starts from", "backends must start equal to be compared")
+    ]
+    batches: Annotated[list[str], Field("digest of the batches of each epoch", "they must be given equal images")]
+    losses: Annotated[
+        list[Number], Field("loss of each step; null if not finite", "where runs part shows", unit="nats")
+    ]
+    repeats_itself: Annotated[
+        bool,
+        Field("whether the same steps gave the same bits again", "else a difference may be the backend's own noise"),
+    ]
+    steps_s: Annotated[float, Field("time of all steps", "parity must not be had by being slow", unit="s")]
+    started: Annotated[str, Field("when its worker began", "findings are ordered by it", unit="UTC, ISO 8601")]
+    ended: Annotated[str, Field("when it ended", "as `started`", unit="UTC, ISO 8601")]
+    environment: Annotated[
+        Environment, Field("machine, versions and code", "a finding holds for the versions it names")
+    ]
+    determinism: Annotated[
+        Determinism,
+        Field(
+            "what repeating itself costs; empty if it does so anyway, or if that was not measured", "the price is known"
+        ),
+    ]
 
 
 class Reference(TypedDict):
-    """The float64 reference: its backend and environment, and the relative errors that show what it is worth."""
+    """The float64 reference, and the relative errors that show what it is worth."""
 
-    backend: str
-    worst_layer_check: Number
-    gradient_check: Number
-    environment: Environment
+    backend: Annotated[str, Field("the backend that computed it", "float64 is not sound on each")]
+    worst_layer_check: Annotated[
+        Number, Field("largest relative error of a layer against NumPy", "the judge is judged, too", since=2)
+    ]
+    gradient_check: Annotated[
+        Number, Field("relative error of its gradient against differences", "as `worst_layer_check`")
+    ]
+    environment: Annotated[Environment, Field("its machine, versions and code", "as that of a backend")]
 
 
 class Suspect(TypedDict):
-    """The first layer of a backend beyond its own tolerance, and the known cause; `error` is None if no layer is."""
+    """The first layer of a backend beyond its own tolerance, and the known cause."""
 
-    layer: str
-    type: str
-    seen_in: str
-    error: Number
-    tolerance: Number
-    backend: str
-    cause: str
+    layer: Annotated[str, Field("name of the layer", "whoever looks for the cause begins there")]
+    type: Annotated[str, Field("class of the layer", "a cause is often that of a class")]
+    seen_in: Annotated[str, Field("what was compared: layers in inference or in training", "as `layer`")]
+    error: Annotated[
+        Number, Field("its relative error; null if no layer is beyond its tolerance, or not finite", "how far")
+    ]
+    tolerance: Annotated[Number, Field("its own tolerance", "what `error` is held to")]
+    backend: Annotated[str, Field("the backend", "whom to ask")]
+    cause: Annotated[str, Field("the known cause, in words", "a difference is explained or said to be unknown")]
 
 
 class Distance(TypedDict):
-    """How far two runs are apart: weights, as a share of the way they have come, and loss, nats."""
+    """How far two runs are apart."""
 
-    weights: Number
-    loss: Number
+    weights: Annotated[Number, Field("of weights, as a share of the way they have come", "what drift is judged by")]
+    loss: Annotated[Number, Field("of the loss", "what users would see of it", unit="nats")]
 
 
 class Pair(TypedDict):
-    """Two backends beside each other.
+    """Two backends beside each other."""
 
-    `start`, `batches`, `settled` and `bits` say whether these are the same; `relative` and `max_abs` are differences by
-    quantity, `steps` distances by number of steps; `drifted` says which of them is too large, and is empty if none is.
-    `outcome` is one of `OUTCOMES`, `verdict` the same in words, with the reason.
-    """
-
-    start: bool
-    batches: bool
-    settled: bool
-    bits: bool
-    relative: dict[str, Number]
-    max_abs: dict[str, Number]
-    steps: dict[str, Distance]
-    drifted: str
-    outcome: str
-    verdict: str
+    start: Annotated[bool, Field("whether both start from the same weights", "else nothing can be compared")]
+    batches: Annotated[bool, Field("whether both get the same batches", "as `start`", since=2)]
+    settled: Annotated[
+        bool, Field("whether both settled the batch norms alike", "else what begins with them says nothing")
+    ]
+    bits: Annotated[bool, Field("whether all is the same to the bit", "then no tolerance is needed")]
+    relative: Annotated[
+        dict[str, Number],
+        Field("relative difference of each quantity", "what the verdict is about", keys=("quantity",)),
+    ]
+    max_abs: Annotated[
+        dict[str, Number],
+        Field("largest absolute difference of each", "a relative one hides small values", keys=("quantity",)),
+    ]
+    steps: Annotated[
+        dict[str, Distance], Field("how far both are apart after training", "rounding grows", keys=("steps",))
+    ]
+    drifted: Annotated[str, Field("which distance is too large, in words; empty if none is", "it decides the verdict")]
+    outcome: Annotated[
+        str,
+        Field("`identical`, `within rounding`, `differs` or `not judged`", "pages mark backends by it", since=2),
+    ]
+    verdict: Annotated[str, Field("the verdict with its reason, in words", "people read it")]
 
 
 class Draw(TypedDict):
-    """One run whose pixels were moved by one ulp: its distance from the unmoved run, by number of steps."""
+    """One run whose pixels were moved by one ulp: its distance from the unmoved run."""
 
-    weights: dict[str, Number]
-    loss: dict[str, Number]
+    weights: Annotated[dict[str, Number], Field("of weights, as in a pair", "the size of chaos", keys=("steps",))]
+    loss: Annotated[dict[str, Number], Field("of the loss", "as `weights`", unit="nats", keys=("steps",))]
 
 
 class Chaos(TypedDict):
-    """The perturbed runs, and the backend that made them; no backend and no draws if there were none."""
+    """The perturbed runs, and the backend that made them."""
 
-    backend: str
-    draws: list[Draw]
+    backend: Annotated[str, Field("the backend that made them; empty if there were none", "chaos is shown on one")]
+    draws: Annotated[list[Draw], Field("the runs", "drift beyond all of them is no rounding")]
 
 
 class Exchange(TypedDict, total=False):
     """A checkpoint of one backend on another, beside the backend that saved it; or `error` alone."""
 
-    loads_as_it_is: bool
-    same_state: bool
-    outputs_max_abs: Number
-    resumed_loss: Number
-    resumed_outputs_max_abs: Number
-    error: str
+    loads_as_it_is: Annotated[bool, Field("whether Keras loads it without help", "what users try", only=_DONE)]
+    same_state: Annotated[bool, Field("whether all values are the same", "nothing is lost", only=_DONE)]
+    outputs_max_abs: Annotated[Number, Field("largest difference of the outputs", "the model is the same", only=_DONE)]
+    resumed_loss: Annotated[
+        Number, Field("difference of the loss after training on", "optimizers are, too", unit="nats", only=_DONE)
+    ]
+    resumed_outputs_max_abs: Annotated[
+        Number, Field("largest difference of the outputs after that", "as `resumed_loss`", only=_DONE)
+    ]
+    error: Annotated[
+        str, Field("why it could not be exchanged", "a failure is a finding", only="if it could not be exchanged")
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One model's parity.
+    """One model's parity; each attribute is a field of the line, and has its row."""
 
-    Attributes:
-        run: id of the run that made it.
-        plan: what was compared.
-        dataset: the images.
-        backends: the findings of each backend, by name.
-        reference: the float64 reference, or None if there was none.
-        tolerance: by quantity, the relative difference from the reference that is still rounding.
-        errors: by backend and quantity, the relative difference from the reference.
-        suspects: the suspect of each backend that is beyond its tolerance.
-        pairs: each two backends, by `pair_name`.
-        chaos: the runs perturbed by one ulp.
-        checkpoints: each exchange, by the backend that saved and the backend that loaded.
-        layer_checks: by backend, the relative error of each row of `bcdl.parity.worker.layer_checks`.
-        lacking: precisions that this machine has no arithmetic for, each with the reason.
-    """
-
-    run: str
-    plan: Plan
-    dataset: DatasetFacts
-    backends: dict[str, BackendFindings]
-    reference: Reference | None
-    tolerance: dict[str, Number]
-    errors: dict[str, dict[str, Number]]
-    suspects: dict[str, Suspect]
-    pairs: dict[str, Pair]
-    chaos: Chaos
-    checkpoints: dict[str, dict[str, Exchange]]
-    layer_checks: dict[str, dict[str, Number]]
-    lacking: dict[str, str]
+    run: Annotated[str, Field("id of the run that made it", "the latest finding of a model counts")]
+    plan: Annotated[Plan, Field("what was compared", "it holds for these sizes and this arithmetic")]
+    dataset: Annotated[DatasetFacts, Field("the images", "as `plan`")]
+    backends: Annotated[
+        dict[str, BackendFindings], Field("what each backend computed", "what pairs are made of", keys=("backend",))
+    ]
+    reference: Annotated[
+        Reference | None, Field("the float64 reference; null if there was none", "it judges the backends")
+    ]
+    tolerance: Annotated[
+        dict[str, Number],
+        Field(
+            "relative difference from the reference that is still rounding",
+            "it is measured, not chosen",
+            keys=("quantity",),
+        ),
+    ]
+    errors: Annotated[
+        dict[str, dict[str, Number]],
+        Field("relative difference from the reference", "what is held to `tolerance`", keys=("backend", "quantity")),
+    ]
+    suspects: Annotated[
+        dict[str, Suspect],
+        Field("the layer under suspicion of a backend beyond its tolerance", "where to look", keys=("backend",)),
+    ]
+    pairs: Annotated[dict[str, Pair], Field("each two backends beside each other", "the verdicts", keys=("pair",))]
+    chaos: Annotated[Chaos, Field("runs perturbed by one ulp", "how much training alone amplifies rounding")]
+    checkpoints: Annotated[
+        dict[str, dict[str, Exchange]],
+        Field("a checkpoint of one backend on another", "models are moved between them", keys=("backend", "loader")),
+    ]
+    layer_checks: Annotated[
+        dict[str, dict[str, Number]],
+        Field(
+            "relative error of single layers against NumPy",
+            "a fault is found where it begins",
+            since=2,
+            keys=("backend", "layer_check"),
+        ),
+    ]
+    lacking: Annotated[
+        dict[str, str],
+        Field(
+            "precisions that this machine has no arithmetic for, with the reason",
+            "what was not compared, and why",
+            keys=("precision",),
+        ),
+    ]
 
     def to_json(self) -> str:
         """The finding as one line; numbers that are not finite, which JSON has no word for, become null."""
@@ -224,37 +279,24 @@ def read_findings(results: Path) -> tuple[list[tuple[str, Finding]], list[Proble
 
 def _plan(values: dict[str, Any]) -> Plan:
     plan = Plan(**values)
-    if plan.precision not in UNIT_ROUNDOFF or not fits(str)(plan.model) or not fits(str)(plan.device):
+    if plan.precision not in UNIT_ROUNDOFF or not fields.fits(str)(plan.model) or not fields.fits(str)(plan.device):
         raise ValueError(f"no model, device and precision of a parity plan: {str(values)[:60]}")
     for name, least in {"image_size": 1, "batch_size": 1, "seed": 0, "draws": 0}.items():
         value = getattr(plan, name)
-        if not fits(int)(value) or not least <= value <= _MOST:
+        if not fields.fits(int)(value) or not least <= value <= _MOST:
             raise ValueError(f"the plan's {name} is {str(value)[:60]}")
     return plan
 
 
-_SHAPES: dict[str, Any] = {
-    "run": str,
-    "dataset": DatasetFacts,
-    "backends": dict[str, BackendFindings],
-    "tolerance": dict[str, Number],
-    "errors": dict[str, dict[str, Number]],
-    "suspects": dict[str, Suspect],
-    "pairs": dict[str, Pair],
-    "chaos": Chaos,
-    "checkpoints": dict[str, dict[str, Exchange]],
-    "layer_checks": dict[str, dict[str, Number]],
-    "lacking": dict[str, str],
-}
+_SHAPES = {name: shape for name, shape in fields.shapes(Finding).items() if name != "plan"}  # `_plan` checks it
 _EXCHANGED = frozenset(Exchange.__annotations__) - {"error"}
 
 
 def _check(finding: Finding) -> None:
     """ValueError if a field does not have the shape that readers rely on."""
-    shapes = _SHAPES | ({} if finding.reference is None else {"reference": Reference})
-    for name, shape in shapes.items():
+    for name, shape in _SHAPES.items():
         value = getattr(finding, name)
-        if not fits(shape)(value):
+        if not fields.fits(shape)(value):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
         _check_sizes(name, value)
     pairs = itertools.combinations(finding.backends, 2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
+
+from bcdl.records.fields import Field
 
 # Steps of training after which weights and loss are compared.
 STEPS = (1, 5, 20)
@@ -24,25 +26,23 @@ MOVED_ULPS = {"float32": 32, "tf32": 4, "mixed_bfloat16": 4}
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is compared of one model.
+    """What is compared of one model; each attribute has its row."""
 
-    Attributes:
-        model: name of a row of `bcdl.settings.models.MODELS`.
-        image_size: height and width of the images, pixels.
-        batch_size: images a batch.
-        seed: seed of initial weights, order of images and augmentation.
-        precision: the arithmetic under test: `float32`, `tf32` or `mixed_bfloat16`.
-        device: `cpu` or `gpu`.
-        draws: number of perturbed runs that show the size of chaos and of rounding.
-    """
-
-    model: str
-    image_size: int
-    batch_size: int
-    seed: int
-    precision: str
-    device: str
-    draws: int
+    model: Annotated[str, Field("name of a row of `bcdl.settings.models.MODELS`", "parity is measured model by model")]
+    image_size: Annotated[
+        int, Field("height and width of the images", "sums over other sizes round otherwise", unit="pixels")
+    ]
+    batch_size: Annotated[int, Field("images a batch", "as `image_size`")]
+    seed: Annotated[
+        int, Field("seed of initial weights, order of images and augmentation", "the same for all backends")
+    ]
+    precision: Annotated[
+        str, Field("the arithmetic under test: `float32`, `tf32` or `mixed_bfloat16`", "tolerances depend on it")
+    ]
+    device: Annotated[str, Field("`cpu` or `gpu`", "they round otherwise")]
+    draws: Annotated[
+        int, Field("number of perturbed runs that show the size of chaos and of rounding", "more of them show more")
+    ]
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

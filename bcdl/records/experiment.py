@@ -11,12 +11,15 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bcdl.machine.provenance import short_commit
 from bcdl.records import log
+from bcdl.records.fields import Field
 from bcdl.records.line import parse_object
 from bcdl.records.log import Problem
+from bcdl.records.shapes import Environment
+from bcdl.settings.cell import Cell
 
 # 1: the first schema.
 # 2: `sample` and `cell`. Schema 1 has neither; its environment has a platform only if it measured in one process.
@@ -31,36 +34,63 @@ class ExperimentError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Rates, or times, of two ways: a pair from each round.
+    """Rates, or times, of two ways: a pair from each round. Each attribute is a field of the line, and has its row."""
 
-    Attributes:
-        run: id of the run that recorded it.
-        name: the experiment's title.
-        subject: what was measured, in words: model, backend, sizes.
-        ways: the names of the two ways. They are only shown: no figure depends on them.
-        a, b: the rates of the first and of the second way, by round, in `unit`; times if that is `s`.
-        environment: versions, machine, commit.
-        unit: of the rates or times.
-        searches: whether the ways are settings that a user may choose among, the first of them the default.
-        sample: what each way has in a round: a `process` of its own, or a `window` of one process that lasts all
-            rounds; then p and interval hold for that process, and another may differ.
-        cell: settings of the cell, as `Cell.to_dict` has them; empty if schema 1 recorded it.
-        slowdown: the share of a step's time by which the second way was slowed down on purpose. It is 0 of equal
-            sides, between which any difference is noise, and None if the ways differ in something else.
-    """
-
-    run: str
-    name: str
-    subject: str
-    ways: tuple[str, str]
-    a: list[float]
-    b: list[float]
-    environment: dict[str, Any]
-    unit: str = "images/s"
-    searches: bool = False
-    sample: str = "window"
-    cell: dict[str, Any] = dataclasses.field(default_factory=dict)
-    slowdown: float | None = None
+    run: Annotated[str, Field("id of the run that recorded it", "experiments of a run stand in one file")]
+    name: Annotated[str, Field("the experiment's title", "the section that it stands in")]
+    subject: Annotated[str, Field("what was measured, in words: model, backend, sizes", "its line in tables")]
+    ways: Annotated[
+        tuple[str, str], Field("the names of the two ways", "they are only shown: no figure depends on them")
+    ]
+    a: Annotated[
+        list[float],
+        Field(
+            "rates of the first way, one a round; times, if the unit is `s`",
+            "ratios are of a round's pair",
+            unit="`unit`",
+        ),
+    ]
+    b: Annotated[list[float], Field("the same of the second way, in the same rounds", "as `a`", unit="`unit`")]
+    environment: Annotated[
+        dict[str, Any],
+        Field("machine, versions and code that measured it", "figures of other ones are no equals", shape=Environment),
+    ]
+    unit: Annotated[str, Field("of `a` and `b`: `s` if they are times", "less is better of times, worse of rates")] = (
+        "images/s"
+    )
+    searches: Annotated[
+        bool,
+        Field(
+            "whether the ways are settings that a user may choose among, the first of them the default",
+            "the best of several is corrected for having been picked",
+        ),
+    ] = False
+    sample: Annotated[
+        str,
+        Field(
+            "what a way has in a round: a `process` of its own, or a `window` of one process that lasts all rounds",
+            "of windows, p and interval hold for that process, and another may differ",
+            since=2,
+        ),
+    ] = "window"
+    cell: Annotated[
+        dict[str, Any],
+        Field(
+            "settings of the cell; empty if schema 1 recorded it",
+            "the noise of a machine is of equal cells",
+            since=2,
+            shape=Cell,
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    slowdown: Annotated[
+        float | None,
+        Field(
+            "by which share of a step's time the second way was slowed down on purpose; null if the ways differ in "
+            "something else",
+            "at 0 the sides are equal, and any difference is noise",
+            since=3,
+        ),
+    ] = None
 
     def to_json(self) -> str:
         """The experiment as one line."""

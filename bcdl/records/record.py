@@ -5,10 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any
+from typing import Annotated, Any
 
+from bcdl.records import fields
+from bcdl.records.fields import Field
 from bcdl.records.line import parse_object
-from bcdl.records.schema import SCHEMA, DatasetFacts, Environment, ModelFacts, Predictions, fits, upgrade
+from bcdl.records.schema import SCHEMA, upgrade
+from bcdl.records.shapes import (
+    HISTORY_BY_EPOCH,
+    METRICS,
+    SAMPLES,
+    TIMED,
+    DatasetFacts,
+    Environment,
+    ModelFacts,
+    Predictions,
+    Weights,
+)
 from bcdl.settings.cell import Cell
 
 OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
@@ -27,52 +40,89 @@ class RecordError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One cell's outcome.
+    """One cell's outcome; each attribute is a field of the line, and has its row."""
 
-    Attributes:
-        run: id of the run (one command on one machine) it belongs to.
-        status: `ok`, `failed`, `out_of_memory`, `timed_out`, `crashed` or `skipped`.
-        reason: why it is not ok, in a sentence; empty if it is ok.
-        cell: the cell, with every setting.
-        started, ended: UTC, ISO 8601.
-        metrics: numbers by name; a name ends in its unit (`_s`, `_images_per_s`, `_mib`) unless it is a share.
-        samples: raw samples by name, seconds: an epoch for `fit_s`, a window for `step_s` and `predict_s`, a
-            request for `request_s`; and `<regime>_warm_up_s`, those before them: the first epoch, or the windows that
-            were not steady yet.
-        phases: seconds of each phase of the cell, from the start of its worker to the end; together they are the cell's
-            whole time.
-        history: by epoch: accuracy, loss (training mode), val_accuracy, val_loss, val_auroc (inference mode).
-        predictions: by split (`val`, `test`): outputs [N, 2], scores, labels, groups and names, each a list.
-        dataset: name, checksum, synthetic, images and groups by split, notices.
-        model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
-        weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
-        environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
-            jit, compilation cache, commit, digest of the worker's source (`code`),
-            how many cells its process had measured before (`process.cells_before`); on a GPU `gpu_state` by regime:
-            clocks, temperature, throttling.
-        block: the round, if the run measured two sides in turn; else empty.
-        side: the side, `a` or `b`, if the run measured two sides in turn; else empty.
-        log_tail: the last lines of the worker's log, paths taken out, if the cell failed.
-    """
-
-    run: str
-    status: str
-    reason: str
-    cell: Cell
-    started: str
-    ended: str
-    metrics: dict[str, float | None] = dataclasses.field(default_factory=dict)
-    samples: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    phases: dict[str, float] = dataclasses.field(default_factory=dict)
-    history: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
-    predictions: dict[str, dict[str, list[Any]]] = dataclasses.field(default_factory=dict)
-    dataset: dict[str, Any] = dataclasses.field(default_factory=dict)
-    model: dict[str, Any] = dataclasses.field(default_factory=dict)
-    weights: dict[str, Any] = dataclasses.field(default_factory=dict)
-    environment: dict[str, Any] = dataclasses.field(default_factory=dict)
-    block: str = ""
-    side: str = ""
-    log_tail: list[str] = dataclasses.field(default_factory=list)
+    run: Annotated[
+        str,
+        Field("id of the run (one command on one machine) that it belongs to", "records of a run stand in one file"),
+    ]
+    status: Annotated[
+        str,
+        Field(
+            "`ok`, `failed`, `out_of_memory`, `timed_out`, `crashed` or `skipped`",
+            "a cell that is not ok is reported and never left out silently",
+        ),
+    ]
+    reason: Annotated[str, Field("why it is not ok, in a sentence; empty if it is ok", "what to do next")]
+    cell: Annotated[Cell, Field("every setting of the cell, as resolved", "figures of other settings are no equals")]
+    started: Annotated[str, Field("when the cell began", "the latest of equal cells is shown", unit="UTC, ISO 8601")]
+    ended: Annotated[str, Field("when it ended", "how long a cell takes, for plans", unit="UTC, ISO 8601")]
+    metrics: Annotated[
+        dict[str, float | None],
+        Field("numbers by name; null if undefined", "what tables and comparisons read", entries=METRICS),
+    ] = dataclasses.field(default_factory=dict)
+    samples: Annotated[
+        dict[str, list[float]],
+        Field(
+            "raw samples of each regime",
+            "a rate can be computed again, with its spread, by whoever doubts it",
+            entries=SAMPLES,
+            only=TIMED,
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    phases: Annotated[
+        dict[str, float],
+        Field(
+            "time of each phase of the cell, from the start of its worker to the end; together they are all of it",
+            "it shows what a cell spends its time on, and how much of it is measured",
+            unit="s",
+            since=7,
+            keys=("phase",),
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    history: Annotated[
+        dict[str, list[float | None]],
+        Field("values by epoch; null if undefined", "how training went", entries=HISTORY_BY_EPOCH),
+    ] = dataclasses.field(default_factory=dict)
+    predictions: Annotated[
+        dict[str, dict[str, list[Any]]],
+        Field(
+            "what the trained model says of each image of `val` and `test`",
+            "metrics, intervals and tests between models are computed from it, without the model",
+            since=4,
+            keys=("split",),
+            shape=dict[str, Predictions],
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    dataset: Annotated[
+        dict[str, Any],
+        Field("the data that it was trained and tested on", "no figure means anything without", shape=DatasetFacts),
+    ] = dataclasses.field(default_factory=dict)
+    model: Annotated[
+        dict[str, Any], Field("the model that was built", "a name does not say what was built", shape=ModelFacts)
+    ] = dataclasses.field(default_factory=dict)
+    weights: Annotated[
+        dict[str, Any], Field("where its weights came from", "a pretrained model is another", shape=Weights)
+    ] = dataclasses.field(default_factory=dict)
+    environment: Annotated[
+        dict[str, Any],
+        Field("machine, versions and code that made it", "figures of other ones are no equals", shape=Environment),
+    ] = dataclasses.field(default_factory=dict)
+    block: Annotated[
+        str,
+        Field(
+            "the round, if the run measured two sides in turn; else empty", "both sides of a round are a pair", since=2
+        ),
+    ] = ""
+    side: Annotated[
+        str, Field("the side, `a` or `b`, if the run measured two sides in turn; else empty", "as `block`", since=6)
+    ] = ""
+    log_tail: Annotated[
+        list[str],
+        Field(
+            "the last lines of the worker's log if the cell failed, paths taken out", "the cause, after the log is gone"
+        ),
+    ] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -104,27 +154,14 @@ class Record:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
 
 
-_TEXTS = ("run", "status", "reason", "started", "ended", "block", "side")
-_SHAPES: dict[str, Any] = {
-    **dict.fromkeys(_TEXTS, str),
-    "metrics": dict[str, float | None],
-    "samples": dict[str, list[float]],
-    "phases": dict[str, float],
-    "history": dict[str, list[float | None]],
-    "predictions": dict[str, Predictions],
-    "dataset": DatasetFacts,
-    "model": ModelFacts,
-    "weights": dict[str, Any],
-    "environment": Environment,
-    "log_tail": list[str],
-}
+_SHAPES = {name: shape for name, shape in fields.shapes(Record).items() if name != "cell"}  # a cell checks itself
 
 
 def _check(record: Record) -> None:
     """ValueError if a field lacks the shape that readers rely on; a part that the cell did not reach may be empty."""
     for name, shape in _SHAPES.items():
         value = getattr(record, name)
-        if not fits(shape)(value) and (record.ok or shape is str or value != {}):
+        if not fields.fits(shape)(value) and (record.ok or shape is str or value != {}):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
     if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
         raise ValueError("samples hold a time that is not above 0 s")

@@ -1,14 +1,10 @@
-"""The schemas of records: their history, upgrades from older ones, and the shapes that readers rely on."""
+"""The schemas of records: their history, and upgrades from older ones."""
 
 from __future__ import annotations
 
-import functools
-import math
 import statistics
-import types
-import typing
-from collections.abc import Callable, Collection
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any
 
 from bcdl.settings.cell import Cell
 
@@ -98,113 +94,3 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     6: _to_7,
     7: _to_8,
 }
-
-
-class _EveryDataset(TypedDict):
-    name: str
-    checksum: str
-    synthetic: bool
-    images: dict[str, int]
-    malignant: dict[str, int]
-    groups: dict[str, int]
-    notices: list[str]
-
-
-class DatasetFacts(_EveryDataset, total=False):
-    """What a record says of its data; never a path. Counts are by split. Older records lack the last three."""
-
-    images_checksum: str
-    grouped: bool
-    leaks: dict[str, Any]
-
-
-class Predictions(TypedDict):
-    """What a record says of a split's images, an entry for each; None stands for NaN, of a model that diverged."""
-
-    outputs: list[list[float | None]]
-    scores: list[float | None]
-    labels: list[int]
-    groups: list[str]
-    names: list[str]
-
-
-class Cost(TypedDict):
-    """Operations for one image by type of layer, and bytes: of all weights, and of one image's layer outputs."""
-
-    forward_flops: dict[str, int]
-    training_flops: dict[str, int]
-    weight_bytes: int
-    activation_bytes: int
-
-
-class ModelFacts(TypedDict, total=False):
-    """What a record says of its model."""
-
-    parameters: int
-    trainable_parameters: int
-    head_padding: str
-    initial_weights: str
-    cost: Cost
-
-
-class GpuState(TypedDict, total=False):
-    """What a GPU reported during a regime: reasons of throttling, and seconds of each; other readings may follow."""
-
-    throttled: list[str]
-    held_back_s: dict[str, float]
-
-
-class Environment(TypedDict, total=False):
-    """What a record says of the machine and the code that made it; other facts may follow."""
-
-    versions: dict[str, str]
-    python: str
-    commit: str | None
-    dirty: bool | None
-    code: str | None
-    arithmetic: dict[str, str]
-    lacking: str
-    process: dict[str, int]
-    gpu_state: dict[str, GpuState]
-
-
-@functools.cache
-def fits(shape: Any) -> Callable[[Any], bool]:
-    """A test whether a JSON value is of the type `shape`: a TypedDict, list, dict, union or simple type."""
-    if shape is Any:
-        return lambda value: True
-    if typing.is_typeddict(shape):
-        required = shape.__required_keys__
-        parts = {key: fits(hint) for key, hint in typing.get_type_hints(shape).items()}
-        return lambda value: (
-            isinstance(value, dict)
-            and required <= value.keys()
-            and all(part(value[key]) for key, part in parts.items() if key in value)
-        )
-    if typing.get_origin(shape) is list:
-        each = _all_fit(typing.get_args(shape)[0])
-        return lambda value: isinstance(value, list) and each(value)
-    if typing.get_origin(shape) is dict:
-        each = _all_fit(typing.get_args(shape)[1])
-        return lambda value: isinstance(value, dict) and each(value.values())
-    each = _all_fit(shape)
-    return lambda value: each((value,))
-
-
-def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
-    """A test whether all JSON values of a collection are of the type `shape`; without a call for each simple value."""
-    kinds = _scalar_types(shape)
-    if not kinds:
-        each = fits(shape)
-        return lambda values: all(map(each, values))
-    if kinds & {int, float}:
-        # None and 0 need no further look; integers too large for a float raise OverflowError.
-        return lambda values: kinds.issuperset(map(type, values)) and all(map(math.isfinite, filter(None, values)))
-    return lambda values: kinds.issuperset(map(type, values))
-
-
-def _scalar_types(shape: Any) -> frozenset[type]:
-    """The types that a simple JSON value may have to be of the type `shape`; empty if that is no simple type."""
-    parts = typing.get_args(shape) if isinstance(shape, types.UnionType) else (shape,)
-    integers: set[type] = {int} if float in parts else set()
-    return frozenset(integers.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()

@@ -12,7 +12,7 @@ from bcdl.backends import Backend
 from bcdl.datasets import Dataset, Split
 from bcdl.evaluation import quality
 from bcdl.machine import hardware, provenance
-from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
+from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
 from bcdl.worker.measured import Measured

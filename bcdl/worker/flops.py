@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bcdl.records.schema import Cost
+from bcdl.records.shapes import Cost
 from bcdl.worker.network import every_layer
 
 FLOAT32_BYTES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bcdl.records.record import DatasetFacts, ModelFacts, Predictions
+from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
 from bcdl.worker.phases import Phases
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.records.moment import now
-from bcdl.records.record import OK, DatasetFacts, Record
+from bcdl.records.record import OK, Record
+from bcdl.records.shapes import DatasetFacts
 from bcdl.settings.cell import Cell
 from bcdl.worker import parent_death, timing
 

@@ -16,7 +16,7 @@ from bcdl.parity.dumps import Provenance
 from bcdl.parity.findings import DatasetFacts
 from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
 from bcdl.records.moment import now
-from bcdl.records.schema import Environment
+from bcdl.records.shapes import Environment
 from bcdl.settings.models import find
 from bcdl.worker import network
 from bcdl.worker.initial_weights import draw_initial_weights

@@ -53,7 +53,7 @@ def section(group: Group) -> Section:
         _card_links(cards),
         *(["### Before the steady state", *_markdown(startup)] if timed else []),
         *(["### Where does the time go?", phases.TEXT.strip(), *_markdown(where)] if where else []),
-        *(["### How far from the device's limit?", utilisation_part.text(limit)] if limit else []),
+        *(["### How far from the device's limit?", utilisation_part.text(group, limit)] if limit else []),
         *_markdown((*utilised, *costs)),
         *("### Have the batch norms settled?", _STALENESS_TEXT.strip(), *_markdown(staleness)),
         _failures(group),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 
 from bcdl.evaluation import utilisation
-from bcdl.evaluation.utilisation import REGIMES, Peaks
+from bcdl.evaluation.utilisation import REGIMES, Peak, Peaks
+from bcdl.machine import data_sheets
 from bcdl.records.groups import Group
 from bcdl.report import formats
 from bcdl.report.sections.metrics import MetricRow, metric_table
 from bcdl.report.tables import Table, figures, significant, word, words
+from bcdl.text import escape
 
 _TEXT = """\
 The model's own operations (convolutions and dense layers, counted from its graph: two for each multiplication and
@@ -17,7 +19,10 @@ addition) in a second, as a share of the most that this machine gave in a large 
 of this section measured at most {arithmetic}, and {memory}.
 """
 _NO_MEMORY = "no bandwidth of memory (before schema 8 it was that of a copy into new memory, which is no limit)"
-_GIGA, _MEBI = 1e9, 2**20
+_NO_SHEET_OF_A_PROCESSOR = """\
+No data sheet stands beside them: a processor's gives no rate, and its clock under load is not known.
+"""
+_TERA, _GIGA, _MEBI = 1e12, 1e9, 2**20
 _YARDSTICKS = {
     "product_flops_per_s": "A matrix product in each worker, GFLOP/s",
     "convolution_flops_per_s": "A 3x3 convolution in each worker, GFLOP/s",
@@ -25,15 +30,39 @@ _YARDSTICKS = {
 }
 
 
-def text(limit: Peaks) -> str:
-    """A text that explains the tables, and says what the device gave at most."""
+def text(group: Group, limit: Peaks) -> str:
+    """A text that explains the tables, and says what the device gave at most, and what its data sheet does."""
     fastest, memory = limit.arithmetic, _NO_MEMORY
     gflops = formats.fixed(fastest.rate / _GIGA, 0)
     arithmetic = f"{gflops} GFLOP/s, in {utilisation.ARITHMETIC[fastest.metric]} on {fastest.backend}"
     if limit.memory:
         gbytes = formats.fixed(limit.memory.rate / _GIGA, 1)
         memory = f"{gbytes} GB/s, read and written, adding one array to another in place on {limit.memory.backend}"
-    return _TEXT.format(arithmetic=arithmetic, memory=memory).strip()
+    return f"{_TEXT.format(arithmetic=arithmetic, memory=memory).strip()} {_data_sheet(group, limit)}"
+
+
+def _data_sheet(group: Group, limit: Peaks) -> str:
+    """What the data sheet of the group's GPU says, and which share of it was measured; or why none stands there."""
+    gpus = utilisation.gpus(group)
+    if not gpus:
+        return _NO_SHEET_OF_A_PROCESSOR.strip()
+    if len(gpus) > 1:
+        return f"No data sheet stands beside them: several GPUs computed ({', '.join(map(escape, gpus))})."
+    name, sheet = escape(gpus[0]), data_sheets.find(gpus[0])
+    if sheet is None:
+        return f"No data sheet known for {name}."
+    precision = group.first.cell.precision
+    arithmetic = _beside(sheet.flops_per_s(precision), limit.arithmetic, _TERA, f"TFLOP/s in {precision}")
+    memory = _beside(sheet.memory_bytes_per_s, limit.memory, _GIGA, "GB/s")
+    return f"Data sheet of {name} (dense, at boost clock): {arithmetic}; {memory}. Source: {sheet.source}."
+
+
+def _beside(rate: float | None, measured: Peak | None, scale: float, unit: str) -> str:
+    """A rate of a data sheet, and the share of it that was measured."""
+    if rate is None:
+        return f"no figure in {unit}"
+    share = f", of which {formats.percent(measured.rate / rate)} were measured" if measured else ""
+    return f"{formats.plain(rate / scale)} {unit}{share}"
 
 
 def utilisation_tables(group: Group, limit: Peaks) -> tuple[Table, ...]:

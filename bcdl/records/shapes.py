@@ -1,0 +1,465 @@
+"""What a record holds, field by field: what each is, its unit, and why it is there. One row a field.
+
+To add a field is to add its row here, or to `Record` itself; `python -m bcdl.report.record_fields` then writes
+`docs/records.md` anew.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+from bcdl.records.fields import Field
+
+# When a field is there, if it is not in every record that is ok.
+TIMED = "if speed is measured (`timing`)"
+COLD = "if speed is measured, and nothing of it was loaded from the compilation cache"
+WARM = "if speed is measured, and what the figure compiles was loaded from the compilation cache, all or a part"
+HEAD = "if the head was trained alone first (`head_epochs`)"
+ON_GPU = "on a GPU that reports it"
+LOOKED = "if the run looked for leaks"
+OLDER = "if a schema before 8 recorded it"
+
+# What stands between < and > in a field's name, and its values, if they are known.
+KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "regime": ("what is timed", ("fit", "step", "predict", "request")),
+    "split": ("a part of the data", ("train", "val", "test")),
+    "figure": (
+        "a metric that compiling has a part in",
+        ("build_s", "first_step_s", "peak_memory_mib", "request_warm_up_s"),
+    ),
+    "warmth": ("how much was loaded from the compilation cache", ("warm", "partly_warm")),
+    "phase": ("a phase of a cell, listed under [phases](#phases)", ()),
+    "layer_type": ("a class of Keras's layers, as `Conv2D`", ()),
+    "package": ("a package by its name in the index", ()),
+    "flag": ("a setting of the framework, by its own name", ()),
+    "operation": ("what the probe of precision runs", ("matmul", "conv")),
+    "cause": ("what held the GPU back", ("power", "temperature")),
+    "backend": ("a folder of `backends/`", ()),
+    "loader": ("the backend that loads a checkpoint", ()),
+    "pair": ("two backends, in alphabetical order with a hyphen between", ()),
+    "quantity": ("what is compared: `outputs`, `gradient`, `loss` and others", ()),
+    "steps": ("a number of training steps", ()),
+    "layer_check": ("a row of the checks of single layers", ()),
+    "precision": ("an arithmetic, as `--precision` names it", ()),
+    "way": ("how the steps were made: `as_it_is` or `deterministic`", ()),
+}
+
+METRICS = {
+    "import_s": Field(
+        "time to import Keras and the framework", "it is paid once a process, and by no rate", unit="s", only=TIMED
+    ),
+    "build_s": Field(
+        "time to build and compile the Keras model and to give it its weights",
+        "it is paid once a model, and by no rate",
+        unit="s",
+        only=COLD,
+    ),
+    "first_step_s": Field(
+        "time of a `fit` of one step: tracing, compilation and the step",
+        "compilation is a figure of its own, so that no rate holds it",
+        unit="s",
+        only=COLD,
+    ),
+    "<warmth>_<figure>": Field(
+        "the same as `<figure>`, whose own name is then missing",
+        "a cache made it shorter or smaller, so that it is no cold figure's equal",
+        unit="that of `<figure>`",
+        since=7,
+        only=WARM,
+    ),
+    "<regime>_images_per_s": Field(
+        "the median rate of the samples of the same regime",
+        "what tables show and comparisons compare",
+        unit="images/s",
+        only=TIMED,
+    ),
+    "kept_epoch": Field(
+        "the epoch whose weights are tested, counted from 1",
+        "with `keep` set to `best` it need not be the last",
+        since=4,
+    ),
+    "test_accuracy": Field(
+        "share of test images whose larger output is their class", "how often the model is right", unit="share"
+    ),
+    "test_auroc": Field(
+        "area under the ROC curve of the malignant score; null if the test images are of one class",
+        "it depends on no threshold",
+        unit="share",
+    ),
+    "test_loss": Field("mean binary cross-entropy of the test images", "it shows wrong confidence", unit="nats"),
+    "test_majority_accuracy": Field(
+        "accuracy of always naming the more frequent class of the test images",
+        "an accuracy means nothing without it",
+        unit="share",
+    ),
+    "train_mode_accuracy": Field(
+        "accuracy on training images, normalised by the batch's own statistics, dropout active",
+        "beside `inference_mode_accuracy` it shows batch norms that have not settled",
+        unit="share",
+    ),
+    "train_mode_loss": Field("loss of the same", "as `train_mode_accuracy`", unit="nats"),
+    "inference_mode_accuracy": Field(
+        "accuracy on the same images, normalised by moving averages",
+        "if it is far below `train_mode_accuracy`, the test figures are those of stale statistics",
+        unit="share",
+    ),
+    "inference_mode_loss": Field("loss of the same", "as `inference_mode_accuracy`", unit="nats"),
+    "<regime>_warm_up_s": Field(
+        "time of the windows of the regime before those that count; not of `fit`, whose samples have it",
+        "what was left out is known; the first request compiles the forward function for one image",
+        unit="s",
+        since=2,
+        only=TIMED,
+    ),
+    "<regime>_energy_j_per_image": Field(
+        "energy that the GPU drew, over the images of the regime, its warm-up included",
+        "speed that is bought with energy shows",
+        unit="J/image",
+        since=2,
+        only=ON_GPU,
+    ),
+    "<regime>_power_w": Field(
+        "the GPU's mean power over the regime, its warm-up included",
+        "a GPU at its power limit holds its clock back",
+        unit="W",
+        since=2,
+        only=ON_GPU,
+    ),
+    "peak_memory_mib": Field(
+        "most memory that the worker used: of the framework's allocator on a GPU, resident on a CPU; of a worker that "
+        "died, what its driver saw",
+        "it decides which batch fits",
+        unit="MiB",
+        only=COLD,
+    ),
+    "latency_ms": Field(
+        "median time of a request of one image, from its bytes to its outputs on the host",
+        "what a single user waits; no rate of batches gives it",
+        unit="ms",
+        since=2,
+        only=TIMED,
+    ),
+    "product_flops_per_s": Field(
+        "the most that this worker got in a large matrix product",
+        "the device's limit, which utilisation is a share of; it also shows a machine that changed its speed",
+        unit="operations/s",
+        since=8,
+        only=TIMED,
+    ),
+    "convolution_flops_per_s": Field(
+        "the most that it got in a large 3x3 convolution",
+        "as `product_flops_per_s`: no one operation is the fastest of every framework",
+        unit="operations/s",
+        since=8,
+        only=TIMED,
+    ),
+    "memory_bytes_per_s": Field(
+        "the most that it got adding one array to another in place, bytes read and written",
+        "the other roof of the roofline",
+        unit="bytes/s",
+        since=8,
+        only=TIMED,
+    ),
+    "copy_bytes_per_s": Field(
+        "what older schemas called `peak_bytes_per_s`: a copy into new memory",
+        "it is kept, since it was measured, and is no limit: it timed how fast the system hands out pages",
+        unit="bytes/s",
+        since=8,
+        only=OLDER,
+    ),
+}
+
+SAMPLES = {
+    "<regime>_s": Field(
+        "the samples that count: an epoch each of `fit`, a window of `step` and `predict`, one `request`",
+        "every table is computed from them, and their spread shows what a median hides",
+        unit="s",
+    ),
+    "<regime>_warm_up_s": Field(
+        "the samples before those: the first epoch of `fit`, windows that were not steady yet",
+        "whoever doubts the rule of the steady state can apply another",
+        unit="s",
+        since=2,
+    ),
+}
+
+HISTORY_BY_EPOCH = {
+    "accuracy": Field(
+        "accuracy on training images, in training mode", "it shows whether the model learns", unit="share"
+    ),
+    "loss": Field("the loss that is minimised, in training mode", "as `accuracy`", unit="nats"),
+    "val_accuracy": Field("accuracy on validation images, in inference mode", "it shows overfitting", unit="share"),
+    "val_auroc": Field("area under the ROC curve of validation images", "as `val_accuracy`", unit="share"),
+    "val_loss": Field("loss on validation images", "it chooses the epoch that is kept", unit="nats"),
+    "head_accuracy": Field(
+        "accuracy by epoch of the head alone", "those epochs are not in `accuracy`", unit="share", since=4, only=HEAD
+    ),
+    "head_loss": Field("loss by epoch of the head alone", "as `head_accuracy`", unit="nats", since=4, only=HEAD),
+}
+
+
+class Predictions(TypedDict):
+    """What a record says of a split's images, an entry for each; None stands for NaN, of a model that diverged."""
+
+    outputs: Annotated[
+        list[list[float | None]],
+        Field(
+            "the two sigmoid outputs of each image, benign and malignant", "every other metric can be computed later"
+        ),
+    ]
+    scores: Annotated[
+        list[float | None],
+        Field(
+            "the malignant score of each, p1 / (p0 + p1), from 0 to 1",
+            "metrics and tests between models are computed from it",
+        ),
+    ]
+    labels: Annotated[list[int], Field("the class of each: 0 benign, 1 malignant", "the truth that scores are held to")]
+    groups: Annotated[
+        list[str], Field("the patient or group of each", "intervals resample groups, whose images are not independent")
+    ]
+    names: Annotated[list[str], Field("the name of each, never a path", "flipped and wrong images can be named")]
+
+
+class Listed(TypedDict, total=False):
+    """Lists of images that were found, counted."""
+
+    count: Annotated[
+        int, Field("how many lists of images, or groups, there are", "the names are of the first alone", since=4)
+    ]
+    images: Annotated[int, Field("how many images or groups they hold together", "as `count`", since=4)]
+    listed: Annotated[list[Any], Field("the first 200 of them, by name", "so that they can be looked at", since=4)]
+
+
+class Across(TypedDict, total=False):
+    """What stands on both sides of the split."""
+
+    identical: Annotated[Listed, Field("identical images in two splits or more", "they were trained on and tested")]
+    near: Annotated[Listed, Field("near-identical images in two splits or more", "as `identical`")]
+    groups: Annotated[
+        Listed | None,
+        Field("groups in two splits or more; null if no groups are known", "a patient's images are alike"),
+    ]
+    conflicting: Annotated[
+        Listed, Field("identical images of which a split holds one, with different labels", "one label is wrong")
+    ]
+    copied: Annotated[
+        dict[str, int],
+        Field("images of a split that have a copy in `train`", "that part of a test tests nothing", keys=("split",)),
+    ]
+
+
+class Leaks(TypedDict, total=False):
+    """What the leak detector says of the data and its split."""
+
+    clean: Annotated[bool, Field("whether nothing stands on both sides", "a figure from a leaking split is marked")]
+    notices: Annotated[
+        list[str], Field("what a person should know, in sentences", "pages and cards print them", since=6)
+    ]
+    images: Annotated[int, Field("images of the whole data set", "what the counts are out of")]
+    compared: Annotated[
+        int, Field("images that were compared for near-duplicates", "of those too small to compare nothing is known")
+    ]
+    identical: Annotated[Listed, Field("identical images anywhere in the data set", "they shrink it")]
+    near: Annotated[Listed, Field("near-identical images anywhere in it", "as `identical`")]
+    conflicting: Annotated[Listed, Field("identical images with different labels", "one of the labels is wrong")]
+    near_conflicting: Annotated[
+        Listed, Field("near-identical images with different labels", "one of the labels may be wrong")
+    ]
+    across: Annotated[
+        Across, Field("those of them that stand on both sides of the split", "these make figures too good")
+    ]
+
+
+class _EveryDataset(TypedDict):
+    name: Annotated[str, Field("the data set's name, never a path", "titles name it")]
+    checksum: Annotated[
+        str,
+        Field("SHA-256 of images, labels, groups and split", "records of other data stand in other tables"),
+    ]
+    synthetic: Annotated[bool, Field("whether the images are drawings", "accuracy on drawings is none on patients")]
+    images: Annotated[
+        dict[str, int], Field("number of images", "the size of a test decides its interval", keys=("split",))
+    ]
+    malignant: Annotated[
+        dict[str, int], Field("of these, malignant", "accuracy means little if one class is rare", keys=("split",))
+    ]
+    groups: Annotated[
+        dict[str, int], Field("patients or groups; images, if none are known", "as `images`", keys=("split",))
+    ]
+    notices: Annotated[list[str], Field("what was left out or assumed, in sentences", "nothing is left out silently")]
+
+
+class DatasetFacts(_EveryDataset, total=False):
+    """What a record says of its data; never a path. Counts are by split. Older records lack the last three."""
+
+    images_checksum: Annotated[
+        str,
+        Field("SHA-256 of the images, whatever their split", "folds and seeds of one data set are recognised", since=4),
+    ]
+    grouped: Annotated[bool, Field("whether patients or groups are known", "else each image counts as one", since=4)]
+    leaks: Annotated[
+        Leaks,
+        Field(
+            "what the data holds twice, and on both sides of its split",
+            "a leak makes figures too good",
+            since=4,
+            only=LOOKED,
+        ),
+    ]
+
+
+class Cost(TypedDict):
+    """Operations for one image by type of layer, and bytes: of all weights, and of one image's layer outputs."""
+
+    forward_flops: Annotated[
+        dict[str, int],
+        Field(
+            "operations of the forward pass for one image, two to a multiply-add",
+            "utilisation is these over the device's limit",
+            unit="operations",
+            keys=("layer_type",),
+        ),
+    ]
+    training_flops: Annotated[
+        dict[str, int],
+        Field(
+            "operations of a training step for one image", "as `forward_flops`", unit="operations", keys=("layer_type",)
+        ),
+    ]
+    weight_bytes: Annotated[int, Field("all weights, in float32", "what a step must move at least", unit="bytes")]
+    activation_bytes: Annotated[
+        int,
+        Field("every layer's output once for one image, in float32; an estimate", "as `weight_bytes`", unit="bytes"),
+    ]
+
+
+class ModelFacts(TypedDict, total=False):
+    """What a record says of its model."""
+
+    parameters: Annotated[int, Field("number of weights", "it is held to the published count of the model")]
+    trainable_parameters: Annotated[int, Field("number of weights that are trained", "frozen ones cost no gradient")]
+    head_padding: Annotated[
+        str, Field("padding of the head's convolution, which the image size decides", "other padding is another model")
+    ]
+    initial_weights: Annotated[
+        str, Field("SHA-256 of the weights that training starts from", "backends are compared from equal weights")
+    ]
+    cost: Annotated[Cost, Field("what the model costs", "a rate says how fast, this of how much", since=2)]
+
+
+class Weights(TypedDict, total=False):
+    """Where the weights came from."""
+
+    kind: Annotated[str, Field("`none` if drawn at random, `imagenet`, or `file`", "tables keep the three apart")]
+    sha256: Annotated[
+        str | None, Field("SHA-256 of the file, if one was loaded", "a file's name does not say its content")
+    ]
+
+
+class GpuState(TypedDict, total=False):
+    """What a GPU reported during a regime: reasons of throttling, and seconds of each; other readings may follow."""
+
+    sm_clock_mhz: Annotated[
+        list[float | None], Field("clock of its cores before and after", "a rate holds for its clock", unit="MHz")
+    ]
+    memory_clock_mhz: Annotated[
+        list[float | None], Field("clock of its memory before and after", "as `sm_clock_mhz`", unit="MHz")
+    ]
+    temperature_c: Annotated[
+        list[float | None], Field("temperature before and after", "a warm GPU holds its clock back", unit="°C")
+    ]
+    throttled: Annotated[
+        list[str], Field("reasons for which it was held back at either end", "the rate is not the GPU's best then")
+    ]
+    held_back_s: Annotated[
+        dict[str, float],
+        Field(
+            "time for which it was held back",
+            "what happens between two readings shows",
+            unit="s",
+            keys=("cause",),
+            only="if it was held back",
+        ),
+    ]
+
+
+class Process(TypedDict):
+    """What a record says of the process that measured it."""
+
+    cells_before: Annotated[
+        int, Field("how many cells it had measured before", "what they compiled and left in memory was there already")
+    ]
+
+
+class Environment(TypedDict, total=False):
+    """What a record says of the machine and the code that made it; other facts may follow."""
+
+    cpu: Annotated[str, Field("the processor's name", "rates of another processor are no regression")]
+    cpu_cores: Annotated[int | None, Field("logical cores of the machine", "as `cpu`")]
+    cpu_cores_allowed: Annotated[
+        int | None, Field("cores that the process may use; null if the system does not say", "as `cpu`", since=5)
+    ]
+    memory_mib: Annotated[int, Field("memory of the machine", "what fits, and what is swapped", unit="MiB")]
+    gpus: Annotated[list[str], Field("names of the GPUs that the driver lists; none if a CPU computes", "as `cpu`")]
+    driver: Annotated[str | None, Field("version of NVIDIA's driver", "it compiles, and sets clocks")]
+    system: Annotated[str, Field("operating system", "it schedules threads and hands out memory")]
+    system_release: Annotated[str, Field("its release", "as `system`")]
+    python: Annotated[str, Field("version of Python", "it runs the input pipeline")]
+    versions: Annotated[
+        dict[str, str],
+        Field(
+            "versions of bcdl and of the packages that can change a figure",
+            "what `bcdl compare` sets apart",
+            keys=("package",),
+        ),
+    ]
+    commit: Annotated[
+        str | None, Field("git commit of the source; null if it is no checkout", "a figure can be had again from it")
+    ]
+    dirty: Annotated[
+        bool | None, Field("whether tracked files differed from the commit", "then it is not had again: `*` marks it")
+    ]
+    code: Annotated[
+        str | None,
+        Field(
+            "digest of the source files that the worker imports", "`--resume` runs again what other code made", since=3
+        ),
+    ]
+    process: Annotated[
+        Process, Field("the process that measured the cell", "cells that share one are not alone", since=7)
+    ]
+    device: Annotated[
+        str, Field("the device that computed, by the framework's own name", "it is the one that was asked for")
+    ]
+    platform: Annotated[str, Field("`cpu` or `gpu`, as the framework says", "as `device`")]
+    precision_flags: Annotated[
+        dict[str, Any],
+        Field(
+            "the framework's settings of precision, as read back", "defaults differ between frameworks", keys=("flag",)
+        ),
+    ]
+    compilation_cache: Annotated[
+        str,
+        Field("`off`, `cold`, `warm` or `partly warm` at the first step", "a warm first step is no cold one's equal"),
+    ]
+    jit_compile: Annotated[bool, Field("whether Keras compiles the model", "the default differs between backends")]
+    arithmetic: Annotated[
+        dict[str, str],
+        Field(
+            "the arithmetic found by rounding: `float32`, `tf32` or `bfloat16`",
+            "flags say what is allowed, not what is used",
+            since=2,
+            keys=("operation",),
+        ),
+    ]
+    lacking: Annotated[
+        str,
+        Field("why the hardware lacks this arithmetic; empty if it has it", "an emulated rate is marked", since=2),
+    ]
+    gpu_state: Annotated[
+        dict[str, GpuState],
+        Field(
+            "what the GPU reported of each regime", "a throttled rate is marked", since=2, keys=("regime",), only=ON_GPU
+        ),
+    ]

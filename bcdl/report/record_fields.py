@@ -1,0 +1,141 @@
+"""Write docs/records.md anew, from the rows of what logs hold: `python -m bcdl.report.record_fields`."""
+
+from __future__ import annotations
+
+import itertools
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bcdl.errors import UsageError, run_command
+from bcdl.parity import findings
+from bcdl.parity.findings import Finding
+from bcdl.records import experiment, schema
+from bcdl.records.experiment import Experiment
+from bcdl.records.fields import Field, Row, rows
+from bcdl.records.record import Record
+from bcdl.records.shapes import KEYS, Environment, Listed
+from bcdl.report.sections.phases import PHASES
+from bcdl.settings.cell import Cell
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "records.md"
+
+_INTRODUCTION = """\
+# What a record holds
+
+<!-- made from the rows in bcdl/records/shapes.py, by python -m bcdl.report.record_fields; a change here is lost -->
+
+A record is the outcome of one cell: a line of JSON in `results/records/<machine>/<run>.jsonl`. Beside it lie
+[experiments](#an-experiment) in `results/experiments/` and [parity findings](#a-parity-finding) in `results/parity/`.
+Lines are appended and never changed. Each names its schema; a line of an older one is read as one of today's (see
+[the schemas](#the-schemas-of-records)).
+
+- A field that is missing was not measured, or not known when the record was made; nothing is 0 for want of a
+  measurement. `null` stands for a number that is not defined or not finite.
+- In a record that is not ok, what the cell did not reach is empty.
+- *Since* is the first schema of lines that may have the field.
+- A name of a metric ends in its unit, unless it is a share.
+- What stands between `<` and `>` stands for several names:
+"""
+_TABLE = ("| field | type, unit | since | what it is | why it is there |", "| --- | --- | --- | --- | --- |")
+_SCHEMA = Row(
+    ("schema",), int, Field("the schema of the line", "readers know what to expect, and refuse what is newer"), 1, ()
+)
+# What has a section of its own, and is not described again at each place that holds it.
+_ELSEWHERE = {
+    Cell: "as [`cell`](#cell) of a record",
+    Environment: "as [`environment`](#environment) of a record",
+    Listed: "a [counted list](#a-counted-list)",
+}
+
+
+def main() -> int:
+    if not DOCUMENT.is_file():
+        raise UsageError(f"there is no docs/{DOCUMENT.name} beside bcdl; run it in a checkout")
+    DOCUMENT.write_text(document(), encoding="utf-8", newline="\n")
+    return 0
+
+
+def document() -> str:
+    """The text of docs/records.md."""
+    parts = [
+        _INTRODUCTION,
+        *_keys(),
+        f"\n## A record\n\nSchema {schema.SCHEMA}. The line itself has these fields, and the parts below:\n",
+        *_record(),
+        f"\n## An experiment\n\nSchema {experiment.SCHEMA}. The same work measured in two ways in turn.\n",
+        *_table([_SCHEMA, *rows(Experiment, _ELSEWHERE)]),
+        f"\n## A parity finding\n\nSchema {findings.SCHEMA}. What the backends compute of one model.\n",
+        *_table([_SCHEMA, *rows(Finding, _ELSEWHERE)]),
+        "\n## The schemas of records\n",
+        *_schemas(),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _keys() -> Iterator[str]:
+    yield from ("| name | what it stands for | its values |", "| --- | --- | --- |")
+    for name, (what, values) in KEYS.items():
+        yield f"| `<{name}>` | {what} | {', '.join(f'`{value}`' for value in values)} |"
+
+
+def _record() -> Iterator[str]:
+    """The table of the plain fields, then a part for each field that holds others."""
+    by_part = itertools.groupby(rows(Record, (Listed,)), key=lambda row: row.path[0])
+    parts = {name: list(part) for name, part in by_part}
+    plain = [part[0] for part in parts.values() if len(part) == 1 and len(part[0].path) == 1]
+    yield from _table([_SCHEMA, *plain])
+    for name, (whole, *within) in parts.items():
+        if whole not in plain:
+            yield f"\n### {name}\n\n{_sentence(whole)}\n"
+            yield from _table(within or [whole], skip=1)
+        if name == "phases":
+            yield f"\nThe phases: {', '.join(PHASES)}."
+        if name == "dataset":
+            yield "\n#### A counted list\n"
+            yield from _table(rows(Listed))
+
+
+def _sentence(row: Row) -> str:
+    field = row.field
+    only = f" It is there {field.only}." if field.only else ""
+    return f"{field.what[0].upper()}{field.what[1:]}. Why: {field.why}.{only}"
+
+
+def _table(described: Iterable[Row], skip: int = 0) -> Iterator[str]:
+    """A table of the rows, without the first `skip` names of their paths."""
+    yield from _TABLE
+    for row in described:
+        name = Row(row.path[skip:], row.hint, row.field, row.since, row.only).name
+        only = f"; only {row.field.only}" if row.field.only else ""
+        what = f"{row.field.what}{only}".replace("](docs/", "](")  # a link from this folder
+        kind = ", ".join(filter(None, (_kind(row.hint), row.field.unit)))
+        yield f"| `{name}` | {kind} | {row.since} | {what} | {row.field.why} |"
+
+
+_KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null", Any: "any"}
+
+
+def _kind(hint: Any) -> str:
+    """A type in words."""
+    if hint in _ELSEWHERE:
+        return _ELSEWHERE[hint]
+    if isinstance(hint, types.UnionType):
+        return " or ".join(map(_kind, typing.get_args(hint)))
+    if typing.get_origin(hint) in (list, tuple):
+        return f"list of: {_kind(typing.get_args(hint)[0])}"
+    return _KINDS.get(hint, "object")
+
+
+def _schemas() -> Iterator[str]:
+    """What came with each schema, settings included."""
+    for number in range(1, schema.SCHEMA + 1):
+        came = [f"`{name}`" for name, row in Cell.rows().items() if row.since == number > 1]
+        settings = f"settings of the cell: {', '.join(came)}" if came else ""
+        yield f"- **{number}**: {'; '.join(filter(None, (schema.HISTORY.get(number, ''), settings)))}"
+
+
+if __name__ == "__main__":
+    run_command(main)
