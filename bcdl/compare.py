@@ -12,6 +12,7 @@ from typing import Any
 
 from bcdl.errors import UsageError, program, run_command
 from bcdl.records import experiment, log
+from bcdl.records.comparability import Evidence, code_changed
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
@@ -31,18 +32,22 @@ from bcdl.statistics.comparison import (
 from bcdl.text import legible
 
 
+_CHANGED = "bcdl's files changed while they ran, so that nobody knows which code it was"
+
+
 def main() -> int:
     arguments = _parse()
-    comparisons = compare(read(Path(arguments.a)), read(Path(arguments.b)), arguments.across)
+    a, b = read(Path(arguments.a)), read(Path(arguments.b))
+    comparisons = compare(a, b, arguments.across)
     processes = min(min(compared.effect.processes) for compared in comparisons)
-    noise, line_on_noise = _noise(Path(arguments.a), arguments.noise, processes)
+    noise, line_on_noise = _noise(Path(arguments.a), a, arguments.noise, processes)
     least = threshold(noise)
     console().print(table(comparisons).to_rich())
     if reason := beyond_reach(comparisons):
         raise UsageError(reason)
     judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
     regressions = [compared for compared in judged if compared.regressed(least)]
-    for line in [line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
+    for line in [_code_of("A", a), _code_of("B", b), line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
         print(line)
     return 1 if regressions else 0
 
@@ -94,16 +99,19 @@ def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
     rates: list[Sample] = []
     problems: list[log.Problem] = []
     different: set[str] = set()
-    copies = 0
+    copies = changed = 0
     for file in _record_files(source):
         records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
         for record in records:
             copies += (line := record.to_json()) in different
+            changed += line not in different and record.ok and code_changed(Evidence.of(record))
             rates += [] if line in different else samples(record)
             different.add(line)
         problems += problems_here
     if copies:
         print(legible(f"{source}: {copies} copies of records that it holds already do not count"), file=sys.stderr)
+    if changed:
+        print(legible(f"{source}: {changed} records do not count: {_CHANGED}"), file=sys.stderr)
     return rates, problems
 
 
@@ -139,9 +147,16 @@ def _sample(info: Mapping[str, Any]) -> Sample:
     return Sample(Cell.parse(info["cell"]), regime, rate, block, facts)
 
 
-def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
+def _code_of(side: str, samples: list[Sample]) -> str:
+    """A line on the code that a side ran: each commit, `*` if there were changes that it lacks, with its digest."""
+    ran = {(str(sample.facts.get("commit", "unknown")), sample.facts.get("code", "unknown")) for sample in samples}
+    listed = (f"commit {commit[:10]}{'*' * commit.endswith('*')}, code {code}" for commit, code in sorted(ran))
+    return f"{side} ran {'; '.join(listed)}"
+
+
+def _noise(a: Path, samples: list[Sample], equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
     """The noise of equal sides in a comparison of so many rounds, a share, 0 if it is not known; and a line on it."""
-    known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
+    known = _given_noise(equal, rounds) if equal else _measured_noise(a, samples, rounds)
     if known is None:
         return 0.0, (
             "the noise of equal sides on this machine is not known (bcdl experiment injected-slowdowns measures "
@@ -165,16 +180,17 @@ def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
     )
 
 
-def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
+def _measured_noise(a: Path, samples: list[Sample], rounds: int) -> tuple[float, str] | None:
     """The noise that experiments measured on the machine in whose folder A's records lie; None if there is none.
 
-    The experiments are those of the same results folder.
+    The experiments are those of the same results folder, made in a place like that of A's samples.
     """
     file = next(iter(_record_files(a)), a).resolve()
     if len(file.parents) < 3:
         return None
     measured, _ = experiment.read_all(file.parents[2])  # a comparison does not report what is no experiment
-    return experiments.noise_of_equal_sides(measured, file.parent.name, rounds)
+    alike = experiments.made_alike(measured, [sample.facts for sample in samples])
+    return experiments.noise_of_equal_sides(alike, file.parent.name, rounds)
 
 
 def _conclusion(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import DeviceError, NativeModel, UnsupportedError, check_precision
+from .. import DeviceError, NativeModel, UnsupportedError, check_precision, threads_named
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf
@@ -60,6 +60,10 @@ class Adapter:
             },
             "compilation_cache": "off",
         }
+
+    def threads(self) -> dict[str, int]:
+        # TensorFlow's own answer is 0 if nobody chose a number.
+        return threads_named(intra_op="tf_numa_-1_Eige", inter_op="tf_Compute")
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         source = iter(batches)

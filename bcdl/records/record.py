@@ -46,8 +46,10 @@ class Record:
         dataset: name, checksum, synthetic, images and groups by split, notices.
         model: parameters, trainable_parameters, head_padding, and `cost`: operations an image by layer type, bytes.
         weights: kind (`none`, `imagenet`, `file`) and the loaded file's sha256.
-        environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
-            jit, compilation cache, commit, digest of the worker's source (`code`),
+        environment: versions, machine and its `identity`, device, precision flags, arithmetic probed and what the
+            hardware lacks of it, jit, compilation cache, the `variables` set that frameworks read, the `threads` of the
+            backend's pools, commit, digest of the worker's source (`code`), whether that changed while it ran
+            (`code_changed`),
             how many cells its process had measured before (`process.cells_before`); on a GPU `gpu_state` by regime:
             clocks, temperature, throttling.
         block: the round, if the run measured two sides in turn; else empty.

@@ -27,7 +27,10 @@ HISTORY = {
     "its worker had measured before (`cells_before`); before, every cell had a process of its own",
     8: "`product_flops_per_s`, `convolution_flops_per_s` and `memory_bytes_per_s`, what the device gives at most; "
     "before, that of a product alone, `peak_flops_per_s`, and a copy into new memory, `peak_bytes_per_s`, which "
-    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit",
+    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit. Of the environment, unknown in "
+    "older records: `identity`, the facts that make the machine this one; `cpu_quota_cores`, of a container; "
+    "`variables`, those set that frameworks read; `threads`, of the backend's pools; `clock_mhz`, `hypervisor` and "
+    "`gpu_uuids`, for information; `code_changed`, whether files of the worker changed while it ran",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 
@@ -154,6 +157,26 @@ class GpuState(TypedDict, total=False):
     held_back_s: dict[str, float]
 
 
+class Identity(TypedDict, total=False):
+    """What makes a machine this one; `hardware` is a digest of all but the cores allowed, `digest` of them, too.
+
+    Sizes of caches are of one instance, KiB. `unknown` names the facts that the system does not say.
+    """
+
+    digest: str
+    hardware: str
+    vendor: str
+    family: str
+    model: str
+    stepping: str
+    instruction_sets: list[str]
+    l2_kib: list[int]
+    l3_kib: list[int]
+    gpus: list[dict[str, str]]
+    cores_allowed: int | float | str
+    unknown: list[str]
+
+
 class Environment(TypedDict, total=False):
     """What a record says of the machine and the code that made it; other facts may follow."""
 
@@ -162,6 +185,11 @@ class Environment(TypedDict, total=False):
     commit: str | None
     dirty: bool | None
     code: str | None
+    code_changed: bool
+    identity: Identity
+    cpu_quota_cores: float | None
+    variables: dict[str, str]
+    threads: dict[str, int]
     arithmetic: dict[str, str]
     lacking: str
     process: dict[str, int]

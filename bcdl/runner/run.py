@@ -21,7 +21,7 @@ from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
-from bcdl.machine import hardware, provenance
+from bcdl.machine import environment, hardware, provenance
 from bcdl.records import log, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
@@ -73,11 +73,12 @@ class Run:
 
         Raises UsageError if the results can't be written or the data can't be used.
         """
+        provenance.take()
         store.check_writable(self.results)
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
-        notes = log.repair(self.results)
+        notes = [*log.repair(self.results), *environment.notices()]
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)
