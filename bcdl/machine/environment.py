@@ -49,6 +49,8 @@ _TELLING = re.compile(
     r"|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{20,}"  # what a key looks like
 )
 _SEPARATORS = re.compile(r"([\s,:;=]+)")
+# A path, with all that follows up to the next flag: folders may have any of the characters that separate words.
+_PATH = re.compile(r"[^\s,:;=]*[/\\~].*?(?=\s+-|$)", re.DOTALL)
 WITHHELD_PATH = "(path)"
 WITHHELD = "(set, value withheld)"
 
@@ -89,7 +91,7 @@ def told(variables: Mapping[str, str]) -> dict[str, str]:
     A word of a value that is plainly a number, a switch or a choice is kept. Of a library to load first its name is,
     and of another word its digest, unless the variable's name says that it may be a secret.
     """
-    names = (name for name in variables if name.startswith(_PREFIXES) or name in _NAMES)
+    names = (name for name in variables if name.isascii() and (name.startswith(_PREFIXES) or name in _NAMES))
     return {name: _told(name, variables[name]) for name in sorted(names) if name not in UNWANTED}
 
 
@@ -108,13 +110,13 @@ def _told(name: str, value: str) -> str:
         return WITHHELD
     if name == "LD_PRELOAD":
         value = re.sub(r"[^\s:]*/", "", value)  # libraries, separated by colons or spaces
-    return "".join(_told_word(word) for word in _SEPARATORS.split(value))
+    return "".join(map(_told_word, _SEPARATORS.split(_PATH.sub(WITHHELD_PATH, value))))
 
 
 def _told_word(word: str) -> str:
     """A word of a value, or a sign that stands for it; what separates words is kept."""
-    if "/" in word or "\\" in word or word.startswith("~"):
-        return WITHHELD_PATH
+    if word == WITHHELD_PATH:
+        return word
     if _SEPARATORS.fullmatch(word):
         return re.sub(r"\s+", " ", word)
     if _PLAIN.fullmatch(word) and not _TELLING.search(word):
