@@ -242,12 +242,15 @@ class Run:
                 changed[" and another ".join(facts)] += 1
             else:
                 self.records[job] = earlier
+        wanted = {job.cell for job in self.jobs}
+        elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
         number = len(self.jobs)
         again = [
             f"{count} of {number} cells run again: their records were made with another {facts}"
             for facts, count in changed.items()
         ]
-        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *unread]
+        others = [f"not resumed from records of another machine: {', '.join(sorted(elsewhere))}"] if elsewhere else []
+        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *others, *unread]
 
     def _changes(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
         """Names of the facts in which an earlier record of this machine differs from one that would be made now."""
