@@ -47,7 +47,8 @@ def main() -> int:
         raise UsageError(reason)
     judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
     regressions = [compared for compared in judged if compared.regressed(least)]
-    for line in [_code_of("A", a), _code_of("B", b), line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
+    code = [_code_of("A", a), _code_of("B", b)]
+    for line in [*code, line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
         print(line)
     return 1 if regressions else 0
 

@@ -40,7 +40,9 @@ _HARMLESS = frozenset(
 # Those that a cell on a CPU does not depend on.
 _OF_GPUS = ("CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "TRITON_")
 # Names of variables whose value may be a secret, or name a person or a place in a network, whatever it looks like.
-_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|AUTH|CREDENTIAL|CERT|USER|LOGIN|HOST|ADDR|URL|URI|SERVER|COORDINATOR|_IP$|^TF_CONFIG$")
+_SECRET = re.compile(
+    r"TOKEN|KEY|SECRET|PASS|AUTH|CREDENTIAL|CERT|USER|LOGIN|HOST|ADDR|URL|URI|SERVER|COORDINATOR|_IP$|^TF_CONFIG$"
+)
 # A word of a value that is plainly a number, a switch or a choice: short, and no identifier of a machine.
 _PLAIN = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
 _TELLING = re.compile(

@@ -26,7 +26,7 @@ class ParityGroup:
     Attributes:
         machine: the folder that they lie in.
         findings: one a model.
-        distinction: facts of the machine, in words, that set it apart from other groups of the same folder and settings;
+        distinction: facts of the machine, in words, that set it apart from other groups of its folder and settings;
             empty if there are none.
         digest: of these facts, for names of files; empty for the oldest of such groups.
     """

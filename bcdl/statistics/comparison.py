@@ -211,7 +211,7 @@ def _check_places(side: str, cells: Iterable[list[Sample]], facts: Sequence[str]
     for samples, fact in itertools.product(cells, facts):
         if len(values := {str(sample.facts.get(fact, "unknown")) for sample in samples}) > 1:
             raise UsageError(
-                f"{side} mixes several {fact} in one cell ({', '.join(sorted(values))}): give the records of one of them"
+                f"{side} mixes several {fact} in one cell ({', '.join(sorted(values))}): give records of one of them"
             )
 
 

@@ -58,7 +58,8 @@ def test_the_quota_of_both_versions(tmp_path: Path, files: dict[str, str], cores
 def test_a_group_has_no_more_than_any_above_it(quotas: list[int | None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         groups = ["/".join(["", *"abcd"[:depth]]) for depth in range(len(quotas))]
-        limits = {f"{V2}{group}/cpu.max": f"{quota or 'max'} 100000" for group, quota in zip(groups, quotas, strict=True)}
+        shares = zip(groups, quotas, strict=True)
+        limits = {f"{V2}{group}/cpu.max": f"{quota or 'max'} 100000" for group, quota in shares}
         root = write(Path(folder), {OWN: f"0::{groups[-1] or '/'}", **limits})
         least = min(filter(None, quotas), default=None)
         assert cgroups.cpu_quota_cores(root) == (None if least is None else round(least / 100_000, 3))

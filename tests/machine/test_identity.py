@@ -72,7 +72,8 @@ def test_two_processors_of_one_brand_are_two(tmp_path: Path) -> None:
 
 
 def test_clock_and_hypervisor_are_no_part_of_it(tmp_path: Path) -> None:
-    one, other = (linux(tmp_path / mhz, epyc(mhz=mhz, flags=flags)) for mhz, flags in (("1500.0", ""), ("3700.5", "hypervisor")))
+    states = (("1500.0", ""), ("3700.5", "hypervisor"))
+    one, other = (linux(tmp_path / mhz, epyc(mhz=mhz, flags=flags)) for mhz, flags in states)
     assert identity.processor_of_linux(one) == identity.processor_of_linux(other)
     assert [identity.clock_mhz(None, root) for root in (one, other)] == [1500.0, 3700.5]
     assert [identity.is_virtual(root) for root in (one, other)] == [False, True]

@@ -331,7 +331,7 @@ def test_a_side_of_several_places_is_no_side(tmp_path: Path) -> None:
     b = side(tmp_path, "b", lambda made: changed(made, "environment", cpu_cores_allowed=4))
     done = run("bcdl.compare", a, b, "--across", "cores")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "A mixes several cores allowed in one cell (1, 2): give the records of one of them" in done.stderr
+    assert "A mixes several cores allowed in one cell (1, 2): give records of one of them" in done.stderr
 
 
 def test_the_command_prints_which_code_the_sides_ran(tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def _hardware(card: _Card) -> str:
     environment = card.first.environment
     gpus = ", ".join(environment.get("gpus") or ()) if isinstance(environment.get("gpus"), list) else ""
     identity = in_words(environment.get("identity") or {}) or "unknown"
-    return f"{gpus or environment.get('cpu')}, {environment.get('cpu_cores_allowed')} cores allowed; identity {identity}"
+    cores = environment.get("cpu_cores_allowed", "unknown")
+    return f"{gpus or environment.get('cpu')}, cores allowed: {cores}; identity: {identity}"
 
 
 def _code(card: _Card) -> str:
