@@ -12,7 +12,6 @@ from typing import Any
 
 from bcdl.errors import UsageError, program, run_command
 from bcdl.records import experiment, log
-from bcdl.records.comparability import Evidence, code_changed
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
@@ -26,13 +25,11 @@ from bcdl.statistics.comparison import (
     Sample,
     beyond_reach,
     compare,
+    of_known_code,
     samples,
     threshold,
 )
 from bcdl.text import legible
-
-
-_CHANGED = "bcdl's files changed while they ran, so that nobody knows which code it was"
 
 
 def main() -> int:
@@ -89,6 +86,8 @@ def read(source: Path) -> list[Sample]:
         print(legible(f"not read: {problem}"), file=sys.stderr)
     if problems:
         print(f"{source}: compared without what could not be read in {len(problems)} places", file=sys.stderr)
+    if left_out := len(rates) - len(of_known_code(rates)):
+        print(legible(f"{source}: {left_out} rates do not count: their code changed while it ran"), file=sys.stderr)
     return rates
 
 
@@ -100,19 +99,16 @@ def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
     rates: list[Sample] = []
     problems: list[log.Problem] = []
     different: set[str] = set()
-    copies = changed = 0
+    copies = 0
     for file in _record_files(source):
         records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
         for record in records:
             copies += (line := record.to_json()) in different
-            changed += line not in different and record.ok and code_changed(Evidence.of(record))
             rates += [] if line in different else samples(record)
             different.add(line)
         problems += problems_here
     if copies:
         print(legible(f"{source}: {copies} copies of records that it holds already do not count"), file=sys.stderr)
-    if changed:
-        print(legible(f"{source}: {changed} records do not count: {_CHANGED}"), file=sys.stderr)
     return rates, problems
 
 
@@ -150,7 +146,8 @@ def _sample(info: Mapping[str, Any]) -> Sample:
 
 def _code_of(side: str, samples: list[Sample]) -> str:
     """A line on the code that a side ran: each commit, `*` if there were changes that it lacks, with its digest."""
-    ran = {(str(sample.facts.get("commit", "unknown")), sample.facts.get("code", "unknown")) for sample in samples}
+    facts = (sample.facts for sample in of_known_code(samples))
+    ran = {(str(known.get("commit", "unknown")), str(known.get("code", "unknown"))) for known in facts}
     listed = (f"commit {commit[:10]}{'*' * commit.endswith('*')}, code {code}" for commit, code in sorted(ran))
     return f"{side} ran {'; '.join(listed)}"
 

@@ -169,6 +169,7 @@ _FREE = {
     Purpose.SEEDS: ("seed",),
 }
 _OF_PARITY = ("model", "precision")
+_CHANGED = ", changed while it ran"  # after a digest
 
 
 def _setting(name: str, setting: Setting) -> Fact:
@@ -204,12 +205,17 @@ def _commit(evidence: Evidence) -> str | None:
 def _code(evidence: Evidence) -> str | None:
     """The digest of the code; that of code which changed while it ran is no other's."""
     code: str | None = evidence.environment.get("code")
-    return f"{code}, changed while it ran" if code_changed(evidence) else code
+    return f"{code}{_CHANGED}" if code_changed(evidence) else code
 
 
 def code_changed(evidence: Evidence) -> bool:
     """Whether files of the worker changed while it ran, so that nobody knows which of them it ran."""
     return bool(evidence.environment.get("code_changed"))
+
+
+def is_of_changed_code(facts: Mapping[str, Any]) -> bool:
+    """The same by the facts that `values` gives, by name."""
+    return str(facts.get("code")).endswith(_CHANGED)
 
 
 def _identity(evidence: Evidence) -> str | None:

@@ -124,17 +124,25 @@ def is_regression(ratio: float | np.ndarray, p: float | np.ndarray, beyond: floa
 
 
 def samples(record: Record) -> list[Sample]:
-    """The process's rates, one a regime; none if it is not ok, or if nobody knows which code it ran."""
+    """The process's rates, one a regime; none if it is not ok."""
     rates = {regime: record.value(f"{regime}_images_per_s") for regime in RATES if record.ok}
-    evidence = Evidence.of(record)
-    if comparability.code_changed(evidence):
-        return []
-    facts = comparability.values(evidence, Purpose.RATES)
+    facts = comparability.values(Evidence.of(record), Purpose.RATES)
     return [Sample(record.cell, regime, rate, record.block, facts) for regime, rate in rates.items() if rate > 0]
 
 
+def of_known_code(samples: list[Sample]) -> list[Sample]:
+    """The samples without those whose code changed while it ran, so that nobody knows which of it that was."""
+    return [sample for sample in samples if not comparability.is_of_changed_code(sample.facts)]
+
+
 def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list[Comparison]:
-    """Every cell and regime that both sides have; UsageError if they share none, or differ in more than an axis."""
+    """Every cell and regime that both sides have, of samples of known code.
+
+    UsageError if they share none, or differ in more than an axis.
+    """
+    a, b = of_known_code(a), of_known_code(b)
+    if not (a and b):
+        raise UsageError("all code of a side changed while it ran, so that it shows nothing: measure the side again")
     across = across or _differing_axis(a, b)
     free = _AXES[across] if across else ()
     first, second = _by_cell(a, free), _by_cell(b, free)

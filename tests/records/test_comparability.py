@@ -349,8 +349,11 @@ def test_the_command_leaves_out_records_of_code_that_changed_while_it_ran(tmp_pa
     b = side(tmp_path, "b", lambda made: changed(made, "environment", code_changed=next(edited)))
     done = run("bcdl.compare", a, b)
     assert done.returncode == 0, done.stderr
-    assert f"{b}: 3 records do not count: bcdl's files changed while they ran" in done.stderr
-    assert "7 and 7" in done.stdout or "7 in turn" in done.stdout, done.stdout
+    assert f"{b}: 9 rates do not count: their code changed while it ran" in done.stderr
+    assert "7 and 7" in done.stdout
+    none = side(tmp_path / "none", "b", lambda made: changed(made, "environment", code_changed=True))
+    done = run("bcdl.compare", a, none)
+    assert (done.returncode, "all code of a side changed while it ran" in done.stderr) == (2, True)
 
 
 def test_the_noise_of_another_place_is_not_this_ones(tmp_path: Path) -> None:
