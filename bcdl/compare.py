@@ -56,7 +56,11 @@ def _parse() -> argparse.Namespace:
         "a", metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
     )
     parser.add_argument("b", metavar="B", help="the side that may have become slower")
-    parser.add_argument("--across", choices=AXES, help="the one axis that may differ; if not given, the one that does")
+    parser.add_argument(
+        "--across",
+        choices=AXES,
+        help="the one axis that may differ; if not given, the one that does, unless it is identity, cores or variables",
+    )
     parser.add_argument(
         "--noise",
         nargs=2,

@@ -40,7 +40,7 @@ def machine_name(device: str) -> str:
         label = f"{gpus[0]} x{len(gpus)}" if gpus else "unknown gpu"
     else:
         cores = facts["cores_allowed"]
-        label = f"{cpu_name()} {cores if isinstance(cores, str) else f'{cores:g}'} cores"
+        label = f"{cpu_name()} {'unknown' if cores is None else f'{cores:g}'} cores"
     return re.sub(r"[^a-z0-9]+", "-", f"{label} {facts['digest']}".lower()).strip("-")
 
 

@@ -13,8 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cpuinfo
-
 from bcdl.machine.provenance import output
 
 # The sets of instructions among which numeric libraries choose their kernels when they start (oneDNN, OpenBLAS, Eigen,
@@ -54,8 +52,8 @@ def of_machine(cores: float | None, cpus: Collection[int] | None, gpus: Sequence
 def identity(processor: Mapping[str, Any], cores: float | None, gpus: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """The facts with two digests: `hardware` of all but the cores allowed, and `digest` of all."""
     facts: dict[str, Any] = {**processor, **({"gpus": list(gpus)} if gpus else {})}
-    whole = {**facts, "cores_allowed": UNKNOWN if cores is None else cores}
-    unknown = [name for name, value in whole.items() if value in (UNKNOWN, [])]
+    whole = {**facts, "cores_allowed": cores}
+    unknown = [name for name, value in whole.items() if value in (UNKNOWN, [], None)]
     unknown += ["gpus"] if any(UNKNOWN in gpu.values() for gpu in gpus) else []
     return {"digest": _digest(whole), "hardware": _digest(facts), **whole, "unknown": unknown}
 
@@ -76,6 +74,8 @@ def _digest(facts: Mapping[str, Any]) -> str:
 @functools.cache
 def reported() -> dict[str, Any]:
     """What the processor reports of itself; to ask takes a process of its own, and a second."""
+    import cpuinfo  # here: whoever reads records alone does without
+
     facts: dict[str, Any] = cpuinfo.get_cpu_info()
     return facts
 

@@ -173,7 +173,7 @@ class Identity(TypedDict, total=False):
     l2_kib: list[int]
     l3_kib: list[int]
     gpus: list[dict[str, str]]
-    cores_allowed: int | float | str
+    cores_allowed: float | None
     unknown: list[str]
 
 
