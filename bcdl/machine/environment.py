@@ -101,9 +101,7 @@ def decisive(told: Mapping[str, str], device: str) -> dict[str, str]:
     """Those of the variables that a record tells of which can change the figures of a cell on `device`."""
     without_effect = _OF_GPUS if device == "cpu" else ()
     return {
-        name: value
-        for name, value in told.items()
-        if name not in _HARMLESS and not name.startswith(without_effect)
+        name: value for name, value in told.items() if name not in _HARMLESS and not name.startswith(without_effect)
     }
 
 

@@ -39,9 +39,9 @@ _OF_SOFTWARE = {
 }
 # Axes that are taken only if they are asked for: that a machine is slower is no fault of what runs on it.
 _OF_PLACES = {
-    "identity": ("identity", "processor", "cores", "cores allowed", "CPU quota", "GPUs", "driver", "threads"),
     "cores": ("cores allowed", "CPU quota", "threads"),
     "variables": ("variables", "threads"),
+    "identity": ("identity", "processor", "cores", "cores allowed", "CPU quota", "GPUs", "driver", "threads"),
 }
 _AXES = _OF_SOFTWARE | _OF_PLACES
 AXES = tuple(_AXES)
@@ -243,7 +243,7 @@ def _way_out(a: list[Sample], b: list[Sample], across: str | None) -> str:
     """What to do about sides that differ in one axis of places alone, which has to be asked for; else nothing."""
     names = {name for sample in (*a, *b) for name in sample.facts}
     differing = {name for name in names if _values(a, name) != _values(b, name)}
-    axes = [axis for axis, along in _OF_PLACES.items() if along[0] in differing and differing <= set(along)]
+    axes = [axis for axis, along in _OF_PLACES.items() if differing <= set(along)]
     return f"; --across {axes[0]} compares them along it" if axes and not across else ""
 
 
