@@ -25,6 +25,8 @@ _NAMES = (
     *("LD_PRELOAD", "LD_BIND_NOW", "GLIBC_TUNABLES", "NPROC", "PYTHONMALLOC", "PYTHONOPTIMIZE", "PYTHONDEVMODE"),
     *("PYTHON_GIL", "PYTHON_JIT"),
 )
+# Terraform's, and Azure's: whatever they hold, they are none of TensorFlow.
+_OF_OTHERS = ("TF_VAR_", "TF_CLI_", "TF_LOG", "TF_TOKEN_", "TF_WORKSPACE", "TF_DATA_DIR", "TF_INPUT", "TF_BUILD")
 # Those that change no figure: what bcdl itself sets for each cell, what is only printed, what names a folder or an
 # image of a container, and what packages set for themselves when they are imported.
 _HARMLESS = frozenset(
@@ -81,9 +83,13 @@ def notices() -> list[str]:
     return [f"note: {name} is set, and has no effect: what runs is what was asked for" for name in set_here]
 
 
-@functools.cache
 def variables() -> dict[str, str]:
     """What `told` says of this process when it was first asked: before a framework, which adds some, was imported."""
+    return dict(_at_first())
+
+
+@functools.cache
+def _at_first() -> Mapping[str, str]:
     return told(os.environ)
 
 
@@ -94,7 +100,8 @@ def told(variables: Mapping[str, str]) -> dict[str, str]:
     and of another word its digest, unless the variable's name says that it may be a secret.
     """
     names = (name for name in variables if name.isascii() and (name.startswith(_PREFIXES) or name in _NAMES))
-    return {name: _told(name, variables[name]) for name in sorted(names) if name not in UNWANTED}
+    ours = (name for name in names if not name.startswith(_OF_OTHERS) and name not in UNWANTED)
+    return {name: _told(name, variables[name]) for name in sorted(ours)}
 
 
 def decisive(told: Mapping[str, str], device: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
     """
     environment.variables()  # as they are before a framework adds its own
     environment.clear_unwanted()
-    os.environ["KERAS_BACKEND"] = name
+    os.environ |= {"KERAS_BACKEND": name, "KERAS_NNX_ENABLED": "false"}  # whatever a user's keras.json says
     adapter = backends.load(name)
     adapter.configure(device, precision)
     set_keras_defaults(precision)
