@@ -7,6 +7,7 @@ be on `sys.path`: its `jax/` would shadow the framework.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping
@@ -92,6 +93,12 @@ class Backend(Protocol):
         it; or `partly warm`.
         """
 
+    def threads(self) -> dict[str, int]:
+        """How many threads the pools of this process have, by pool, once something was computed.
+
+        A pool whose threads can't be counted is left out.
+        """
+
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         """`batches` as the input of `model.fit` that this framework's users would choose.
 
@@ -155,6 +162,16 @@ def load(name: str) -> Backend:
     """The adapter of the backend of that name; imports its framework."""
     adapter: Backend = importlib.import_module(f"{__name__}.{name}.adapter").Adapter()
     return adapter
+
+
+def threads_named(**pools: str) -> dict[str, int]:
+    """How many threads of this process have a name that begins so, by pool; empty if the system does not say."""
+    names = []
+    for file in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            names.append(file.read_text(encoding="utf-8", errors="replace"))
+    counts = {pool: sum(name.startswith(start) for name in names) for pool, start in pools.items()}
+    return {pool: count for pool, count in counts.items() if count}
 
 
 def is_installed(name: str) -> bool:

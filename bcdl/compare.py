@@ -25,6 +25,7 @@ from bcdl.statistics.comparison import (
     Sample,
     beyond_reach,
     compare,
+    of_known_code,
     samples,
     threshold,
 )
@@ -33,16 +34,18 @@ from bcdl.text import legible
 
 def main() -> int:
     arguments = _parse()
-    comparisons = compare(read(Path(arguments.a)), read(Path(arguments.b)), arguments.across)
+    a, b = read(Path(arguments.a)), read(Path(arguments.b))
+    comparisons = compare(a, b, arguments.across)
     processes = min(min(compared.effect.processes) for compared in comparisons)
-    noise, line_on_noise = _noise(Path(arguments.a), arguments.noise, processes)
+    noise, line_on_noise = _noise(Path(arguments.a), a, arguments.noise, processes)
     least = threshold(noise)
     console().print(table(comparisons).to_rich())
     if reason := beyond_reach(comparisons):
         raise UsageError(reason)
     judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
     regressions = [compared for compared in judged if compared.regressed(least)]
-    for line in [line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
+    code = [_code_of("A", a), _code_of("B", b)]
+    for line in [*code, line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
         print(line)
     return 1 if regressions else 0
 
@@ -53,7 +56,11 @@ def _parse() -> argparse.Namespace:
         "a", metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
     )
     parser.add_argument("b", metavar="B", help="the side that may have become slower")
-    parser.add_argument("--across", choices=AXES, help="the one axis that may differ; if not given, the one that does")
+    parser.add_argument(
+        "--across",
+        choices=AXES,
+        help="the one axis that may differ; if not given, the one that does, unless it is identity, cores or variables",
+    )
     parser.add_argument(
         "--noise",
         nargs=2,
@@ -83,6 +90,8 @@ def read(source: Path) -> list[Sample]:
         print(legible(f"not read: {problem}"), file=sys.stderr)
     if problems:
         print(f"{source}: compared without what could not be read in {len(problems)} places", file=sys.stderr)
+    if left_out := len(rates) - len(of_known_code(rates)):
+        print(legible(f"{source}: {left_out} rates do not count: their code changed while it ran"), file=sys.stderr)
     return rates
 
 
@@ -139,9 +148,17 @@ def _sample(info: Mapping[str, Any]) -> Sample:
     return Sample(Cell.parse(info["cell"]), regime, rate, block, facts)
 
 
-def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
+def _code_of(side: str, samples: list[Sample]) -> str:
+    """A line on the code that a side ran: each commit, `*` if there were changes that it lacks, with its digest."""
+    facts = (sample.facts for sample in of_known_code(samples))
+    ran = {(str(known.get("commit", "unknown")), str(known.get("code", "unknown"))) for known in facts}
+    listed = (f"commit {commit[:10]}{'*' * commit.endswith('*')}, code {code}" for commit, code in sorted(ran))
+    return f"{side} ran {'; '.join(listed)}"
+
+
+def _noise(a: Path, samples: list[Sample], equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
     """The noise of equal sides in a comparison of so many rounds, a share, 0 if it is not known; and a line on it."""
-    known = _given_noise(equal, rounds) if equal else _measured_noise(a, rounds)
+    known = _given_noise(equal, rounds) if equal else _measured_noise(a, samples, rounds)
     if known is None:
         return 0.0, (
             "the noise of equal sides on this machine is not known (bcdl experiment injected-slowdowns measures "
@@ -165,16 +182,17 @@ def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
     )
 
 
-def _measured_noise(a: Path, rounds: int) -> tuple[float, str] | None:
+def _measured_noise(a: Path, samples: list[Sample], rounds: int) -> tuple[float, str] | None:
     """The noise that experiments measured on the machine in whose folder A's records lie; None if there is none.
 
-    The experiments are those of the same results folder.
+    The experiments are those of the same results folder, made in a place like that of A's samples.
     """
     file = next(iter(_record_files(a)), a).resolve()
     if len(file.parents) < 3:
         return None
     measured, _ = experiment.read_all(file.parents[2])  # a comparison does not report what is no experiment
-    return experiments.noise_of_equal_sides(measured, file.parent.name, rounds)
+    alike = experiments.made_alike(measured, [sample.facts for sample in samples])
+    return experiments.noise_of_equal_sides(alike, file.parent.name, rounds)
 
 
 def _conclusion(

@@ -33,8 +33,10 @@ def main() -> int:
     console = progress.console()
     console.print(_grid("bcdl", {"version": __version__, **provenance.commit()}))
     facts = hardware.describe(arguments.device)
-    versions = facts.pop("versions")
+    identity, variables, versions = (facts.pop(name) for name in ("identity", "variables", "versions"))
     console.print(_grid("machine", {"name": hardware.machine_name(arguments.device), **facts}))
+    console.print(_grid("identity", identity))
+    console.print(_grid("environment variables", variables or {"none set": "that frameworks read"}))
     console.print(_grid("packages", versions))
     console.print(_grid("caches", _caches()))
     for name in backends.NAMES:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.machine import provenance
 from bcdl.runner import progress
 from bcdl.runner.run import Run
 from bcdl.settings import models
@@ -24,6 +25,7 @@ class Model(Protocol):
 
 
 def main() -> int:
+    provenance.take()
     arguments = _parse()
     _check_save(arguments.save)
     backend = configured_backend()

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from .. import DeviceError, NativeModel, check_precision
+from .. import DeviceError, NativeModel, check_precision, threads_named
 from . import native
 
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
@@ -69,6 +69,9 @@ class Adapter:
             "precision_flags": {"jax_default_matmul_precision": jax.config.jax_default_matmul_precision},
             "compilation_cache": "partly warm" if self._cache == "warm" and self._compiled_anew else self._cache,
         }
+
+    def threads(self) -> dict[str, int]:
+        return threads_named(intra_op="tf_XLAEigen")  # XLA has no function that says so
 
     def _count(self, event: str, **facts: Any) -> None:
         self._compiled_anew += event == "/jax/compilation_cache/cache_misses"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import DeviceError, NativeModel, UnsupportedError, check_precision
+from .. import DeviceError, NativeModel, UnsupportedError, check_precision, threads_named
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf
@@ -60,6 +60,9 @@ class Adapter:
             },
             "compilation_cache": "off",
         }
+
+    def threads(self) -> dict[str, int]:
+        return {"intra_op": _intra_op_threads(), **threads_named(inter_op="tf_Compute")}
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         source = iter(batches)
@@ -136,6 +139,18 @@ class Adapter:
         if not self._gpu():
             return dataset.prefetch(_PREFETCHED_BATCHES)
         return dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0", _PREFETCHED_BATCHES))
+
+
+def _intra_op_threads() -> int:
+    """How many threads an operation has, by TensorFlow's own rule: their names are too long for Linux to have them.
+
+    Its answer is 0 if nobody chose a number; then it takes the variable's, or a thread for each processor that may be
+    used (tensorflow/core/common_runtime/local_device.cc).
+    """
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    chosen: int = tf.config.threading.get_intra_op_parallelism_threads()
+    return chosen or (int(variable) if variable.isdecimal() else 0) or len(processors)
 
 
 def _call(model: Callable[[], Any], images: Any, training: bool) -> Any:

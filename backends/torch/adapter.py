@@ -49,6 +49,9 @@ class Adapter:
             "compilation_cache": "off",
         }
 
+    def threads(self) -> dict[str, int]:
+        return {"intra_op": torch.get_num_threads(), "inter_op": torch.get_num_interop_threads()}
+
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         return batches
 

@@ -18,6 +18,7 @@ import numpy as np
 from bcdl.evaluation import metrics, scored
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
+from bcdl.machine.provenance import is_uncommitted
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.statistics import bootstrap
@@ -66,7 +67,7 @@ class Result:
     @property
     def dirty(self) -> bool:
         """Whether a record is from a tree with uncommitted changes."""
-        return any(record.environment.get("dirty") for record in self.records)
+        return any(is_uncommitted(record.environment) for record in self.records)
 
 
 def results(group: Group, rows: Sequence[Metric] = metrics.METRICS) -> list[Result]:

@@ -10,9 +10,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cpuinfo
 import psutil
 
+from bcdl.machine import cgroups, environment
+from bcdl.machine import identity as machine_identity
 from bcdl.machine.provenance import output, versions
 
 MIB = 2**20  # bytes
@@ -29,33 +30,37 @@ def default_device() -> str:
 
 
 def machine_name(device: str) -> str:
-    """A folder name for the hardware that computes: the processor and its cores, or the GPUs and their number."""
+    """A folder name for the machine: the processor and the cores allowed, or the GPUs and their number; its identity.
+
+    Two machines of one name agree in all that `bcdl.machine.identity` states.
+    """
+    facts = identity(device)
     if device == "gpu":
         gpus = gpu_names()
         label = f"{gpus[0]} x{len(gpus)}" if gpus else "unknown gpu"
     else:
-        label = f"{cpu_name()} {psutil.cpu_count()} cores"
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+        cores = facts["cores_allowed"]
+        label = f"{cpu_name()} {'unknown' if cores is None else f'{cores:g}'} cores"
+    return re.sub(r"[^a-z0-9]+", "-", f"{label} {facts['digest']}".lower()).strip("-")
 
 
-@functools.cache
-def _cpu_info() -> dict[str, Any]:
-    """What the processor reports of itself; to ask takes a process of its own, and a second."""
-    facts: dict[str, Any] = cpuinfo.get_cpu_info()
-    return facts
+def identity(device: str) -> dict[str, Any]:
+    """The identity of this machine as one that computes on `device`, as JSON values."""
+    gpus = gpu_names() if device == "gpu" else ()
+    return machine_identity.of_machine(cores_allowed(), _cpus_allowed(), gpus)
 
 
 @functools.cache
 def cpu_name() -> str:
     """The name that the processor reports, without trademark signs and clock rate."""
-    brand = str(_cpu_info().get("brand_raw") or platform.processor() or platform.machine())
+    brand = str(machine_identity.reported().get("brand_raw") or platform.processor() or platform.machine())
     return re.sub(r"\((R|TM)\)|CPU|@.*", " ", brand, flags=re.IGNORECASE).strip()
 
 
 @functools.cache
 def instructions() -> tuple[str, ...]:
     """Family, model and stepping of the processor, and the sets of instructions that it has."""
-    facts = _cpu_info()
+    facts = machine_identity.reported()
     return (*(str(facts.get(name)) for name in ("family", "model", "stepping")), *sorted(facts.get("flags", ())))
 
 
@@ -74,7 +79,7 @@ def lacks(device: str, precision: str) -> str:
         return "" if _compute_capability() >= 8 else "NVIDIA GPUs have it from compute capability 8.0 on"
     if precision == "tf32":
         return "TF32 is arithmetic of NVIDIA GPUs"
-    bfloat16 = {"avx512_bf16", "amx_bf16"} & set(_cpu_info().get("flags", []))
+    bfloat16 = {"avx512_bf16", "amx_bf16"} & set(machine_identity.reported().get("flags", []))
     return "" if bfloat16 else "this processor lacks bfloat16 arithmetic (avx512_bf16 or amx_bf16)"
 
 
@@ -88,35 +93,52 @@ def _compute_capability() -> float:
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Hardware, operating system, driver and versions, as JSON values."""
+    """Hardware, operating system, driver, variables and versions, as JSON values that stay as long as the machine."""
     driver = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if device == "gpu" else None
     return {
+        "identity": identity(device),
         "cpu": cpu_name(),
         "cpu_cores": psutil.cpu_count(),
         "cpu_cores_allowed": cores_allowed(),
+        "cpu_quota_cores": cgroups.cpu_quota_cores(),
+        "hypervisor": machine_identity.is_virtual(),
         "memory_mib": psutil.virtual_memory().total // MIB,
         "gpus": list(gpu_names()) if device == "gpu" else [],
+        "gpu_uuids": machine_identity.gpu_uuids() if device == "gpu" else [],
         "driver": driver.splitlines()[0] if driver else None,
         "system": platform.system(),
         "system_release": platform.release().split("-")[0],
         "python": platform.python_version(),
         "versions": versions(),
+        "variables": environment.variables(),
     }
 
 
-def cores_allowed() -> int | None:
-    """How many cores this process and its children may use; None if the system does not say."""
+def clock_mhz() -> float | None:
+    """The highest clock of the processors that may be used, MHz, at this moment; None if the system does not say."""
+    return machine_identity.clock_mhz(_cpus_allowed())
+
+
+def cores_allowed() -> float | None:
+    """How many cores this process and its children may use: its affinity, or less if a container's quota is less.
+
+    None if the system does not say.
+    """
+    cpus = _cpus_allowed()
+    cores = None if cpus is None else len(cpus)
+    return min(filter(None, (cores, cgroups.cpu_quota_cores())), default=None)
+
+
+def _cpus_allowed() -> list[int] | None:
+    """Numbers of the processors to which this process is restricted; None if the system does not say."""
     process = psutil.Process()
-    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else None
+    return process.cpu_affinity() if hasattr(process, "cpu_affinity") else None
 
 
 def memory_bytes() -> int:
     """The memory that this process and its children may use, bytes: the machine's, or less if a container has less."""
-    total = psutil.virtual_memory().total
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):  # no such control group, or it says `max`
-        return total
+    total: int = psutil.virtual_memory().total
+    return min(total, cgroups.memory_bytes() or total)
 
 
 def peak_rss_bytes() -> int:

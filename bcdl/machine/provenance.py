@@ -1,4 +1,9 @@
-"""Which code ran: its commit, a digest of the files that a worker of a backend imports, and versions of packages."""
+"""Which code ran: its commit, a digest of the files that a worker of a backend imports, and versions of packages.
+
+The code that runs is the one that a process finds on the disk as it starts. So whoever measures calls `take` before it
+imports what it measures with, and all that is said of the code afterwards is said of that; `changed` says whether the
+files have become others since.
+"""
 
 from __future__ import annotations
 
@@ -21,30 +26,66 @@ _PACKAGE = "bcdl"
 _BACKENDS = "bcdl.backends"
 
 
+def take() -> None:
+    """Read the project's files and its commit, for all that is said of them later; only the first call counts."""
+    _sources()
+    _commit()
+
+
+def facts(backend: str) -> dict[str, Any]:
+    """Commit, whether there were changes that it lacks, and digest of the code, as JSON values: as it was taken."""
+    return {**commit(), "code": digest(backend)}
+
+
+def changed(backend: str, *modules: str) -> bool:
+    """Whether a file that a worker of `backend`, or one of further modules, imports is another than it was taken."""
+    return any(_content(file) != _sources().get(file) for file in files(backend, *modules))
+
+
 @functools.cache
 def digest(backend: str) -> str:
     """SHA-256 over the files that a worker of `backend` imports, names and contents; 16 hex digits of it."""
     hashed = hashlib.sha256()
     for file in files(backend):
-        hashed.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+        hashed.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + _sources()[file] + b"\0")
     return hashed.hexdigest()[:16]
 
 
 @functools.cache
-def files(backend: str) -> tuple[Path, ...]:
-    """The project's files that a worker of `backend` imports, directly or through others, sorted."""
+def files(backend: str, *modules: str) -> tuple[Path, ...]:
+    """The project's files that a worker of `backend`, or one of further modules, imports, also through others, sorted.
+
+    `modules` are names of modules of the project.
+    """
     # The adapter is imported by its name, once the backend is known, and a data set's module once its name is.
-    waiting = ["bcdl.worker.__main__", f"{_BACKENDS}.{backend}.adapter"]
-    waiting += [f"bcdl.datasets.sources.{path.stem}" for path in (ROOT / "bcdl" / "datasets" / "sources").glob("*.py")]
+    waiting = ["bcdl.worker.__main__", f"{_BACKENDS}.{backend}.adapter", *modules]
+    data_sources = ROOT / "bcdl" / "datasets" / "sources"
+    waiting += [f"bcdl.datasets.sources.{file.stem}" for file in _sources() if file.parent == data_sources]
     by_name: dict[str, Path] = {}
     while waiting:
         name = waiting.pop()
         file = _file_of(name)
         if file and name not in by_name:
             by_name[name] = file
-            waiting += _imported(file, name if file.stem == "__init__" else name.rpartition(".")[0])
+            waiting += _imported(_sources()[file], name if file.stem == "__init__" else name.rpartition(".")[0])
             waiting += [name.rpartition(".")[0]]  # a package's own file runs first
     return tuple(sorted(set(by_name.values())))
+
+
+@functools.cache
+def _sources() -> Mapping[Path, bytes]:
+    """What the project's modules held when this was first called, by file."""
+    folders = (folder for folder in (ROOT / "bcdl", ROOT / "backends") if folder.is_dir())
+    read = {file: _content(file) for folder in folders for file in folder.rglob("*.py")}
+    return {file: content for file, content in read.items() if content is not None}
+
+
+def _content(file: Path) -> bytes | None:
+    """The bytes of the file; None if it can't be read."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
 
 
 def _file_of(module: str) -> Path | None:
@@ -54,12 +95,12 @@ def _file_of(module: str) -> Path | None:
     path = ROOT.joinpath(*module.split("."))
     if module.startswith(_BACKENDS) and not (ROOT / "bcdl" / "backends").is_dir():  # a checkout has them at its top
         path = ROOT.joinpath(*module.split(".")[1:])
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file in _sources()), None)
 
 
-def _imported(file: Path, package: str) -> Iterator[str]:
-    """Names that may be modules, from every import in the file, which belongs to `package`."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def _imported(source: bytes, package: str) -> Iterator[str]:
+    """Names that may be modules, from every import in the source of a module, which belongs to `package`."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -108,8 +149,13 @@ def commit() -> dict[str, Any]:
     """The git commit of the source, `commit`, and whether its tracked files differ from it, results excepted, `dirty`.
 
     Both are None if the source is no checkout of its own: an installed package, which may well lie in another
-    project's repository, or a copy without its history.
+    project's repository, or a copy without its history. They are those of the moment at which the code was taken.
     """
+    return dict(_commit())
+
+
+@functools.cache
+def _commit() -> dict[str, Any]:
     if not _is_checkout():
         return {"commit": None, "dirty": None}
     revision = _git("rev-parse", "HEAD")
@@ -140,8 +186,13 @@ def python_path() -> list[str]:
 
 
 def short_commit(environment: Mapping[str, Any]) -> str:
-    """The commit of an environment, `*` if its tree had other changes."""
-    return str(environment.get("commit") or "unknown")[:10] + "*" * bool(environment.get("dirty"))
+    """The commit of an environment, `*` if the code that ran was not, or not surely, that of the commit."""
+    return str(environment.get("commit") or "unknown")[:10] + "*" * is_uncommitted(environment)
+
+
+def is_uncommitted(environment: Mapping[str, Any]) -> bool:
+    """Whether the tree had changes that the commit lacks, or files were changed while they ran."""
+    return bool(environment.get("dirty") or environment.get("code_changed"))
 
 
 def output(*command: str, environment: Mapping[str, str] | None = None) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError, program, run_command
-from bcdl.machine import hardware
+from bcdl.machine import environment, hardware, provenance
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
@@ -28,8 +28,11 @@ _say = functools.partial(print, flush=True)
 
 
 def main() -> int:
+    provenance.take()
     arguments = _parse()
     results = Path(arguments.results)
+    for notice in environment.notices():
+        _say(notice)
     store.check_writable(results)
     _STEPS[arguments.step](_plans(arguments), results)
     return 0

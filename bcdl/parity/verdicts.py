@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 from bcdl.parity.findings import DIFFERS, NOT_JUDGED, Finding, pair_name
-from bcdl.records.comparability import Evidence, Purpose, differences
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Key, Purpose, differences
 from bcdl.records.record import Record
 from bcdl.settings.models import MODELS
 from bcdl.text import safe_name
@@ -19,10 +21,20 @@ MISMATCH, UNMEASURED = "‡", "†"
 
 @dataclasses.dataclass(frozen=True)
 class ParityGroup:
-    """Findings of one machine, size and precision, the newest of each model, in the order of the model table."""
+    """Findings of one machine, size and precision, the newest of each model, in the order of the model table.
+
+    Attributes:
+        machine: the folder that they lie in.
+        findings: one a model.
+        distinction: facts of the machine, in words, that set it apart from other groups of its folder and settings;
+            empty if there are none.
+        digest: of these facts, for names of files; empty for the oldest of such groups.
+    """
 
     machine: str
     findings: tuple[Finding, ...]
+    distinction: str = ""
+    digest: str = ""
 
     @property
     def first(self) -> Finding:
@@ -33,7 +45,7 @@ class ParityGroup:
         plan = self.first.plan
         return (
             f"{plan.precision}, {plan.image_size}x{plan.image_size}, batch {plan.batch_size}, seed {plan.seed}, "
-            f"{plan.device}"
+            f"{', '.join(filter(None, (plan.device, self.distinction)))}"
         )
 
     @property
@@ -42,7 +54,7 @@ class ParityGroup:
         plan = self.first.plan
         device = "" if plan.device == "cpu" else f"-{safe_name(plan.device)}"
         settings = f"{plan.precision}-{plan.image_size}px-b{plan.batch_size}-seed{plan.seed}{device}"
-        return f"parity-{safe_name(self.machine)}-{settings}"
+        return "-".join(filter(None, ("parity", safe_name(self.machine), settings, self.digest)))
 
     @functools.cached_property
     def backends(self) -> list[str]:
@@ -61,16 +73,32 @@ def title_of(finding: Finding) -> str:
 
 def group_findings(findings: Sequence[tuple[str, Finding]]) -> list[ParityGroup]:
     """Findings (oldest first, each with its machine) as groups."""
-    by_settings: dict[tuple[object, ...], dict[str, Finding]] = {}
+    by_settings: dict[tuple[str, ...], dict[Key, dict[str, Finding]]] = {}
     for machine, finding in findings:
         plan = finding.plan
-        key = (machine, plan.batch_size, plan.device, plan.image_size, plan.precision, plan.seed)
-        by_settings.setdefault(key, {})[plan.model] = finding
-    order = {name: place for place, name in enumerate(MODELS)}
+        settings = (machine, *map(str, (plan.batch_size, plan.device, plan.image_size, plan.precision, plan.seed)))
+        by_settings.setdefault(settings, {}).setdefault(_place(finding), {})[plan.model] = finding
     return [
-        ParityGroup(str(key[0]), tuple(sorted(by_model.values(), key=lambda f: order.get(f.plan.model, len(order)))))
-        for key, by_model in sorted(by_settings.items(), key=lambda item: tuple(map(str, item[0])))
+        ParityGroup(settings[0], _in_order(places[key].values()), distinction, _digest(key) if number else "")
+        for settings, places in sorted(by_settings.items())
+        for number, (key, distinction) in enumerate(zip(places, comparability.apart(list(places)), strict=True))
     ]
+
+
+def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    order = {name: place for place, name in enumerate(MODELS)}
+    return tuple(sorted(findings, key=lambda finding: order.get(finding.plan.model, len(order))))
+
+
+def _place(finding: Finding) -> Key:
+    """What is known of the machine, as it was for the backends of a finding."""
+    environments = (facts["environment"] for facts in finding.backends.values())
+    sides = (Evidence({"device": finding.plan.device}, environment=environment) for environment in environments)
+    return tuple(sorted({fact for side in sides for fact in comparability.key(side, Purpose.PARITY, ("versions",))}))
+
+
+def _digest(key: Key) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:6]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bcdl.machine import environment, identity
+from bcdl.machine.provenance import is_uncommitted
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.setting import Setting
@@ -29,6 +31,7 @@ class Purpose(enum.Enum):
     SEEDS = "their diagnoses are compared across seeds"
     PREMIUM = "a split by image is compared with one by group"
     PARITY = "a finding of parity holds for a record"
+    EXPERIMENTS = "their experiments stand in one table, and the noise of one counts for the other"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +83,9 @@ class Fact:
     usual: Any = None
 
 
+Key = tuple[tuple[str, Hashable], ...]  # facts, each with its name and value
+
+
 class Difference(NamedTuple):
     """A fact that does not agree, with both values; both are None if it is required to be known and is not."""
 
@@ -94,7 +100,7 @@ def values(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> 
     return {name: value for name, value in facts if value is not None}
 
 
-def key(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> tuple[tuple[str, Hashable], ...]:
+def key(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> Key:
     """Names and values of the facts, in the order of the table: equal keys if all facts agree, and only then.
 
     A fact that is unknown or has its usual value is left out; those that are `free` may differ.
@@ -111,6 +117,19 @@ def differences(a: Evidence, b: Evidence, purpose: Purpose, free: Collection[str
         for fact, first, second in read
         if first != second or (first is None and purpose in fact.required)
     ]
+
+
+def names(purpose: Purpose) -> list[str]:
+    """The names of the facts that must agree for the purpose, in the order of the table."""
+    return [fact.name for fact in _of(purpose, ())]
+
+
+def apart(keys: Sequence[Key]) -> list[str]:
+    """For each of the keys, in words, the facts in which not all of them agree; empty if all do."""
+    facts = [dict(each) for each in keys]
+    names = dict.fromkeys(name for of_key in facts for name in of_key)
+    differing = [name for name in names if len({of_key.get(name) for of_key in facts}) > 1]
+    return [", ".join(f"{name} {of_key.get(name, 'unknown')}" for name in differing) for of_key in facts]
 
 
 def _of(purpose: Purpose, free: Collection[str]) -> Iterator[Fact]:
@@ -150,6 +169,7 @@ _FREE = {
     Purpose.SEEDS: ("seed",),
 }
 _OF_PARITY = ("model", "precision")
+_CHANGED = ", changed while it ran"  # after a digest
 
 
 def _setting(name: str, setting: Setting) -> Fact:
@@ -179,17 +199,49 @@ def _tested(evidence: Evidence) -> list[Any] | None:
 def _commit(evidence: Evidence) -> str | None:
     """The commit, with `*` if there were changes that it lacks."""
     commit = evidence.environment.get("commit")
-    return commit and commit + "*" * bool(evidence.environment.get("dirty"))
+    return commit and commit + "*" * is_uncommitted(evidence.environment)
+
+
+def _code(evidence: Evidence) -> str | None:
+    """The digest of the code; that of code which changed while it ran is no other's."""
+    code: str | None = evidence.environment.get("code")
+    return f"{code}{_CHANGED}" if code_changed(evidence) else code
+
+
+def code_changed(evidence: Evidence) -> bool:
+    """Whether files of the worker changed while it ran, so that nobody knows which of them it ran."""
+    return bool(evidence.environment.get("code_changed"))
+
+
+def is_of_changed_code(facts: Mapping[str, Any]) -> bool:
+    """The same by the facts that `values` gives, by name."""
+    return str(facts.get("code")).endswith(_CHANGED)
+
+
+def _identity(evidence: Evidence) -> str | None:
+    """The machine but for the cores allowed, in words."""
+    return identity.in_words(evidence.environment.get("identity") or {})
+
+
+def _variables(evidence: Evidence) -> str | None:
+    """The environment variables that can change the cell's figures, in words."""
+    told = evidence.environment.get("variables")
+    if told is None:
+        return None
+    decisive = environment.decisive(told, str(evidence.settings.get("device")))
+    return ", ".join(f"{name}={value}" for name, value in decisive.items()) or "none set"
 
 
 _TABLES = (Purpose.TABLE, Purpose.PREMIUM)
 _DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
 _SPEED = (Purpose.RATES, Purpose.RESUME)
 _TIME = (*_SPEED, Purpose.DURATION)
+# What the same work may take otherwise on, whoever looks at it.
+_PLACES = (*_TIME, *_TABLES, Purpose.EXPERIMENTS)
 
 FACTS: tuple[Fact, ...] = (
     *(_setting(name, setting) for name, setting in Cell.rows().items()),
-    Fact("machine", lambda evidence: evidence.machine or None, _TABLES),
+    Fact("machine", lambda evidence: evidence.machine or None, (*_TABLES, Purpose.EXPERIMENTS)),
     Fact("images", _content, _TABLES),
     Fact("images and split", _in("dataset", "checksum"), (*_SPEED, *_DIAGNOSES)),
     Fact("test images", _tested, _DIAGNOSES),
@@ -197,11 +249,16 @@ FACTS: tuple[Fact, ...] = (
     Fact("initial weights", _in("model", "initial_weights"), (Purpose.BACKENDS,), required=(Purpose.BACKENDS,)),
     Fact("processor", _in("environment", "cpu"), _TIME),
     Fact("cores", _in("environment", "cpu_cores"), _TIME),
-    Fact("cores allowed", _in("environment", "cpu_cores_allowed"), (*_TIME, *_TABLES)),
+    Fact("identity", _identity, (*_PLACES, Purpose.PARITY)),
+    Fact("cores allowed", _in("environment", "cpu_cores_allowed"), _PLACES),
+    Fact("CPU quota", _in("environment", "cpu_quota_cores"), _PLACES),
+    Fact("variables", _variables, (*_PLACES, Purpose.PARITY)),
+    # The driver of a run has no framework that it could ask before the cell has run.
+    Fact("threads", _in("environment", "threads"), (Purpose.RATES,)),
     Fact("GPUs", _in("environment", "gpus"), _TIME),
     Fact("driver", _in("environment", "driver"), _SPEED),
     Fact("python", _in("environment", "python"), _SPEED),
     Fact("versions", lambda evidence: versions(evidence.environment), (*_SPEED, Purpose.SEEDS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
-    Fact("code", _in("environment", "code"), (*_SPEED, Purpose.COMPILED)),
+    Fact("code", _code, (*_SPEED, Purpose.COMPILED)),
 )

@@ -6,11 +6,11 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from bcdl.records import comparability
-from bcdl.records.comparability import Evidence, Purpose
+from bcdl.records.comparability import Evidence, Key, Purpose
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
@@ -82,7 +82,7 @@ class Group:
     records: tuple[Record, ...]
     verdicts: ParityVerdicts | None = None
     distinction: str = ""
-    distinguishing: _Pairs = ()
+    distinguishing: Key = ()
 
     @property
     def first(self) -> Record:
@@ -192,8 +192,7 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdict
     return sorted(groups, key=lambda group: (group.synthetic, group.title, group.machine))
 
 
-_Pairs = tuple[tuple[str, Hashable], ...]  # facts, each with its name and value
-_NONE_KNOWN: _Pairs = (("others", None),)
+_NONE_KNOWN: Key = (("others", None),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,8 +201,8 @@ class _GroupKey:
 
     machine: str
     checksum: str
-    settings: _Pairs
-    others: _Pairs
+    settings: Key
+    others: Key
 
     @classmethod
     def of(cls, machine: str, record: Record) -> _GroupKey:
@@ -214,7 +213,7 @@ class _GroupKey:
         return cls(machine, str(dict(key).get("images", "")), settings, others)
 
     @property
-    def machine_and_settings(self) -> tuple[str, _Pairs]:
+    def machine_and_settings(self) -> tuple[str, Key]:
         return self.machine, self.settings
 
 
@@ -230,10 +229,6 @@ def _distinguished(
     keys: Sequence[_GroupKey], cells: Mapping[_GroupKey, Mapping[str, Record]], verdicts: ParityVerdicts | None
 ) -> Iterator[Group]:
     """The groups of keys of one title, oldest first, each with the facts that set it apart from the others."""
-    facts = [dict(key.others) for key in keys]
-    names = dict.fromkeys(name for of_key in facts for name in of_key)
-    differing = [name for name in names if len({of_key.get(name) for of_key in facts}) > 1]
-    for key, of_key in zip(keys, facts, strict=True):
-        distinction = ", ".join(f"{name} {of_key.get(name, 'unknown')}" for name in differing)
+    for key, distinction in zip(keys, comparability.apart([key.others for key in keys]), strict=True):
         distinguishing = () if key is keys[0] else key.others or _NONE_KNOWN
         yield Group(key.machine, key.checksum, tuple(cells[key].values()), verdicts, distinction, distinguishing)

@@ -23,7 +23,10 @@ HISTORY = {
     "its worker had measured before (`cells_before`); before, every cell had a process of its own",
     8: "`product_flops_per_s`, `convolution_flops_per_s` and `memory_bytes_per_s`, what the device gives at most; "
     "before, that of a product alone, `peak_flops_per_s`, and a copy into new memory, `peak_bytes_per_s`, which "
-    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit",
+    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit. Of the environment, and "
+    "unknown in older records: `identity`, the facts that make the machine this one; `cpu_quota_cores`, a container's; "
+    "`variables`, those set that frameworks read; `threads`, of the backend's pools; `clock_mhz`, `hypervisor` and "
+    "`gpu_uuids`, for information; `code_changed`, whether files of the worker changed while it ran",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

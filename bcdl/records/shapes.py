@@ -31,6 +31,8 @@ KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "phase": ("a phase of a cell, listed under [phases](#phases)", ()),
     "layer_type": ("a class of Keras's layers, as `Conv2D`", ()),
     "package": ("a package by its name in the index", ()),
+    "variable": ("an environment variable", ()),
+    "pool": ("a pool of threads: `intra_op`, `inter_op`", ()),
     "flag": ("a setting of the framework, by its own name", ()),
     "operation": ("what the probe of precision runs", ("matmul", "conv")),
     "cause": ("what held the GPU back", ("power", "temperature")),
@@ -392,6 +394,33 @@ class Process(TypedDict):
     ]
 
 
+class Identity(TypedDict, total=False):
+    """What makes a machine this one. A fact that the system does not say is `unknown`, an empty list or null."""
+
+    digest: Annotated[str, Field("digest of the facts below", "it is a part of the machine's name")]
+    hardware: Annotated[
+        str, Field("digest of the same, less the cores allowed", "other hardware and other cores are told apart")
+    ]
+    vendor: Annotated[str, Field("the processor's vendor", "a brand does not say which processor it is")]
+    family: Annotated[str, Field("its family, as the vendor numbers them", "as `vendor`")]
+    model: Annotated[str, Field("its model within the family", "as `vendor`")]
+    stepping: Annotated[str, Field("its stepping or revision", "as `vendor`")]
+    instruction_sets: Annotated[
+        list[str], Field("sets of instructions that it has, of a stated list", "libraries choose their kernels by them")
+    ]
+    l2_kib: Annotated[list[int], Field("size of one L2 cache; several if cores differ", "as `vendor`", unit="KiB")]
+    l3_kib: Annotated[list[int], Field("size of one L3 cache; several if cores differ", "as `vendor`", unit="KiB")]
+    gpus: Annotated[
+        list[dict[str, str]],
+        Field("name, memory, compute capability and MIG mode of each GPU", "as `vendor`", only="if a GPU computes"),
+    ]
+    cores_allowed: Annotated[
+        float | None,
+        Field("cores that the process may use, by its affinity or a container's quota", "one core is no two"),
+    ]
+    unknown: Annotated[list[str], Field("names of the facts that the system does not say", "the digest knows less")]
+
+
 class Environment(TypedDict, total=False):
     """What a record says of the machine and the code that made it; other facts may follow."""
 
@@ -400,8 +429,24 @@ class Environment(TypedDict, total=False):
     cpu_cores_allowed: Annotated[
         int | None, Field("cores that the process may use; null if the system does not say", "as `cpu`", since=5)
     ]
+    identity: Annotated[
+        Identity, Field("what makes the machine this one", "two processors may carry one name", since=8)
+    ]
+    cpu_quota_cores: Annotated[
+        float | None,
+        Field("a container's quota of processor time, in cores; null if none", "as `cpu`", unit="cores", since=8),
+    ]
+    hypervisor: Annotated[
+        bool | None, Field("whether the machine is virtual; null if it does not say", "for information", since=8)
+    ]
+    clock_mhz: Annotated[
+        float | None, Field("the processor's highest clock as the cell began", "for information", unit="MHz", since=8)
+    ]
     memory_mib: Annotated[int, Field("memory of the machine", "what fits, and what is swapped", unit="MiB")]
     gpus: Annotated[list[str], Field("names of the GPUs that the driver lists; none if a CPU computes", "as `cpu`")]
+    gpu_uuids: Annotated[
+        list[str], Field("a digest of each GPU's UUID", "equal cards are told apart, for information", since=8)
+    ]
     driver: Annotated[str | None, Field("version of NVIDIA's driver", "it compiles, and sets clocks")]
     system: Annotated[str, Field("operating system", "it schedules threads and hands out memory")]
     system_release: Annotated[str, Field("its release", "as `system`")]
@@ -425,6 +470,22 @@ class Environment(TypedDict, total=False):
         Field(
             "digest of the source files that the worker imports", "`--resume` runs again what other code made", since=3
         ),
+    ]
+    code_changed: Annotated[
+        bool, Field("whether a file of the worker changed while it ran", "nobody knows then which code ran", since=8)
+    ]
+    variables: Annotated[
+        dict[str, str],
+        Field(
+            "the variables set that frameworks read; never a path or a secret",
+            "they change figures, and stand in no setting",
+            since=8,
+            keys=("variable",),
+        ),
+    ]
+    threads: Annotated[
+        dict[str, int],
+        Field("threads of the backend's pools", "a rate is one of so many threads", since=8, keys=("pool",)),
     ]
     process: Annotated[
         Process, Field("the process that measured the cell", "cells that share one are not alone", since=7)

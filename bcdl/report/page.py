@@ -31,10 +31,11 @@ allocator peak on a GPU and the worker's peak resident memory on a CPU. The rule
 A figure is **unstable** if its samples never settled; beside it stands what their first and second half would give.
 Accuracy, AUROC and loss of a **smoke test** come from so few test images that they show that a model can be trained and
 tested, and nothing of how good it is ([the rule](../docs/evaluation.md#when-a-test-is-a-smoke-test)).
-`*` marks a figure from a tree with uncommitted changes; `†` a rate on a backend whose parity with another was never
-measured, `‡` one whose parity failed (see the parity sections). The runs of a section were made one after another, not
-interleaved, so ratios between backends on a shared machine are partly its noise; a matrix product in each worker shows
-when its speed changed by much. Two sides in turn have a section of their own.
+`*` marks a figure from a tree with uncommitted changes, or whose code changed while it ran; `†` a rate on a backend
+whose parity with another was never measured, `‡` one whose parity failed (see the parity sections). The runs of a
+section were made one after another, not interleaved, so ratios between backends on a shared machine are partly its
+noise; a matrix product in each worker shows when its speed changed by much. Two sides in turn have a section of their
+own.
 """
 
 

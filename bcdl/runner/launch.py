@@ -215,6 +215,7 @@ def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, s
     facts = {
         **hardware.describe(asked.job.cell.device),
         **provenance.commit(),
+        "code_changed": provenance.changed(asked.job.cell.backend),
         "process": {"cells_before": asked.cells_before},
     }
     return Record(asked.run_id, status, reason, asked.job.cell, started, now(), metrics, environment=facts)

@@ -21,7 +21,7 @@ from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
-from bcdl.machine import hardware, provenance
+from bcdl.machine import environment, hardware, provenance
 from bcdl.records import log, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
@@ -73,11 +73,12 @@ class Run:
 
         Raises UsageError if the results can't be written or the data can't be used.
         """
+        provenance.take()
         store.check_writable(self.results)
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
-        notes = log.repair(self.results)
+        notes = [*log.repair(self.results), *environment.notices()]
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)
@@ -241,12 +242,15 @@ class Run:
                 changed[" and another ".join(facts)] += 1
             else:
                 self.records[job] = earlier
+        wanted = {job.cell for job in self.jobs}
+        elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
         number = len(self.jobs)
         again = [
             f"{count} of {number} cells run again: their records were made with another {facts}"
             for facts, count in changed.items()
         ]
-        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *unread]
+        others = [f"not resumed from records of another machine: {', '.join(sorted(elsewhere))}"] if elsewhere else []
+        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *others, *unread]
 
     def _changes(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
         """Names of the facts in which an earlier record of this machine differs from one that would be made now."""

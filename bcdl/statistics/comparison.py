@@ -28,15 +28,22 @@ from bcdl.text import LONGEST_NAME, legible
 
 RATES = ("fit", "step", "predict")
 
-# What two sides may differ in: each axis by name, with the facts that may change with it. A backend brings versions and
-# code of its own, and a Python may need other versions.
-_AXES = {
-    "versions": ("versions",),
-    "python": ("python", "versions"),
-    "backend": ("backend", "versions", "code"),
+# What two sides may differ in: each axis by name, with the facts that may change with it. A backend brings versions,
+# code and pools of threads of its own, and a Python may need other versions.
+_OF_SOFTWARE = {
+    "versions": ("versions", "threads"),
+    "python": ("python", "versions", "threads"),
+    "backend": ("backend", "versions", "code", "threads"),
     "precision": ("precision",),
-    "commit": ("commit", "code"),
+    "commit": ("commit", "code", "threads"),
 }
+# Axes that are taken only if they are asked for: that a machine is slower is no fault of what runs on it.
+_OF_PLACES = {
+    "cores": ("cores allowed", "CPU quota", "threads"),
+    "variables": ("variables", "threads"),
+    "identity": ("identity", "processor", "cores", "cores allowed", "CPU quota", "GPUs", "driver", "threads"),
+}
+_AXES = _OF_SOFTWARE | _OF_PLACES
 AXES = tuple(_AXES)
 
 SIGNIFICANT = 0.05
@@ -123,14 +130,27 @@ def samples(record: Record) -> list[Sample]:
     return [Sample(record.cell, regime, rate, record.block, facts) for regime, rate in rates.items() if rate > 0]
 
 
+def of_known_code(samples: list[Sample]) -> list[Sample]:
+    """The samples without those whose code changed while it ran, so that nobody knows which of it that was."""
+    return [sample for sample in samples if not comparability.is_of_changed_code(sample.facts)]
+
+
 def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list[Comparison]:
-    """Every cell and regime that both sides have; UsageError if they share none, or differ in more than an axis."""
+    """Every cell and regime that both sides have, of samples of known code.
+
+    UsageError if they share none, or differ in more than an axis.
+    """
+    a, b = of_known_code(a), of_known_code(b)
+    if not (a and b):
+        raise UsageError("all code of a side changed while it ran, so that it shows nothing: measure the side again")
     across = across or _differing_axis(a, b)
     free = _AXES[across] if across else ()
     first, second = _by_cell(a, free), _by_cell(b, free)
+    for name, side in (("A", first), ("B", second)):
+        _check_places(name, side.values(), _OF_PLACES.get(across or "", ()))
     shared = [key for key in first if key in second]
     if not shared:
-        raise UsageError(f"A and B share no cell: {_first_difference(a, b, free)}")
+        raise UsageError(f"A and B share no cell: {_first_difference(a, b, free)}{_way_out(a, b, across)}")
     of_cells = {key: _effect(first[key], second[key]) for key in shared}
     p_values = effects.holm([effect.p for effect, _ in of_cells.values()])
     titles = _titles({key: first[key][0] for key in shared}, free)
@@ -166,17 +186,17 @@ def count(cells: Iterable[Cell]) -> int:
 
 def _differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
     """The axis that sets the sides apart, None if there is none; UsageError if it takes more than one."""
-    facts = dict.fromkeys(fact for along in _AXES.values() for fact in along)
+    facts = dict.fromkeys(fact for along in _OF_SOFTWARE.values() for fact in along if fact != "threads")
     differing = [fact for fact in facts if _values(a, fact) != _values(b, fact)]
     if not differing:
         return None
-    for axis, along in _AXES.items():
+    for axis, along in _OF_SOFTWARE.items():
         if along[0] in differing and set(differing) <= set(along):
             return axis
     if differing == ["code"]:
         return "commit"  # the same one, with changes that were not committed
     # A backend or a Python that differs brings its versions with it: they are no change of their own.
-    brought = {fact for axis in ("backend", "python") if axis in differing for fact in _AXES[axis][1:]}
+    brought = {fact for axis in ("backend", "python") if axis in differing for fact in _OF_SOFTWARE[axis][1:]}
     named = [fact for fact in differing if fact not in brought]
     raise UsageError(f"A and B differ in {' and '.join(named)}: measure them with only one of these changed")
 
@@ -194,6 +214,15 @@ def _by_cell(samples: list[Sample], free: Sequence[str]) -> dict[tuple[str, str]
     return dict(cells)
 
 
+def _check_places(side: str, cells: Iterable[list[Sample]], facts: Sequence[str]) -> None:
+    """UsageError if samples of one cell of the side come from places that differ in one of the facts."""
+    for samples, fact in itertools.product(cells, facts):
+        if len(values := {str(sample.facts.get(fact, "unknown")) for sample in samples}) > 1:
+            raise UsageError(
+                f"{side} mixes several {fact} in one cell ({', '.join(sorted(values))}): give records of one of them"
+            )
+
+
 def _effect(a: list[Sample], b: list[Sample]) -> tuple[Effect, bool]:
     """The effect, and whether the sides were measured in turn: each round's rates of a side count as one."""
     rounds_a, rounds_b = _by_round(a), _by_round(b)
@@ -208,6 +237,14 @@ def _by_round(samples: list[Sample]) -> dict[str, float]:
     for sample in samples:
         rounds[sample.block].append(sample.rate)
     return {block: math.exp(sum(map(math.log, rates)) / len(rates)) for block, rates in rounds.items()}
+
+
+def _way_out(a: list[Sample], b: list[Sample], across: str | None) -> str:
+    """What to do about sides that differ in one axis of places alone, which has to be asked for; else nothing."""
+    names = {name for sample in (*a, *b) for name in sample.facts}
+    differing = {name for name in names if _values(a, name) != _values(b, name)}
+    axes = [axis for axis, along in _OF_PLACES.items() if differing <= set(along)]
+    return f"; --across {axes[0]} compares them along it" if axes and not across else ""
 
 
 def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> str:

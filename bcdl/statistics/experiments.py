@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Key, Purpose
 from bcdl.records.experiment import Experiment
 from bcdl.statistics import effects
 from bcdl.statistics.effects import Effect
@@ -59,6 +63,56 @@ class Best:
     def enough_rounds(self) -> bool:
         """Whether there were rounds enough to show anything."""
         return len(self.default.a) >= _FEWEST
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where experiments were made that may stand in one table: a machine, as it was then.
+
+    Attributes:
+        machine: the folder that they lie in.
+        distinction: the facts, in words, that set it apart from other places of the folder; empty if there is none.
+        digest: of these facts, for names of files; empty for the oldest place of the folder.
+    """
+
+    machine: str
+    distinction: str = ""
+    digest: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.machine}, {self.distinction}" if self.distinction else self.machine
+
+
+def by_place(experiments: Sequence[tuple[str, Experiment]]) -> dict[Place, list[tuple[str, Experiment]]]:
+    """The experiments, oldest first and each with its machine, by the place where they were made."""
+    keyed: dict[str, dict[Key, list[tuple[str, Experiment]]]] = {}
+    for machine, made in experiments:
+        keyed.setdefault(machine, {}).setdefault(_place_of(made), []).append((machine, made))
+    places: dict[Place, list[tuple[str, Experiment]]] = {}
+    for machine, by_key in sorted(keyed.items()):
+        for number, (key, distinction) in enumerate(zip(by_key, comparability.apart(list(by_key)), strict=True)):
+            digest = hashlib.sha256(repr(key).encode()).hexdigest()[:6] if number else ""
+            places[Place(machine, distinction, digest)] = by_key[key]
+    return places
+
+
+def made_alike(
+    experiments: Sequence[tuple[str, Experiment]], facts: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, Experiment]]:
+    """Those of the experiments whose place agrees with that of a sample, whose `facts` are those of rates by name."""
+    names = comparability.names(Purpose.EXPERIMENTS)
+    known = ({name: of_sample.get(name) for name in names} for of_sample in facts)
+    places = {
+        tuple((name, comparability.frozen(value)) for name, value in of_sample.items() if value is not None)
+        for of_sample in known
+    }
+    return [(machine, made) for machine, made in experiments if _place_of(made) in places]
+
+
+def _place_of(made: Experiment) -> Key:
+    """What is known of the place where it was made, but for the machine's name."""
+    return comparability.key(Evidence(made.cell, environment=made.environment), Purpose.EXPERIMENTS)
 
 
 def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str], list[Experiment]]:

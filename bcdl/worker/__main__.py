@@ -3,7 +3,16 @@
 import os
 import sys
 
-from bcdl.worker.measurement import main
+from bcdl.machine import provenance
+
+
+def main(*files: str) -> int:
+    provenance.take()
+    # Here, so that the code that was taken is the code that runs, whoever edits it meanwhile.
+    from bcdl.worker import measurement
+
+    return measurement.main(*files)
+
 
 if __name__ == "__main__":
     code = main(*sys.argv[1:])

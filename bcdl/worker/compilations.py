@@ -88,10 +88,12 @@ def _put_back(aside: Path, place: Path) -> None:
 
 def _key(cell: Cell) -> str:
     """A digest of all that decides what the cell compiles, and for which processor."""
+    # Of the variables, those of compilers count with all that they say.
+    machine = {name: fact for name, fact in hardware.describe(cell.device).items() if name != "variables"}
     facts = {
         "settings": comparability.values(Evidence.of_cell(cell), Purpose.DURATION),
         "code": provenance.digest(cell.backend),
-        "machine": hardware.describe(cell.device),
+        "machine": machine,
         # Machine code for one processor may not run on another of the same name.
         "instructions": hardware.instructions(),
         "flags": {name: value for name, value in os.environ.items() if name.startswith(("XLA_", "JAX_"))},

@@ -129,9 +129,8 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     measured = Measured(phases)
     adapter, model, status, reason = None, None, record.OK, ""
     phases.begin("describing the machine")
-    measured.environment |= {**hardware.describe(job.cell.device), **provenance.commit()}
-    measured.environment["code"] = provenance.digest(job.cell.backend)
-    measured.environment["process"] = {"cells_before": process.cells_before}
+    measured.environment |= {**hardware.describe(job.cell.device), **provenance.facts(job.cell.backend)}
+    measured.environment |= {"clock_mhz": hardware.clock_mhz(), "process": {"cells_before": process.cells_before}}
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
@@ -141,6 +140,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
         traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     process.cells_before += 1
+    measured.environment["code_changed"] = provenance.changed(job.cell.backend)
     if not job.cell.timing:
         measured.drop_speed()
     return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from bcdl import backends
-from bcdl.machine.environment import clear_unwanted
+from bcdl.machine import environment
 
 
 def start_backend(name: str, device: str, precision: str) -> backends.Backend:
@@ -25,8 +25,9 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         DeviceError: the device can't be had from this framework.
         UnsupportedError: the hardware lacks the precision.
     """
-    clear_unwanted()
-    os.environ["KERAS_BACKEND"] = name
+    environment.variables()  # as they are before a framework adds its own
+    environment.clear_unwanted()
+    os.environ |= {"KERAS_BACKEND": name, "KERAS_NNX_ENABLED": "false"}  # whatever a user's keras.json says
     adapter = backends.load(name)
     adapter.configure(device, precision)
     set_keras_defaults(precision)
@@ -44,10 +45,11 @@ def set_keras_defaults(precision: str) -> None:
 
 
 def describe(adapter: backends.Backend) -> dict[str, Any]:
-    """What the backend and Keras resolve to in this session, as JSON values: device, precision, jit."""
+    """What the backend and Keras resolve to in this session, as JSON values: device, precision, jit, threads."""
     import keras  # here, as above
 
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(optimizer="sgd", loss="mse")
     policy = keras.config.dtype_policy().name
-    return {**adapter.describe(), "dtype_policy": policy, "jit_compile": bool(model.jit_compile)}
+    resolved = {"dtype_policy": policy, "jit_compile": bool(model.jit_compile), "threads": adapter.threads()}
+    return {**adapter.describe(), **resolved}

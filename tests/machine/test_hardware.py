@@ -12,13 +12,13 @@ from bcdl.machine import hardware
 
 def test_a_machines_name_is_its_hardware_and_never_its_host() -> None:
     name = hardware.machine_name("cpu")
-    assert re.fullmatch(r"[a-z0-9-]+-\d+-cores", name)
+    assert re.fullmatch(r"[a-z0-9-]+-\d+-cores-[0-9a-f]{8}", name)
     assert platform.node().lower() not in name
 
 
 def test_gpus_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "gpu_names", lambda: ("NVIDIA H200", "NVIDIA H200"))
-    assert hardware.machine_name("gpu") == "nvidia-h200-x2"
+    assert re.fullmatch("nvidia-h200-x2-[0-9a-f]{8}", hardware.machine_name("gpu"))
 
 
 def test_without_a_driver_the_device_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

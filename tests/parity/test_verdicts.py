@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from bcdl.parity.findings import Finding
-from bcdl.parity.verdicts import NEVER_MEASURED, Verdicts
+from bcdl.parity.verdicts import NEVER_MEASURED, Verdicts, group_findings
 from bcdl.records.groups import group_records
 from bcdl.report import tables
 from bcdl.report.sections.metrics import METRICS, metric_table
@@ -54,6 +55,22 @@ def test_the_outcome_decides_on_the_mark_and_not_the_words(tmp_path: Path) -> No
     finding = judged(tmp_path)
     finding.pairs["jax-torch"]["verdict"] = "not the same: initial weights"
     assert fit_rates(finding)[2:] == ("100.0‡", "100.0‡", "not the same: initial weights")
+
+
+def test_findings_of_two_processors_in_one_folder_stand_apart(tmp_path: Path) -> None:
+    """Arithmetic rounds as the instruction sets have it."""
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"third": 1e-8})
+    write_reference(tmp_path)
+    older = judged(tmp_path)
+    newer = copy.deepcopy(older)
+    for facts in newer.backends.values():
+        facts["environment"]["identity"] = {"hardware": "1a2b3c4d", "vendor": "AuthenticAMD"}
+    groups = group_findings([("a-machine", older), ("a-machine", newer)])
+    assert [group.findings for group in groups] == [(older,), (newer,)]
+    assert len({group.slug for group in groups}) == len({group.title for group in groups}) == 2
+    assert groups[0].slug == group_findings([("a-machine", older)])[0].slug
+    assert fit_rates(newer)[2:] == ("100.0†", "100.0†", "not measured")
 
 
 def test_a_verdict_of_another_size_says_so(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from bcdl.errors import UsageError
 from bcdl.evaluation import agreement, leakage_premium
 from bcdl.machine import hardware, provenance
-from bcdl.records import comparability, store
+from bcdl.records import comparability, experiment, store
 from bcdl.records.comparability import FACTS, Evidence, Fact, Purpose, differences, key
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.runner.run import Run
 from bcdl.settings.cell import Cell
 from bcdl.statistics import comparison
-from tests.factory import job, record
+from tests.factory import EXPERIMENT, job, record
 from tests.predictions import predicted, split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +37,7 @@ OF_LOADED_DATA = ("gallery.py", "image_grid.py")
 KEYS = {
     *("cpu", "cpu_cores", "cpu_cores_allowed", "gpus", "driver", "python", "versions", "commit", "dirty", "code"),
     *("checksum", "images_checksum", "sha256", "initial_weights"),
+    *("identity", "hardware", "digest", "cpu_quota_cores", "variables", "threads", "code_changed"),
 }
 
 
@@ -45,14 +46,14 @@ def changed(made: Record, part: str, **values: Any) -> Record:
     return dataclasses.replace(made, **{part: {**getattr(made, part), **values}})
 
 
-def threads(made: Record, number: int) -> Record:
-    return changed(made, "environment", threads=number)
+def altitude(made: Record, number: int) -> Record:
+    return changed(made, "environment", altitude=number)
 
 
 @pytest.fixture
 def another_fact(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more row, that must agree for all purposes: what a later version does to have a fact count everywhere."""
-    row = Fact("threads", lambda evidence: evidence.environment.get("threads"), tuple(Purpose))
+    row = Fact("altitude", lambda evidence: evidence.environment.get("altitude"), tuple(Purpose))
     monkeypatch.setattr(comparability, "FACTS", (*FACTS, row))
 
 
@@ -64,36 +65,36 @@ def test_each_fact_has_a_name_of_its_own_and_each_setting_is_one() -> None:
 
 @pytest.mark.usefixtures("another_fact")
 def test_a_row_more_counts_in_tables() -> None:
-    records = [("m", threads(record(seed=seed), number)) for seed, number in ((0, 1), (1, 1), (0, 2))]
+    records = [("m", altitude(record(seed=seed), number)) for seed, number in ((0, 1), (1, 1), (0, 2))]
     groups = group_records(records)
     assert sorted(len(group.records) for group in groups) == [1, 2]
-    assert sorted(group.title.rpartition(", ")[2] for group in groups) == ["threads 1", "threads 2"]
+    assert sorted(group.title.rpartition(", ")[2] for group in groups) == ["altitude 1", "altitude 2"]
     assert len({group.slug for group in groups}) == 2
     # The files of the older group keep the name that they had before there was another.
     (alone,) = group_records(records[:2])
     assert alone.slug in {group.slug for group in groups}
-    assert "threads" not in alone.title
+    assert "altitude" not in alone.title
 
 
 @pytest.mark.usefixtures("another_fact")
 def test_a_row_more_counts_in_compare() -> None:
-    a, b = (comparison.samples(threads(record(), number)) for number in (1, 2))
-    with pytest.raises(UsageError, match="A and B share no cell: threads is 1 in A and 2 in B"):
+    a, b = (comparison.samples(altitude(record(), number)) for number in (1, 2))
+    with pytest.raises(UsageError, match="A and B share no cell: altitude is 1 in A and 2 in B"):
         comparison.compare(a, b)
 
 
 @pytest.mark.usefixtures("another_fact")
 def test_a_row_more_counts_in_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {**hardware.describe("cpu"), "threads": 2}
+    here = {**hardware.describe("cpu"), "altitude": 2}
     monkeypatch.setattr(hardware, "describe", lambda device: here)
     made = changed(record(), "environment", **here, code=provenance.digest("torch"))
     store.append(tmp_path, hardware.machine_name("cpu"), made)
     again = Run([job()], tmp_path, resume=True)
     assert "resumed: 1 of 1 cells have their record already" in again.check()
     assert again.estimates().seconds(job().cell) == 60
-    here = {**here, "threads": 1}
+    here = {**here, "altitude": 1}
     otherwise = Run([job()], tmp_path, resume=True)
-    assert "1 of 1 cells run again: their records were made with another threads" in otherwise.check()
+    assert "1 of 1 cells run again: their records were made with another altitude" in otherwise.check()
     assert otherwise.left == [job()]
     assert otherwise.estimates().seconds(job().cell) is None
 
@@ -102,10 +103,10 @@ def test_a_row_more_counts_in_resume(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("across", "values"), [("backend", ("jax", "torch")), ("seed", (0, 1))])
 def test_a_row_more_counts_in_agreement(across: str, values: tuple[Any, Any]) -> None:
     test = split([0.1, 0.9] * 10, [0, 1] * 10)
-    models = [threads(predicted(test, **{across: value}), place) for place, value in enumerate(values)]
+    models = [altitude(predicted(test, **{across: value}), place) for place, value in enumerate(values)]
     pairs, refused = agreement.pairs(Group("m", "c", tuple(models)))
     assert pairs == []
-    assert [pair.reason for pair in refused] == ["not the same threads"]
+    assert [pair.reason for pair in refused] == ["not the same altitude"]
 
 
 @pytest.mark.usefixtures("another_fact")
@@ -114,8 +115,8 @@ def test_a_row_more_counts_in_the_leakage_premium() -> None:
     ways = [
         changed(predicted(test, split_by=way, folds=2), "dataset", images_checksum="c") for way in ("group", "image")
     ]
-    assert len(leakage_premium.pairs(group_records([("m", threads(made, 1)) for made in ways]))) == 1
-    otherwise = [("m", threads(made, number)) for number, made in enumerate(ways)]
+    assert len(leakage_premium.pairs(group_records([("m", altitude(made, 1)) for made in ways]))) == 1
+    otherwise = [("m", altitude(made, number)) for number, made in enumerate(ways)]
     assert leakage_premium.pairs(group_records(otherwise)) == []
 
 
@@ -155,7 +156,16 @@ def test_the_contract_sees_what_the_seven_places_did(source: str) -> None:
 
 PURPOSES = st.sampled_from(list(Purpose))
 VALUES = st.sampled_from([None, 1, "x", ["a"], {"numpy": "1", "bcdl": "2"}])
-ENVIRONMENTS = st.dictionaries(st.sampled_from(["cpu", "cpu_cores_allowed", "python", "code"]), VALUES)
+IDENTITIES = st.sampled_from([{}, {"hardware": "0"}, {"hardware": "1", "vendor": "x"}])
+ENVIRONMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("cpu", "cpu_cores_allowed", "cpu_quota_cores", "python", "code"), VALUES),
+        "identity": IDENTITIES,
+        "variables": st.dictionaries(st.sampled_from(["OMP_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL"]), st.just("1")),
+        "code_changed": st.booleans(),
+    },
+)
 CELLS = st.builds(
     dict, model=st.sampled_from(["cnn", "mobilenet"]), seed=st.integers(0, 1), folds=st.sampled_from([0, 2])
 )
@@ -178,7 +188,19 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
 @pytest.mark.parametrize(
     ("part", "values", "apart"),
     [
-        ("environment", {"cpu_cores_allowed": 1}, "TABLE PREMIUM RATES RESUME DURATION"),
+        ("environment", {"cpu_cores_allowed": 1}, "TABLE PREMIUM RATES RESUME DURATION EXPERIMENTS"),
+        ("environment", {"cpu_quota_cores": 1.5}, "TABLE PREMIUM RATES RESUME DURATION EXPERIMENTS"),
+        ("environment", {"identity": {"hardware": "0"}}, "TABLE PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS"),
+        ("environment", {"identity": {"digest": "0", "unknown": ["l2_kib"]}}, ""),
+        (
+            "environment",
+            {"variables": {"OMP_NUM_THREADS": "1"}},
+            "TABLE PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS",
+        ),
+        ("environment", {"variables": {}}, "TABLE PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS"),
+        ("environment", {"threads": {"intra_op": 1}}, "RATES"),
+        ("environment", {"code_changed": True}, "RATES RESUME COMPILED"),
+        ("environment", {"clock_mhz": 2000.0, "hypervisor": True, "gpu_uuids": ["0"]}, ""),
         ("environment", {"cpu": "another"}, "RATES RESUME DURATION"),
         ("environment", {"driver": "1.2"}, "RATES RESUME"),
         ("environment", {"python": "3.12.1"}, "RATES RESUME"),
@@ -254,13 +276,94 @@ def test_the_command_takes_uncommitted_changes_for_the_axis_commit(tmp_path: Pat
     assert (done.returncode, "A and B share no cell: commit is " in done.stderr) == (2, True)
 
 
-def test_the_report_puts_other_cores_in_another_table(tmp_path: Path) -> None:
-    for number, seed in itertools.product((2, 1), (0, 1)):
+PLACES = [
+    ({"cpu_cores_allowed": 2}, {"cpu_cores_allowed": 1}, "cores allowed", "cores"),
+    ({"cpu_quota_cores": 0.5}, {"cpu_quota_cores": 1.5}, "CPU quota", "cores"),
+    ({}, {"identity": {"hardware": "1a2b3c4d", "vendor": "AuthenticAMD"}}, "identity", "identity"),
+    ({"identity": {"hardware": "00000000"}}, {"identity": {"hardware": "1a2b3c4d"}}, "identity", "identity"),
+    ({"variables": {}}, {"variables": {"OMP_NUM_THREADS": "1"}}, "variables", "variables"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "fact", "axis"), PLACES)
+def test_the_report_puts_what_ran_elsewhere_in_another_table(
+    one: dict[str, Any], other: dict[str, Any], fact: str, axis: str, tmp_path: Path
+) -> None:
+    """Before, the newest record replaced the others of its cell, on whatever it ran."""
+    for (number, values), seed in itertools.product(enumerate((one, other), 1), (0, 1)):
         made = record(run=f"2026010{number}T000000Z-0000", seed=seed)
-        store.append(tmp_path, "m", changed(made, "environment", cpu_cores_allowed=number))
+        store.append(tmp_path, "m", changed(made, "environment", **values))
+        tried = dataclasses.replace(EXPERIMENT, run=made.run, environment={**EXPERIMENT.environment, **values})
+        experiment.append(tmp_path, "m", tried)
     done = run("bcdl.report", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    titles = [line for line in page.splitlines() if line.startswith("## ")]
-    assert [title.rpartition(", ")[2] for title in titles] == ["cores allowed 1", "cores allowed 2"]
+    titles = [line for line in page.splitlines() if line.startswith("## ") and "synthetic" in line]
+    assert len(titles) == 2
+    assert all(f", {fact} " in title for title in titles)
     assert len({json.dumps(file.name) for file in (tmp_path / "plots").iterdir()}) == 2
+    places = [line for line in page.splitlines() if line.startswith("### On m")]
+    assert len(set(places)) == 2
+    assert all(f", {fact} " in place for place in places)
+    assert len(list((tmp_path / "tables").glob("experiment-*.csv"))) == 2
+
+
+@pytest.mark.parametrize(("one", "other", "fact", "axis"), PLACES)
+def test_the_command_compares_places_only_if_it_is_asked_to(
+    one: dict[str, Any], other: dict[str, Any], fact: str, axis: str, tmp_path: Path
+) -> None:
+    """Before, one core beside two was a regression of the software."""
+    a = side(tmp_path, "a", lambda made: changed(made, "environment", **one))
+    b = side(tmp_path, "b", lambda made: changed(made, "environment", **other))
+    done = run("bcdl.compare", a, b)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: A and B share no cell: {fact} is ")
+    assert done.stderr.endswith(f"; --across {axis} compares them along it\n")
+    assert run("bcdl.compare", a, b, "--across", axis).returncode == 0
+    wrong = run("bcdl.compare", a, b, "--across", "versions")
+    assert (wrong.returncode, f"{fact} is " in wrong.stderr) == (2, True)
+
+
+def test_a_side_of_several_places_is_no_side(tmp_path: Path) -> None:
+    """Along an axis that is free they would be one cell."""
+    numbers = itertools.cycle((1, 2))
+    a = side(tmp_path, "a", lambda made: changed(made, "environment", cpu_cores_allowed=next(numbers)))
+    b = side(tmp_path, "b", lambda made: changed(made, "environment", cpu_cores_allowed=4))
+    done = run("bcdl.compare", a, b, "--across", "cores")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "A mixes several cores allowed in one cell (1, 2): give records of one of them" in done.stderr
+
+
+def test_the_command_prints_which_code_the_sides_ran(tmp_path: Path) -> None:
+    a = side(tmp_path, "a", lambda made: changed(made, "environment", commit="a" * 40, code="0" * 16))
+    b = side(tmp_path, "b", lambda made: changed(made, "environment", commit="a" * 40, code="1" * 16, dirty=True))
+    done = run("bcdl.compare", a, b)
+    assert done.returncode == 0, done.stderr
+    assert f"A ran commit {'a' * 10}, code {'0' * 16}\n" in done.stdout
+    assert f"B ran commit {'a' * 10}*, code {'1' * 16}\n" in done.stdout
+
+
+def test_the_command_leaves_out_records_of_code_that_changed_while_it_ran(tmp_path: Path) -> None:
+    a = side(tmp_path, "a", lambda made: made)
+    edited = iter([True] * 3 + [False] * 7)
+    b = side(tmp_path, "b", lambda made: changed(made, "environment", code_changed=next(edited)))
+    done = run("bcdl.compare", a, b)
+    assert done.returncode == 0, done.stderr
+    assert f"{b}: 9 rates do not count: their code changed while it ran" in done.stderr
+    assert "7 and 7" in done.stdout
+    none = side(tmp_path / "none", "b", lambda made: changed(made, "environment", code_changed=True))
+    done = run("bcdl.compare", a, none)
+    assert (done.returncode, "all code of a side changed while it ran" in done.stderr) == (2, True)
+
+
+def test_the_noise_of_another_place_is_not_this_ones(tmp_path: Path) -> None:
+    equal = dataclasses.replace(EXPERIMENT, slowdown=0.0)
+    known = {"identity": {"hardware": "1a2b3c4d"}, "variables": {}}
+    experiment.append(tmp_path, "m", dataclasses.replace(equal, environment={**equal.environment, **known}))
+    a, b = (side(tmp_path, name, lambda made: changed(made, "environment", **known)) for name in "ab")
+    done = run("bcdl.compare", a, b)
+    assert "noise of equal sides in 10 rounds: " in done.stdout
+    a, b = (side(tmp_path / "old", name, lambda made: made) for name in "ab")
+    experiment.append(tmp_path / "old", "m", dataclasses.replace(equal, environment={**equal.environment, **known}))
+    done = run("bcdl.compare", a, b)
+    assert "the noise of equal sides on this machine is not known" in done.stdout

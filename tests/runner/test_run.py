@@ -84,6 +84,12 @@ def test_without_resume_everything_is_measured_anew(tmp_path: Path) -> None:
         lambda values: values["environment"].update(python="3.9.0"),
         lambda values: values["environment"].update(cpu="another"),
         lambda values: values["environment"].update(cpu_cores=1),
+        lambda values: values["environment"].update(cpu_cores_allowed=99),
+        lambda values: values["environment"].update(cpu_quota_cores=0.25),
+        lambda values: values["environment"]["identity"].update(hardware="00000000"),
+        lambda values: values["environment"].pop("identity"),
+        lambda values: values["environment"]["variables"].update(OMP_NUM_THREADS="99"),
+        lambda values: values["environment"].update(code_changed=True),
         lambda values: values["dataset"].update(checksum="0" * 64),
         lambda values: values["weights"].update(sha256="0" * 64),
         lambda values: values["cell"].update(seed=1),
@@ -109,7 +115,9 @@ def test_a_later_failure_counts_and_a_later_success_heals(tmp_path: Path) -> Non
 
 def test_records_of_another_machine_count_for_nothing(tmp_path: Path) -> None:
     store.append(tmp_path, "another-machine", made_here())
-    assert not is_left_out(tmp_path)
+    run = Run([job()], tmp_path, resume=True)
+    assert "not resumed from records of another machine: another-machine" in run.check()
+    assert run.left == [job()]
 
 
 # Runs of several data sets, such as the main job, whose companion has its own

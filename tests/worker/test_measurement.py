@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bcdl.backends import Backend
+from bcdl.machine import provenance
 from bcdl.machine.clock import now_s
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
@@ -126,3 +131,28 @@ def test_several_jobs_are_served_up_to_the_first_that_fails(tmp_path: Path, monk
     assert started == [BACKEND]
     # The second does not start with the process: its phases do not have that time.
     assert outcomes[1].phases["starting"] < outcomes[0].phases["starting"]
+
+
+@pytest.mark.keras
+def test_who_edits_the_code_meanwhile_does_not_change_what_is_said_of_it(tmp_path: Path) -> None:
+    """Before, the record could name code that did not run, and nobody saw that it had changed."""
+    pytest.importorskip("keras")
+    for name in ("bcdl", "backends"):
+        shutil.copytree(provenance.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="2", timing=False)
+    files = [tmp_path / name for name in ("job.json", "result.json", "events.txt")]
+    files[0].write_text(json.dumps({"job": job.to_dict(), "run": "a-run", "launched_s": now_s()}), encoding="utf-8")
+    command = [sys.executable, "-m", "bcdl.worker", *map(str, files)]
+    # The worker ends with whoever holds the other end of its stdin.
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stdin=subprocess.PIPE
+    ) as worker:
+        while worker.poll() is None and "first step" not in (files[2].read_text() if files[2].is_file() else ""):
+            time.sleep(0.05)
+        with (tmp_path / "bcdl" / "worker" / "regimes.py").open("a", encoding="utf-8") as module:
+            module.write("# edited\n")
+        assert worker.wait(300) == 0
+    outcome = Record.from_json(files[1].read_text(encoding="utf-8"))
+    assert outcome.ok, outcome.reason
+    assert outcome.environment["code"] == provenance.digest(BACKEND)
+    assert outcome.environment["code_changed"] is True

@@ -11,7 +11,7 @@ from typing import Any
 from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way
-from bcdl.machine import hardware, provenance
+from bcdl.machine import environment, hardware, provenance
 from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.settings.cell import Cell
@@ -37,8 +37,9 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
     jobs = resolve(vars(arguments), arguments.backend, arguments.models)
     if len({in_words(job.cell) for job in jobs}) < len(jobs):
         raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
+    provenance.take()
     store.check_writable(results)
-    for notice in log.repair(results):
+    for notice in [*log.repair(results), *environment.notices()]:
         print(notice)
     run_id = runs.new_run_id()
     for job in jobs:
@@ -61,6 +62,7 @@ def _measure(
     definition: Definition, job: Job, arguments: argparse.Namespace, rounds: int, run_id: str
 ) -> list[Experiment]:
     """The ways of the cell, each but the first compared with the first."""
+    facts = {**hardware.describe(job.cell.device), **provenance.commit()}
     if isinstance(definition, InProcess):
         ways, described = _ways_in_process(definition, job)
         figures = _run_rounds(ways, rounds, _SKIPPED_ROUNDS, job.cell.seed)
@@ -68,7 +70,8 @@ def _measure(
     else:
         figures, described = _run_rounds(definition.ways(job, arguments), rounds, 0, job.cell.seed), {}
         subject, sample = definition.subject or in_words(job.cell), "process"
-    environment = {**described, **hardware.describe(job.cell.device), **provenance.commit()}
+    changed = provenance.changed(job.cell.backend, __name__, definition.ways.__module__)
+    facts |= {**described, "code_changed": changed}
     slowdowns = definition.slowdowns if isinstance(definition, InWorkers) else {}
     first, *others = figures
     return [
@@ -79,7 +82,7 @@ def _measure(
             ways=(first, way),
             a=figures[first],
             b=figures[way],
-            environment=environment,
+            environment=facts,
             unit=definition.unit,
             searches=definition.searches,
             sample=sample,

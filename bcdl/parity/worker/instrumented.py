@@ -11,7 +11,7 @@ import numpy as np
 from bcdl import datasets
 from bcdl.backends import Backend
 from bcdl.machine import hardware
-from bcdl.machine.provenance import commit
+from bcdl.machine.provenance import changed, commit
 from bcdl.parity.dumps import Provenance
 from bcdl.parity.findings import DatasetFacts
 from bcdl.parity.settings import DATA, LEARNING_RATE, MOMENTUM, STEPS, Plan
@@ -77,13 +77,13 @@ def build(plan: Plan) -> Instrumented:
 
 def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provenance:
     """Where the figures of a dump come from that was begun at `started` (UTC, ISO 8601)."""
-    device = subject.plan.device
+    code = {**commit(), "code_changed": changed(adapter.name, "bcdl.parity.worker.steps")}
     return {
         "plan": subject.plan.to_dict(),
         "dataset": subject.dataset,
         "started": started,
         "ended": now(),
-        "environment": cast(Environment, {**adapter.describe(), **hardware.describe(device), **commit()}),
+        "environment": cast(Environment, {**adapter.describe(), **hardware.describe(subject.plan.device), **code}),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bcdl.evaluation.estimates import Result
+from bcdl.machine.identity import in_words
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
@@ -174,7 +175,9 @@ def _software(card: _Card) -> str:
 def _hardware(card: _Card) -> str:
     environment = card.first.environment
     gpus = ", ".join(environment.get("gpus") or ()) if isinstance(environment.get("gpus"), list) else ""
-    return gpus or f"{environment.get('cpu')}, {environment.get('cpu_cores')} cores"
+    identity = in_words(environment.get("identity") or {}) or "unknown"
+    cores = environment.get("cpu_cores_allowed", "unknown")
+    return f"{gpus or environment.get('cpu')}, cores allowed: {cores}; identity: {identity}"
 
 
 def _code(card: _Card) -> str:

@@ -9,7 +9,7 @@ from bcdl.records.experiment import SECONDS, Experiment
 from bcdl.report import formats
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
 from bcdl.statistics.effects import Effect
-from bcdl.statistics.experiments import Best, Outcome, best_settings
+from bcdl.statistics.experiments import Best, Outcome, Place, best_settings
 from bcdl.statistics.power_analysis import ROUNDS, PowerAnalysis
 from bcdl.text import safe_name
 
@@ -44,9 +44,9 @@ def _row(outcome: Outcome, unit: str) -> tuple[Entry, ...]:
     )
 
 
-def file_stem(machine: str) -> str:
-    """What the names of all files of a machine's experiments begin with."""
-    return safe_name(f"experiment-{machine}")
+def file_stem(place: Place) -> str:
+    """What the names of all files of experiments made in one place begin with."""
+    return safe_name("-".join(filter(None, ("experiment", place.machine, place.digest))))
 
 
 def interval(effect: Effect) -> Entry:

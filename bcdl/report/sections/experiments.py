@@ -1,4 +1,4 @@
-"""The experiments behind the methodology, machine by machine."""
+"""The experiments behind the methodology, place by place: machines, each as it was when they were made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bcdl.records.experiment import Experiment
 from bcdl.report.section import Section
 from bcdl.report.sections import power
 from bcdl.report.sections.experiment_tables import best_table, experiment_table, file_stem
-from bcdl.statistics.experiments import newest
+from bcdl.statistics.experiments import Place, by_place, newest
 from bcdl.text import escape, safe_name
 
 _TEXT = """\
@@ -33,13 +33,12 @@ _BEST_KEY = "best-settings"
 
 def section(experiments: Sequence[tuple[str, Experiment]]) -> Section | None:
     """The newest of the experiments (oldest first, each with its machine); None if there are none."""
-    by_name = newest(experiments)
-    if not by_name:
+    if not experiments:
         return None
     parts = [Section("## Experiments"), Section(_TEXT.strip())]
-    for machine in dict.fromkeys(machine for machine, _ in by_name):
-        made = {name: group for (place, name), group in by_name.items() if place == machine}
-        parts += filter(None, (_all(machine, made), _power(machine, made), _best(machine, made)))
+    for place, made in by_place(experiments).items():
+        by_name = {name: group for (_, name), group in newest(made).items()}
+        parts += filter(None, (_all(place, by_name), _power(place, by_name), _best(place, by_name)))
     return _joined(parts)
 
 
@@ -52,38 +51,38 @@ def _joined(parts: Iterable[Section]) -> Section:
     return Section("\n\n".join(part.text for part in parts) + "\n", whole.tables, whole.figures)
 
 
-def _all(machine: str, by_name: dict[str, list[Experiment]]) -> Section:
-    """A table for each experiment made on the machine."""
+def _all(place: Place, by_name: dict[str, list[Experiment]]) -> Section:
+    """A table for each experiment made in the place."""
     tables = {name: experiment_table(name, group) for name, group in by_name.items()}
     facts = _versions([experiment for group in by_name.values() for experiment in group])
     lines = "\n".join(f"- {escape(line)}" for line in facts)
-    text = [f"### On {escape(machine)}", lines, *(table.to_markdown() for table in tables.values())]
-    keys = _keys(machine, tables)
+    text = [f"### On {escape(place.title)}", lines, *(table.to_markdown() for table in tables.values())]
+    keys = _keys(place, tables)
     return Section("\n\n".join(text), {keys[name]: (table,) for name, table in tables.items()})
 
 
-def _power(machine: str, by_name: dict[str, list[Experiment]]) -> Section | None:
-    return power.section(machine, [experiment for group in by_name.values() for experiment in group])
+def _power(place: Place, by_name: dict[str, list[Experiment]]) -> Section | None:
+    return power.section(place, [experiment for group in by_name.values() for experiment in group])
 
 
-def _best(machine: str, by_name: dict[str, list[Experiment]]) -> Section | None:
-    """The best of the settings that were searched on the machine."""
+def _best(place: Place, by_name: dict[str, list[Experiment]]) -> Section | None:
+    """The best of the settings that were searched in the place."""
     searched = [experiment for group in by_name.values() for experiment in group if experiment.searches]
     if not searched:
         return None
     table = best_table(searched)
     text = f"{_BEST_TEXT.strip()}\n\n{table.to_markdown()}"
-    return Section(text, {f"{file_stem(machine)}-{_BEST_KEY}": (table,)})
+    return Section(text, {f"{file_stem(place)}-{_BEST_KEY}": (table,)})
 
 
-def _keys(machine: str, names: Iterable[str]) -> dict[str, str]:
+def _keys(place: Place, names: Iterable[str]) -> dict[str, str]:
     """The key of each experiment's table; names that differ only in signs and capitals do not share one."""
     keys: dict[str, str] = {}
     for name in names:
         key = safe_name(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"))
         is_taken = key in ("", power.KEY, _BEST_KEY, *keys.values())
         keys[name] = f"{key}-{hashlib.sha256(name.encode()).hexdigest()[:6]}" if is_taken else key
-    return {name: f"{file_stem(machine)}-{key}" for name, key in keys.items()}
+    return {name: f"{file_stem(place)}-{key}" for name, key in keys.items()}
 
 
 def _versions(experiments: Sequence[Experiment]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bcdl.machine.provenance import short_commit
+from bcdl.records import comparability
+from bcdl.records.comparability import Evidence, Purpose, code_changed
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
 from bcdl.report import formats
@@ -15,7 +17,7 @@ from bcdl.text import escape
 def group_facts(group: Group) -> str:
     """A list in Markdown, a line for each fact."""
     ran = [record for record in group.records if record.ok]
-    lines = [f"Machine: {group.machine}"]
+    lines = [f"Machine: {group.machine}", *_place(group)]
     if group.first.dataset:
         lines += _data(group)
     if ran:
@@ -27,6 +29,19 @@ def group_facts(group: Group) -> str:
     commits = sorted({short_commit(record.environment) for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")
     return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def _place(group: Group) -> list[str]:
+    """The facts of the machine, as it was for the group's cells, that all of them agree in, a line each."""
+    known = comparability.values(Evidence.of(group.first), Purpose.TABLE)
+    sets = (group.first.environment.get("identity") or {}).get("instruction_sets")
+    return [
+        f"Identity: {known.get('identity', 'unknown, as of every record before schema 8')}",
+        *([f"Instruction sets: {' '.join(sets) or 'none known'}"] if sets is not None else []),
+        f"Cores allowed: {known.get('cores allowed', 'unknown')}",
+        *([f"CPU quota: {known['CPU quota']:g} cores"] if "CPU quota" in known else []),
+        f"Environment variables that count: {known.get('variables', 'unknown')}",
+    ]
 
 
 def _data(group: Group) -> list[str]:
@@ -55,6 +70,7 @@ def _circumstances(ran: Sequence[Record]) -> list[str]:
     """The arithmetic that was probed, what the hardware lacks, and what the GPU says of itself, a line each."""
     probed = {kind for record in ran for kind in record.environment.get("arithmetic", {}).values()}
     lines = [f"Arithmetic, by the probe: {', '.join(sorted(probed))}"] if probed else []
+    lines += sorted({f"CODE CHANGED while it ran: {r.cell.title}" for r in ran if code_changed(Evidence.of(r))})
     lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
     gpus = [(record, regime, gpu) for record in ran for regime, gpu in record.environment.get("gpu_state", {}).items()]
     for record, regime, gpu in gpus:
@@ -74,4 +90,5 @@ def _versions(group: Group, backend: str) -> str:
             environment = record.environment
             versions.update(environment.get("versions", {}), python=environment.get("python", "unknown"))
             versions["jit_compile"] = str(environment.get("jit_compile"))
+            versions |= {f"threads {name}": str(count) for name, count in environment.get("threads", {}).items()}
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or "nothing ran"

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from bcdl.evaluation import smoke
+from bcdl.machine.provenance import is_uncommitted
 from bcdl.parity.verdicts import NO_FINDINGS
 from bcdl.records.groups import Group, Line, ParityVerdicts
 from bcdl.records.record import Record
@@ -172,5 +173,5 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
         return absent(formats.WARM)
     if not values:
         return Entry(None, functools.partial(formats.median, digits=metric.digits), mark)
-    flag = "*" if any(record.environment.get("dirty") for record in records) else ""
+    flag = "*" if any(is_uncommitted(record.environment) for record in records) else ""
     return Entry(values, functools.partial(formats.median, digits=metric.digits, wanted=wanted), mark, flag)

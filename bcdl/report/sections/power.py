@@ -1,4 +1,4 @@
-"""The part of a machine's experiments that shows which injected slow-downs a comparison detects: table and curves."""
+"""The part of a place's experiments that shows which injected slow-downs a comparison detects: table and curves."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from bcdl.report.plots import power
 from bcdl.report.section import Section, figure_link
 from bcdl.report.sections.experiment_tables import file_stem, power_table
 from bcdl.statistics import power_analysis
+from bcdl.statistics.experiments import Place
 
 KEY = "power"  # of the table and the figure
 _TEXT = """\
 How small a slow-down a comparison finds: shares of comparisons, their rounds drawn from those above, that are judged a
 regression; of equal sides that is the rate of false alarms. The threshold is 3 percent or three times the noise of the
-row's own equal sides, whichever is more; `bcdl.compare` takes the largest noise that the machine has shown, and
+row's own equal sides, whichever is more; `bcdl.compare` takes the largest noise that the place has shown, and
 corrects p over the cells compared, so that it finds less and raises fewer alarms. In brackets are 95% intervals over
 rounds.
 """
 
 
-def section(machine: str, experiments: Sequence[Experiment]) -> Section | None:
+def section(place: Place, experiments: Sequence[Experiment]) -> Section | None:
     """The part about the experiments whose slow-down is known; None if there are too few rounds of these."""
     slowed = [experiment for experiment in experiments if experiment.slowdown is not None]
     analyses = power_analysis.analyse(slowed)
     if not analyses:
         return None
     table = power_table(analyses)
-    curves = figures.to_pngs(file_stem(machine), [(KEY, power.curves(machine, analyses))], slowed)
+    curves = figures.to_pngs(file_stem(place), [(KEY, power.curves(place.title, analyses))], slowed)
     text = "\n\n".join([_TEXT.strip(), table.to_markdown(), *map(figure_link, curves)])
-    return Section(text, {f"{file_stem(machine)}-{KEY}": (table,)}, curves)
+    return Section(text, {f"{file_stem(place)}-{KEY}": (table,)}, curves)

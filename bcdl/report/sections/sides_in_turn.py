@@ -9,6 +9,7 @@ from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
 from bcdl.parity.verdicts import Verdicts
 from bcdl.records import comparability
+from bcdl.records.comparability import Evidence
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report.section import Section
@@ -107,9 +108,16 @@ def _facts(run: SidesInTurn, failure: str) -> str:
         f"B: {_side(run.b)}",
         *(f"Cells: {title}" for title in dict.fromkeys(group.title for group in groups)),
         *(f"Not ok: {_failure(record)}" for record in run.records if not record.ok),
+        *(f"Left out: {line}" for line in _changed(run.records)),
         *([f"Not ok: {failure}"] if failure else []),
     ]
     return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def _changed(records: Sequence[Record]) -> list[str]:
+    """A line on each record whose code changed while it ran: it stands in no comparison."""
+    changed = (record for record in records if comparability.code_changed(Evidence.of(record)))
+    return [f"{record.cell.title}, round {record.block}: its code changed while it ran" for record in changed]
 
 
 def _failure(record: Record) -> str:
