@@ -39,7 +39,7 @@ def _place(group: Group) -> list[str]:
         f"Identity: {known.get('identity', 'unknown, as of every record before schema 8')}",
         *([f"Instruction sets: {' '.join(sets) or 'none known'}"] if sets is not None else []),
         f"Cores allowed: {known.get('cores allowed', 'unknown')}",
-        *([f"CPU quota: {known['CPU quota']:g} cores"] if "CPU quota" in known else []),
+        *([f"CPU quota: {known['CPU quota']} cores"] if "CPU quota" in known else []),
         f"Environment variables that count: {known.get('variables', 'unknown')}",
     ]
 
