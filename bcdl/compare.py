@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -28,6 +29,7 @@ from bcdl.statistics.comparison import (
     samples,
     threshold,
 )
+from bcdl.statistics.doubts import Doubt
 from bcdl.text import legible
 
 
@@ -98,7 +100,7 @@ def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
     for file in _record_files(source):
         records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
         for record in records:
-            copies += (line := record.to_json()) in different
+            copies += (line := dataclasses.replace(record, sequence=0).to_json()) in different
             rates += [] if line in different else samples(record)
             different.add(line)
         problems += problems_here
@@ -136,7 +138,8 @@ def _sample(info: Mapping[str, Any]) -> Sample:
         raise ValueError(f"a rate of {rate} images/s")
     if not isinstance(regime, str) or not isinstance(block, str):
         raise TypeError("regime or block is no text")
-    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts)
+    doubts = [Doubt(*map(str, doubt)) for doubt in info.get("doubts", ())]
+    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts, doubts)
 
 
 def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:

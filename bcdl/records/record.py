@@ -49,10 +49,12 @@ class Record:
         environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
             jit, compilation cache, commit, digest of the worker's source (`code`),
             how many cells its process had measured before (`process.cells_before`); on a GPU `gpu_state` by regime:
-            clocks, temperature, throttling.
+            clocks, temperature, throttling; `disturbance` by regime, `schema.Disturbance`; `clock`, `schema.ClockFacts`.
         block: the round, if the run measured two sides in turn; else empty.
         side: the side, `a` or `b`, if the run measured two sides in turn; else empty.
         log_tail: the last lines of the worker's log, paths taken out, if the cell failed.
+        sequence: its count among all records of its results folder, from 1, by which the newest is known whatever the
+            clock said; 0 if it was not counted. It says nothing of the cell, and equal records may differ in it.
     """
 
     run: str
@@ -73,6 +75,7 @@ class Record:
     block: str = ""
     side: str = ""
     log_tail: list[str] = dataclasses.field(default_factory=list)
+    sequence: int = dataclasses.field(default=0, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -126,6 +129,8 @@ def _check(record: Record) -> None:
         value = getattr(record, name)
         if not fits(shape)(value) and (record.ok or shape is str or value != {}):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
+    if not fits(int)(record.sequence) or record.sequence < 0:
+        raise ValueError(f"sequence is not a count: {str(record.sequence)[:60]}")
     if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
         raise ValueError("samples hold a time that is not above 0 s")
     for split, columns in record.predictions.items():

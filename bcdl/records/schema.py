@@ -27,7 +27,10 @@ HISTORY = {
     "its worker had measured before (`cells_before`); before, every cell had a process of its own",
     8: "`product_flops_per_s`, `convolution_flops_per_s` and `memory_bytes_per_s`, what the device gives at most; "
     "before, that of a product alone, `peak_flops_per_s`, and a copy into new memory, `peak_bytes_per_s`, which "
-    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit",
+    "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit. "
+    "`sequence`, the record's count in its results folder; 0 in older ones. `environment.disturbance`, what else happened "
+    "while each regime was timed, `environment.clock`, how the time of day moved, and `input_images_per_s`, the input "
+    "pipeline's own rate; absent in older ones",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 
@@ -154,6 +157,41 @@ class GpuState(TypedDict, total=False):
     held_back_s: dict[str, float]
 
 
+class Disturbance(TypedDict, total=False):
+    """What else happened while a regime was timed, its warm-up included; what the system does not report is absent.
+
+    Seconds: `wall_s` of the regime; `processor_s` that its process worked, all threads together; `machine_s` of all
+    processors together; `others_s` of these for other processes, `steal_s` for other guests of the host, and `quota_s`
+    kept back by a container's quota; `heat_s`, the processor slowed down for its heat; `asleep_s`, the machine
+    suspended. `load` is its load, a mean of a minute, before and after. Counts: `involuntary_switches` to another
+    process or thread, `major_faults`, pages waited for, `stops` of the process, and `other_runs`, processes that
+    measured for bcdl beside this one.
+    """
+
+    wall_s: float
+    processor_s: float
+    machine_s: float
+    others_s: float
+    steal_s: float
+    quota_s: float
+    heat_s: float
+    asleep_s: float
+    load: list[float]
+    involuntary_switches: int
+    major_faults: int
+    stops: int
+    other_runs: int
+
+
+class ClockFacts(TypedDict, total=False):
+    """How the time of day moved: seconds by which it was set forward while the cell ran, negative if back; and by how
+    much it was behind the end of an earlier record when the run began.
+    """
+
+    jumped_s: float
+    behind_s: float
+
+
 class Environment(TypedDict, total=False):
     """What a record says of the machine and the code that made it; other facts may follow."""
 
@@ -166,6 +204,8 @@ class Environment(TypedDict, total=False):
     lacking: str
     process: dict[str, int]
     gpu_state: dict[str, GpuState]
+    disturbance: dict[str, Disturbance]
+    clock: ClockFacts
 
 
 @functools.cache

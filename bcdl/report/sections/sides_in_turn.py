@@ -14,7 +14,7 @@ from bcdl.records.record import Record
 from bcdl.report.section import Section
 from bcdl.report.sections.comparison_table import Parity, table, table_with_parity
 from bcdl.report.tables import Table
-from bcdl.statistics import comparison
+from bcdl.statistics import comparison, doubts
 from bcdl.statistics.comparison import Comparison
 from bcdl.text import escape, safe_name
 
@@ -108,6 +108,7 @@ def _facts(run: SidesInTurn, failure: str) -> str:
         *(f"Cells: {title}" for title in dict.fromkeys(group.title for group in groups)),
         *(f"Not ok: {_failure(record)}" for record in run.records if not record.ok),
         *([f"Not ok: {failure}"] if failure else []),
+        *([f"Disturbance: {unrecorded}"] if (unrecorded := doubts.unrecorded(run.records)) else []),
     ]
     return "\n".join(f"- {escape(line)}" for line in lines)
 
