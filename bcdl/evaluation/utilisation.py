@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
@@ -83,8 +83,13 @@ def _highest(group: Group, metrics: Collection[str]) -> Peak | None:
 
 def yardstick(group: Group, metric: str) -> dict[str, list[float]]:
     """What each backend's workers measured of the device under that name; empty if none did."""
+    return yardstick_of((record for *_, record in group.ran()), metric)
+
+
+def yardstick_of(records: Iterable[Record], metric: str) -> dict[str, list[float]]:
+    """The same of any records that are ok, several of one cell among them."""
     measured: dict[str, list[float]] = {}
-    for *_, record in group.ran():
+    for record in records:
         if record.value(metric) > 0:
             measured.setdefault(record.cell.backend, []).append(record.value(metric))
     return measured

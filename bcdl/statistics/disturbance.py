@@ -74,8 +74,8 @@ CAUSES = (
     Cause("its host gave processor time to others", _of_machine("steal_s"), STEADY, "{:.0%} of the time".format),
     Cause("a quota of processor time held it back", _of_machine("quota_s"), STEADY, "{:.0%} of the time".format),
     Cause("the processor was slowed down for its heat", _a_second("heat_s"), STEADY, "{:.0%} of the time".format),
-    # A page from a fast disk takes 0.1 ms or more: of these, 500 a second take `STEADY` of the time.
-    Cause("it waited for memory from the disk", _a_second("major_faults"), 500.0, "{:.0f} pages a second".format),
+    # A page takes from 0.1 ms of a fast disk to 10 ms of a slow one: at 1 ms, 50 a second take `STEADY` of the time.
+    Cause("it waited for memory from the disk", _a_second("major_faults"), 50.0, "{:.0f} pages a second".format),
     # Training, inference and loading keep one processor busy; a fifth leaves room for what is written to a disk.
     Cause("the process did not get to run", _kept_off, 0.2, "{:.0%} of the time".format),
     # Whoever stops a process or a machine stops it for longer than a window lasts.

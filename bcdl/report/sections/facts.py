@@ -24,7 +24,7 @@ def group_facts(group: Group) -> str:
         majority = formats.fixed(ran[0].value("test_majority_accuracy"), 3, formats.NOT_MEASURED)
         lines.append(f"Majority class on the test split: {majority}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
-    lines += utilisation.yardstick_lines(group)
+    lines += utilisation.yardstick_lines([record for *_, record in group.ran()])
     lines += _circumstances(ran)
     commits = sorted({short_commit(record.environment) for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")

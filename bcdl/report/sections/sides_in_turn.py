@@ -12,6 +12,7 @@ from bcdl.records import comparability
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report.section import Section
+from bcdl.report.sections import utilisation
 from bcdl.report.sections.comparison_table import Parity, table, table_with_parity
 from bcdl.report.tables import Table
 from bcdl.statistics import comparison, doubts
@@ -106,6 +107,7 @@ def _facts(run: SidesInTurn, failure: str) -> str:
         f"A: {_side(run.a)}",
         f"B: {_side(run.b)}",
         *(f"Cells: {title}" for title in dict.fromkeys(group.title for group in groups)),
+        *utilisation.yardstick_lines([record for record in run.records if record.ok]),
         *(f"Not ok: {_failure(record)}" for record in run.records if not record.ok),
         *([f"Not ok: {failure}"] if failure else []),
         *([f"Disturbance: {unrecorded}"] if (unrecorded := doubts.unrecorded(run.records)) else []),

@@ -55,7 +55,7 @@ def test_runs_of_two_sides_in_turn_are_shown() -> None:
     section = section_of(*side("a", backend="jax"), *side("b", slower, backend="torch"))
     assert list(section.tables) == [f"in-turn-m-{RUN}"]
     lines = [line.removeprefix("- ") for line in section.text.splitlines() if line.startswith("- ")]
-    assert [line.partition(",")[0] for line in lines] == [
+    assert [line.partition(",")[0] for line in lines[:4]] == [
         "Machine: m",
         "A: jax",
         "B: torch",
@@ -154,3 +154,9 @@ def test_a_ratio_of_doubtful_rates_is_marked_and_the_table_says_why() -> None:
         "- Disturbance: what else the machine did is not known of 19 of 20 records (before schema 8 none says it)",
     ):
         assert line in section.text
+
+
+def test_a_machine_that_changed_its_speed_between_rounds_is_told() -> None:
+    a = side("a")
+    a[0] = dataclasses.replace(a[0], metrics={**a[0].metrics, "product_flops_per_s": 2.5e11})
+    assert "torch 100 to 250. UNSTEADY by a factor of 2.5" in section_of(*a, *side("b")).text
