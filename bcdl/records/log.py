@@ -3,7 +3,8 @@
 Records, parity findings and experiments have such a log each. A run writes one new file, so that two runs never
 conflict, on a disk or in git. The file has the run's id as its name. Each line names its `schema`, an integer, and its
 `run`. Each also has a count, `sequence`, one more than the highest in its log when it was added, so that the order of
-lines does not depend on clocks; lines of older schemas have none, and come first. A file with such a name and such a line is ours; any other is neither read nor changed.
+lines does not depend on clocks; lines of older schemas have none, and come first. A file with such a name and such a
+line is ours; any other is neither read nor changed.
 
 The last line may lack its end, if its writer was killed or the disk failed. If nothing else is missing, it counts like
 any other. If it is torn, it is reported, and the next run sets it aside (`repair`).
@@ -78,7 +79,10 @@ def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[i
     """Add a line to its run's file, whose path it returns; it is then on the disk.
 
     Args:
-        results, log, machine, run: say which file.
+        results: the results folder.
+        log: one of `LOGS`.
+        machine: the folder of the log.
+        run: the run's id.
         line_of: gives the line by its count.
 
     Raises:

@@ -16,7 +16,7 @@ def now() -> str:
 
 
 def behind_s(ended: str) -> float:
-    """Seconds by which the time of day is behind this moment, ISO 8601; 0 if it is not, or if that is no such moment."""
+    """Seconds by which the time of day is behind this moment, ISO 8601; 0 if it is not, or if that is no moment."""
     try:
         ahead = datetime.fromisoformat(ended) - datetime.now(UTC)
     except (ValueError, TypeError):  # a moment without a time zone is of no use

@@ -67,7 +67,9 @@ def _table(records: Sequence[Record]) -> Table:
 
 def _doubts(records: Sequence[Record], metrics_shown: Sequence[MetricRow]) -> tuple[str, ...]:
     """A line for each kind of doubt about the rates of a table."""
-    places = {f"{record.cell.title}, {metric.short}": ([record], metric) for record in records for metric in metrics_shown}
+    places = {
+        f"{record.cell.title}, {metric.short}": ([record], metric) for record in records for metric in metrics_shown
+    }
     return doubt_lines(places)
 
 

@@ -108,8 +108,8 @@ class Run:
         if not late or not self.behind_s:
             return []
         return [
-            f"note: the clock is {self.behind_s:.0f} s behind the end of a record of run {late.run}: it jumped back since, "
-            "or was ahead then; the newest record is known by its count, not by the clock"
+            f"note: the clock is {self.behind_s:.0f} s behind the end of a record of run {late.run}: it jumped back "
+            "since, or was ahead then; the newest record is known by its count, not by the clock"
         ]
 
     def handed(self, job: Job) -> Job:

@@ -62,7 +62,7 @@ def _count(name: str) -> Read:
 
 
 def _kept_off(record: Record, seen: Seen) -> float | None:
-    """The share of the time in which not even one processor worked for the cell; only a CPU has to work all the time."""
+    """The share of the time in which not even one processor worked for a cell that computes on processors."""
     used = _a_second("processor_s")(record, seen)
     return None if used is None or record.cell.device != "cpu" else max(0.0, 1 - used)
 

@@ -92,7 +92,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
 
 
 def _fit(prepared: Prepared, measured: Measured, verbose: int) -> fitting.Fit:
-    """Train the whole model; if the cell is timed, measure first what its input pipeline gives, and watch the machine."""
+    """Train the whole model; if the cell is timed, first time its input pipeline, and watch the machine meanwhile."""
     phases = measured.phases
     if not prepared.cell.timing:
         return fitting.fit(prepared, phases, verbose)

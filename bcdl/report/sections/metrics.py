@@ -124,8 +124,8 @@ STALENESS = (
 def metric_table(group: Group, metric: MetricRow) -> Table:
     """Models down, backends across; a cell that is not ok shows its status.
 
-    A rate is marked if the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it; and if
-    it is doubtful (`!`), with notes that say why.
+    A rate is marked if the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it; and
+    if it is doubtful (`!`), with notes that say why.
     """
     columns = line_columns(group)
     rows = [(word(line.title), word(line.start), *_entries(group, line, metric)) for line in group.lines]
@@ -183,8 +183,9 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
     """One seed's value, or the median and range over seeds; a status if a record is not ok.
 
     If samples never settled, the entry shows what their first and second half would give, or the ends of their spread.
-    `*` flags a figure from a tree with uncommitted changes, `!` one that is doubtful. If not all records are ok, or there are fewer than `wanted`, which is the number of
-    seeds and folds that the line has on any backend, the entry says how many.
+    `*` flags a figure from a tree with uncommitted changes, `!` one that is doubtful. If not all
+    records are ok, or there are fewer than `wanted`, which is the number of seeds and folds that the line has on any
+    backend, the entry says how many.
     """
     if not records:
         return absent(formats.NOT_RUN)
@@ -196,8 +197,8 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
     unsteady = [pair for record in records if (pair := metric.unsteady(record))]
     if unsteady:
         trend, first, second = unsteady[0]
-        of_how_many = {"count": len(unsteady), "wanted": wanted}
-        writes = functools.partial(formats.unstable, digits=metric.digits, trend=trend, **of_how_many)
+        count = len(unsteady)
+        writes = functools.partial(formats.unstable, digits=metric.digits, trend=trend, count=count, wanted=wanted)
         return Entry((first, second), writes, mark, flag)
     values = tuple(value for record in records if (value := metric.of(record)) is not None)
     if not values and any(name in record.metrics for record in records for name in _warm_names(metric)):
