@@ -138,8 +138,15 @@ def _sample(info: Mapping[str, Any]) -> Sample:
         raise ValueError(f"a rate of {rate} images/s")
     if not isinstance(regime, str) or not isinstance(block, str):
         raise TypeError("regime or block is no text")
-    doubts = [Doubt(*map(str, doubt)) for doubt in info.get("doubts", ())]
-    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts, doubts)
+    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts, tuple(map(_doubt, info.get("doubts", ()))))
+
+
+def _doubt(values: Any) -> Doubt:
+    """The doubt that stands in JSON as what it is, its reading and its unit."""
+    what, reading, unit = values
+    if not isinstance(what, str) or not isinstance(reading, int | float | None) or not isinstance(unit, str):
+        raise TypeError("a doubt is no words with a number")
+    return Doubt(what, reading, unit)
 
 
 def _noise(a: Path, equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:

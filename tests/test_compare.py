@@ -184,7 +184,7 @@ def test_doubts_about_rates_stand_below_the_ratios(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     shown = " ".join(done.stdout.split())
     assert "it is of one sample" in shown
-    assert "step, B (3 of 10: one window)" in shown
+    assert "step, B (3 of 10: 1 window)" in shown
 
 
 def test_a_record_that_was_written_twice_counts_once(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class Record:
         environment: versions, machine, device, precision flags, arithmetic probed and what the hardware lacks of it,
             jit, compilation cache, commit, digest of the worker's source (`code`),
             how many cells its process had measured before (`process.cells_before`); on a GPU `gpu_state` by regime:
-            clocks, temperature, throttling; `disturbance` by regime (`schema.Disturbance`); `clock` (`schema.ClockFacts`).
+            clocks, temperature, throttling; `disturbance` by regime, and `clock`: see the schema.
         block: the round, if the run measured two sides in turn; else empty.
         side: the side, `a` or `b`, if the run measured two sides in turn; else empty.
         log_tail: the last lines of the worker's log, paths taken out, if the cell failed.

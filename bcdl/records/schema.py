@@ -29,8 +29,8 @@ HISTORY = {
     "before, that of a product alone, `peak_flops_per_s`, and a copy into new memory, `peak_bytes_per_s`, which "
     "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit. "
     "`sequence`, the record's count in its results folder; 0 in older ones. `environment.disturbance`, what else "
-    "happened while each regime was timed, `environment.clock`, how the time of day moved, and `input_images_per_s`, the input "
-    "pipeline's own rate; absent in older ones",
+    "happened while each regime was timed, `environment.clock`, how the time of day moved, and `input_images_per_s`, "
+    "the input pipeline's own rate; absent in older ones",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

@@ -111,6 +111,17 @@ def grouped(count: int) -> str:
     return f"{count:,}"
 
 
+def reading(value: float | None, unit: str) -> str:
+    """A reading with its unit; a share in 0..1, if the unit begins with %; the unit alone, if there is no reading.
+
+    >>> reading(0.4, "% of the time"), reading(600.04, "s"), reading(20000, "pages"), reading(None, "too hot")
+    ('40% of the time', '600 s', '20000 pages', 'too hot')
+    """
+    if value is None or math.isnan(value):
+        return unit
+    return percent(value) + unit[1:] if unit.startswith("%") else f"{plain(round(value, 1))} {unit}"
+
+
 def seconds(value: float) -> str:
     """A time within a sentence.
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from bcdl.evaluation import estimates, metrics, scored, smoke
-from bcdl.records import moment
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
+from bcdl.report.doubt_lines import clock_lines
 from bcdl.report.sections.metrics import METRICS, MetricRow, doubt_lines, metric_entry
 from bcdl.report.tables import Entry, Table, absent, figures, word, words
 from bcdl.settings.cell import Cell
@@ -29,7 +29,7 @@ def print_run(records: Sequence[Record], console: Console) -> None:
     for record in records:
         if not record.ok:
             _print_line(console, f"{record.cell.title}: {record.status}: {record.reason}")
-        for jump in moment.jumps(record.environment):
+        for jump in clock_lines(record.environment):
             _print_line(console, f"{record.cell.title}: {jump}")
 
 

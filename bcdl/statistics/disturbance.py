@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from bcdl.records.record import Record
 from bcdl.statistics.steadiness import STEADY
@@ -30,13 +30,13 @@ class Cause:
         what: the cause, in words.
         read: gives its reading from a record and what happened in one regime; None if it is not known.
         most: the largest reading at which a rate is not doubtful.
-        detail: the reading in words.
+        unit: of the reading; if it begins with %, the reading is a share.
     """
 
     what: str
     read: Read
     most: float
-    detail: Callable[[float], str]
+    unit: str
 
 
 def _of_machine(name: str) -> Read:
@@ -69,32 +69,41 @@ def _kept_off(record: Record, seen: Seen) -> float | None:
 
 CAUSES = (
     # Others may take what the cell leaves idle, and the system's counters are coarse: hence more than `STEADY`.
-    Cause("other processes were busy", _of_machine("others_s"), 0.1, "{:.0%} of the processors' time".format),
+    Cause("other processes were busy", _of_machine("others_s"), 0.1, "% of the processors' time"),
     # Time of which a cell loses all moves a rate by no more than steady samples may differ.
-    Cause("its host gave processor time to others", _of_machine("steal_s"), STEADY, "{:.0%} of the time".format),
-    Cause("a quota of processor time held it back", _of_machine("quota_s"), STEADY, "{:.0%} of the time".format),
-    Cause("the processor was slowed down for its heat", _a_second("heat_s"), STEADY, "{:.0%} of the time".format),
+    Cause("its host gave processor time to others", _of_machine("steal_s"), STEADY, "% of the time"),
+    Cause("a quota of processor time held it back", _of_machine("quota_s"), STEADY, "% of the time"),
+    Cause("the processor was slowed down for its heat", _a_second("heat_s"), STEADY, "% of the time"),
     # A page takes from 0.1 ms of a fast disk to 10 ms of a slow one: at 1 ms, 50 a second take `STEADY` of the time.
-    Cause("it waited for memory from the disk", _a_second("major_faults"), 50.0, "{:.0f} pages a second".format),
+    Cause("it waited for memory from the disk", _a_second("major_faults"), 50.0, "pages a second"),
     # Training, inference and loading keep one processor busy; a fifth leaves room for what is written to a disk.
-    Cause("the process did not get to run", _kept_off, 0.2, "{:.0%} of the time".format),
+    Cause("the process did not get to run", _kept_off, 0.2, "% of the time"),
     # Whoever stops a process or a machine stops it for longer than a window lasts.
-    Cause("the process was stopped", _count("stops"), 0.0, "{:.0f} times or more".format),
-    Cause("the machine was suspended", _count("asleep_s"), 0.5, "{:.1f} s".format),
+    Cause("the process was stopped", _count("stops"), 0.0, "times or more"),
+    Cause("the machine was suspended", _count("asleep_s"), 0.5, "s"),
     # Two that measure at once measure each other, whatever their counters say.
-    Cause("other runs of bcdl measured at the time", _count("other_runs"), 0.0, "{:.0f}".format),
+    Cause("other runs of bcdl measured at the time", _count("other_runs"), 0.0, "of them"),
 )
 
 
-def of(record: Record, regime: str) -> Iterator[tuple[str, str]]:
-    """What makes the record's rate in the regime doubtful, each as a cause and its reading in words."""
+class Disturbed(NamedTuple):
+    """What makes a rate doubtful, in words; its reading, if it has one, and the reading's unit, as of `Cause`."""
+
+    what: str
+    reading: float | None
+    unit: str
+
+
+def of(record: Record, regime: str) -> Iterator[Disturbed]:
+    """What disturbed the record's regime so much that its rate is doubtful."""
     seen: Seen = record.environment.get("disturbance", {}).get(regime, {})
     for cause in CAUSES:
         reading = cause.read(record, seen)
         if reading is not None and reading > cause.most:
-            yield cause.what, cause.detail(reading)
-    if held := [why for why in _gpu(record, regime).get("throttled", ()) if why in _GPU_FAULTS]:
-        yield "the GPU was held back", ", ".join(held)
+            yield Disturbed(cause.what, reading, cause.unit)
+    for why in _gpu(record, regime).get("throttled", ()):
+        if why in _GPU_FAULTS:
+            yield Disturbed("the GPU was held back", None, why)
 
 
 def is_recorded(record: Record) -> bool:

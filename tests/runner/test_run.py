@@ -22,8 +22,9 @@ from bcdl import datasets
 from bcdl.datasets import handover, sources
 from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
-from bcdl.records import moment, store
+from bcdl.records import store
 from bcdl.records.record import Record
+from bcdl.report.doubt_lines import clock_lines
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
 from tests.factory import job, record
@@ -223,7 +224,7 @@ def test_a_clock_that_was_set_back_is_told_and_the_record_says_it(tmp_path: Path
     kept = records[-1][1]
     assert kept.run == run.id
     assert kept.environment["clock"]["behind_s"] > 1e9
-    (line,) = moment.jumps(kept.environment)
+    (line,) = clock_lines(kept.environment)
     assert line.startswith("the clock was ")
 
 
@@ -234,16 +235,3 @@ def test_a_clock_that_goes_right_is_not_told_of(ended: str, tmp_path: Path) -> N
     assert not any("clock" in note for note in run.check())
     run.keep(job(), record(run=run.id))
     assert "clock" not in store.read_all(tmp_path)[0][-1][1].environment
-
-
-@pytest.mark.parametrize(
-    ("clock", "lines"),
-    [
-        ({}, []),
-        ({"jumped_s": 0.4, "behind_s": 0.0}, []),
-        ({"jumped_s": 3600.2}, ["the clock was set forward by 3600 s while it ran"]),
-        ({"jumped_s": -7.0}, ["the clock was set back by 7 s while it ran"]),
-    ],
-)
-def test_a_record_says_how_its_clock_was_set(clock: dict[str, float], lines: list[str]) -> None:
-    assert moment.jumps({"clock": clock}) == lines

@@ -10,6 +10,7 @@ from bcdl.parity.verdicts import MISMATCH, NO_FINDINGS, UNMEASURED
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
+from bcdl.report.doubt_lines import lines
 from bcdl.report.plots.style import footer
 from bcdl.statistics import doubts
 from bcdl.statistics.steadiness import is_unstable
@@ -41,7 +42,7 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
 def _doubts(group: Group, regimes: Sequence[str]) -> list[str]:
     """A line for each kind of doubt about the rates shown, beside that some were never steady."""
     shown = [(f"{_name(group, r)}, {regime}", r, regime) for regime in regimes for *_, r in group.ran()]
-    return doubts.lines({place: [doubts.beside_unsteady(record, regime)] for place, record, regime in shown})
+    return lines({place: [doubts.beside_unsteady(record, regime)] for place, record, regime in shown})
 
 
 def _name(group: Group, record: Record) -> str:

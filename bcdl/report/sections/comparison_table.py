@@ -7,6 +7,7 @@ import functools
 from collections.abc import Sequence
 
 from bcdl.report import formats
+from bcdl.report.doubt_lines import lines
 from bcdl.report.sections.experiment_tables import interval
 from bcdl.report.tables import Column, Entry, Table, figures, number, significant, word, words
 from bcdl.statistics import doubts
@@ -53,7 +54,7 @@ def _doubts(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
         for compared in comparisons
         for name, of_side in zip("AB", compared.doubts, strict=True)
     }
-    return tuple(f"{doubts.MARK} {line}" for line in doubts.lines(doubted))
+    return tuple(f"{doubts.MARK} {line}" for line in lines(doubted))
 
 
 def _row(compared: Comparison, mark: str = "") -> tuple[Entry, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bcdl.machine.provenance import short_commit
-from bcdl.records import moment
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
 from bcdl.report import formats
+from bcdl.report.doubt_lines import clock_lines
 from bcdl.report.sections import utilisation
 from bcdl.statistics import doubts
 from bcdl.text import escape
@@ -64,7 +64,7 @@ def _circumstances(ran: Sequence[Record]) -> list[str]:
         causes = ", ".join([*gpu.get("throttled", ()), *held_back])
         if causes:
             lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
-    lines += [f"CLOCK: {r.cell.title}: {jump}" for r in ran for jump in moment.jumps(r.environment)]
+    lines += [f"CLOCK: {r.cell.title}: {jump}" for r in ran for jump in clock_lines(r.environment)]
     if unrecorded := doubts.unrecorded(ran):
         lines.append(f"Disturbance: {unrecorded}")
     if ran and not gpus:

@@ -15,6 +15,7 @@ from bcdl.parity.verdicts import NO_FINDINGS
 from bcdl.records.groups import Group, Line, ParityVerdicts
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
+from bcdl.report.doubt_lines import lines
 from bcdl.report.tables import Column, Entry, Table, absent, figures, word, words
 from bcdl.statistics import doubts, steadiness
 from bcdl.statistics.steadiness import is_unstable
@@ -151,7 +152,7 @@ def doubt_lines(shown: Mapping[str, tuple[Sequence[Record], MetricRow]]) -> tupl
         place: [doubts.every(record, metric.regime) for record in records if record.ok]
         for place, (records, metric) in shown.items()
     }
-    return tuple(f"{doubts.MARK} {line}" for line in doubts.lines(doubted))
+    return tuple(f"{doubts.MARK} {line}" for line in lines(doubted))
 
 
 def line_columns(group: Group) -> tuple[Column, ...]:

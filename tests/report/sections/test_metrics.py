@@ -165,7 +165,7 @@ def test_a_fit_of_one_epoch_is_marked() -> None:
     (group,) = groups(single)
     table = metric_table(group, FIT)
     assert table.shown()[0][2] == "100.0!"
-    assert table.notes == ("! it is of one sample: CNN on torch (one epoch of 6 steps)",)
+    assert table.notes == ("! it is of one sample: CNN on torch (6 steps, one epoch)",)
 
 
 def test_a_mark_counts_the_seeds_that_it_is_about() -> None:

@@ -149,7 +149,7 @@ def test_a_ratio_of_doubtful_rates_is_marked_and_the_table_says_why() -> None:
     cell = "CNN, synthetic-48, 32x32, batch 4"
     for line in (
         f"- ! other processes were busy: {cell}, step, A (1 of 10: 40% of the processors' time)",
-        f"- ! it is of one sample: {cell}, fit, B (10 of 10: one epoch of 6 steps)",
+        f"- ! it is of one sample: {cell}, fit, B (10 of 10: 6 steps, one epoch)",
         f"- ! its samples spread widely: {cell}, predict, B (1 of 10: 4 samples)",
         "- Disturbance: what else the machine did is not known of 19 of 20 records (before schema 8 none says it)",
     ):
