@@ -128,7 +128,7 @@ class Table:
 
     def to_rich(self) -> rich.table.Table:
         """The table as people see it in a terminal."""
-        notes = plain("\n".join(self.notes)) or None
+        notes = "\n".join(map(plain, self.notes)) or None
         table = rich.table.Table(
             title=plain(self.title), title_justify="left", min_width=60, caption=notes, caption_justify="left"
         )

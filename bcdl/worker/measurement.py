@@ -143,7 +143,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     process.cells_before += 1
     if not job.cell.timing:
         measured.drop_speed()
-    measured.environment["clock"] = {"jumped_s": round(jumped_s(), 3)}
+    measured.environment["clock"] = {"jumped_s": round(jumped_s(), 3) + 0.0}
     return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model
 
 
