@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -29,6 +30,7 @@ from bcdl.statistics.comparison import (
     samples,
     threshold,
 )
+from bcdl.statistics.doubts import Doubt
 from bcdl.text import legible
 
 
@@ -107,7 +109,7 @@ def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
     for file in _record_files(source):
         records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
         for record in records:
-            copies += (line := record.to_json()) in different
+            copies += (line := dataclasses.replace(record, sequence=0).to_json()) in different
             rates += [] if line in different else samples(record)
             different.add(line)
         problems += problems_here
@@ -145,7 +147,15 @@ def _sample(info: Mapping[str, Any]) -> Sample:
         raise ValueError(f"a rate of {rate} images/s")
     if not isinstance(regime, str) or not isinstance(block, str):
         raise TypeError("regime or block is no text")
-    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts)
+    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts, tuple(map(_doubt, info.get("doubts", ()))))
+
+
+def _doubt(values: Any) -> Doubt:
+    """The doubt that stands in JSON as what it is, its reading and its unit."""
+    what, reading, unit = values
+    if not isinstance(what, str) or not isinstance(reading, int | float | None) or not isinstance(unit, str):
+        raise TypeError("a doubt is no words with a number")
+    return Doubt(what, reading, unit)
 
 
 def _code_of(side: str, samples: list[Sample]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
+from bcdl.statistics import doubts
 
 
 class ReplayClock:
@@ -44,5 +45,6 @@ def replay(benchmark: Any, record: Record, sample: str) -> None:
     benchmark.extra_info["block"] = record.block
     benchmark.extra_info["regime"] = regime
     benchmark.extra_info["facts"] = comparability.values(Evidence.of(record), Purpose.RATES)
+    benchmark.extra_info["doubts"] = doubts.every(record, regime)
     benchmark.extra_info["images_per_s"] = record.metrics[f"{regime}_images_per_s"]
     benchmark.pedantic(CLOCK.advance, setup=lambda: ((next(samples),), {}), rounds=len(record.samples[sample]))

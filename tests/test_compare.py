@@ -171,3 +171,25 @@ def test_json_that_an_older_version_wrote_is_refused_with_what_to_do(tmp_path: P
     file.write_text(json.dumps({"benchmarks": [{"extra_info": info}]}))
     done = run(file, file)
     assert (done.returncode, "give the record files instead" in done.stderr) == (2, True)
+
+
+def test_doubts_about_rates_stand_below_the_ratios(tmp_path: Path) -> None:
+    a = write(tmp_path, "a", RATES)
+    lines = [json.loads(line) for line in write(tmp_path, "b", RATES).read_text().splitlines()]
+    for values in lines[:3]:
+        values["samples"]["step_s"] = [0.04]
+    b = tmp_path / "b.jsonl"
+    b.write_text("".join(json.dumps(values) + "\n" for values in lines))
+    done = run(a, b)
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "it is of one sample" in shown
+    assert "step, B (3 of 10: 1 window)" in shown
+
+
+def test_a_record_that_was_written_twice_counts_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path, name, RATES)
+        write(tmp_path, name, RATES)
+    done = run(*(tmp_path / "records" / "m" / f"{name}.jsonl" for name in ("a", "b")))
+    assert done.stderr.count("10 copies of records") == 2

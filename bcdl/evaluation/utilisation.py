@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from bcdl.statistics.steadiness import is_unstable
 
 REGIMES = ("step", "predict")
 # Times that a layer's output crosses the memory bus if nothing is fused or cached. Inference writes it and reads it
@@ -60,13 +59,13 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A record in one regime: operations/s, operations a byte moved (an estimate), whether its rate never settled."""
+    """A record in one regime: operations/s, and operations a byte moved (an estimate)."""
 
     line: Line
     backend: str
     flops_per_s: float
     intensity: float
-    unstable: bool
+    record: Record
 
 
 def peaks(group: Group) -> Peaks | None:
@@ -84,8 +83,13 @@ def _highest(group: Group, metrics: Collection[str]) -> Peak | None:
 
 def yardstick(group: Group, metric: str) -> dict[str, list[float]]:
     """What each backend's workers measured of the device under that name; empty if none did."""
+    return yardstick_of((record for *_, record in group.ran()), metric)
+
+
+def yardstick_of(records: Iterable[Record], metric: str) -> dict[str, list[float]]:
+    """The same of any records that are ok, several of one cell among them."""
     measured: dict[str, list[float]] = {}
-    for *_, record in group.ran():
+    for record in records:
         if record.value(metric) > 0:
             measured.setdefault(record.cell.backend, []).append(record.value(metric))
     return measured
@@ -141,7 +145,7 @@ def points(group: Group, regime: str) -> Iterator[Point]:
         achieved = flops_per_s(record, regime)
         if achieved and achieved > 0 and record.cell.optimizer in OPTIMIZER_SLOTS:
             intensity = _flops(record, regime) * record.cell.batch_size / max(1.0, _bytes(record, regime))
-            yield Point(line, backend, achieved, intensity, is_unstable(record, f"{regime}_s"))
+            yield Point(line, backend, achieved, intensity, record)
 
 
 def cost(group: Group, line: Line) -> Cost | None:

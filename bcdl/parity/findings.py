@@ -22,7 +22,8 @@ from bcdl.records.shapes import Environment
 # 2: `batches`, `layer_checks` and `worst_layer_check` (before, `food`, `units` and `worst_unit`); the `outcome` of a
 #    pair (before, the first words of its verdict); `chaos` has no backend and no draws if there were no perturbed runs
 #    (before, it was empty); null stands for a number that is not finite (before, no such finding could be kept).
-SCHEMA = 2
+# 3: `sequence`; before, findings were not counted.
+SCHEMA = 3
 
 # What the verdict on a pair of backends comes to.
 IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within rounding", "differs", "not judged"
@@ -228,6 +229,14 @@ class Finding:
             keys=("precision",),
         ),
     ]
+    sequence: Annotated[
+        int,
+        Field(
+            "its count among all findings of its results folder, from 1; 0 if it was not counted",
+            "the newest is known, whatever the clock said",
+            since=3,
+        ),
+    ] = dataclasses.field(default=0, compare=False)
 
     def to_json(self) -> str:
         """The finding as one line; numbers that are not finite, which JSON has no word for, become null."""
@@ -268,12 +277,14 @@ def as_float(number: Number) -> float:
 
 
 def append_finding(results: Path, machine: str, finding: Finding) -> Path:
-    """Add the finding to its run's file, on the disk when this returns; the file's path."""
-    return log.append(results, log.PARITY, machine, finding.run, finding.to_json())
+    """Add the finding, counted, to its run's file, on the disk when this returns; the file's path."""
+    return log.append(
+        results, log.PARITY, machine, finding.run, lambda count: dataclasses.replace(finding, sequence=count).to_json()
+    )
 
 
 def read_findings(results: Path) -> tuple[list[tuple[str, Finding]], list[Problem]]:
-    """Every finding with its machine, oldest run first, and each thing that is not a finding."""
+    """Every finding with its machine, oldest first, and each thing that is not a finding."""
     return log.read(results / log.PARITY, Finding.from_json, SCHEMA)
 
 
@@ -349,5 +360,9 @@ def _outcome_of_schema_1(verdict: str) -> str:
     raise ValueError(f"unknown verdict {verdict[:60]!r}")
 
 
+def _to_3(values: dict[str, Any]) -> None:
+    values["sequence"] = 0
+
+
 # By the schema from which they lift a finding to the next.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3}

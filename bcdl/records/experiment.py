@@ -24,7 +24,8 @@ from bcdl.settings.cell import Cell
 # 1: the first schema.
 # 2: `sample` and `cell`. Schema 1 has neither; its environment has a platform only if it measured in one process.
 # 3: `slowdown`; before, only the names of the ways said it. The experiment on batch callbacks has another name.
-SCHEMA = 3
+# 4: `sequence`; before, experiments were not counted.
+SCHEMA = 4
 SECONDS = "s"  # the unit of an experiment that measures times
 
 
@@ -91,6 +92,14 @@ class Experiment:
             since=3,
         ),
     ] = None
+    sequence: Annotated[
+        int,
+        Field(
+            "its count among all experiments of its results folder, from 1; 0 if it was not counted",
+            "the newest is known, whatever the clock said",
+            since=4,
+        ),
+    ] = dataclasses.field(default=0, compare=False)
 
     def to_json(self) -> str:
         """The experiment as one line."""
@@ -143,8 +152,12 @@ def _to_3(values: dict[str, Any]) -> None:
     values["name"] = _RENAMED.get(values["name"], values["name"])
 
 
+def _to_4(values: dict[str, Any]) -> None:
+    values["sequence"] = 0
+
+
 # Each lifts an experiment to the next schema, by the schema that it has.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 
 
 def _check(values: dict[str, Any]) -> None:
@@ -158,6 +171,7 @@ def _check(values: dict[str, Any]) -> None:
         "searches": isinstance(values["searches"], bool),
         "cell": isinstance(values["cell"], dict),
         "slowdown": slowdown is None or (_is_number(slowdown) and slowdown >= 0),
+        "sequence": type(values["sequence"]) is int and values["sequence"] >= 0,
         "environment.versions": isinstance(versions, dict) and all(isinstance(v, str) for v in versions.values()),
     }
     wrong = [name for name, is_fit in fits.items() if not is_fit]
@@ -175,10 +189,16 @@ def _is_number(value: object) -> bool:
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:
-    """Add the experiment to its run's file, whose path it returns; it is then on the disk."""
-    return log.append(results, log.EXPERIMENTS, machine, experiment.run, experiment.to_json())
+    """Add the experiment, counted, to its run's file, whose path it returns; it is then on the disk."""
+    return log.append(
+        results,
+        log.EXPERIMENTS,
+        machine,
+        experiment.run,
+        lambda count: dataclasses.replace(experiment, sequence=count).to_json(),
+    )
 
 
 def read_all(results: Path) -> tuple[list[tuple[str, Experiment]], list[Problem]]:
-    """Every experiment with its machine, oldest run first, and what in the log could not be read."""
+    """Every experiment with its machine, oldest first, and what in the log could not be read."""
     return log.read(results / log.EXPERIMENTS, Experiment.from_json, SCHEMA)

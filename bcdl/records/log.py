@@ -2,7 +2,9 @@
 
 Records, parity findings and experiments have such a log each. A run writes one new file, so that two runs never
 conflict, on a disk or in git. The file has the run's id as its name. Each line names its `schema`, an integer, and its
-`run`. A file with such a name and such a line is ours; any other is neither read nor changed.
+`run`. Each also has a count, `sequence`, one more than the highest in its log when it was added, so that the order of
+lines does not depend on clocks; lines of older schemas have none, and come first. A file with such a name and such a
+line is ours; any other is neither read nor changed.
 
 The last line may lack its end, if its writer was killed or the disk failed. If nothing else is missing, it counts like
 any other. If it is torn, it is reported, and the next run sets it aside (`repair`).
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import os
@@ -28,6 +31,7 @@ RECORDS, PARITY, EXPERIMENTS = LOGS = ("records", "parity", "experiments")
 # The ending of the file beside a log to which `repair` moves a torn line; no reader takes it for a log.
 TORN = ".torn"
 _LOCK = "append"  # the lock that is held while a line is added to a log or a log is repaired
+_SEQUENCE = re.compile(rb'"sequence": ([0-9]{1,15})[,}]')  # as no text in a line can have it: its quotes are escaped
 _START = b'{"schema": '  # how every line begins that this project ever wrote; schema and run follow
 
 
@@ -36,6 +40,8 @@ class Entry(Protocol):
 
     @property
     def run(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
 
 
 T = TypeVar("T", bound=Entry)
@@ -69,20 +75,46 @@ def file_of(results: Path, log: str, machine: str, run: str) -> Path:
     return results / log / machine / f"{run}.jsonl"
 
 
-def append(results: Path, log: str, machine: str, run: str, line: str) -> Path:
-    """Add the line to its run's file, whose path it returns; it is then on the disk.
+def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[int], str]) -> Path:
+    """Add a line to its run's file, whose path it returns; it is then on the disk.
+
+    Args:
+        results: the results folder.
+        log: one of `LOGS`.
+        machine: the folder of the log.
+        run: the run's id.
+        line_of: gives the line by its count.
 
     Raises:
         UsageError: it can't be written; the file is then as it was.
     """
     file = file_of(results, log, machine, run)
     with runs.one_at_a_time(results, _LOCK):
-        disk.append_line(file, line)
+        disk.append_line(file, line_of(1 + _highest_count(results / log)))
     return file
 
 
+def _highest_count(folder: Path) -> int:
+    """The highest count of a line in a log; 0 if no line is counted."""
+    counts = [0]
+    for file in folder.glob("*/*.jsonl"):
+        with contextlib.suppress(OSError):  # a report says what can't be read
+            state = file.stat()
+            counts.append(_count_in(file, state.st_size, state.st_mtime_ns) if runs.is_run_id(file.stem) else 0)
+    return max(counts)
+
+
+@functools.lru_cache(maxsize=4096)
+def _count_in(file: Path, size: int, changed_ns: int) -> int:
+    """The highest count in a file, which is read again only if its size or the time of its last change is another."""
+    return max(map(int, _SEQUENCE.findall(_regular_content(file))), default=0)
+
+
 def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tuple[str, T]], list[Problem]]:
-    """Every line of a log, parsed, with its machine, oldest run first; and what could not be read.
+    """Every line of a log, parsed, with its machine, oldest first; and what could not be read.
+
+    Lines are in the order of their counts; those of one count, or of none, in that of their runs' ids, which begin with
+    the time.
 
     Args:
         folder: that of the log, for instance `records/`; it may be missing.
@@ -96,7 +128,7 @@ def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tup
             read_here, problems_here = _read_ours(file, parse, schema)
             entries += [(file.parent.name, entry) for entry in read_here]
             problems += problems_here
-    return entries, problems
+    return sorted(entries, key=lambda entry: entry[1].sequence), problems
 
 
 def read_file(

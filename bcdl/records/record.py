@@ -123,6 +123,14 @@ class Record:
             "the last lines of the worker's log if the cell failed, paths taken out", "the cause, after the log is gone"
         ),
     ] = dataclasses.field(default_factory=list)
+    sequence: Annotated[
+        int,
+        Field(
+            "its count among all records of its results folder, from 1; 0 if it was not counted",
+            "the newest is known, whatever the clock said; equal records may differ in it",
+            since=8,
+        ),
+    ] = dataclasses.field(default=0, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -163,6 +171,8 @@ def _check(record: Record) -> None:
         value = getattr(record, name)
         if not fields.fits(shape)(value) and (record.ok or shape is str or value != {}):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
+    if record.sequence < 0:
+        raise ValueError(f"sequence is not a count: {record.sequence}")
     if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
         raise ValueError("samples hold a time that is not above 0 s")
     for split, columns in record.predictions.items():

@@ -26,7 +26,10 @@ HISTORY = {
     "measured how fast the system hands out pages: now `copy_bytes_per_s`, and no limit. Of the environment, and "
     "unknown in older records: `identity`, the facts that make the machine this one; `cpu_quota_cores`, a container's; "
     "`variables`, those set that frameworks read; `threads`, of the backend's pools; `clock_mhz`, `hypervisor` and "
-    "`gpu_uuids`, for information; `code_changed`, whether files of the worker changed while it ran",
+    "`gpu_uuids`, for information; `code_changed`, whether files of the worker changed while it ran. "
+    "`sequence`, the record's count in its results folder; 0 in older ones. `environment.disturbance`, what else "
+    "happened while each regime was timed, `environment.clock`, how the time of day moved, and `input_images_per_s`, "
+    "the input pipeline's own rate; absent in older ones",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

@@ -15,6 +15,8 @@ TIMED = "if speed is measured (`timing`)"
 COLD = "if speed is measured, and nothing of it was loaded from the compilation cache"
 WARM = "if speed is measured, and what the figure compiles was loaded from the compilation cache, all or a part"
 HEAD = "if the head was trained alone first (`head_epochs`)"
+SAID = "if the system says so"
+JUMPED = "if the clock was behind"
 ON_GPU = "on a GPU that reports it"
 LOOKED = "if the run looked for leaks"
 OLDER = "if a schema before 8 recorded it"
@@ -73,6 +75,13 @@ METRICS = {
         "the median rate of the samples of the same regime",
         "what tables show and comparisons compare",
         unit="images/s",
+        only=TIMED,
+    ),
+    "input_images_per_s": Field(
+        "rate of the input pipeline alone, as `fit` is fed by it",
+        "a `fit` that is not much slower is bounded by it",
+        unit="images/s",
+        since=8,
         only=TIMED,
     ),
     "kept_epoch": Field(
@@ -416,9 +425,70 @@ class Identity(TypedDict, total=False):
     ]
     cores_allowed: Annotated[
         float | None,
-        Field("cores that the process may use, by its affinity or a container's quota", "one core is no two"),
+        Field(
+            "cores that the process may use, by its affinity or a container's quota",
+            "rates of fewer cores are no regression",
+        ),
     ]
     unknown: Annotated[list[str], Field("names of the facts that the system does not say", "the digest knows less")]
+
+
+class Disturbance(TypedDict, total=False):
+    """What else happened while a regime was timed, its warm-up included; what the system does not report is absent."""
+
+    wall_s: Annotated[float, Field("how long the regime took", "what the others are shares of", unit="s")]
+    processor_s: Annotated[
+        float,
+        Field("processor time of the worker, all threads together", "a process that waits measures waiting", unit="s"),
+    ]
+    machine_s: Annotated[float, Field("time of all processors together", "as `wall_s`", unit="s", only=SAID)]
+    others_s: Annotated[
+        float, Field("processor time that other processes took", "they took it from the worker", unit="s", only=SAID)
+    ]
+    steal_s: Annotated[
+        float, Field("time that the host gave to its other guests", "as `others_s`", unit="s", only=SAID)
+    ]
+    quota_s: Annotated[
+        float, Field("time for which a container's quota held it back", "as `others_s`", unit="s", only=SAID)
+    ]
+    heat_s: Annotated[
+        float, Field("time for which the processor was slowed down for its heat", "as `others_s`", unit="s", only=SAID)
+    ]
+    asleep_s: Annotated[
+        float, Field("time for which the machine was suspended", "no clock of the worker shows it", unit="s", only=SAID)
+    ]
+    load: Annotated[
+        list[float],
+        Field("load before and after: the mean of a minute of processes that run", "as `others_s`", only=SAID),
+    ]
+    involuntary_switches: Annotated[
+        int, Field("how often another process or thread was preferred", "as `others_s`", only=SAID)
+    ]
+    major_faults: Annotated[int, Field("pages that were waited for", "memory was short", only=SAID)]
+    stops: Annotated[int, Field("how often the process was stopped and continued", "as `asleep_s`", only=SAID)]
+    other_runs: Annotated[int, Field("processes that measured for bcdl beside it", "two runs measure each other")]
+
+
+class ClockFacts(TypedDict, total=False):
+    """How the time of day moved."""
+
+    jumped_s: Annotated[
+        float,
+        Field(
+            "time by which it was set forward as the cell ran, negative if back",
+            "moments of the record are then wrong",
+            unit="s",
+        ),
+    ]
+    behind_s: Annotated[
+        float,
+        Field(
+            "time by which it was behind the end of an earlier record as the run began",
+            "as `jumped_s`",
+            unit="s",
+            only=JUMPED,
+        ),
+    ]
 
 
 class Environment(TypedDict, total=False):
@@ -524,3 +594,14 @@ class Environment(TypedDict, total=False):
             "what the GPU reported of each regime", "a throttled rate is marked", since=2, keys=("regime",), only=ON_GPU
         ),
     ]
+    disturbance: Annotated[
+        dict[str, Disturbance],
+        Field(
+            "what else happened while each regime was timed",
+            "a rate that something disturbed is marked",
+            since=8,
+            keys=("regime",),
+            only=TIMED,
+        ),
+    ]
+    clock: Annotated[ClockFacts, Field("how the time of day moved", "moments tell no order if it jumped", since=8)]

@@ -6,6 +6,7 @@ People and reports rely on this layout: `records/`, `parity/` and `experiments/`
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -71,8 +72,10 @@ def _is_manifest(content: bytes) -> bool:
 
 
 def append(results: Path, machine: str, record: Record) -> Path:
-    """Add the record to its run's file, whose path it returns; it is then on the disk."""
-    return log.append(results, RECORDS, machine, record.run, record.to_json())
+    """Add the record, counted, to its run's file, whose path it returns; it is then on the disk."""
+    return log.append(
+        results, RECORDS, machine, record.run, lambda count: dataclasses.replace(record, sequence=count).to_json()
+    )
 
 
 def file_of(results: Path, machine: str, run: str) -> Path:
@@ -81,5 +84,5 @@ def file_of(results: Path, machine: str, run: str) -> Path:
 
 
 def read_all(results: Path) -> tuple[list[tuple[str, Record]], list[Problem]]:
-    """Every record with its machine, oldest run first, and what in the log could not be read."""
+    """Every record with its machine, oldest first, and what in the log could not be read."""
     return log.read(results / RECORDS, Record.from_json, SCHEMA)

@@ -111,6 +111,17 @@ def grouped(count: int) -> str:
     return f"{count:,}"
 
 
+def reading(value: float | None, unit: str) -> str:
+    """A reading with its unit; a share in 0..1, if the unit begins with %; the unit alone, if there is no reading.
+
+    >>> reading(0.4, "% of the time"), reading(600.04, "s"), reading(20000, "pages"), reading(None, "too hot")
+    ('40% of the time', '600 s', '20000 pages', 'too hot')
+    """
+    if value is None or math.isnan(value):
+        return unit
+    return percent(value) + unit[1:] if unit.startswith("%") else f"{plain(round(value, 1))} {unit}"
+
+
 def seconds(value: float) -> str:
     """A time within a sentence.
 
@@ -252,14 +263,17 @@ def median(values: Sequence[float] | None, digits: int, wanted: int = 0) -> str:
     return f"{fixed(statistics.median(values), digits)}{ends}{lacking}"
 
 
-def unstable(halves: tuple[float, float], digits: int, count: int = 1, wanted: int = 1) -> str:
-    """What the first and the second half of samples give that never settled, and of how many records it is so.
+def unstable(pair: tuple[float, float], digits: int, trend: bool = True, count: int = 1, wanted: int = 1) -> str:
+    """What samples give that are not steady, and of how many records it is so.
 
-    >>> unstable((200.0, 100.0), 1), unstable((200.0, 100.0), 1, count=1, wanted=3)
-    ('unstable (200.0, then 100.0)', 'unstable (200.0, then 100.0), 1 of 3')
+    That is what their first half and their second give if they have a `trend`, else the ends of their spread.
+
+    >>> unstable((200.0, 100.0), 1), unstable((80.0, 130.0), 1, trend=False, count=1, wanted=3)
+    ('unstable (200.0, then 100.0)', 'unstable (80.0 to 130.0), 1 of 3')
     """
-    first, second = (fixed(value, digits) for value in halves)
-    return f"unstable ({first}, then {second})" + (f", {count} of {wanted}" if wanted > 1 else "")
+    first, second = (fixed(value, digits) for value in pair)
+    between = ", then " if trend else " to "
+    return f"unstable ({first}{between}{second})" + (f", {count} of {wanted}" if wanted > 1 else "")
 
 
 def status(name: str, count: int = 1, wanted: int = 1) -> str:

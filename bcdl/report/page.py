@@ -28,7 +28,10 @@ on the device; the **first step** includes tracing and compilation, from a cold 
 allocator peak on a GPU and the worker's peak resident memory on a CPU. The rules are in
 [the methodology](../docs/methodology.md), each with the experiment behind it.
 
-A figure is **unstable** if its samples never settled; beside it stands what their first and second half would give.
+A figure is **unstable** if its samples never settled: beside it stands what their first and then their second half
+gives, or, if they have no trend but differ widely, from where to where they spread. `!` marks a rate that is
+**doubtful**: of one sample, bounded by its input pipeline, or timed while something disturbed the machine; the lines
+below its table say which ([the rule](../docs/methodology.md#when-a-figure-is-a-figure)).
 Accuracy, AUROC and loss of a **smoke test** come from so few test images that they show that a model can be trained and
 tested, and nothing of how good it is ([the rule](../docs/evaluation.md#when-a-test-is-a-smoke-test)).
 `*` marks a figure from a tree with uncommitted changes, or whose code changed while it ran; `†` a rate on a backend

@@ -11,7 +11,8 @@ from bcdl.evaluation import estimates, metrics, scored, smoke
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
-from bcdl.report.sections.metrics import METRICS, MetricRow, metric_entry
+from bcdl.report.doubt_lines import clock_lines
+from bcdl.report.sections.metrics import METRICS, MetricRow, doubt_lines, metric_entry
 from bcdl.report.tables import Entry, Table, absent, figures, word, words
 from bcdl.settings.cell import Cell
 from bcdl.statistics import bootstrap
@@ -22,13 +23,18 @@ _ACCURACY = metrics.BY_NAME["accuracy"]
 
 
 def print_run(records: Sequence[Record], console: Console) -> None:
-    """The tables of one run's records, then the reason of each that is not ok."""
+    """The tables of one run's records, then the reason of each that is not ok, and how its clock was set."""
     for table in run_tables(records):
         console.print(table.to_rich())
     for record in records:
         if not record.ok:
-            line = f"{record.cell.title}: {record.status}: {record.reason}"
-            console.print(legible(line), markup=False, highlight=False, soft_wrap=True)
+            _print_line(console, f"{record.cell.title}: {record.status}: {record.reason}")
+        for jump in clock_lines(record.environment):
+            _print_line(console, f"{record.cell.title}: {jump}")
+
+
+def _print_line(console: Console, line: str) -> None:
+    console.print(legible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def run_tables(records: Sequence[Record]) -> list[Table]:
@@ -49,12 +55,22 @@ def _table(records: Sequence[Record]) -> Table:
     """The table of records of the same settings; each accuracy has its interval, unless it is a smoke test's."""
     cell = records[0].cell
     smoke_test = smoke.note(records)
-    shown = [(metric.short, _figure(metric)) for metric in METRICS if metric.short and (metric.of_test or cell.timing)]
+    rows_of = [metric for metric in METRICS if metric.short and (metric.of_test or cell.timing)]
+    shown = [(metric.short, _figure(metric)) for metric in rows_of]
     if not smoke_test:
         shown.insert(1, (f"{formats.percent(bootstrap.CONFIDENCE)} interval", _interval))
     columns = (*map(words, ("model", "backend", "seed")), *(figures(heading) for heading, _ in shown))
     rows = (_row(record, [entry for _, entry in shown]) for record in records)
-    return Table(titles.with_note(_heading(records), smoke_test or _test_set(records)), columns, tuple(rows))
+    title = titles.with_note(_heading(records), smoke_test or _test_set(records))
+    return Table(title, columns, tuple(rows), _doubts(records, rows_of))
+
+
+def _doubts(records: Sequence[Record], metrics_shown: Sequence[MetricRow]) -> tuple[str, ...]:
+    """A line for each kind of doubt about the rates of a table."""
+    places = {
+        f"{record.cell.title}, {metric.short}": ([record], metric) for record in records for metric in metrics_shown
+    }
+    return doubt_lines(places)
 
 
 def _heading(records: Sequence[Record]) -> str:

@@ -19,7 +19,7 @@ from bcdl.records.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
-    """What the logs of a results folder hold, each entry with its machine, the oldest run first.
+    """What the logs of a results folder hold, each entry with its machine, the oldest first.
 
     Attributes:
         records, findings, experiments: the entries that could be read.

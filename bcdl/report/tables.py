@@ -108,11 +108,12 @@ def count(value: int) -> Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A title, columns, and rows that have an entry for each column."""
+    """A title, columns, and rows that have an entry for each column; and notes on them, lines for people alone."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
         """The table as people see it on the page; nothing in titles and words is taken for markup."""
@@ -121,11 +122,16 @@ class Table:
             tuple("---" if column.words else "---:" for column in self.columns),
             *(tuple(escape(entry.shown) for entry in row) for row in self.rows),
         ]
-        return f"**{escape(self.title)}**\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        notes = "\n".join(f"- {escape(note)}" for note in self.notes)
+        return "\n\n".join(filter(None, (f"**{escape(self.title)}**", rows, notes)))
 
     def to_rich(self) -> rich.table.Table:
         """The table as people see it in a terminal."""
-        table = rich.table.Table(title=plain(self.title), title_justify="left", min_width=60)
+        notes = "\n".join(map(plain, self.notes)) or None
+        table = rich.table.Table(
+            title=plain(self.title), title_justify="left", min_width=60, caption=notes, caption_justify="left"
+        )
         for column in self.columns:
             table.add_column(plain(column.title), justify="left" if column.words else "right", overflow="fold")
         for row in self.rows:

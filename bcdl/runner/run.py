@@ -22,7 +22,7 @@ from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance
-from bcdl.records import log, record, runs, store
+from bcdl.records import log, moment, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
 from bcdl.runner import launch
@@ -54,6 +54,7 @@ class Run:
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
         examples: a few images of real data, for a picture of it after the cells have run; filled by `check`.
+        behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
     """
 
     jobs: list[Job]
@@ -67,6 +68,7 @@ class Run:
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     examples: Dataset | None = None
+    behind_s: float = 0.0
 
     def check(self) -> list[str]:
         """Check before the first cell whether all could run; notices about logs and data, for people.
@@ -78,7 +80,7 @@ class Run:
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
-        notes = [*log.repair(self.results), *environment.notices()]
+        notes = [*log.repair(self.results), *environment.notices(), *self._check_clock()]
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)
@@ -99,6 +101,17 @@ class Run:
         if self.resume:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
+
+    def _check_clock(self) -> list[str]:
+        """A notice if the time of day is behind a record of this machine: then it was set back, or was ahead before."""
+        late = max(self._earlier(), key=lambda earlier: moment.behind_s(earlier.ended), default=None)
+        self.behind_s = moment.behind_s(late.ended) if late else 0.0
+        if not late or not self.behind_s:
+            return []
+        return [
+            f"note: the clock is {self.behind_s:.0f} s behind the end of a record of run {late.run}: it jumped back "
+            "since, or was ahead then; the newest record is known by its count, not by the clock"
+        ]
 
     def handed(self, job: Job) -> Job:
         """The job as a worker gets it: with the place of the images that were read."""
@@ -188,6 +201,9 @@ class Run:
         if outcome.dataset and job.request in self.leaks:
             facts = {**outcome.dataset, "leaks": self.leaks[job.request].facts()}
             outcome = dataclasses.replace(outcome, dataset=facts)
+        if self.behind_s:
+            clock = {**outcome.environment.get("clock", {}), "behind_s": round(self.behind_s, 3)}
+            outcome = dataclasses.replace(outcome, environment={**outcome.environment, "clock": clock})
         store.append(self.results, self._machine, outcome)
         self.records[job] = outcome
 
@@ -264,7 +280,7 @@ class Run:
         return [difference.fact for difference in differences(Evidence.of(earlier), now, purpose)]
 
     def _earlier(self) -> Iterator[Record]:
-        """The records of this machine so far, oldest run first."""
+        """The records of this machine so far, oldest first."""
         records, _ = store.read_all(self.results)
         return self._of_this_machine(records)
 

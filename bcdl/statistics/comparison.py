@@ -22,7 +22,8 @@ from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
-from bcdl.statistics import effects
+from bcdl.statistics import doubts, effects
+from bcdl.statistics.doubts import Doubt
 from bcdl.statistics.effects import Effect
 from bcdl.text import LONGEST_NAME, legible
 
@@ -62,6 +63,7 @@ class Sample:
         rate: images/s.
         block: the round of an interleaved run, or empty.
         facts: what must agree between rates, by name: the cell's settings, hardware, data, weights, versions, code.
+        doubts: what makes it doubtful.
     """
 
     cell: Cell
@@ -69,6 +71,7 @@ class Sample:
     rate: float
     block: str
     facts: Mapping[str, Any]
+    doubts: Sequence[Doubt] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Comparison:
         interleaved: whether the two were measured in turn, in rounds.
         p: the effect's p-value, corrected over all comparisons of the command.
         cells: a cell of each side, A and B, that stands for all that were taken together.
+        doubts: of each side, A and B, what makes the rate of each process doubtful.
     """
 
     title: str
@@ -90,6 +94,7 @@ class Comparison:
     interleaved: bool
     p: float
     cells: tuple[Cell, Cell]
+    doubts: tuple[Sequence[Sequence[Doubt]], Sequence[Sequence[Doubt]]] = ((), ())
 
     def regressed(self, beyond: float) -> bool:
         """Whether B is slower by more than a share of `beyond`, beyond chance."""
@@ -127,7 +132,11 @@ def samples(record: Record) -> list[Sample]:
     """The process's rates, one a regime; none if it is not ok."""
     rates = {regime: record.value(f"{regime}_images_per_s") for regime in RATES if record.ok}
     facts = comparability.values(Evidence.of(record), Purpose.RATES)
-    return [Sample(record.cell, regime, rate, record.block, facts) for regime, rate in rates.items() if rate > 0]
+    return [
+        Sample(record.cell, regime, rate, record.block, facts, doubts.every(record, regime))
+        for regime, rate in rates.items()
+        if rate > 0
+    ]
 
 
 def of_known_code(samples: list[Sample]) -> list[Sample]:
@@ -155,9 +164,21 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
     p_values = effects.holm([effect.p for effect, _ in of_cells.values()])
     titles = _titles({key: first[key][0] for key in shared}, free)
     return [
-        Comparison(titles[key], key[1], effect, interleaved, p, (first[key][0].cell, second[key][0].cell))
+        Comparison(
+            titles[key],
+            key[1],
+            effect,
+            interleaved,
+            p,
+            (first[key][0].cell, second[key][0].cell),
+            _doubts_of(first[key], second[key]),
+        )
         for (key, (effect, interleaved)), p in zip(of_cells.items(), p_values, strict=True)
     ]
+
+
+def _doubts_of(a: list[Sample], b: list[Sample]) -> tuple[list[Sequence[Doubt]], list[Sequence[Doubt]]]:
+    return [sample.doubts for sample in a], [sample.doubts for sample in b]
 
 
 def _titles(samples: Mapping[tuple[str, str], Sample], free: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -118,7 +118,7 @@ def _place_of(made: Experiment) -> Key:
 def newest(experiments: Sequence[tuple[str, Experiment]]) -> dict[tuple[str, str], list[Experiment]]:
     """By machine and name, the experiments of the last run on each subject.
 
-    `experiments` come oldest run first. A run has all ways of a subject, some of which an older one may not have had.
+    `experiments` come oldest first. A run has all ways of a subject, some of which an older one may not have had.
     Subjects are in order; the ways of one are in the order in which they were recorded, by slow-down if there is one.
     """
     last = {(machine, made.name, made.subject): made.run for machine, made in experiments}

@@ -83,13 +83,24 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
     measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
     measured.environment["threads"] = prepared.adapter.threads()
-    fit = fitting.fit(prepared, phases, verbose)
+    fit = _fit(prepared, measured, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
     epochs = fit.seconds[1:] or fit.seconds
     measured.samples |= {"fit_s": epochs, "fit_warm_up_s": fit.seconds[: len(fit.seconds) - len(epochs)]}
     measured.metrics["fit_images_per_s"] = timing.rate(prepared.images_per_epoch, epochs)
     measured.metrics["kept_epoch"] = fit.epoch
+
+
+def _fit(prepared: Prepared, measured: Measured, verbose: int) -> fitting.Fit:
+    """Train the whole model; if the cell is timed, first time its input pipeline, and watch the machine meanwhile."""
+    phases = measured.phases
+    if not prepared.cell.timing:
+        return fitting.fit(prepared, phases, verbose)
+    with phases.aside("timing the input pipeline"):
+        measured.metrics["input_images_per_s"] = regimes.time_input(prepared)
+    with measured.watching("fit"):
+        return fitting.fit(prepared, phases, verbose)
 
 
 def _test(prepared: Prepared, measured: Measured) -> None:
@@ -135,8 +146,11 @@ def _measure_speed(prepared: Prepared, measured: Measured) -> None:
 def _time(
     regime: str, images: int, prepared: Prepared, measured: Measured, time: Callable[[Prepared], timing.Timed]
 ) -> float:
-    """Time a regime of `images` images a window, and record its samples, warm-up and energy; its rate, images/s."""
-    with energy.watched(prepared.cell.device) as watch:
+    """Time a regime of `images` images a window; its rate, images/s.
+
+    Its samples, warm-up and energy are recorded, and what else happened meanwhile.
+    """
+    with measured.watching(regime), energy.watched(prepared.cell.device) as watch:
         timed = time(prepared)
     rate = timing.rate(images, timed.kept)
     measured.samples |= {f"{regime}_s": timed.kept, f"{regime}_warm_up_s": timed.warm_up}

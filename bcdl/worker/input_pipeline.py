@@ -16,7 +16,7 @@ from bcdl.errors import UsageError
 Batch = tuple[np.ndarray, np.ndarray]
 
 # Batches made ahead of the device.
-_AHEAD = 4
+AHEAD = 4
 # Keys of the random streams that a seed is split into.
 _ORDER, _AUGMENT = 0, 1
 
@@ -60,7 +60,7 @@ class InputPipeline:
         """Every epoch's batches without end, made ahead by a pool of threads."""
         plan = ((epoch, step) for epoch in itertools.count() for step in range(self.steps_per_epoch))
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="input-pipeline") as pool:
-            waiting = collections.deque(pool.submit(self.batch, *next(plan)) for _ in range(_AHEAD))
+            waiting = collections.deque(pool.submit(self.batch, *next(plan)) for _ in range(AHEAD))
             try:
                 while True:
                     batch = waiting.popleft().result()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
+from bcdl.machine import disturbance
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
 from bcdl.worker.phases import Phases
 
@@ -25,6 +28,13 @@ class Measured:
     model: ModelFacts | None = None
     weights: dict[str, str | None] = dataclasses.field(default_factory=dict)
     environment: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def watching(self, regime: str) -> Iterator[None]:
+        """A block in which the regime is timed; what else happened meanwhile goes to `environment.disturbance`."""
+        with disturbance.watched() as facts:
+            yield
+        self.environment.setdefault("disturbance", {})[regime] = facts
 
     def drop_speed(self) -> None:
         """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""

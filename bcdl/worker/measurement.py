@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from bcdl import backends
 from bcdl.errors import BcdlError
-from bcdl.machine import hardware, provenance
+from bcdl.machine import clock, hardware, provenance
 from bcdl.records import disk, record
 from bcdl.records.moment import now
 from bcdl.records.record import Record
@@ -125,7 +125,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
         phases: books the seconds of each phase.
         process: what it has in common with the cells before; a new one if not given.
     """
-    started, process = now(), process or Process()
+    started, jumped_s, process = now(), clock.jump(), process or Process()
     measured = Measured(phases)
     adapter, model, status, reason = None, None, record.OK, ""
     phases.begin("describing the machine")
@@ -143,6 +143,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     measured.environment["code_changed"] = provenance.changed(job.cell.backend)
     if not job.cell.timing:
         measured.drop_speed()
+    measured.environment["clock"] = {"jumped_s": round(jumped_s(), 3) + 0.0}
     return Record(run_id, status, scrub(reason), job.cell, started, now(), **measured.parts()), model
 
 

@@ -1,4 +1,5 @@
-"""The regimes that are timed besides `fit`: the first step, training steps, inference steps and single requests.
+"""What is timed besides `fit`: the first step, the input pipeline alone, and the other regimes: training steps,
+inference steps and single requests.
 
 Training steps go through the function that `fit` compiles, and validation, test, inference steps and requests through
 one forward function, so that nothing is compiled twice.
@@ -6,14 +7,19 @@ one forward function, so that nothing is compiled twice.
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 
 from bcdl.machine.clock import stopwatch
 from bcdl.worker import snapshot, timing
 from bcdl.worker.clocks import wait_for_training
+from bcdl.worker.input_pipeline import AHEAD
 from bcdl.worker.phases import Phases
 from bcdl.worker.prepared import Prepared
+
+_INPUT_S = 1.0  # for which the input pipeline is timed at most, and a batch more
 
 
 def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
@@ -28,6 +34,23 @@ def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
     with phases.aside("keeping weights"):
         before.restore()
     return seconds
+
+
+def time_input(prepared: Prepared) -> float:
+    """Images/s of the batches that `fit` would get, drawn with nothing else to do: of an epoch, or of `_INPUT_S`.
+
+    As many batches as are made ahead are drawn before the clock starts: from then on one is made for each that is
+    drawn, and what the start of threads takes does not count.
+    """
+    batches = iter(prepared.adapter.stream(prepared.pipeline.stream()))
+    for _ in range(AHEAD):
+        next(batches)
+    elapsed, drawn = stopwatch(), 0
+    for _ in itertools.islice(batches, prepared.pipeline.steps_per_epoch):
+        drawn += 1
+        if elapsed() >= _INPUT_S:
+            break
+    return drawn * prepared.cell.batch_size / elapsed()
 
 
 def time_steps(prepared: Prepared) -> timing.Timed:

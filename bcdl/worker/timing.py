@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bcdl.machine.clock import stopwatch
-from bcdl.statistics.steadiness import is_steady
+from bcdl.statistics.steadiness import SPREAD, TREND, fault
 
 # A regime is timed for this long at least, or for so many windows: a single short window is all noise.
 LEAST_S = 2.0
 MOST_WINDOWS = 200
-# Windows run, in units of those kept, before a regime is given up as one that never settles.
-_PATIENCE = 4
+# Windows run, in units of those kept, before a regime is given up as one that never settles. A trend comes to an end; a
+# spread seldom does, unless something disturbed the machine for a moment.
+_PATIENCE = {TREND: 4, SPREAD: 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +52,13 @@ def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any
     `step` starts its work and returns what `sync` is to wait for. The windows kept are the last ones: `count` or
     more, of `LEAST_S` together or `MOST_WINDOWS`. Whatever ran before them is warm-up, the first window always.
     Windows are added until those kept are steady, or until `_PATIENCE` times as many have run: then they are kept
-    as they are, and `is_steady` says so of them.
+    as they are, and `steadiness.fault` says so of them.
     """
     seconds = [window(steps, step, sync)]
     while True:
         seconds.append(window(steps, step, sync))
         kept = _last(seconds[1:], count)
-        if kept and (is_steady(kept) is not False or len(seconds) > _PATIENCE * len(kept)):
+        if kept and len(seconds) > _PATIENCE.get(fault(kept), 0) * len(kept):
             return Timed(seconds[: -len(kept)], kept)
 
 

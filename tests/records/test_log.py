@@ -60,8 +60,8 @@ def test_a_torn_last_line_is_set_aside_and_lost_to_nobody(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", log.LOGS)
 def test_every_log_is_mended_alike(tmp_path: Path, name: str) -> None:
-    log.append(tmp_path, name, MACHINE, RUN, record().to_json())
-    file = log.append(tmp_path, name, MACHINE, RUN, record().to_json())
+    log.append(tmp_path, name, MACHINE, RUN, lambda _: record().to_json())
+    file = log.append(tmp_path, name, MACHINE, RUN, lambda _: record().to_json())
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"schema": 1, "ru')
     assert len(log.repair(tmp_path)) == 1
@@ -176,7 +176,7 @@ def test_records_under_another_name_are_no_foreign_file(tmp_path: Path) -> None:
 def test_a_log_in_a_wrong_place_is_reported_with_the_right_one(tmp_path: Path, name: str, place: str) -> None:
     """Or a report would draw its tables without it, and remove those that were made from it."""
     store.append(tmp_path, MACHINE, record(run="20260101T000000Z-0001"))
-    file = log.append(tmp_path, name, MACHINE, RUN, json.dumps({"schema": 1, "run": RUN}))
+    file = log.append(tmp_path, name, MACHINE, RUN, lambda _: json.dumps({"schema": 1, "run": RUN}))
     elsewhere = tmp_path / name / place.format(file=file.name)
     elsewhere.parent.mkdir(parents=True, exist_ok=True)
     file.rename(elsewhere)

@@ -1,21 +1,83 @@
 """Records are appended, all of them read back, and a folder that can't be used is found out early."""
 
+import dataclasses
+import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bcdl.errors import UsageError
-from bcdl.records import disk, store
-from tests.factory import record
+from bcdl.records import disk, experiment, store
+from bcdl.records.groups import group_records
+from bcdl.records.record import Record, RecordError
+from bcdl.statistics import experiments
+from tests.factory import EXPERIMENT, record
 
 
-def test_records_come_back_in_the_order_of_their_runs(tmp_path: Path) -> None:
+def test_records_come_back_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
     later, earlier = record(run="20260102T000000Z-aaaa"), record(run="20260101T000000Z-bbbb")
     for each in (later, earlier, earlier):
         store.append(tmp_path, "a-machine", each)
     records, problems = store.read_all(tmp_path)
-    assert records == [("a-machine", earlier), ("a-machine", earlier), ("a-machine", later)]
+    assert records == [("a-machine", later), ("a-machine", earlier), ("a-machine", earlier)]
+    assert [entry.sequence for _, entry in records] == [1, 2, 3]
     assert problems == []
+
+
+def test_records_that_were_never_counted_come_first_in_the_order_of_their_runs(tmp_path: Path) -> None:
+    """Those of older schemas: their writers did not count."""
+    store.append(tmp_path, "a-machine", record(run="20250101T000000Z-0000"))
+    for run in ("20260102T000000Z-aaaa", "20260101T000000Z-bbbb"):
+        values = {**json.loads(record(run=run).to_json()), "schema": 7}
+        del values["sequence"]
+        store.file_of(tmp_path, "a-machine", run).write_text(json.dumps(values) + "\n")
+    records, problems = store.read_all(tmp_path)
+    assert [entry.run[:8] for _, entry in records] == ["20260101", "20260102", "20250101"]
+    assert problems == []
+
+
+RUNS = st.builds("2026{:02}01T000000Z-{:04x}".format, st.integers(1, 12), st.integers(0, 3))
+DAYS = st.builds("2026-{:02}-01T00:00:00.000+00:00".format, st.integers(1, 12))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(["m", "n"]), RUNS, DAYS), min_size=1, max_size=8))
+def test_the_newest_is_the_one_written_last_whatever_the_clocks_said(writes: list[tuple[str, str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (machine, run, day) in enumerate(writes):
+            made = dataclasses.replace(record(run=run), started=day, ended=day, metrics={"test_accuracy": number / 10})
+            store.append(Path(folder), machine, made)
+        records, problems = store.read_all(Path(folder))
+        newest = {group.machine: group.records[0].value("test_accuracy") for group in group_records(records)}
+    assert problems == []
+    assert [entry.value("test_accuracy") for _, entry in records] == [number / 10 for number in range(len(writes))]
+    assert newest == {machine: number / 10 for number, (machine, *_) in enumerate(writes)}
+
+
+def test_every_log_is_in_the_order_in_which_it_was_written(tmp_path: Path) -> None:
+    for number, year in enumerate((2026, 2025)):
+        made = dataclasses.replace(EXPERIMENT, run=f"{year}0101T000000Z-0000", a=[number + 1.0] * 3)
+        experiment.append(tmp_path, "m", made)
+    made, _ = experiment.read_all(tmp_path)
+    assert [entry.run[:4] for _, entry in made] == ["2026", "2025"]
+    ((shown,),) = experiments.newest(made).values()
+    assert shown.a == [2.0] * 3
+
+
+def test_a_text_in_a_record_is_no_count(tmp_path: Path) -> None:
+    hostile = dataclasses.replace(record(), log_tail=['"sequence": 999}', '{"sequence": 999, '])
+    for _ in range(2):
+        store.append(tmp_path, "m", hostile)
+    assert [entry.sequence for _, entry in store.read_all(tmp_path)[0]] == [1, 2]
+
+
+@pytest.mark.parametrize("sequence", [-1, 1.5, "1", None, True])
+def test_what_is_no_count_is_no_record(sequence: object) -> None:
+    with pytest.raises(RecordError, match="sequence"):
+        Record.from_json(json.dumps({**json.loads(record().to_json()), "sequence": sequence}))
 
 
 def test_a_run_is_one_file_of_lines(tmp_path: Path) -> None:

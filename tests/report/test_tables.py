@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from bcdl.parity.verdicts import MISMATCH, UNMEASURED
 from bcdl.records import store
@@ -67,6 +68,15 @@ def test_narrow_tables_are_filled_up_to_the_widest() -> None:
     wide = Table("wide", (words("model"), figures("jax"), words("parity")), ((word("x"), count(1), word("differs")),))
     narrow = Table("narrow", (words("model"), figures("jax")), ((word("x"), count(2)),))
     assert tables.to_csv([narrow, wide]) == "metric,model,jax,parity\nnarrow,x,2,\nwide,x,1,differs\n"
+
+
+def test_notes_are_for_people_alone_a_line_each() -> None:
+    table = Table("t", (words("model"),), ((word("x"),),), ("! one [b]", "! two"))
+    assert table.to_markdown().endswith("| x |\n\n- ! one &#91;b&#93;\n- ! two")
+    text = io.StringIO()
+    Console(file=text, width=80).print(table.to_rich())
+    assert [line.strip() for line in text.getvalue().splitlines()[-2:]] == ["! one [b]", "! two"]
+    assert rows_of_csv(table) == [["t", "x"]]
 
 
 def report(results: Path, *records: Record) -> str:

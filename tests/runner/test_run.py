@@ -24,6 +24,7 @@ from bcdl.errors import UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import store
 from bcdl.records.record import Record
+from bcdl.report.doubt_lines import clock_lines
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
 from tests.factory import job, record
@@ -218,3 +219,27 @@ def test_how_long_a_warm_cell_took_says_nothing_of_a_cold_one(tmp_path: Path, co
     run.check()
     known = run.estimates().seconds(job().cell)
     assert (known is None) == (cold or code == "another")
+
+
+def test_a_clock_that_was_set_back_is_told_and_the_record_says_it(tmp_path: Path) -> None:
+    ahead = dataclasses.replace(made_here(), ended="2999-01-01T00:00:00.000+00:00")
+    store.append(tmp_path, hardware.machine_name("cpu"), ahead)
+    run = Run([job()], tmp_path)
+    (notice,) = [note for note in run.check() if "clock" in note]
+    assert "s behind the end of a record of run 20260101T000000Z-0000: it jumped back since" in notice
+    run.keep(job(), record(run=run.id))
+    records, _ = store.read_all(tmp_path)
+    kept = records[-1][1]
+    assert kept.run == run.id
+    assert kept.environment["clock"]["behind_s"] > 1e9
+    (line,) = clock_lines(kept.environment)
+    assert line.startswith("the clock was ")
+
+
+@pytest.mark.parametrize("ended", ["2020-01-01T00:00:00.000+00:00", "t1", "2999-01-01T00:00:00"])
+def test_a_clock_that_goes_right_is_not_told_of(ended: str, tmp_path: Path) -> None:
+    store.append(tmp_path, hardware.machine_name("cpu"), dataclasses.replace(made_here(), ended=ended))
+    run = Run([job()], tmp_path)
+    assert not any("clock" in note for note in run.check())
+    run.keep(job(), record(run=run.id))
+    assert "clock" not in store.read_all(tmp_path)[0][-1][1].environment

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bcdl import backends, datasets
+from bcdl.records.schema import Disturbance, fits
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, session, timing
 from bcdl.worker.input_pipeline import one_hot
@@ -64,6 +65,11 @@ def test_a_cell_gives_an_ok_record(model: str) -> None:
         assert record.metrics[f"{regime}_warm_up_s"] == pytest.approx(sum(record.samples[f"{regime}_warm_up_s"]))
     assert record.metrics["latency_ms"] == pytest.approx(1e3 * np.median(record.samples["request_s"]))
     assert all(len(record.predictions[name]["scores"]) == record.dataset["images"][name] for name in ("val", "test"))
+    assert record.metrics["input_images_per_s"] > 0
+    assert set(record.environment["disturbance"]) == {"fit", "step", "predict", "request"}
+    assert all(fits(Disturbance)(seen) and seen["wall_s"] > 0 for seen in record.environment["disturbance"].values())
+    assert abs(record.environment["clock"]["jumped_s"]) < 1
+    assert record.phases["timing the input pipeline"] > 0
     assert record.environment["versions"]["keras"] == keras.__version__
     assert record.environment["precision_flags"]
     dataset = datasets.load(job.request)

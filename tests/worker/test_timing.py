@@ -23,11 +23,14 @@ CLOCKS = {
 # Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago it was.
 WAITING = {(f"bcdl/runner/{name}.py", "monotonic") for name in ("budget", "progress", "supervisor")}
 SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
+# One clock measures; the others of its module show what may have disturbed what it measured.
+CLOCK = "bcdl/machine/clock.py"
+OTHERS = {(CLOCK, name) for name in ("process_time", "clock_gettime")}
 
 
 def test_timing_is_the_only_clock() -> None:
-    assert sources.clock_readings(CLOCKS) - WAITING == {("bcdl/machine/clock.py", "perf_counter")}
-    assert sources.time_of_day() <= SHOWING
+    assert sources.clock_readings(CLOCKS) - WAITING - OTHERS == {(CLOCK, "perf_counter")}
+    assert sources.time_of_day() <= SHOWING | {CLOCK}
 
 
 class Device:
@@ -75,21 +78,54 @@ def test_what_never_settles_ends_and_is_not_steady(monkeypatch: pytest.MonkeyPat
     device = Device(monkeypatch, [1.1**number for number in range(1000)])
     timed = timing.windows(4, 1, device.step, device.sync)
     assert timed.count < 40
-    assert steadiness.is_steady(timed.kept) is False
+    assert steadiness.fault(timed.kept) == steadiness.TREND
+
+
+def test_what_spreads_widely_is_given_up_sooner_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [1.0, 1.4] * 500
+    timed = timing.windows(4, 1, *_calls(Device(monkeypatch, seconds)))
+    assert (len(timed.kept), timed.count) == (4, 9)
+    assert steadiness.fault(timed.kept) == steadiness.SPREAD
+
+
+def test_what_disturbs_some_windows_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = timing.windows(4, 1, *_calls(Device(monkeypatch, [9.0, 1.0, 2.0, 1.0, 2.0, 1.0])))
+    assert timed.kept == [1.0] * 4
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=50), st.floats(1e-3, 1e3))
 def test_whether_samples_are_steady_does_not_depend_on_the_unit(seconds: list[float], unit: float) -> None:
     before, after = steadiness.halves(seconds)
+    low, high = steadiness.ends(seconds)
     assume(abs(abs(after - before) / min(before, after) - steadiness.STEADY) > 1e-6)
-    assert steadiness.is_steady([unit * sample for sample in seconds]) == steadiness.is_steady(seconds)
-    assert steadiness.is_steady(seconds[::-1]) == steadiness.is_steady(seconds)
+    assume(abs(high / low - steadiness.MOST_SPREAD) > 1e-6)
+    assert steadiness.fault([unit * sample for sample in seconds]) == steadiness.fault(seconds)
+    assert steadiness.fault(seconds[::-1]) == steadiness.fault(seconds)
 
 
-def test_too_few_samples_say_nothing() -> None:
-    assert steadiness.is_steady([1.0]) is None
-    assert steadiness.is_steady([1.0, 1.1, 1.2]) is True
-    assert steadiness.is_steady([1.0, 1.1, 1.3]) is False
+@given(st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=50))
+def test_samples_without_a_fault_neither_drift_nor_spread(seconds: list[float]) -> None:
+    before, after = steadiness.halves(seconds)
+    low, high = steadiness.ends(seconds)
+    assert min(seconds) <= low * (1 + 1e-9) <= high * (1 + 2e-9) <= max(seconds) * (1 + 3e-9)
+    drifts, spreads = max(before, after) > 1.05 * min(before, after), high > steadiness.MOST_SPREAD * low
+    assert bool(steadiness.fault(seconds)) == (drifts or spreads)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fault"),
+    [
+        ([], ""),
+        ([1.0], steadiness.ONE_SAMPLE),
+        ([1.0, 1.1, 1.2], ""),
+        ([1.0, 1.1, 1.3], steadiness.SPREAD),
+        ([1.0, 2.0, 1.0, 2.0], steadiness.SPREAD),  # without a trend: both halves are alike
+        ([1.0, 1.0, 2.0, 2.0], steadiness.TREND),
+        ([1.0, 1.02, 0.98, 1.01] * 10 + [9.0], ""),  # one window in forty is no spread
+    ],
+)
+def test_what_keeps_samples_from_being_steady_has_a_name(seconds: list[float], fault: str) -> None:
+    assert steadiness.fault(seconds) == fault
 
 
 def test_timed_puts_seconds_under_their_name(monkeypatch: pytest.MonkeyPatch) -> None:

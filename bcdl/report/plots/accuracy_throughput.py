@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 
 from bcdl.evaluation import smoke
 from bcdl.records.groups import Group
-from bcdl.report.plots.axes import cross_out, legend, log_rate
+from bcdl.report.plots.axes import legend, log_rate, mark_rate
 from bcdl.report.plots.captions import caption
 from bcdl.report.plots.style import signs
-from bcdl.statistics.steadiness import is_unstable
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
@@ -21,8 +20,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     for line, backend, record in ran:
         rate, accuracy = record.value("fit_images_per_s"), record.value("test_accuracy")
         axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
-        if is_unstable(record, "fit_s"):
-            cross_out(axis, rate, accuracy)
+        mark_rate(axis, rate, accuracy, record, "fit")
     majority = ran[0][2].value("test_majority_accuracy")
     axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
     axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")

@@ -11,8 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
 from bcdl.report import formats
 from bcdl.report.plots.style import colour, plain, signs
+from bcdl.statistics import doubts
+from bcdl.statistics.steadiness import is_unstable
 
 
 def log_rate(axis: Axes, label: str) -> None:
@@ -70,6 +73,19 @@ def legend(axis: Axes, group: Group) -> None:
 def cross_out(axis: Axes, x: float, y: float) -> None:
     """Mark a point whose samples never settled."""
     axis.plot([x], [y], linestyle="", marker="x", color="black", markersize=10, markeredgewidth=1.4, zorder=3)
+
+
+def mark_doubt(axis: Axes, x: float, y: float) -> None:
+    """Mark a point whose rate is doubtful."""
+    axis.annotate(doubts.MARK, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=10, fontweight="bold")
+
+
+def mark_rate(axis: Axes, x: float, y: float, record: Record, regime: str) -> None:
+    """Mark the point of the record's rate in the regime if it never settled, and if it is doubtful."""
+    if is_unstable(record, f"{regime}_s"):
+        cross_out(axis, x, y)
+    if doubts.beside_unsteady(record, regime):
+        mark_doubt(axis, x, y)
 
 
 def _model_sign(group: Group, line: Line) -> Line2D:

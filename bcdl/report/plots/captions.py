@@ -10,7 +10,9 @@ from bcdl.parity.verdicts import MISMATCH, NO_FINDINGS, UNMEASURED
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
+from bcdl.report.doubt_lines import lines
 from bcdl.report.plots.style import footer
+from bcdl.statistics import doubts
 from bcdl.statistics.steadiness import is_unstable
 
 
@@ -32,8 +34,15 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
         **(_parity_notes(group) if regimes else {}),
     }
     sentences = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
+    sentences += [f"{doubts.MARK} {line}." for line in _doubts(group, regimes)]
     marked = titles.of_quality(group, title, split) if split else f"{group.mark}{title}"
     footer(figure, marked, f"{group.title}. Machine: {group.machine}.", *sentences)
+
+
+def _doubts(group: Group, regimes: Sequence[str]) -> list[str]:
+    """A line for each kind of doubt about the rates shown, beside that some were never steady."""
+    shown = [(f"{_name(group, r)}, {regime}", r, regime) for regime in regimes for *_, r in group.ran()]
+    return lines({place: [doubts.beside_unsteady(record, regime)] for place, record, regime in shown})
 
 
 def _name(group: Group, record: Record) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bcdl.evaluation.utilisation import REGIMES, Peaks, peaks, points
 from bcdl.records.groups import Group
-from bcdl.report.plots.axes import cross_out, legend, plain_ticks
+from bcdl.report.plots.axes import legend, mark_rate, plain_ticks
 from bcdl.report.plots.captions import caption
 from bcdl.report.plots.style import signs
 
@@ -42,8 +42,7 @@ def _panel(axis: Axes, group: Group, regime: str, limit: Peaks) -> None:
     for point in places:
         at = (point.intensity, point.flops_per_s / 1e9)
         axis.plot(*([value] for value in at), linestyle="", **signs(group, point.line, point.backend))
-        if point.unstable:
-            cross_out(axis, *at)
+        mark_rate(axis, *at, point.record, regime)
     axis.set_xscale("log")
     axis.set_yscale("log")
     for scale in (axis.xaxis, axis.yaxis):

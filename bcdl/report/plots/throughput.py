@@ -10,10 +10,9 @@ from matplotlib.lines import Line2D
 
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
-from bcdl.report.plots.axes import cross_out, log_rate
+from bcdl.report.plots.axes import log_rate, mark_rate
 from bcdl.report.plots.captions import caption
 from bcdl.report.plots.style import colour, plain, signs
-from bcdl.statistics.steadiness import is_unstable
 
 _REGIMES = {"fit": "fit: what a user of model.fit gets", "step": "step: the device's own rate"}
 _SPREAD = 0.22  # of a row's height, between backends
@@ -46,8 +45,7 @@ def _panel(axis: Axes, group: Group, regime: str) -> None:
         y = group.lines.index(line) + (group.backends.index(backend) - middle) * _SPREAD
         axis.hlines(y, *_range(record, regime), color=colour(backend), linewidth=1.5)
         axis.plot([rate], [y], linestyle="", **signs(group, line, backend))
-        if is_unstable(record, f"{regime}_s"):
-            cross_out(axis, rate, y)
+        mark_rate(axis, rate, y, record, regime)
     log_rate(axis, "rate")
 
 

@@ -7,8 +7,10 @@ import functools
 from collections.abc import Sequence
 
 from bcdl.report import formats
+from bcdl.report.doubt_lines import lines
 from bcdl.report.sections.experiment_tables import interval
 from bcdl.report.tables import Column, Entry, Table, figures, number, significant, word, words
+from bcdl.statistics import doubts
 from bcdl.statistics.comparison import Comparison
 
 _COLUMNS: tuple[Column, ...] = (
@@ -33,13 +35,26 @@ class Parity:
 
 def table(comparisons: Sequence[Comparison]) -> Table:
     """One line a cell and regime."""
-    return Table("Images/s of A and B", _COLUMNS, tuple(_row(compared) for compared in comparisons))
+    return Table(
+        "Images/s of A and B", _COLUMNS, tuple(_row(compared) for compared in comparisons), _doubts(comparisons)
+    )
 
 
 def table_with_parity(comparisons: Sequence[tuple[Comparison, Parity]]) -> Table:
     """The same of two backends: the ratios have their parity's mark, and the verdict stands beside them."""
     rows = ((*_row(compared, parity.mark), word(parity.verdict)) for compared, parity in comparisons)
-    return Table("Images/s of A and B", (*_COLUMNS, words("parity")), tuple(rows))
+    notes = _doubts([compared for compared, _ in comparisons])
+    return Table("Images/s of A and B", (*_COLUMNS, words("parity")), tuple(rows), notes)
+
+
+def _doubts(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """A line for each kind of doubt about the rates compared, with how many processes of which side it is about."""
+    doubted = {
+        f"{compared.title}, {compared.regime}, {name}": of_side
+        for compared in comparisons
+        for name, of_side in zip("AB", compared.doubts, strict=True)
+    }
+    return tuple(f"{doubts.MARK} {line}" for line in lines(doubted))
 
 
 def _row(compared: Comparison, mark: str = "") -> tuple[Entry, ...]:
@@ -47,7 +62,7 @@ def _row(compared: Comparison, mark: str = "") -> tuple[Entry, ...]:
     return (
         *map(word, (compared.title, compared.regime)),
         *(number(median, 1) for median in effect.medians),
-        number(effect.ratio, 3, mark=mark),
+        number(effect.ratio, 3, mark=mark, flag=doubts.MARK if any(map(any, compared.doubts)) else ""),
         interval(effect),
         significant(effect.p, 2),
         significant(compared.p, 2),

@@ -10,7 +10,9 @@ from bcdl.records.comparability import Evidence, Purpose, code_changed
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
 from bcdl.report import formats
+from bcdl.report.doubt_lines import clock_lines
 from bcdl.report.sections import utilisation
+from bcdl.statistics import doubts
 from bcdl.text import escape
 
 
@@ -24,7 +26,7 @@ def group_facts(group: Group) -> str:
         majority = formats.fixed(ran[0].value("test_majority_accuracy"), 3, formats.NOT_MEASURED)
         lines.append(f"Majority class on the test split: {majority}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
-    lines += utilisation.yardstick_lines(group)
+    lines += utilisation.yardstick_lines([record for *_, record in group.ran()])
     lines += _circumstances(ran)
     commits = sorted({short_commit(record.environment) for record in group.records})
     lines.append(f"Commits: {', '.join(commits)}")
@@ -78,6 +80,9 @@ def _circumstances(ran: Sequence[Record]) -> list[str]:
         causes = ", ".join([*gpu.get("throttled", ()), *held_back])
         if causes:
             lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
+    lines += [f"CLOCK: {r.cell.title}: {jump}" for r in ran for jump in clock_lines(r.environment)]
+    if unrecorded := doubts.unrecorded(ran):
+        lines.append(f"Disturbance: {unrecorded}")
     if ran and not gpus:
         lines.append("Energy, clocks and temperature: not measured, no NVML answered")
     return lines

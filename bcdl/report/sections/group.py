@@ -10,7 +10,17 @@ from bcdl.report import figures, plots
 from bcdl.report.section import Section, card_path, figure_link
 from bcdl.report.sections import agreement, card, facts, phases, quality
 from bcdl.report.sections import utilisation as utilisation_part
-from bcdl.report.sections.metrics import ENERGY, METRICS, QUALITY, STALENESS, STARTUP, WARM, MetricRow, metric_table
+from bcdl.report.sections.metrics import (
+    ENERGY,
+    INPUT,
+    METRICS,
+    QUALITY,
+    STALENESS,
+    STARTUP,
+    WARM,
+    MetricRow,
+    metric_table,
+)
 from bcdl.report.tables import Table
 from bcdl.text import escape
 
@@ -33,7 +43,7 @@ def section(group: Group) -> Section:
     results = estimates.results(group)
     limit = utilisation.peaks(group)
     metrics = _tables(group, METRICS if timed else QUALITY)
-    energy = _tables(group, ENERGY if _recorded(group, ENERGY) else ())
+    energy = _tables(group, (*_recorded(group, INPUT), *(ENERGY if _recorded(group, ENERGY) else ())))
     startup = _tables(group, (*STARTUP, *_recorded(group, WARM)) if timed else ())
     where = phases.phase_tables(group)
     utilised = utilisation_part.utilisation_tables(group, limit) if limit else ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bcdl.evaluation import smoke
 from bcdl.machine.provenance import is_uncommitted
@@ -16,8 +16,9 @@ from bcdl.parity.verdicts import NO_FINDINGS
 from bcdl.records.groups import Group, Line, ParityVerdicts
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
+from bcdl.report.doubt_lines import lines
 from bcdl.report.tables import Column, Entry, Table, absent, figures, word, words
-from bcdl.statistics import steadiness
+from bcdl.statistics import doubts, steadiness
 from bcdl.statistics.steadiness import is_unstable
 
 
@@ -56,15 +57,25 @@ class MetricRow:
         value = self.read(record) if self.read else record.metrics.get(self.name)
         return None if formats.is_undefined(value) else value
 
-    def halves(self, record: Record) -> tuple[float, float] | None:
-        """What the first and second half of samples that never settled give; None if they settled or are too few."""
+    @property
+    def regime(self) -> str:
+        """The regime whose rate it shows; empty if it shows none."""
+        return self.sample.removesuffix("_s")
+
+    def unsteady(self, record: Record) -> tuple[bool, float, float] | None:
+        """Whether unsteady samples have a trend, and what their halves give, else the ends of their spread.
+
+        None if they are steady or too few.
+        """
         value = self.of(record)
         if value is None or not is_unstable(record, self.sample):
             return None
         samples = record.samples[self.sample]
-        stretches = [half / statistics.median(samples) for half in steadiness.halves(samples)]
+        trend = steadiness.fault(samples) == steadiness.TREND
+        pair = steadiness.halves(samples) if trend else steadiness.ends(samples)
+        stretches = [seconds / statistics.median(samples) for seconds in pair]
         first, second = (value * (stretch if self.is_time else 1 / stretch) for stretch in stretches)
-        return first, second
+        return (trend, first, second) if trend or first < second else (trend, second, first)
 
 
 QUALITY = (
@@ -92,6 +103,8 @@ STARTUP = (
         of_compiling=True,
     ),
 )
+# The most that `fit` could reach if its steps took no time.
+INPUT = (MetricRow("input_images_per_s", "The input pipeline alone (images/s)", 1),)
 # Of cells that loaded from a cache what an earlier cell had compiled.
 WARM = (
     MetricRow("warm_first_step_s", "First step from a warm compilation cache (s)", 1),
@@ -113,17 +126,34 @@ STALENESS = (
 def metric_table(group: Group, metric: MetricRow) -> Table:
     """Models down, backends across; a cell that is not ok shows its status.
 
-    A rate is marked if the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it.
+    A rate is marked if the backends' parity failed (`‡`) or was never measured (`†`), with the verdict beside it; and
+    if it is doubtful (`!`), with notes that say why.
     """
     columns = line_columns(group)
     rows = [(word(line.title), word(line.start), *_entries(group, line, metric)) for line in group.lines]
     if metric.of_test:
         return Table(titles.with_note(metric.title, smoke.note(group.records)), columns, tuple(rows))
+    notes = _doubts(group, metric)
     if not metric.rate:
-        return Table(metric.title, columns, tuple(rows))
+        return Table(metric.title, columns, tuple(rows), notes)
     verdicts = (word(_verdicts(group).among(group.machine, group.ok_records(line))) for line in group.lines)
     judged = ((*row, verdict) for row, verdict in zip(rows, verdicts, strict=True))
-    return Table(metric.title, (*columns, words("parity")), tuple(judged))
+    return Table(metric.title, (*columns, words("parity")), tuple(judged), notes)
+
+
+def _doubts(group: Group, metric: MetricRow) -> tuple[str, ...]:
+    """A line for each kind of doubt about the rates of a table."""
+    places = {f"{group.label(line)} on {name}": group.of(line, name) for line in group.lines for name in group.backends}
+    return doubt_lines({place: (records, metric) for place, records in places.items()})
+
+
+def doubt_lines(shown: Mapping[str, tuple[Sequence[Record], MetricRow]]) -> tuple[str, ...]:
+    """A line for each kind of doubt about the metrics shown at these places, each of some records."""
+    doubted = {
+        place: [doubts.every(record, metric.regime) for record in records if record.ok]
+        for place, (records, metric) in shown.items()
+    }
+    return tuple(f"{doubts.MARK} {line}" for line in lines(doubted))
 
 
 def line_columns(group: Group) -> tuple[Column, ...]:
@@ -154,9 +184,10 @@ def _verdicts(group: Group) -> ParityVerdicts:
 def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, mark: str = "") -> Entry:
     """One seed's value, or the median and range over seeds; a status if a record is not ok.
 
-    If samples never settled, the entry shows what their first and second half would give. `*` flags a figure from a
-    tree with uncommitted changes. If not all records are ok, or there are fewer than `wanted`, which is the number of
-    seeds and folds that the line has on any backend, the entry says how many.
+    If samples never settled, the entry shows what their first and second half would give, or the ends of their spread.
+    `*` flags a figure from a tree with uncommitted changes, `!` one that is doubtful. If not all
+    records are ok, or there are fewer than `wanted`, which is the number of seeds and folds that the line has on any
+    backend, the entry says how many.
     """
     if not records:
         return absent(formats.NOT_RUN)
@@ -164,14 +195,17 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
     failed = [record.status for record in records if not record.ok]
     if failed:
         return Entry(failed[0], functools.partial(formats.status, count=len(failed), wanted=wanted), mark)
-    unsteady = [halves for record in records if (halves := metric.halves(record))]
+    flag = doubts.MARK if any(doubts.beside_unsteady(record, metric.regime) for record in records) else ""
+    unsteady = [pair for record in records if (pair := metric.unsteady(record))]
     if unsteady:
-        writes = functools.partial(formats.unstable, digits=metric.digits, count=len(unsteady), wanted=wanted)
-        return Entry(unsteady[0], writes, mark)
+        trend, first, second = unsteady[0]
+        count = len(unsteady)
+        writes = functools.partial(formats.unstable, digits=metric.digits, trend=trend, count=count, wanted=wanted)
+        return Entry((first, second), writes, mark, flag)
     values = tuple(value for record in records if (value := metric.of(record)) is not None)
     if not values and any(name in record.metrics for record in records for name in _warm_names(metric)):
         return absent(formats.WARM)
     if not values:
         return Entry(None, functools.partial(formats.median, digits=metric.digits), mark)
-    flag = "*" if any(is_uncommitted(record.environment) for record in records) else ""
+    flag += "*" if any(is_uncommitted(record.environment) for record in records) else ""
     return Entry(values, functools.partial(formats.median, digits=metric.digits, wanted=wanted), mark, flag)

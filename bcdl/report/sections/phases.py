@@ -19,6 +19,7 @@ PHASES = {
     "describing the model": False,
     "training the head": False,
     "first step": True,
+    "timing the input pipeline": True,
     "training": True,
     "settling batch norms": False,
     "validating": False,

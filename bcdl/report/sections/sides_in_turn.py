@@ -13,9 +13,10 @@ from bcdl.records.comparability import Evidence
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report.section import Section
+from bcdl.report.sections import utilisation
 from bcdl.report.sections.comparison_table import Parity, table, table_with_parity
 from bcdl.report.tables import Table
-from bcdl.statistics import comparison
+from bcdl.statistics import comparison, doubts
 from bcdl.statistics.comparison import Comparison
 from bcdl.text import escape, safe_name
 
@@ -107,9 +108,11 @@ def _facts(run: SidesInTurn, failure: str) -> str:
         f"A: {_side(run.a)}",
         f"B: {_side(run.b)}",
         *(f"Cells: {title}" for title in dict.fromkeys(group.title for group in groups)),
+        *utilisation.yardstick_lines([record for record in run.records if record.ok]),
         *(f"Not ok: {_failure(record)}" for record in run.records if not record.ok),
         *(f"Left out: {line}" for line in _changed(run.records)),
         *([f"Not ok: {failure}"] if failure else []),
+        *([f"Disturbance: {unrecorded}"] if (unrecorded := doubts.unrecorded(run.records)) else []),
     ]
     return "\n".join(f"- {escape(line)}" for line in lines)
 

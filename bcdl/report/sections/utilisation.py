@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from bcdl.evaluation import utilisation
 from bcdl.evaluation.utilisation import REGIMES, Peak, Peaks
 from bcdl.machine import data_sheets
 from bcdl.records.groups import Group
+from bcdl.records.record import Record
 from bcdl.report import formats
 from bcdl.report.sections.metrics import MetricRow, metric_table
 from bcdl.report.tables import Table, figures, significant, word, words
@@ -91,8 +93,10 @@ def cost_table(group: Group) -> Table:
     return Table("What a model costs for one image", columns, tuple(rows))
 
 
-def yardstick_lines(group: Group) -> list[str]:
+def yardstick_lines(records: Sequence[Record]) -> list[str]:
     """A line for each yardstick with the rates that each backend's workers measured; none if they measured none.
+
+    The records are ok; several may be of one cell.
 
     It warns if those of one backend differ by much, since then the machine changed its speed, and if the backends
     disagree.
@@ -100,7 +104,7 @@ def yardstick_lines(group: Group) -> list[str]:
     return [
         line
         for metric, title in _YARDSTICKS.items()
-        if (line := _yardstick_line(title, utilisation.yardstick(group, metric)))
+        if (line := _yardstick_line(title, utilisation.yardstick_of(records, metric)))
     ]
 
 

@@ -113,3 +113,15 @@ def test_a_group_draws_every_plot_once() -> None:
     assert names == [name for module in plots.modules().values() for name, _ in module.draw(group)]
     plots.style.plt.close("all")
     assert len(set(names)) == len(names) > 5
+
+
+@pytest.mark.parametrize("plot", ["throughput", "roofline"])
+def test_a_doubtful_point_is_marked_and_the_caption_says_why(plot: str) -> None:
+    busy = {"step": {"wall_s": 10.0, "machine_s": 20.0, "others_s": 8.0}}
+    disturbed = dataclasses.replace(record(), environment={**record().environment, "disturbance": busy})
+    marks = []
+    for entry in (record(), disturbed):
+        _, figure = next(iter(plots.modules()[plot].draw(groups(entry)[0])))
+        marks.append(sum(text.get_text() == "!" for axis in figure.axes for text in axis.texts))
+    assert marks == [0, 1]
+    assert "! other processes were busy: CNN on torch, step (40%" in caption_of(plot, disturbed)

@@ -130,3 +130,53 @@ def test_a_first_step_from_a_warm_cache_never_stands_among_cold_ones() -> None:
 def test_what_has_another_name_in_a_warm_cell_has_a_table_under_it() -> None:
     compiling = {metric.name for metric in (*METRICS, *STARTUP) if metric.of_compiling}
     assert {metric.name for metric in WARM} == {f"warm_{name}" for name in compiling}
+
+
+STEP = next(metric for metric in METRICS if metric.name == "step_images_per_s")
+FIT = next(metric for metric in METRICS if metric.name == "fit_images_per_s")
+
+
+def disturbed(entry: Record, regime: str = "step", **readings: float) -> Record:
+    seen = {"wall_s": 10.0, "machine_s": 20.0, "others_s": 8.0, **readings}
+    return dataclasses.replace(entry, environment={**entry.environment, "disturbance": {regime: seen}})
+
+
+def test_samples_that_spread_widely_give_no_median() -> None:
+    spread = record()
+    spread.samples["step_s"] = [0.02, 0.04, 0.02, 0.04]
+    spread.metrics["step_images_per_s"] = 4 / 0.03
+    assert metric_entry([spread], STEP).shown == "unstable (100.0 to 200.0)"
+
+
+def test_a_rate_of_a_disturbed_machine_is_marked_and_the_table_says_why() -> None:
+    (group,) = groups(disturbed(record()), record(model="mobilenet"))
+    table = metric_table(group, STEP)
+    assert [row[2] for row in table.shown()] == ["120.0!", "120.0"]
+    note = "! other processes were busy: CNN on torch (40% of the processors' time)"
+    assert table.notes == (note,)
+    assert table.to_markdown().endswith(f"\n\n- {note}")
+    assert metric_table(group, FIT).notes == ()
+    assert metric_table(group, ACCURACY).shown()[0][2] == "0.750"
+
+
+def test_a_fit_of_one_epoch_is_marked() -> None:
+    single = record()
+    single.samples["fit_s"] = [0.25]
+    (group,) = groups(single)
+    table = metric_table(group, FIT)
+    assert table.shown()[0][2] == "100.0!"
+    assert table.notes == ("! it is of one sample: CNN on torch (6 steps, one epoch)",)
+
+
+def test_a_mark_counts_the_seeds_that_it_is_about() -> None:
+    (group,) = groups(*(disturbed(record(seed=seed)) if seed else record(seed=seed) for seed in range(3)))
+    table = metric_table(group, STEP)
+    assert table.shown()[0][2] == "120.0 (120.0 to 120.0)!"
+    assert table.notes == ("! other processes were busy: CNN on torch (2 of 3: 40% of the processors' time)",)
+
+
+def test_an_unstable_rate_of_a_disturbed_machine_is_marked_too() -> None:
+    spread = disturbed(record())
+    spread.samples["step_s"] = [0.02, 0.04, 0.02, 0.04]
+    assert metric_entry([spread], STEP).shown.startswith("unstable (")
+    assert metric_entry([spread], STEP).shown.endswith(")!")

@@ -55,7 +55,7 @@ def test_runs_of_two_sides_in_turn_are_shown() -> None:
     section = section_of(*side("a", backend="jax"), *side("b", slower, backend="torch"))
     assert list(section.tables) == [f"in-turn-m-{RUN}"]
     lines = [line.removeprefix("- ") for line in section.text.splitlines() if line.startswith("- ")]
-    assert [line.partition(",")[0] for line in lines] == [
+    assert [line.partition(",")[0] for line in lines[:4]] == [
         "Machine: m",
         "A: jax",
         "B: torch",
@@ -132,3 +132,31 @@ def test_the_report_writes_ratios_without_marks_for_programs(tmp_path: Path) -> 
         rows = list(csv.DictReader(file))
     assert {(row["B / A"], row["parity"]) for row in rows} == {("1.000", NEVER_MEASURED)}
     assert f"| 1.000{UNMEASURED} |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_ratio_of_doubtful_rates_is_marked_and_the_table_says_why() -> None:
+    busy = {"step": {"wall_s": 10.0, "machine_s": 20.0, "others_s": 8.0}}
+    a = side("a")
+    a[0] = dataclasses.replace(a[0], environment={**a[0].environment, "disturbance": busy})
+    b = [dataclasses.replace(entry, samples={**entry.samples, "fit_s": [0.25]}) for entry in side("b")]
+    b[3] = dataclasses.replace(b[3], samples={**b[3].samples, "predict_s": [0.01, 0.02, 0.01, 0.02]})
+    section = section_of(*a, *b)
+    assert {row["regime"]: row["B / A"] for row in rows_of(section)} == {
+        "fit": "1.000!",
+        "step": "1.000!",
+        "predict": "1.000!",
+    }
+    cell = "CNN, synthetic-48, 32x32, batch 4"
+    for line in (
+        f"- ! other processes were busy: {cell}, step, A (1 of 10: 40% of the processors' time)",
+        f"- ! it is of one sample: {cell}, fit, B (10 of 10: 6 steps, one epoch)",
+        f"- ! its samples spread widely: {cell}, predict, B (1 of 10: 4 samples)",
+        "- Disturbance: what else the machine did is not known of 19 of 20 records (before schema 8 none says it)",
+    ):
+        assert line in section.text
+
+
+def test_a_machine_that_changed_its_speed_between_rounds_is_told() -> None:
+    a = side("a")
+    a[0] = dataclasses.replace(a[0], metrics={**a[0].metrics, "product_flops_per_s": 2.5e11})
+    assert "torch 100 to 250. UNSTEADY by a factor of 2.5" in section_of(*a, *side("b")).text

@@ -1,0 +1,145 @@
+"""What else happened while a regime was timed: read before it and after it, never while it runs.
+
+What the system does not report is absent, not zero. `bcdl.statistics.disturbance` says when a rate is doubtful for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bcdl.machine import clock
+
+# The modules of bcdl that measure, as they stand among a process's arguments.
+_MEASURES = re.compile(r"bcdl\.(worker|train|parity\.worker|experiments\.workers\.\w+)")
+# Where a container's control group counts the time for which its quota held it back: the name, and its units a second.
+_QUOTAS = (("/sys/fs/cgroup/cpu.stat", "throttled_usec", 1e6), ("/sys/fs/cgroup/cpu/cpu.stat", "throttled_time", 1e9))
+_HEAT = "cpu*/thermal_throttle/package_throttle_total_time_ms"
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[dict[str, Any]]:
+    """A block; once it has ended, what is given holds what happened meanwhile, as `schema.Disturbance` names it."""
+    facts: dict[str, Any] = {}
+    runs, load = other_runs(), _load()
+    with _counted_stops() as stops:
+        before = _counters()
+        yield facts
+        after = _counters()
+        stopped = stops()
+    facts.update(_between(before, after))
+    facts["other_runs"] = max(runs, other_runs())
+    if stopped is not None:
+        facts["stops"] = stopped
+    if load is not None:
+        facts["load"] = [load, _load()]
+
+
+def _between(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """By how much each counter grew, and what other processes took of the processors."""
+    grown = {name: round(after[name] - before[name], 6) for name in after if name in before}
+    busy_s = grown.pop("busy_s")
+    if grown["machine_s"] > 0:  # some containers are shown counters that stand still
+        grown["others_s"] = max(0.0, round(busy_s - grown["processor_s"], 6))
+    return grown
+
+
+def _counters() -> dict[str, float]:
+    """What has been counted up to now; only differences mean something."""
+    measured = {
+        "wall_s": clock.now_s(),
+        "processor_s": _own_s(),
+        "asleep_s": clock.asleep_s(),
+        "quota_s": _quota_s(),
+        "heat_s": _heat_s(),
+        **_machine(),
+        **_usage(),
+    }
+    return {name: value for name, value in measured.items() if value is not None}
+
+
+def _own_s() -> float:
+    """Processor time of this process, and of its children that have ended, seconds."""
+    children = os.times()
+    return clock.processor_s() + children.children_user + children.children_system
+
+
+def _machine() -> dict[str, float | None]:
+    """Seconds of all processors together: all, those in which they worked, and those that a host gave to others."""
+    times = psutil.cpu_times()._asdict()
+    seconds = {name: value for name, value in times.items() if not name.startswith("guest")}  # part of `user`
+    idle, steal = seconds.get("idle", 0.0) + seconds.get("iowait", 0.0), seconds.get("steal")
+    every = sum(seconds.values())
+    return {"machine_s": every, "busy_s": every - idle - (steal or 0.0), "steal_s": steal}
+
+
+def _usage() -> dict[str, int]:
+    """How often another process was preferred to this one, and how often it waited for a page from the disk."""
+    try:
+        import resource  # only on Unix
+    except ModuleNotFoundError:
+        return {}
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {"involuntary_switches": usage.ru_nivcsw, "major_faults": usage.ru_majflt}
+
+
+def _quota_s() -> float | None:
+    """Seconds, over all processors, for which a quota of processor time held this container back."""
+    for file, name, units in _QUOTAS:
+        with contextlib.suppress(OSError, ValueError):
+            counters = dict(line.split()[:2] for line in Path(file).read_text(encoding="ascii").splitlines())
+            if name in counters:
+                return int(counters[name]) / units
+    return None
+
+
+def _heat_s() -> float | None:
+    """Seconds for which the hottest processor has been slowed down for its heat."""
+    with contextlib.suppress(OSError, ValueError):
+        return max(int(file.read_text(encoding="ascii")) for file in Path("/sys/devices/system/cpu").glob(_HEAT)) / 1e3
+    return None
+
+
+def _load() -> float | None:
+    """Processes that run or want to, a mean over the last minute; this one is among them."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def other_runs() -> int:
+    """How many processes measure for bcdl beside this one and its children, as far as the system shows them."""
+    own = os.getpid()
+    processes = (process.info for process in psutil.process_iter(["pid", "ppid", "cmdline"]))
+    return sum(own not in (info["pid"], info["ppid"]) and _measures(info["cmdline"] or ()) for info in processes)
+
+
+def _measures(arguments: Sequence[str]) -> bool:
+    """Whether a process with these arguments measures for bcdl."""
+    trains = any(Path(first).stem == "bcdl" and second == "train" for first, second in itertools.pairwise(arguments))
+    return trains or any(map(_MEASURES.fullmatch, arguments))
+
+
+@contextlib.contextmanager
+def _counted_stops() -> Iterator[Callable[[], int | None]]:
+    """What is given says how often this process was stopped and continued in the block, at least; None if unknown.
+
+    A process that is continued gets a signal, and several of them may come as one.
+    """
+    if not hasattr(signal, "SIGCONT") or threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # only the main thread may handle signals
+        return
+    stops = itertools.count()
+    before = signal.signal(signal.SIGCONT, lambda number, frame: next(stops))
+    signal.siginterrupt(signal.SIGCONT, False)
+    try:
+        yield lambda: next(stops)
+    finally:
+        signal.signal(signal.SIGCONT, before or signal.SIG_DFL)

@@ -1,0 +1,162 @@
+"""What else happened on the machine is read from the system, and what the system does not say is absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bcdl.machine import clock, disturbance
+from bcdl.machine.clock import stopwatch
+from bcdl.records.schema import Disturbance, fits
+from tests.conftest import ROOT
+
+# A process that works for a second and says what happened meanwhile.
+_WORK = """
+import json
+from bcdl.machine import disturbance
+from bcdl.machine.clock import stopwatch
+with disturbance.watched() as facts:
+    print("begun", flush=True)
+    elapsed = stopwatch()
+    while elapsed() < 1:
+        pass
+print(json.dumps(facts))
+"""
+_BUSY = "while True: pass"
+_IDLE = "import time; time.sleep(60)"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux reports")
+unix = pytest.mark.skipif(os.name == "nt", reason="Windows stops no process")
+
+
+def work(seconds: float) -> None:
+    elapsed = stopwatch()
+    while elapsed() < seconds:
+        pass
+
+
+def test_what_is_seen_has_the_names_of_the_schema() -> None:
+    with disturbance.watched() as facts:
+        work(0.05)
+    assert facts.keys() <= Disturbance.__annotations__.keys()
+    assert fits(Disturbance)(json.loads(json.dumps(facts)))
+    assert facts["wall_s"] >= 0.05
+    assert facts["processor_s"] > 0
+    assert facts["machine_s"] >= facts.get("others_s", 0) >= 0
+
+
+@linux
+def test_linux_reports_all_but_quotas_and_heat() -> None:
+    with disturbance.watched() as facts:
+        work(0.05)
+    assert Disturbance.__annotations__.keys() - facts.keys() <= {"quota_s", "heat_s"}
+
+
+def test_nothing_is_said_of_a_block_that_failed() -> None:
+    with pytest.raises(ValueError, match="broken"), disturbance.watched() as facts:
+        raise ValueError("broken")
+    assert facts == {}
+
+
+@unix
+def test_a_process_that_is_stopped_again_and_again_says_so() -> None:
+    """Stopped for 60 of every 70 ms, its windows are several times too long, and yet steady."""
+    process = subprocess.Popen([sys.executable, "-c", _WORK], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    while process.poll() is None:
+        for number, seconds in ((signal.SIGSTOP, 0.06), (signal.SIGCONT, 0.01)):
+            process.send_signal(number)
+            time.sleep(seconds)
+    facts = json.loads(process.stdout.read())
+    assert facts["stops"] >= 3
+    assert facts["processor_s"] < 0.8 * facts["wall_s"]
+
+
+def test_a_handler_of_the_signal_that_continues_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGCONT)
+    with disturbance.watched():
+        assert signal.getsignal(signal.SIGCONT) != before
+    assert signal.getsignal(signal.SIGCONT) == before
+
+
+@linux
+def test_what_other_processes_take_is_not_taken_for_its_own() -> None:
+    other = subprocess.Popen([sys.executable, "-c", _BUSY])
+    try:
+        with disturbance.watched() as facts:
+            time.sleep(1)
+    finally:
+        other.kill()
+        other.wait()
+    assert facts["others_s"] > 0.2
+    assert facts["processor_s"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "measures"),
+    [
+        (["python", "-m", "bcdl.worker", "job.json", "result.json", "events.txt"], True),
+        (["python", "-m", "bcdl.experiments.workers.slowed", "0.05"], True),
+        (["python", "-m", "bcdl.parity.worker", "job", "result"], True),
+        (["python", "-m", "bcdl.train", "--model", "cnn"], True),
+        (["python", "-m", "bcdl", "train"], True),
+        (["/usr/bin/python", "/home/me/bin/bcdl", "train"], True),
+        (["/home/me/bin/bcdl", "report"], False),
+        (["python", "-m", "pytest", "benchmarks"], False),
+        (["vim", "bcdl/worker/cell.py"], False),
+        ([], False),
+    ],
+)
+def test_who_measures_is_known_by_its_arguments(arguments: list[str], measures: bool) -> None:
+    assert disturbance._measures(arguments) == measures
+
+
+@linux
+def test_another_run_on_the_machine_is_counted() -> None:
+    before = disturbance.other_runs()
+    # Not its child: a worker's own children are of its run. The shell ends, and leaves it behind.
+    command = f"{sys.executable} -c '{_IDLE}' bcdl.worker > /dev/null 2>&1 & echo $!"
+    shell = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=True)
+    other = int(shell.stdout)
+    try:
+        deadline = stopwatch()
+        while disturbance.other_runs() <= before and deadline() < 10:
+            time.sleep(0.05)
+        assert disturbance.other_runs() > before
+    finally:
+        os.kill(other, signal.SIGKILL)
+
+
+def test_quotas_are_read_where_a_container_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer, older = tmp_path / "cpu.stat", tmp_path / "older.stat"
+    names = ((str(newer), "throttled_usec", 1e6), (str(older), "throttled_time", 1e9))
+    monkeypatch.setattr(disturbance, "_QUOTAS", names)
+    assert disturbance._quota_s() is None
+    older.write_text("nr_periods 7\nthrottled_time 1500000000\n")
+    assert disturbance._quota_s() == 1.5
+    newer.write_text("usage_usec 5\n")
+    assert disturbance._quota_s() == 1.5
+    newer.write_text("usage_usec 5\nthrottled_usec 250000\n")
+    assert disturbance._quota_s() == 0.25
+
+
+def test_a_suspended_machine_is_told_from_one_whose_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {"perf_counter": 100.0, "time": 1e9}
+    asleep = [0.0]
+    for name in times:
+        monkeypatch.setattr(f"time.{name}", lambda name=name: times[name])
+    monkeypatch.setattr(clock, "asleep_s", lambda: asleep[0])
+    jumped = clock.jump()
+    times["perf_counter"] += 10
+    times["time"] += 10 + 3600
+    asleep[0] += 3600
+    assert jumped() == pytest.approx(0)
+    times["time"] -= 86400
+    assert jumped() == pytest.approx(-86400)
