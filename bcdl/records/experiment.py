@@ -23,6 +23,7 @@ from bcdl.records.log import Problem
 # 3: `slowdown`; before, only the names of the ways said it. The experiment on batch callbacks has another name.
 SCHEMA = 3
 SECONDS = "s"  # the unit of an experiment that measures times
+IN_ONE_PROCESS = "window"  # the sample of one whose rounds ran in one process
 
 
 class ExperimentError(ValueError):
