@@ -103,9 +103,12 @@ def mean_interval(values: Sequence[float] | np.ndarray, tried: int = 1, fewest: 
 
 
 def sign_flip_p(logs: np.ndarray) -> np.ndarray:
-    """The p-values [...] of `paired` from log ratios [..., n], n at most 14; all 2^n signs are tried at once."""
+    """The p-values [...] of `paired` from log ratios [..., n], n at most 14; all 2^n signs are tried at once.
+
+    Half of them are: the others are the same turned round, and have the same sums but for their sign.
+    """
     rounds = logs.shape[-1]
-    signs = 1 - 2 * ((np.arange(2**rounds) >> np.arange(rounds)[:, None]) & 1)
+    signs = 1 - 2 * ((np.arange(2 ** (rounds - 1)) >> np.arange(rounds)[:, None]) & 1)
     sums = np.abs(logs @ signs)
     return np.asarray(np.mean(sums >= np.abs(logs.sum(axis=-1, keepdims=True)) * (1 - 1e-12), axis=-1))
 

@@ -23,11 +23,19 @@ class Outcome:
 
     experiment: Experiment
 
-    @functools.cached_property
+    @property
     def warm_up(self) -> int:
-        """How many of the first rounds are left out. None are if every round has processes of its own."""
+        """How many of the first rounds are left out."""
+        return self._settled[0]
+
+    @functools.cached_property
+    def _settled(self) -> tuple[int, bool]:
+        """The warm-up, and whether the ratio is one figure.
+
+        Rounds of processes of their own have no warm-up, and their interval holds what sets processes apart.
+        """
         in_one_process = self.experiment.sample == IN_ONE_PROCESS
-        return steadiness.warm_up_rounds(_ratios(self.experiment)) if in_one_process else 0
+        return steadiness.settled(_ratios(self.experiment)) if in_one_process else (0, True)
 
     @property
     def a(self) -> list[float]:
@@ -44,11 +52,11 @@ class Outcome:
         """How the second way stands to the first."""
         return effects.paired(self.a, self.b)
 
-    @functools.cached_property
+    @property
     def regimes(self) -> tuple[float, float] | None:
         """Median ratios of the first and the second half of the rounds, if these are not one figure; else None."""
-        ratios = _ratios(self.experiment)[self.warm_up :]
-        return steadiness.halves(ratios) if steadiness.are_rounds_steady(ratios) is False else None
+        _, is_steady = self._settled
+        return None if is_steady else steadiness.halves(_ratios(self.experiment))
 
     @property
     def difference(self) -> Estimated:

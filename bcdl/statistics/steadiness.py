@@ -41,29 +41,31 @@ def is_unstable(record: Record, sample: str) -> bool:
     return is_steady(record.samples.get(sample, [])) is False
 
 
-def warm_up_rounds(ratios: Sequence[float]) -> int:
-    """How many of the first rounds are warm-up, from the ratio of both ways in each.
+def settled(ratios: Sequence[float]) -> tuple[int, bool]:
+    """How many of an experiment's first rounds are warm-up, and whether the ratios of the others are one figure.
 
-    They end with the last round of the first half that lies off the median of the second half by more than
-    `STEADY_OF_FEW`, the rule of few samples. More than a third of the rounds is no warm-up, but a second regime:
-    then none is left out, and the ratios are not steady.
+    The warm-up ends with the last round of the first third that lies off the median of the second half by more than
+    `STEADY_OF_FEW`, the rule of few samples. The ratios are no one figure if
+
+    - the medians of both halves differ by more than `STEADY`, and no ratio of one half lies among those of the other,
+      as seldom happens by chance; or
+    - there are two regimes: a third or more of the rounds of the first half, two at least, lie off the second half as
+      above, and not in the first third alone.
+
+    Of fewer than six rounds, the largest must be within `STEADY_OF_FEW` of the least. If they are no one figure, none
+    is left out.
     """
-    count = _unlike_the_last(ratios)
-    return count if count <= len(ratios) // 3 else 0
+    unlike = _unlike_the_last(ratios)
+    early = [] if _are_a_regime(unlike, len(ratios)) else [place for place in unlike if place < len(ratios) // 3]
+    count = early[-1] + 1 if early else 0
+    is_steady = _are_one_figure(ratios[count:])
+    return count if is_steady else 0, is_steady
 
 
-def are_rounds_steady(ratios: Sequence[float]) -> bool | None:
-    """Whether the ratios of rounds, those of the warm-up left out, are one figure; None of fewer than two.
-
-    They are not if the medians of both halves differ by more than `STEADY` and no ratio of one half lies among those of
-    the other, as seldom happens by chance; nor if rounds beyond the first third are unlike the second half. Of fewer
-    than six, the largest must be within `STEADY_OF_FEW` of the least.
-    """
-    if len(ratios) < 2:
-        return None
+def _are_one_figure(ratios: Sequence[float]) -> bool:
     if len(ratios) < _FEWEST_ROUNDS:
         return _are_alike(ratios)
-    return not _has_trend(ratios) and _unlike_the_last(ratios) <= len(ratios) // 3
+    return not _has_trend(ratios) and not _are_a_regime(_unlike_the_last(ratios), len(ratios))
 
 
 def _has_trend(ratios: Sequence[float]) -> bool:
@@ -74,13 +76,17 @@ def _has_trend(ratios: Sequence[float]) -> bool:
     return are_apart and abs(after - before) > STEADY * min(before, after)
 
 
-def _unlike_the_last(ratios: Sequence[float]) -> int:
-    """How many rounds there are up to the last one of the first half that is unlike the second half."""
+def _unlike_the_last(ratios: Sequence[float]) -> list[int]:
+    """The places of the rounds of the first half that are unlike the second half; none of too few rounds."""
     if len(ratios) < _FEWEST:
-        return 0
+        return []
     _, after = halves(ratios)
-    unlike = (not _are_alike((ratio, after)) for ratio in ratios[: len(ratios) // 2])
-    return max((number for number, is_unlike in enumerate(unlike, start=1) if is_unlike), default=0)
+    return [place for place, ratio in enumerate(ratios[: len(ratios) // 2]) if not _are_alike((ratio, after))]
+
+
+def _are_a_regime(unlike: Sequence[int], rounds: int) -> bool:
+    """Whether rounds of the first half that are unlike the second are a regime of their own, and no warm-up."""
+    return len(unlike) >= max(2, rounds // 2 / 3) and unlike[-1] >= rounds // 3
 
 
 def _are_alike(samples: Sequence[float]) -> bool:

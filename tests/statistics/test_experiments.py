@@ -57,9 +57,10 @@ def test_slow_first_rounds_of_a_process_are_no_advantage_of_the_other_way() -> N
     assert outcome.regimes is None
 
 
-def test_rounds_of_processes_have_no_warm_up() -> None:
+def test_rounds_of_processes_have_no_warm_up_and_no_regimes() -> None:
     outcome = Outcome(made("batch 16", SLOW_AT_FIRST, BATCH_16, sample="process"))
     assert (outcome.warm_up, len(outcome.a)) == (0, 7)
+    assert Outcome(made("x", [1.0] * 7, [1.2] * 3 + [1.9] * 4, sample="process")).regimes is None
 
 
 def test_two_regimes_are_no_one_ratio() -> None:

@@ -39,6 +39,12 @@ def rounds(noise: float, shares: Sequence[float], seed: int = 0) -> list[Experim
 SHARES = (0.0, 0.02, 0.1, 0.5)
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that do not look at intervals."""
+    monkeypatch.setattr(power_analysis, "_RESAMPLES", 2)
+
+
 def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below() -> None:
     powers = power_analysis.power(rounds(0.002, SHARES))
     # 2 percent lies under the least regression, 3 percent.
@@ -46,6 +52,7 @@ def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below()
     assert all(each.low <= each.value <= each.high for each in powers.values())
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_a_noisy_machine_finds_only_what_is_large() -> None:
     powers = {share: each.value for share, each in power_analysis.power(rounds(0.2, SHARES)).items()}
     assert powers[0.0] < 0.05
@@ -75,6 +82,7 @@ def test_the_quick_p_value_is_that_of_the_full_permutation_test(seed: int, count
     assert effects.sign_flip_p(logs) == pytest.approx(whole.p, abs=1e-9)
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_an_analysis_names_the_smallest_slow_down_that_is_found() -> None:
     alone, several = power_analysis.analyse(rounds(0.002, SHARES))
     assert (alone.subject, alone.rounds, alone.threshold, alone.comparisons) == ("a cell", ROUNDS, 0.03, 1)
@@ -84,6 +92,7 @@ def test_an_analysis_names_the_smallest_slow_down_that_is_found() -> None:
     assert noisy.smallest_detected is None
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_more_are_compared_the_less_is_found() -> None:
     made = rounds(0.05, SHARES)
     alone, several = (power_analysis.power(made, comparisons) for comparisons in (1, 6))
@@ -107,12 +116,14 @@ def test_a_comparison_is_judged_here_as_the_command_judges_it() -> None:
     assert share == pytest.approx(regressed / 40)
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_a_subject_is_judged_by_its_own_noise_whatever_others_have() -> None:
     other = [dataclasses.replace(each, subject="noisy") for each in rounds(0.5, SHARES)]
     quiet = rounds(0.002, SHARES)
     assert power_analysis.analyse([*other, *quiet])[2:] == power_analysis.analyse(quiet)
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_only_subjects_with_equal_sides_and_rounds_enough_are_analysed() -> None:
     few = [dataclasses.replace(each, a=each.a[:9], b=each.b[:9], subject="few") for each in rounds(0.1, SHARES)]
     unequal = [dataclasses.replace(each, subject="unequal") for each in rounds(0.1, SHARES[1:])]
@@ -121,6 +132,7 @@ def test_only_subjects_with_equal_sides_and_rounds_enough_are_analysed() -> None
     assert [analysis.subject for analysis in power_analysis.analyse(made)] == ["a cell"] * 2
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_table_shows_power_with_its_interval_by_slow_down() -> None:
     analyses = power_analysis.analyse(rounds(0.002, SHARES))
     alone, several = power_table(analyses).shown()
