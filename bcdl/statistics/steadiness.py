@@ -45,27 +45,26 @@ def settled(ratios: Sequence[float]) -> tuple[int, bool]:
     """How many of an experiment's first rounds are warm-up, and whether the ratios of the others are one figure.
 
     The warm-up ends with the last round of the first third that lies off the median of the second half by more than
-    `STEADY_OF_FEW`, the rule of few samples. The ratios are no one figure if
+    `STEADY_OF_FEW`, the rule of few samples; there is none if the rounds after it are no one figure. Ratios are none if
 
     - the medians of both halves differ by more than `STEADY`, and no ratio of one half lies among those of the other,
       as seldom happens by chance; or
     - there are two regimes: a third or more of the rounds of the first half, two at least, lie off the second half as
       above, and not in the first third alone.
 
-    Of fewer than six rounds, the largest must be within `STEADY_OF_FEW` of the least. If they are no one figure, none
-    is left out.
+    Of fewer than six rounds, the largest must be within `STEADY_OF_FEW` of the least.
     """
-    unlike = _unlike_the_last(ratios)
-    early = [] if _are_a_regime(unlike, len(ratios)) else [place for place in unlike if place < len(ratios) // 3]
+    early = [place for place in _unlike_the_last(ratios) if place < len(ratios) // 3]
     count = early[-1] + 1 if early else 0
-    is_steady = _are_one_figure(ratios[count:])
-    return count if is_steady else 0, is_steady
+    if count and _are_one_figure(ratios[count:]) and not _are_two_regimes(ratios):
+        return count, True
+    return 0, _are_one_figure(ratios)
 
 
 def _are_one_figure(ratios: Sequence[float]) -> bool:
     if len(ratios) < _FEWEST_ROUNDS:
         return _are_alike(ratios)
-    return not _has_trend(ratios) and not _are_a_regime(_unlike_the_last(ratios), len(ratios))
+    return not _has_trend(ratios) and not _are_two_regimes(ratios)
 
 
 def _has_trend(ratios: Sequence[float]) -> bool:
@@ -84,9 +83,10 @@ def _unlike_the_last(ratios: Sequence[float]) -> list[int]:
     return [place for place, ratio in enumerate(ratios[: len(ratios) // 2]) if not _are_alike((ratio, after))]
 
 
-def _are_a_regime(unlike: Sequence[int], rounds: int) -> bool:
-    """Whether rounds of the first half that are unlike the second are a regime of their own, and no warm-up."""
-    return len(unlike) >= max(2, rounds // 2 / 3) and unlike[-1] >= rounds // 3
+def _are_two_regimes(ratios: Sequence[float]) -> bool:
+    """Whether so many rounds of the first half are unlike the second, and so late, that they are no warm-up."""
+    unlike = _unlike_the_last(ratios)
+    return len(unlike) >= max(2, len(ratios) // 2 / 3) and unlike[-1] >= len(ratios) // 3
 
 
 def _are_alike(samples: Sequence[float]) -> bool:

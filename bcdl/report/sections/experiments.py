@@ -25,11 +25,11 @@ not independent.
 
 If the sample is a window, all rounds ran in one process, and p and interval are of that process: another may differ.
 Its **warm-up rounds** are left out of all figures: those up to the last one, within the first third, whose ratio is
-more than {few} off the median of the second half. Its ratio is **unstable** if as many as a third of the first half's
-rounds are that far off, and not in the first third alone; if both halves are apart and their medians differ by more
-than {steady}; or, of fewer than six rounds, if any two differ by more than {few}. Then the medians of both halves stand
-in its place. Only b / a within a row may be compared: rows and tables were measured at different times, and the
-machine's speed differed.
+more than {few} off the median of the second half, if the rounds after them are one figure. Its ratio is **unstable** if
+as many as a third of the first half's rounds are that far off, and not in the first third alone; if both halves are
+apart and their medians differ by more than {steady}; or, of fewer than six rounds, if any two differ by more than
+{few}. Then the medians of both halves stand in its place. Only b / a within a row may be compared: rows and tables were
+measured at different times, and the machine's speed differed.
 """
 
 _BEST_TEXT = """\
