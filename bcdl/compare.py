@@ -34,7 +34,8 @@ from bcdl.text import legible
 _FEWEST = 3  # rounds of equal sides: two say next to nothing of their noise
 _RULE = (
     f"each cell is judged by its own noise, the standard error of its ratio: a significant slow-down counts if it is "
-    f"larger than {LEAST_REGRESSION:.0%} and than {NOISE_FACTOR:g} times that (column threshold)"
+    f"larger than {LEAST_REGRESSION:.0%} and than {NOISE_FACTOR:g} times that (column threshold); HL is the ratio of "
+    "Hodges and Lehmann, which a few wild rounds hardly move"
 )
 
 

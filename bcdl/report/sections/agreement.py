@@ -59,7 +59,8 @@ _COLUMNS = (
 )
 _OVER_SEEDS_COLUMNS = (
     *map(words, ("a", "b", "seeds", "accuracy, b - a, by seed")),
-    *map(figures, ("accuracy, b - a: mean (over seeds)", "over seeds and patients", "AUROC, b - a")),
+    *map(figures, ("accuracy, b - a: mean (95% over seeds)", "95% over seeds and patients")),
+    figures("AUROC, b - a (95% over seeds and patients)"),
     words("verdict"),
 )
 

@@ -13,7 +13,7 @@ from bcdl.statistics.comparison import Comparison
 
 _COLUMNS: tuple[Column, ...] = (
     *map(words, ("cell", "regime")),
-    *map(figures, ("A, median", "B, median", "B / A", "95% interval", "Hodges-Lehmann", "threshold")),
+    *map(figures, ("A, median", "B, median", "B / A", "95% interval", "B / A, HL", "threshold")),
     *map(figures, ("p", "p, Holm", "Cliff's delta", "processes")),
     words("measured"),
 )

@@ -24,7 +24,7 @@ def experiment_table(name: str, experiments: Sequence[Experiment]) -> Table:
     unit = experiments[0].unit if experiments else ""
     columns = (
         *map(words, ("subject", "a", "b")),
-        *map(figures, ("a, median", "b, median", "b / a", "95% interval", "Hodges-Lehmann")),
+        *map(figures, ("a, median", "b, median", "b / a", "95% interval", "b / a, HL")),
         *([figures("b - a")] if unit == SECONDS else []),
         *map(figures, ("p", "p, Holm", "rounds", "warm-up rounds")),
         *map(words, ("sample", "measured", "commit")),
@@ -84,7 +84,7 @@ def best_table(searched: Sequence[Experiment]) -> Table:
     """For each subject, the fastest of the settings that beat the default although they were picked among others."""
     columns = (
         *map(words, ("subject", "setting", "default", "best")),
-        *map(figures, ("best / default", "95% interval of the best", "Hodges-Lehmann", "others tried")),
+        *map(figures, ("best / default", "95% interval of the best", "HL", "others tried")),
         words("unstable"),
         *map(figures, ("rounds", "warm-up rounds")),
         words("sample"),

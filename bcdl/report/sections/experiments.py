@@ -17,11 +17,11 @@ from bcdl.text import escape, safe_name
 
 _TEXT = """\
 One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
-means with bootstrap intervals; beside them stands the ratio of Hodges and Lehmann (1963), the median of the means of
-every two rounds, which a few wild rounds hardly move. p is that of a permutation within rounds, none smaller than 2 /
-2^rounds or 0.0001; beside it, corrected by Holm's method over the ways of a subject. Several ways whose first way is
-*shared* were compared with the same rounds of it: a slow one among them is in each of their rows, and their tests are
-not independent.
+means with bootstrap intervals; beside them stands **HL**, the ratio of Hodges and Lehmann (1963), the median of the
+means of every two rounds, which a few wild rounds hardly move. p is that of a permutation within rounds, none smaller
+than 2 / 2^rounds or 0.0001; beside it, corrected by Holm's method over the ways of a subject. Several ways whose first
+way is *shared* were compared with the same rounds of it: a slow one among them is in each of their rows, and their
+tests are not independent.
 
 If the sample is a window, all rounds ran in one process, and p and interval are of that process: another may differ.
 Its **warm-up rounds** are left out of all figures: those up to the last one, within the first third, whose ratio is

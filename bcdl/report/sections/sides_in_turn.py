@@ -21,10 +21,9 @@ from bcdl.text import escape, safe_name
 _TEXT = """\
 Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
 alike, so that these ratios may be quoted, for cells of this size and batch and the settings named, where those of the
-sections above may not; the rates beside them are of their moment. B / A is a geometric mean; that of Hodges and
-Lehmann, which a few wild rounds hardly move, stands beside it: if they differ much, some rounds do. A significant
-slow-down beyond the **threshold**, 3 percent or three times the standard error of its own ratio, is a regression. No p
-is smaller than 2 / 2^rounds.
+sections above may not; the rates beside them are of their moment. B / A is a geometric mean; **HL**, that of Hodges and
+Lehmann (1963), which a few wild rounds hardly move, stands beside it. A significant slow-down beyond the **threshold**,
+3 percent or three times the standard error of its own ratio, is a regression. No p is smaller than 2 / 2^rounds.
 """
 
 
