@@ -12,42 +12,49 @@ from pathlib import Path
 from typing import Any
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import experiment, log
+from bcdl.records import log
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.settings.cell import Cell
-from bcdl.statistics import experiments
 from bcdl.statistics.comparison import (
     AXES,
     LEAST_REGRESSION,
+    NOISE_FACTOR,
     Comparison,
     Sample,
     beyond_reach,
     compare,
+    differing_axis,
     of_known_code,
     samples,
-    threshold,
+    with_equal_sides,
 )
 from bcdl.statistics.doubts import Doubt
 from bcdl.text import legible
+
+_FEWEST = 3  # rounds of equal sides: two say next to nothing of their noise
+_RULE = (
+    f"each cell is judged by its own noise, the standard error of its ratio: a significant slow-down counts if it is "
+    f"larger than {LEAST_REGRESSION:.0%} and than {NOISE_FACTOR:g} times that (column threshold); HL is the ratio of "
+    "Hodges and Lehmann, which a few wild rounds hardly move"
+)
 
 
 def main() -> int:
     arguments = _parse()
     a, b = read(Path(arguments.a)), read(Path(arguments.b))
-    comparisons = compare(a, b, arguments.across)
-    processes = min(min(compared.effect.processes) for compared in comparisons)
-    noise, line_on_noise = _noise(Path(arguments.a), a, arguments.noise, processes)
-    least = threshold(noise)
+    equal = _equal_sides(*arguments.noise) if arguments.noise else []
+    comparisons = with_equal_sides(compare(a, b, arguments.across), equal)
+    noise = _on_equal_sides(comparisons) if equal else []
     console().print(table(comparisons).to_rich())
     if reason := beyond_reach(comparisons):
         raise UsageError(reason)
     judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
-    regressions = [compared for compared in judged if compared.regressed(least)]
+    regressions = [compared for compared in judged if compared.regressed]
     code = [_code_of("A", a), _code_of("B", b)]
-    for line in [*code, line_on_noise, *_conclusion(comparisons, judged, regressions, least)]:
+    for line in [*code, _RULE, *noise, *_conclusion(comparisons, judged, regressions)]:
         print(line)
     return 1 if regressions else 0
 
@@ -67,8 +74,7 @@ def _parse() -> argparse.Namespace:
         "--noise",
         nargs=2,
         metavar=("A", "A2"),
-        help="two sides that are the same, measured in turn: what noise alone does; if not given, what "
-        "bcdl experiment injected-slowdowns measured on A's machine",
+        help="two sides that are the same, measured in turn: they raise the noise by which the same cells are judged",
     )
     parser.add_argument("--allow-separate", action="store_true", help="judge sides that were not measured in turn, too")
     return parser.parse_args()
@@ -166,54 +172,36 @@ def _code_of(side: str, samples: list[Sample]) -> str:
     return f"{side} ran {'; '.join(listed)}"
 
 
-def _noise(a: Path, samples: list[Sample], equal: tuple[str, str] | None, rounds: int) -> tuple[float, str]:
-    """The noise of equal sides in a comparison of so many rounds, a share, 0 if it is not known; and a line on it."""
-    known = _given_noise(equal, rounds) if equal else _measured_noise(a, samples, rounds)
-    if known is None:
-        return 0.0, (
-            "the noise of equal sides on this machine is not known (bcdl experiment injected-slowdowns measures "
-            f"it), so that any significant slow-down over {LEAST_REGRESSION:.0%} counts"
-        )
-    noise, source = known
-    return noise, f"noise of equal sides in {rounds} rounds: {noise:.1%} ({source})"
-
-
-def _given_noise(equal: tuple[str, str], rounds: int) -> tuple[float, str]:
-    """The largest noise among the comparisons of two equal sides, for so many rounds; and which one that is.
-
-    The standard error of a mean of rounds falls with their root.
-    """
-    first, second = (read(Path(source)) for source in equal)
-    in_turn = [compared for compared in compare(first, second) if not math.isnan(compared.effect.scatter)]
+def _equal_sides(first: str, second: str) -> list[Comparison]:
+    """The comparisons of two sides that are the same; UsageError if they differ or were not measured in turn."""
+    a, b = read(Path(first)), read(Path(second))
+    if axis := differing_axis(a, b):
+        raise UsageError(f"--noise needs two sides that are the same, and {first} and {second} differ in {axis}")
+    in_turn = [each for each in compare(a, b) if each.interleaved and min(each.effect.processes) >= _FEWEST]
     if not in_turn:
-        raise UsageError("--noise needs two sides that were measured in turn, 3 rounds or more")
-    return max(
-        (compared.effect.scatter / math.sqrt(rounds), f"{compared.title}, {compared.regime}") for compared in in_turn
-    )
+        raise UsageError(f"--noise needs two sides that were measured in turn, {_FEWEST} rounds or more")
+    return in_turn
 
 
-def _measured_noise(a: Path, samples: list[Sample], rounds: int) -> tuple[float, str] | None:
-    """The noise that experiments measured on the machine in whose folder A's records lie; None if there is none.
-
-    The experiments are those of the same results folder, made in a place like that of A's samples.
-    """
-    file = next(iter(_record_files(a)), a).resolve()
-    if len(file.parents) < 3:
-        return None
-    measured, _ = experiment.read_all(file.parents[2])  # a comparison does not report what is no experiment
-    alike = experiments.made_alike(measured, [sample.facts for sample in samples])
-    return experiments.noise_of_equal_sides(alike, file.parent.name, rounds)
-
-
-def _conclusion(
-    comparisons: list[Comparison], judged: list[Comparison], regressions: list[Comparison], least: float
-) -> list[str]:
-    """Lines that say which regressions there are, and what was not judged.
-
-    `least` is the smallest slow-down that counts, a share.
-    """
+def _on_equal_sides(comparisons: list[Comparison]) -> list[str]:
+    """A line for each comparison whose cell has equal sides, and one on the others; UsageError if none has."""
+    having = [compared for compared in comparisons if not math.isnan(compared.equal_sides)]
+    if not having:
+        raise UsageError("--noise has none of the cells that are compared: measure equal sides of one of these")
     lines = [
-        f"slower by more than {least:.1%}, beyond chance: {slower.title}, {slower.regime}: "
+        f"noise of equal sides in {min(compared.effect.processes)} rounds: {compared.equal_sides:.1%} "
+        f"({compared.title}, {compared.regime})"
+        for compared in having
+    ]
+    others = len(comparisons) - len(having)
+    rest = [f"{others} of {len(comparisons)} have no equal sides, and their own noise alone"] if others else []
+    return [*lines, *rest]
+
+
+def _conclusion(comparisons: list[Comparison], judged: list[Comparison], regressions: list[Comparison]) -> list[str]:
+    """Lines that say which regressions there are, and what was not judged."""
+    lines = [
+        f"slower by more than {slower.threshold:.1%}, beyond chance: {slower.title}, {slower.regime}: "
         f"{slower.effect.ratio:.3f} of A"
         for slower in regressions
     ]
@@ -223,7 +211,19 @@ def _conclusion(
             f"{apart} of {len(comparisons)} were not measured in turn, so that drift of the machine counts as an "
             "effect; they fail nothing unless --allow-separate is given (nox -s bench-ab measures in turn)"
         )
-    return lines or [f"no regression of more than {least:.1%}"]
+    blind = [compared for compared in judged if not compared.could_regress]
+    lines += [f"too few rounds to show any regression: {compared.title}, {compared.regime}" for compared in blind]
+    seeing = [compared for compared in judged if compared.could_regress]
+    if seeing and not regressions:
+        others = f" in the other {len(seeing)}" if lines else ""
+        lines.append(f"no regression of more than {_thresholds(seeing)}{others}")
+    return lines
+
+
+def _thresholds(judged: list[Comparison]) -> str:
+    """The thresholds by which comparisons were judged, the least and the largest."""
+    ends = (f"{end([compared.threshold for compared in judged]):.1%}" for end in (min, max))
+    return " to ".join(dict.fromkeys(ends))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 
 from bcdl import compare
-from bcdl.records import comparability, store
+from bcdl.records import comparability, experiment, store
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.statistics import comparison
-from tests.factory import record
+from tests.factory import EXPERIMENT, record
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
 
@@ -59,13 +60,81 @@ def test_sides_measured_apart_fail_only_when_allowed(tmp_path: Path) -> None:
     assert run(a, b, "--allow-separate").returncode == 1
 
 
-def test_noise_of_equal_sides_raises_the_bar(tmp_path: Path) -> None:
+def noisy(count: int = 10, seed: int = 0) -> list[float]:
+    return list(100 * np.random.default_rng(seed).lognormal(0, 0.2, count))
+
+
+def test_equal_sides_of_another_subject_blind_no_comparison(tmp_path: Path) -> None:
+    """What injected slow-downs measured on a noisy subject of the same machine says nothing of this cell."""
     a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", [rate * 0.9 for rate in RATES])
-    generator = np.random.default_rng(0)
-    noisy = [write(tmp_path, name, list(100 * generator.lognormal(0, 0.2, 10))) for name in ("n1", "n2")]
-    done = run(a, b, "--noise", *noisy)
-    assert done.returncode == 0
+    made = dataclasses.replace(EXPERIMENT, subject="noisy", a=noisy(), b=noisy(seed=1), slowdown=0.0, cell={})
+    experiment.append(tmp_path, "m", made)
+    done = run(a, b)
+    assert done.returncode == 1, done.stdout
+    assert "slower by more than 3.0%, beyond chance: CNN, synthetic-48, 32x32, batch 4, step: 0.900 of A" in done.stdout
+    assert "each cell is judged by its own noise, the standard error of its ratio" in done.stdout
+
+
+def test_a_cell_that_scatters_blinds_no_other(tmp_path: Path) -> None:
+    for name, rates, others in (("a", RATES, noisy()), ("b", [rate * 0.9 for rate in RATES], noisy(seed=1))):
+        write(tmp_path / name, name, rates)
+        write(tmp_path / name, name, others, model="mobilenet")
+    done = run(tmp_path / "a", tmp_path / "b")
+    assert done.returncode == 1, done.stdout
+    slower = [line for line in done.stdout.splitlines() if line.startswith("slower by more than 3.0%")]
+    assert len(slower) == len(comparison.RATES)
+
+
+def test_a_cell_with_too_few_rounds_is_no_all_clear_beside_one_with_enough(tmp_path: Path) -> None:
+    for name, factor in (("a", 1.0), ("b", 0.5)):
+        write(tmp_path / name, name, RATES)
+        write(tmp_path / name, name, [rate * factor for rate in RATES[:3]], model="mobilenet")
+    done = run(tmp_path / "a", tmp_path / "b")
+    assert done.returncode == 0, done.stderr
+    blind = [line for line in done.stdout.splitlines() if line.startswith("too few rounds to show any regression: ")]
+    assert ["MobileNet" in line for line in blind] == [True] * len(comparison.RATES)
+    assert "no regression of more than 3.0% in the other 3" in done.stdout
+
+
+def test_no_regression_is_said_of_as_much_as_each_cell_can_show(tmp_path: Path) -> None:
+    for name, others in (("a", noisy()), ("b", noisy(seed=1))):
+        write(tmp_path / name, name, RATES)
+        write(tmp_path / name, name, others, model="mobilenet")
+    done = run(tmp_path / "a", tmp_path / "b")
+    logs = np.log(noisy(seed=1)) - np.log(noisy())
+    least = 3 * np.std(logs, ddof=1) / math.sqrt(10)
+    assert f"no regression of more than 3.0% to {least:.1%}" in done.stdout
+
+
+def test_noise_of_equal_sides_raises_the_bar_of_its_own_cell(tmp_path: Path) -> None:
+    for name, slower in (("a", 1.0), ("b", 0.9)):
+        for model in ("cnn", "mobilenet"):
+            write(tmp_path / name, name, [rate * slower for rate in RATES], model=model)
+    equal = [write(tmp_path, name, noisy(seed=seed), model="cnn") for seed, name in enumerate(("n1", "n2"))]
+    done = run(tmp_path / "a", tmp_path / "b", "--noise", *equal)
+    assert done.returncode == 1, done.stderr
+    slower = [line for line in done.stdout.splitlines() if line.startswith("slower by")]
+    assert [("MobileNet" in line, "3.0%" in line) for line in slower] == [(True, True)] * len(comparison.RATES)
     assert "noise of equal sides in 10 rounds: " in done.stdout
+    assert "3 of 6 have no equal sides, and their own noise alone" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (({"model": "mobilenet"},) * 2, "--noise has none of the cells that are compared"),
+        (({}, {"precision": "mixed_bfloat16"}), "--noise needs two sides that are the same, and "),
+    ],
+)
+def test_equal_sides_that_are_of_no_use_are_refused(
+    tmp_path: Path, changes: tuple[dict[str, str], ...], message: str
+) -> None:
+    a, b = (write(tmp_path, name, RATES) for name in ("a", "b"))
+    equal = [write(tmp_path, name, RATES, **changed) for name, changed in zip(("n1", "n2"), changes, strict=True)]
+    done = run(a, b, "--noise", *equal)
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_what_too_few_rounds_could_never_find_is_no_all_clear(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 Compared are the models of two backends that started from the same weights and saw the same batches (cells equal but for
 the backend), and, to hold that against, those of two seeds on one backend. The test images are the same, so that every
 comparison is paired, and sees more than two intervals side by side would.
+
+A pair is two trained models, and says nothing of what another seed would have given. That is what the same two backends
+over several seeds say: their mean difference, with the variance between seeds in its interval.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import functools
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from scipy import stats
@@ -25,8 +28,8 @@ from bcdl.evaluation.scored import Scored
 from bcdl.records.comparability import Evidence, Purpose, differences
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from bcdl.statistics import bootstrap
-from bcdl.statistics.estimated import Estimated
+from bcdl.statistics import bootstrap, effects
+from bcdl.statistics.estimated import Estimated, of_both
 
 # The equivalence margin, fixed before any result: differences in accuracy up to this count as none in a first study of
 # a method. It is no clinical margin; a trial would have to justify one.
@@ -52,6 +55,10 @@ class Agreement:
         only_a, only_b: images that a, or b, alone names right.
         p: of McNemar's test, exact and two-sided, that neither is right more often (McNemar 1947, Psychometrika
             12:153-157). It takes images for independent, which those of one patient are not.
+        p_by_patient: the same with the patient as the unit: under no difference a and b could be exchanged for all
+            images of a patient at once, whose gains and losses go together (clustered pairs: Obuchowski 1998,
+            Statistics in Medicine 17:1495-1507; here exact, by all exchanges). It is `p` if no patient has several
+            flips.
         flipped: names of the images that they name differently.
         one_class: whether both name every image the same class, so that they agree but distinguish nothing.
         largest: largest difference between two scores of one image.
@@ -63,6 +70,7 @@ class Agreement:
     only_a: int
     only_b: int
     p: float
+    p_by_patient: float
     flipped: tuple[str, ...]
     one_class: bool
     largest: float
@@ -71,19 +79,24 @@ class Agreement:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the accuracies are equivalent: whether the whole interval lies within `MARGIN`.
+        """Whether the accuracies of these two trained models are equivalent, on other patients like these."""
+        return _verdict(self.accuracy)
 
-        Two one-sided tests (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15:657-680), at 2.5
-        percent each, so that the 95 percent interval that is shown decides; a 90 percent one, as is usual in
-        bioequivalence, would claim it more easily (Walker and Nowacki 2011, Journal of General Internal Medicine
-        26:192-196). What is not shown may be so all the same: few images show little.
-        """
-        low, high = self.accuracy.low, self.accuracy.high
-        if low >= -MARGIN and high <= MARGIN:
-            return Verdict.EQUIVALENT
-        if low > MARGIN or high < -MARGIN:
-            return Verdict.DIFFERENT
-        return Verdict.NOT_SHOWN
+
+def _verdict(difference: Estimated) -> Verdict:
+    """Whether two accuracies are equivalent: whether the whole interval of their difference lies within `MARGIN`.
+
+    Two one-sided tests (Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15:657-680), at 2.5
+    percent each, so that the 95 percent interval that is shown decides; a 90 percent one, as is usual in
+    bioequivalence, would claim it more easily (Walker and Nowacki 2011, Journal of General Internal Medicine
+    26:192-196). What is not shown may be so all the same: few images show little.
+    """
+    low, high = difference.low, difference.high
+    if low >= -MARGIN and high <= MARGIN:
+        return Verdict.EQUIVALENT
+    if low > MARGIN or high < -MARGIN:
+        return Verdict.DIFFERENT
+    return Verdict.NOT_SHOWN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +108,7 @@ class Pair:
         a, b: the two backends, or the two seeds, as text.
         same: the seed, or the backend, that they share, as text.
         across: `backends` or `seeds`, what sets them apart.
-        images, groups: how many both were tested on.
+        sides: what each of them said.
         agreement: how they agree.
     """
 
@@ -104,9 +117,54 @@ class Pair:
     b: str
     same: str
     across: str
+    sides: tuple[Judged, Judged]
+    agreement: Agreement
+
+    @property
+    def images(self) -> int:
+        """How many both were tested on."""
+        return len(self.sides[0].scored)
+
+    @property
+    def groups(self) -> int:
+        """Of how many patients or groups these are."""
+        return self.sides[0].scored.group_count
+
+
+@dataclasses.dataclass(frozen=True)
+class OverSeeds:
+    """Two backends over all seeds that both ran, two or more, on the same test images.
+
+    Attributes:
+        line: what the models are.
+        a, b: the two backends.
+        seeds: which seeds, in words.
+        differences: accuracy of b less that of a, by seed.
+        over_seeds: their mean, with Student's interval on as many degrees of freedom as there are seeds, less one: what
+            other seeds would give on these test images.
+        accuracy: the mean, with an interval over seeds and patients: what other seeds would give on other patients. It
+            is too wide rather than too narrow, since how seeds differ from patient to patient counts in both parts.
+        auroc: the same of the AUROC.
+        one_class: whether all models name every image the same class.
+        images, groups: how many all were tested on.
+    """
+
+    line: Line
+    a: str
+    b: str
+    seeds: tuple[str, ...]
+    differences: tuple[float, ...]
+    over_seeds: Estimated
+    accuracy: Estimated
+    auroc: Estimated
+    one_class: bool
     images: int
     groups: int
-    agreement: Agreement
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the accuracies of the two backends are equivalent, over seeds and patients."""
+        return _verdict(self.accuracy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +199,7 @@ def compare(first: Judged, second: Judged) -> Agreement:
     """How two models agree that were tested on the same images, in the same order."""
     a, b = first.scored, second.scored
     only_a, only_b = int(np.sum(a.right & ~b.right)), int(np.sum(b.right & ~a.right))
+    gains = _gains(first, second)
     differ = a.named != b.named
     return Agreement(
         share=float(np.mean(~differ)),
@@ -148,12 +207,24 @@ def compare(first: Judged, second: Judged) -> Agreement:
         only_a=only_a,
         only_b=only_b,
         p=float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0,
+        p_by_patient=effects.sign_flip_p_of_counts(_by_group(a, gains)),
         flipped=tuple(a.names[differ].tolist()),
         one_class=len(np.unique([a.named, b.named])) == 1,
         largest=float(np.max(np.abs(a.scores - b.scores))),
-        accuracy=_widened(_difference(_ACCURACY, first, second), a, b),
-        auroc=_difference(_AUROC, first, second),
+        accuracy=_widened(_difference(_ACCURACY, [(first, second)]), a, gains),
+        auroc=_difference(_AUROC, [(first, second)]),
     )
+
+
+def _gains(a: Judged, b: Judged) -> np.ndarray:
+    """[N] int64, 1 for an image that b alone names right, -1 for one that a alone does."""
+    return b.scored.right.astype(np.int64) - a.scored.right
+
+
+def _by_group(images: Scored, values: np.ndarray) -> np.ndarray:
+    """The sums of values [N] over the images of each group: [groups] float64."""
+    _, place = np.unique(images.groups, return_inverse=True)
+    return np.bincount(place, values)
 
 
 def _kappa(a: Scored, b: Scored) -> float:
@@ -162,31 +233,66 @@ def _kappa(a: Scored, b: Scored) -> float:
         return float(library.cohen_kappa_score(a.named, b.named, labels=[False, True]))
 
 
-def _difference(metric: Metric, a: Judged, b: Judged) -> Estimated:
-    """The metric of b less that of a: both were resampled alike, being of the same groups."""
-    value = b.values[metric.name] - a.values[metric.name]
-    drawn = b.drawn[metric.name] - a.drawn[metric.name]
-    return Estimated(value, *bootstrap.interval(value, drawn, metric.evidence(a.scored)))
+def _difference(metric: Metric, pairs: Sequence[tuple[Judged, Judged]]) -> Estimated:
+    """The metric of b less that of a, the mean of pairs (a, b): all were resampled alike, having the same groups."""
+    value = float(np.mean([b.values[metric.name] - a.values[metric.name] for a, b in pairs]))
+    drawn = np.mean([b.drawn[metric.name] - a.drawn[metric.name] for a, b in pairs], axis=0)
+    return Estimated(value, *bootstrap.interval(value, drawn, metric.evidence(pairs[0][0].scored)))
 
 
-def _widened(difference: Estimated, a: Scored, b: Scored) -> Estimated:
-    """The difference in accuracy, its interval at no end short of that of Agresti and Min.
+def _widened(difference: Estimated, images: Scored, gains: np.ndarray) -> Estimated:
+    """The difference in accuracy, its interval at no end short of that of Agresti and Min, from the gains [N].
 
     If hardly an image flips, hardly a resample has one, and the bootstrap is too sure. Agresti and Min (2005,
     Statistics in Medicine 24:729-740) add half a pair to each of the four outcomes before they take Wald's interval.
     Here a pair is a group of mean size, and the variance that of sums over groups.
     """
-    groups, place = np.unique(a.groups, return_inverse=True)
-    if len(groups) < bootstrap.LEAST_GROUPS:
+    if images.group_count < bootstrap.LEAST_GROUPS:
         return difference
-    gains = b.right.astype(float) - a.right
-    size = len(gains) / len(groups)
+    size = len(gains) / images.group_count
     total = len(gains) + 2 * size
-    off = np.bincount(place, gains - gains.mean())
+    off = _by_group(images, gains - gains.mean())
     centre = gains.sum() / total
     reach = stats.norm.ppf((1 + bootstrap.CONFIDENCE) / 2) * math.sqrt(off @ off + size**2) / total
     low, high = np.fmin(difference.low, centre - reach), np.fmax(difference.high, centre + reach)
     return Estimated(difference.value, float(low), float(high))
+
+
+def over_seeds(pairs: Iterable[Pair]) -> list[OverSeeds]:
+    """Every two backends of the pairs that were compared with several seeds, on the same test images."""
+    alike: dict[tuple[Line, str, str, bytes], list[Pair]] = {}
+    for pair in pairs:
+        if pair.across == "backends":
+            names = pair.sides[0].scored.names.tobytes()
+            alike.setdefault((pair.line, pair.a, pair.b, names), []).append(pair)
+    return [_over_seeds(of_seeds) for of_seeds in alike.values() if len(of_seeds) > 1]
+
+
+def _over_seeds(of_seeds: Sequence[Pair]) -> OverSeeds:
+    first = of_seeds[0]
+    images = first.sides[0].scored
+    sides = [pair.sides for pair in of_seeds]
+    gains = np.mean([_gains(a, b) for a, b in sides], axis=0)
+    accuracy, auroc = (_seeds_alone(metric, sides) for metric in _COMPARED)
+    return OverSeeds(
+        line=first.line,
+        a=first.a,
+        b=first.b,
+        seeds=tuple(pair.same for pair in of_seeds),
+        differences=tuple(pair.agreement.accuracy.value for pair in of_seeds),
+        over_seeds=accuracy,
+        accuracy=of_both(accuracy, _widened(_difference(_ACCURACY, sides), images, gains)),
+        auroc=of_both(auroc, _difference(_AUROC, sides)),
+        one_class=len(np.unique([[judged.scored.named for judged in pair] for pair in sides])) == 1,
+        images=first.images,
+        groups=first.groups,
+    )
+
+
+def _seeds_alone(metric: Metric, sides: Sequence[tuple[Judged, Judged]]) -> Estimated:
+    """The mean difference in the metric, with Student's interval over seeds."""
+    differences = [b.values[metric.name] - a.values[metric.name] for a, b in sides]
+    return Estimated(float(np.mean(differences)), *effects.mean_interval(differences, fewest=2))
 
 
 def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
@@ -202,9 +308,8 @@ def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
             if reason:
                 refused.append(Refused(line, a, b, same, reason))
             else:
-                images = first.judged.scored
-                how = compare(first.judged, second.judged)
-                compared.append(Pair(line, a, b, same, across, len(images), images.group_count, how))
+                judged = first.judged, second.judged
+                compared.append(Pair(line, a, b, same, across, judged, compare(*judged)))
     return compared, refused
 
 

@@ -2,8 +2,8 @@
 
 Processes of one cell run in turn and are slowed down by known shares: a busy wait after each training step. Two more
 are not slowed down, so that equal sides are compared, too. From these rounds
-`bcdl.statistics.power_analysis` computes the power of a comparison, its rate of false alarms, and the noise of equal
-sides on this machine, by which `bcdl compare` judges.
+`bcdl.statistics.power_analysis` computes the power of a comparison of this cell, its rate of false alarms, and the
+noise of equal sides.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from bcdl.settings.cell import Cell
 # 4: `sequence`; before, experiments were not counted.
 SCHEMA = 4
 SECONDS = "s"  # the unit of an experiment that measures times
+IN_ONE_PROCESS = "window"  # the sample of one whose rounds ran in one process
 
 
 class ExperimentError(ValueError):

@@ -27,7 +27,7 @@ from bcdl.runner.estimates import Estimates
 from bcdl.settings.cell import Cell
 from bcdl.text import legible
 
-_PIPED_WIDTH = 140
+_PIPED_WIDTH = 160
 
 
 def console() -> Console:

@@ -2,6 +2,9 @@
 
 A rate belongs to the process that it was measured in. One axis may set the sides apart; all else that
 `records.comparability` says of rates must be the same.
+
+Each cell is judged by its own noise, the standard error of its ratio: another cell that scatters more says nothing of
+it. Equal sides of the same cell, if they were measured, raise that noise, and lower it never.
 """
 
 from __future__ import annotations
@@ -46,9 +49,11 @@ _OF_PLACES = {
 }
 _AXES = _OF_SOFTWARE | _OF_PLACES
 AXES = tuple(_AXES)
+# What may differ between a comparison and equal sides of its cell: neither makes it another cell.
+_BETWEEN_RUNS = ("versions", "python", "commit", "code")
 
 SIGNIFICANT = 0.05
-# Slow-downs up to this are no regression, nor up to this many times the noise of equal sides.
+# Slow-downs up to this are no regression, nor up to this many times the noise of the comparison itself.
 LEAST_REGRESSION = 0.03
 NOISE_FACTOR = 3.0
 
@@ -84,8 +89,9 @@ class Comparison:
         effect: how B stands to A.
         interleaved: whether the two were measured in turn, in rounds.
         p: the effect's p-value, corrected over all comparisons of the command.
-        cells: a cell of each side, A and B, that stands for all that were taken together.
+        samples: a sample of each side, A and B, that stands for all that were taken together.
         doubts: of each side, A and B, what makes the rate of each process doubtful.
+        equal_sides: the noise of equal sides of the same cell, as `noise`; NaN if none were given.
     """
 
     title: str
@@ -93,12 +99,32 @@ class Comparison:
     effect: Effect
     interleaved: bool
     p: float
-    cells: tuple[Cell, Cell]
+    samples: tuple[Sample, Sample]
     doubts: tuple[Sequence[Sequence[Doubt]], Sequence[Sequence[Doubt]]] = ((), ())
+    equal_sides: float = math.nan
 
-    def regressed(self, beyond: float) -> bool:
-        """Whether B is slower by more than a share of `beyond`, beyond chance."""
-        return bool(is_regression(self.effect.ratio, self.p, beyond))
+    @property
+    def noise(self) -> float:
+        """The standard error of the log ratio, about a share: its own or, if larger, that of equal sides of the cell.
+
+        NaN if neither is known.
+        """
+        return float(np.fmax(self.effect.standard_error, self.equal_sides))
+
+    @property
+    def threshold(self) -> float:
+        """The slow-down, a share, beyond which B has regressed if its p is significant."""
+        return float(threshold(self.noise))
+
+    @property
+    def could_regress(self) -> bool:
+        """Whether its p could be significant at all, even of this comparison alone: whether rounds were enough."""
+        return self.effect.least_p < SIGNIFICANT
+
+    @property
+    def regressed(self) -> bool:
+        """Whether B is slower by more than the threshold, beyond chance."""
+        return bool(is_regression(self.effect.ratio, self.p, self.threshold))
 
 
 def beyond_reach(comparisons: Sequence[Comparison]) -> str:
@@ -118,12 +144,17 @@ def rounds_needed(comparisons: int) -> int:
     return math.floor(math.log2(2 * comparisons / SIGNIFICANT)) + 1
 
 
-def threshold(noise: float) -> float:
-    """The slow-down, a share, beyond which a significant effect is a regression, at such a noise of equal sides."""
-    return max(LEAST_REGRESSION, NOISE_FACTOR * noise)
+def threshold(noise: float | np.ndarray) -> np.ndarray:
+    """The slow-down, a share, beyond which a significant effect is a regression, at that standard error of its ratio.
+
+    The least that there is, if the noise is not known (NaN).
+    """
+    return np.asarray(np.fmax(LEAST_REGRESSION, NOISE_FACTOR * np.asarray(noise)))
 
 
-def is_regression(ratio: float | np.ndarray, p: float | np.ndarray, beyond: float) -> np.bool_ | np.ndarray:
+def is_regression(
+    ratio: float | np.ndarray, p: float | np.ndarray, beyond: float | np.ndarray
+) -> np.bool_ | np.ndarray:
     """Whether the second side, at `ratio` of the first's rate, is slower by more than `beyond`, and not by chance."""
     return np.less(p, SIGNIFICANT) & np.less(ratio, 1 / (1 + beyond))
 
@@ -152,7 +183,7 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
     a, b = of_known_code(a), of_known_code(b)
     if not (a and b):
         raise UsageError("all code of a side changed while it ran, so that it shows nothing: measure the side again")
-    across = across or _differing_axis(a, b)
+    across = across or differing_axis(a, b)
     free = _AXES[across] if across else ()
     first, second = _by_cell(a, free), _by_cell(b, free)
     for name, side in (("A", first), ("B", second)):
@@ -170,7 +201,7 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
             effect,
             interleaved,
             p,
-            (first[key][0].cell, second[key][0].cell),
+            (first[key][0], second[key][0]),
             _doubts_of(first[key], second[key]),
         )
         for (key, (effect, interleaved)), p in zip(of_cells.items(), p_values, strict=True)
@@ -179,6 +210,32 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
 
 def _doubts_of(a: list[Sample], b: list[Sample]) -> tuple[list[Sequence[Doubt]], list[Sequence[Doubt]]]:
     return [sample.doubts for sample in a], [sample.doubts for sample in b]
+
+
+def with_equal_sides(comparisons: Sequence[Comparison], equal: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons, each with the noise of equal sides of its own cell and regime if these are among `equal`.
+
+    `equal` compares sides that are the same. Of two cells, such as those of two backends, the noisier counts.
+    """
+    return [dataclasses.replace(compared, equal_sides=_equal_sides(compared, equal)) for compared in comparisons]
+
+
+def _equal_sides(compared: Comparison, equal: Sequence[Comparison]) -> float:
+    """The standard error that equal sides of its cells have in as many rounds; NaN if there are none.
+
+    That of a mean falls with the root of their number.
+    """
+    cells = {_of_cell(sample) for sample in compared.samples}
+    effects_of_cells = [each.effect for each in equal if _of_cell(each.samples[0]) in cells]
+    rounds = min(compared.effect.processes)
+    errors = (effect.standard_error * math.sqrt(min(effect.processes) / rounds) for effect in effects_of_cells)
+    return max(errors, default=math.nan)
+
+
+def _of_cell(sample: Sample) -> tuple[str, str]:
+    """What samples of one cell and regime on one machine have in common, whatever code and versions ran."""
+    facts = {name: value for name, value in sample.facts.items() if name not in _BETWEEN_RUNS}
+    return json.dumps(facts, sort_keys=True), sample.regime
 
 
 def _titles(samples: Mapping[tuple[str, str], Sample], free: Sequence[str]) -> dict[tuple[str, str], str]:
@@ -205,7 +262,7 @@ def count(cells: Iterable[Cell]) -> int:
     return len({comparability.key(Evidence.of_cell(cell), Purpose.RATES) for cell in cells}) * len(RATES)
 
 
-def _differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
+def differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
     """The axis that sets the sides apart, None if there is none; UsageError if it takes more than one."""
     facts = dict.fromkeys(fact for along in _OF_SOFTWARE.values() for fact in along if fact != "threads")
     differing = [fact for fact in facts if _values(a, fact) != _values(b, fact)]

@@ -1,4 +1,4 @@
-"""Statistics of experiments: the newest of each, how their ways differ, the noise of equal sides, the best settings."""
+"""Statistics of experiments: the newest of each, how their ways differ, their noise, the best of settings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import hashlib
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose
-from bcdl.records.experiment import Experiment
-from bcdl.statistics import effects
+from bcdl.records.experiment import IN_ONE_PROCESS, Experiment
+from bcdl.statistics import effects, steadiness
 from bcdl.statistics.effects import Effect
 from bcdl.statistics.estimated import Estimated
 
@@ -23,14 +22,44 @@ _FEWEST = 3  # rounds, with which there is an interval or a scatter
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """An experiment, and what its rounds say."""
+    """An experiment, and what its rounds say: those after the warm-up."""
 
     experiment: Experiment
+
+    @property
+    def warm_up(self) -> int:
+        """How many of the first rounds are left out."""
+        return self._settled[0]
+
+    @functools.cached_property
+    def _settled(self) -> tuple[int, bool]:
+        """The warm-up, and whether the ratio is one figure.
+
+        Rounds of processes of their own have no warm-up, and their interval holds what sets processes apart.
+        """
+        in_one_process = self.experiment.sample == IN_ONE_PROCESS
+        return steadiness.settled(_ratios(self.experiment)) if in_one_process else (0, True)
+
+    @property
+    def a(self) -> list[float]:
+        """The first way's figures, by round."""
+        return self.experiment.a[self.warm_up :]
+
+    @property
+    def b(self) -> list[float]:
+        """The second way's figures, by round."""
+        return self.experiment.b[self.warm_up :]
 
     @functools.cached_property
     def effect(self) -> Effect:
         """How the second way stands to the first."""
-        return effects.paired(self.experiment.a, self.experiment.b)
+        return effects.paired(self.a, self.b)
+
+    @property
+    def regimes(self) -> tuple[float, float] | None:
+        """Median ratios of the first and the second half of the rounds, if these are not one figure; else None."""
+        _, is_steady = self._settled
+        return None if is_steady else steadiness.halves(_ratios(self.experiment))
 
     @property
     def difference(self) -> Estimated:
@@ -38,8 +67,13 @@ class Outcome:
 
         Its interval is Student's; NaN of fewer than 3 rounds.
         """
-        differences = [b - a for a, b in zip(self.experiment.a, self.experiment.b, strict=True)]
+        differences = [b - a for a, b in zip(self.a, self.b, strict=True)]
         return Estimated(statistics.mean(differences), *effects.mean_interval(differences))
+
+
+def _ratios(experiment: Experiment) -> list[float]:
+    """The second way's figure as a share of the first's, by round."""
+    return [b / a for a, b in zip(experiment.a, experiment.b, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +83,14 @@ class Best:
     Attributes:
         default: an experiment of the subject; its first way is the default.
         tried: how many others were tried.
+        unstable: those of them whose ratio to the default is not one figure, by name: none of these can be the best.
         best: the fastest of those whose interval lies above the default; None if none does.
         low, high: the interval of its ratio to the default, 95 percent for all that were tried at once.
     """
 
     default: Experiment
     tried: int
+    unstable: tuple[str, ...]
     best: Outcome | None = None
     low: float = math.nan
     high: float = math.nan
@@ -97,19 +133,6 @@ def by_place(experiments: Sequence[tuple[str, Experiment]]) -> dict[Place, list[
     return places
 
 
-def made_alike(
-    experiments: Sequence[tuple[str, Experiment]], facts: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, Experiment]]:
-    """Those of the experiments whose place agrees with that of a sample, whose `facts` are those of rates by name."""
-    names = comparability.names(Purpose.EXPERIMENTS)
-    known = ({name: of_sample.get(name) for name in names} for of_sample in facts)
-    places = {
-        tuple((name, comparability.frozen(value)) for name, value in of_sample.items() if value is not None)
-        for of_sample in known
-    }
-    return [(machine, made) for machine, made in experiments if _place_of(made) in places]
-
-
 def _place_of(made: Experiment) -> Key:
     """What is known of the place where it was made, but for the machine's name."""
     return comparability.key(Evidence(made.cell, environment=made.environment), Purpose.EXPERIMENTS)
@@ -139,19 +162,20 @@ def _by_letter_and_number(text: str) -> list[tuple[int, str]]:
     return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
 
 
+def corrected(outcomes: Sequence[Outcome]) -> list[float]:
+    """Each p-value by Holm's method, over the ways of its subject: it holds although they may share the first way."""
+    subjects = [outcome.experiment.subject for outcome in outcomes]
+    of_subject = {
+        subject: iter(effects.holm([each.effect.p for each in outcomes if each.experiment.subject == subject]))
+        for subject in subjects
+    }
+    return [next(of_subject[subject]) for subject in subjects]
+
+
 def noise(experiment: Experiment, rounds: int) -> float:
     """Standard error that the log ratio of both ways has in a comparison of so many rounds."""
     logs = [math.log(b / a) for a, b in zip(experiment.a, experiment.b, strict=True)]
     return statistics.stdev(logs) / math.sqrt(rounds)
-
-
-def noise_of_equal_sides(
-    experiments: Sequence[tuple[str, Experiment]], machine: str, rounds: int
-) -> tuple[float, str] | None:
-    """The largest noise that equal sides have shown on the machine, and on which subject; None if none was tried."""
-    tried = newest([(its_machine, experiment) for its_machine, experiment in experiments if its_machine == machine])
-    equal = [made for group in tried.values() for made in group if made.slowdown == 0 and len(made.a) >= _FEWEST]
-    return max(((noise(made, rounds), made.subject) for made in equal), default=None)
 
 
 def best_settings(experiments: Sequence[Experiment]) -> list[Best]:
@@ -163,8 +187,12 @@ def best_settings(experiments: Sequence[Experiment]) -> list[Best]:
 
 
 def _best(tried: Sequence[Experiment]) -> Best:
-    intervals = [effects.interval_of_best(setting.a, setting.b, len(tried)) for setting in tried]
-    better = [(Outcome(setting), *ends) for setting, ends in zip(tried, intervals, strict=True) if ends[0] > 1]
+    outcomes = list(map(Outcome, tried))
+    steady = [outcome for outcome in outcomes if not outcome.regimes]
+    unstable = tuple(outcome.experiment.ways[1] for outcome in outcomes if outcome.regimes)
+    intervals = [effects.interval_of_best(outcome.a, outcome.b, len(tried)) for outcome in steady]
+    better = [(outcome, *ends) for outcome, ends in zip(steady, intervals, strict=True) if ends[0] > 1]
     if not better:
-        return Best(tried[0], len(tried))
-    return Best(tried[0], len(tried), *max(better, key=lambda outcome_and_ends: outcome_and_ends[0].effect.ratio))
+        return Best(tried[0], len(tried), unstable)
+    fastest = max(better, key=lambda outcome_and_ends: outcome_and_ends[0].effect.ratio)
+    return Best(tried[0], len(tried), unstable, *fastest)

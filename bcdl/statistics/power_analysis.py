@@ -1,9 +1,10 @@
 """What a comparison can find on a machine, from rounds in which the slow-down was known.
 
-Comparisons of `ROUNDS` rounds are drawn from those with replacement and judged as `bcdl.compare` judges one that stands
-alone: the share that it calls a regression is its power, and, of equal sides, its rate of false alarms. Both are
-estimates from the rounds there were, and have intervals: a bootstrap over rounds, in which the noise that sets the
-threshold comes from another resample than the comparisons do.
+Comparisons of `ROUNDS` rounds are drawn from those with replacement and judged as `bcdl.compare` judges them, each by
+the noise of its own rounds: the share that it calls a regression is its power, and, of equal sides, its rate of false
+alarms. It corrects p over the comparisons of a command, so that power depends on how many these are: `COMPARISONS`. The
+correction is that of the least of so many p (Holm's first step), the strictest. Powers are estimates from the rounds
+there were, and have intervals: a bootstrap over rounds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bcdl.statistics import bootstrap, comparison, effects, experiments
 from bcdl.statistics.estimated import Estimated
 
 ROUNDS = 10  # of a comparison: what `bcdl.ab` runs if nothing else is asked for
+# Of a command: one that stands alone, and two models in the three regimes.
+COMPARISONS = (1, 2 * len(comparison.RATES))
 DETECTED = 0.8  # the power at which an effect counts as found: Cohen 1988, Statistical Power Analysis, section 2.4
 _DRAWS = 2_000
 # Of the interval: resamples of the rounds, and comparisons drawn in each.
@@ -33,6 +36,7 @@ class PowerAnalysis:
         subject: what was slowed down, in words.
         rounds: how many there were of equal sides.
         noise: of equal sides, the standard error of the log ratio of `ROUNDS` rounds.
+        comparisons: over how many p is corrected.
         powers: by share of slow-down, rising, how often comparisons are judged a regression, a share in 0..1; of equal
             sides, 0, these are false alarms.
     """
@@ -40,12 +44,13 @@ class PowerAnalysis:
     subject: str
     rounds: int
     noise: float
+    comparisons: int
     powers: dict[float, Estimated]
 
     @property
     def threshold(self) -> float:
-        """The slow-down, as a share, beyond which a significant ratio is a regression."""
-        return comparison.threshold(self.noise)
+        """The slow-down, as a share, beyond which a significant ratio with just this noise is a regression."""
+        return float(comparison.threshold(self.noise))
 
     @property
     def smallest_detected(self) -> float | None:
@@ -55,35 +60,32 @@ class PowerAnalysis:
 
 
 def analyse(slowed: Sequence[Experiment]) -> list[PowerAnalysis]:
-    """The analysis of each subject that has equal sides and rounds enough to draw from, in the order of subjects.
+    """The analyses of each subject that has equal sides and rounds enough to draw from, in the order of subjects.
 
+    There is one for each of `COMPARISONS`.
     `slowed` are experiments on one machine; those that slow nothing down on purpose are left out.
     """
     subjects: dict[str, list[Experiment]] = {}
     for experiment in slowed:
         if experiment.slowdown is not None and len(experiment.a) >= ROUNDS:
             subjects.setdefault(experiment.subject, []).append(experiment)
-    return [_analysis(of_subject) for of_subject in subjects.values() if any(map(_is_equal, of_subject))]
+    analysed = (of_subject for of_subject in subjects.values() if any(map(_is_equal, of_subject)))
+    return [_analysis(of_subject, count) for of_subject in analysed for count in COMPARISONS]
 
 
-def _analysis(of_subject: Sequence[Experiment]) -> PowerAnalysis:
-    equal = _equal(of_subject)
+def _analysis(of_subject: Sequence[Experiment], comparisons: int) -> PowerAnalysis:
+    equal = next(filter(_is_equal, of_subject))
     noise = experiments.noise(equal, ROUNDS)
-    return PowerAnalysis(equal.subject, len(equal.a), noise, power(of_subject))
+    return PowerAnalysis(equal.subject, len(equal.a), noise, comparisons, power(of_subject, comparisons))
 
 
-def power(of_subject: Sequence[Experiment]) -> dict[float, Estimated]:
-    """By share of slow-down, rising, how often a comparison of `ROUNDS` rounds is judged a regression.
+def power(of_subject: Sequence[Experiment], comparisons: int = 1) -> dict[float, Estimated]:
+    """By share of slow-down, rising, how often one of so many comparisons of `ROUNDS` rounds is judged a regression.
 
-    The experiments are those of one subject, on one machine. The threshold is that of the noise of its equal sides.
+    The experiments are those of one subject, on one machine.
     """
-    equal = _logs(_equal(of_subject))
     logs = {slowed.slowdown: _logs(slowed) for slowed in of_subject if slowed.slowdown is not None}
-    return {share: _power(logs[share], equal) for share in sorted(logs)}
-
-
-def _equal(of_subject: Sequence[Experiment]) -> Experiment:
-    return next(filter(_is_equal, of_subject))
+    return {share: _power(logs[share], comparisons) for share in sorted(logs)}
 
 
 def _is_equal(experiment: Experiment) -> bool:
@@ -95,19 +97,20 @@ def _logs(experiment: Experiment) -> np.ndarray:
     return np.log(experiment.b) - np.log(experiment.a)
 
 
-def _power(logs: np.ndarray, equal: np.ndarray) -> Estimated:
-    """The power in rounds of log ratios [n], judged by the noise of those of equal sides [m]."""
+def _power(logs: np.ndarray, comparisons: int) -> Estimated:
+    """The power in rounds of log ratios [n]."""
     draws = np.random.default_rng(0)
-    value = _judged(logs, equal, _DRAWS, draws)
+    value = _judged(logs, comparisons, _DRAWS, draws)
 
-    def judged(logs: np.ndarray, equal: np.ndarray) -> float:
-        return _judged(logs, equal, _INNER_DRAWS, draws)
+    def judged(logs: np.ndarray) -> float:
+        return _judged(logs, comparisons, _INNER_DRAWS, draws)
 
-    return Estimated(value, *bootstrap.percentiles(judged, (logs, equal), _RESAMPLES, draws))
+    return Estimated(value, *bootstrap.percentiles(judged, (logs,), _RESAMPLES, draws))
 
 
-def _judged(logs: np.ndarray, equal: np.ndarray, count: int, draws: np.random.Generator) -> float:
-    """The share of so many comparisons, their rounds drawn from `logs`, that are called a regression."""
-    beyond = comparison.threshold(float(np.std(equal, ddof=1)) / math.sqrt(ROUNDS))
+def _judged(logs: np.ndarray, comparisons: int, count: int, draws: np.random.Generator) -> float:
+    """The share of `count` comparisons, their rounds drawn from `logs`, that are called a regression."""
     rounds = bootstrap.draw(logs, draws, (count, ROUNDS))
-    return float(np.mean(comparison.is_regression(np.exp(rounds.mean(axis=1)), effects.sign_flip_p(rounds), beyond)))
+    beyond = comparison.threshold(rounds.std(axis=1, ddof=1) / math.sqrt(ROUNDS))
+    p = comparisons * effects.sign_flip_p(rounds)
+    return float(np.mean(comparison.is_regression(np.exp(rounds.mean(axis=1)), p, beyond)))

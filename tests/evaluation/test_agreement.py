@@ -14,7 +14,8 @@ from bcdl.evaluation import agreement
 from bcdl.evaluation.agreement import Judged, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
-from tests.predictions import grid, guessed, named, predicted, scored
+from bcdl.statistics.estimated import Estimated
+from tests.predictions import grid, guessed, named, predicted, scored, split
 
 
 def group(*records: Record) -> Group:
@@ -39,6 +40,29 @@ def test_agreement_by_hand() -> None:
     assert result.largest == pytest.approx(0.6)
     assert result.accuracy.value == pytest.approx(0.4)
     assert math.isnan(result.auroc.value)
+
+
+def test_flips_of_one_patient_count_together() -> None:
+    """Five images that b alone names right: if all are independent one chance in 16, and if of two patients in 2."""
+    a, b, labels = "bbbbb" + "m" * 10, "m" * 15, "m" * 15
+    apart = both(a, b, labels)
+    assert apart.p == apart.p_by_patient == pytest.approx(2 / 2**5)
+    of_two = both(a, b, labels, ["x", "x", "x", "y", "y", *map(str, range(10))])
+    assert of_two.p == pytest.approx(2 / 2**5)
+    assert of_two.p_by_patient == pytest.approx(2 / 2**2)
+
+
+def test_a_patient_whose_flips_cancel_says_nothing() -> None:
+    result = both("bm" + "b" * 4 + "m" * 6, "mb" + "m" * 4 + "m" * 6, "m" * 12, ["x", "x", *map(str, range(10))])
+    assert (result.only_a, result.only_b) == (1, 5)
+    assert result.p_by_patient == pytest.approx(2 / 2**4)
+
+
+@settings(max_examples=30)
+@given(arrays(np.float64, (2, 20), elements=st.floats(0, 1)), arrays(np.int64, 20, elements=st.integers(0, 1)))
+def test_with_an_image_a_patient_both_tests_are_one(scores: np.ndarray, labels: np.ndarray) -> None:
+    result = agreement.compare(*(Judged.of(scored(side, labels)) for side in scores))
+    assert result.p_by_patient == pytest.approx(result.p)
 
 
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
@@ -130,3 +154,67 @@ def test_other_test_images_are_not_compared() -> None:
     _, refused = agreement.pairs(group(first, second))
     reason = "not the same images or splits"
     assert refused == [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)]
+
+
+def over_seeds(*wrong_of_b: int, images: int = 200, wrong_of_a: int = 20) -> agreement.OverSeeds:
+    """Two backends over seeds, of which a names so many images of 200 wrong, and b so many by seed."""
+    labels = [place % 2 for place in range(images)]
+
+    def test_of(wrong: int, start: int) -> dict[str, list]:
+        turned = [(start + place) % images for place in range(wrong)]
+        return split([0.2 + 0.6 * (label != (place in turned)) for place, label in enumerate(labels)], labels)
+
+    records = [
+        predicted(test_of(wrong, start), seed=seed, weights=f"start {seed}", backend=backend)
+        for seed, wrong_of_seed in enumerate(wrong_of_b)
+        for backend, wrong, start in (("jax", wrong_of_a, 0), ("torch", wrong_of_seed, 100))
+    ]
+    pairs, _ = agreement.pairs(group(*records))
+    (row,) = agreement.over_seeds(pairs)
+    return row
+
+
+def test_two_backends_over_three_seeds_by_hand() -> None:
+    """Differences of -0.025, 0.075 and 0.05: three seeds can't tell what a fourth would say."""
+    row = over_seeds(25, 5, 10)
+    assert (row.a, row.b, row.seeds) == ("jax", "torch", ("seed 0", "seed 1", "seed 2"))
+    assert row.differences == pytest.approx((-0.025, 0.075, 0.05))
+    # Their mean 0.0333, its standard error 0.0520 / sqrt(3); Student's t of two degrees of freedom is 4.303.
+    reach = 4.303 * 0.05204 / math.sqrt(3)
+    assert row.over_seeds.value == pytest.approx(0.1 / 3)
+    assert (row.over_seeds.low, row.over_seeds.high) == pytest.approx((0.1 / 3 - reach, 0.1 / 3 + reach), abs=1e-4)
+    assert row.accuracy.low < row.over_seeds.low < row.over_seeds.high < row.accuracy.high
+    assert row.verdict is Verdict.NOT_SHOWN
+
+
+def test_seeds_that_agree_are_equivalent_only_if_patients_are_enough() -> None:
+    """Three seeds without any difference have an interval over seeds of no width, however few images there are."""
+    many, few = over_seeds(2, 2, 2, wrong_of_a=2), over_seeds(1, 1, 1, images=12, wrong_of_a=1)
+    assert many.over_seeds == few.over_seeds == Estimated(0, 0, 0)
+    assert (many.verdict, few.verdict) == (Verdict.EQUIVALENT, Verdict.NOT_SHOWN)
+
+
+def test_seeds_that_differ_are_not_equivalent_although_each_pair_is() -> None:
+    row = over_seeds(24, 16, images=1000)
+    assert row.differences == pytest.approx((-0.004, 0.004))
+    # Student's t of one degree of freedom: 12.7 times 0.004.
+    assert row.over_seeds.high == pytest.approx(0.0508, abs=1e-4)
+    assert row.verdict is Verdict.NOT_SHOWN
+
+
+def test_one_seed_has_no_row_over_seeds_nor_have_two_seeds_on_one_backend() -> None:
+    pairs, _ = agreement.pairs(group(*grid()))
+    assert agreement.over_seeds(pair for pair in pairs if pair.same == "seed 0") == []
+    assert agreement.over_seeds(pair for pair in pairs if pair.across == "seeds") == []
+    assert len(agreement.over_seeds(pairs)) == 1
+
+
+def test_seeds_with_other_images_are_not_taken_together() -> None:
+    records = [
+        predicted(guessed(10 * seed + place, 40 - 2 * seed), seed=seed, weights=f"start {seed}", backend=backend)
+        for seed in (0, 1)
+        for place, backend in enumerate(("jax", "torch"))
+    ]
+    pairs, _ = agreement.pairs(group(*records))
+    assert [pair.across for pair in pairs] == ["backends", "backends"]
+    assert agreement.over_seeds(pairs) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_backends_bring_their_versions() -> None:
     b = side(RATES, {"versions": {"torch": "2"}, "code": "2"}, backend="torch")
     (compared, *_) = comparison.compare(a, b)
     assert compared.effect.ratio == pytest.approx(1)
-    assert [cell.backend for cell in compared.cells] == ["jax", "torch"]
+    assert [sample.cell.backend for sample in compared.samples] == ["jax", "torch"]
     with pytest.raises(UsageError, match="share no cell: backend is jax in A and torch in B"):
         comparison.compare(a, b, across="versions")
 
@@ -84,10 +85,44 @@ def test_a_regression_is_judged_by_the_p_corrected_over_all_cells() -> None:
     slower = [rate * 0.9 for rate in RATES]
     a, b = ([*side(rates, image_size=32), *side(rates, image_size=48)] for rates in (RATES, slower))
     compared = comparison.compare(a, b)[0]
-    assert compared.regressed(0.03)
+    assert compared.regressed
     by_chance = dataclasses.replace(compared, p=comparison.SIGNIFICANT)
     assert by_chance.effect.p < comparison.SIGNIFICANT
-    assert not by_chance.regressed(0.03)
+    assert not by_chance.regressed
+
+
+def test_a_cell_is_judged_by_the_standard_error_of_its_own_ratio() -> None:
+    """Log ratios that are 0.1 off their mean, to either side: of ten, a standard error of 0.1 / 3."""
+    factors = [math.exp(-0.2 + (0.1 if place % 2 else -0.1)) for place in range(10)]
+    slower = side([rate * factor for rate, factor in zip(RATES, factors, strict=True)])
+    (compared, *_) = comparison.compare(side(RATES), slower)
+    assert compared.noise == pytest.approx(0.1 / 3)
+    assert compared.threshold == pytest.approx(0.1)
+    quiet, *_ = comparison.compare(side(RATES), side([rate * 0.9 for rate in RATES]))
+    assert quiet.threshold == comparison.LEAST_REGRESSION
+
+
+def test_equal_sides_raise_the_noise_of_their_own_cell_and_never_lower_it() -> None:
+    a, b = ([*side(RATES), *side(RATES, image_size=64)] for _ in "ab")
+    noisy = [rate * math.exp(0.3 * (-1) ** place) for place, rate in enumerate(RATES)]
+    # Other versions of another day are the same cell; of four rounds, the noise of ten is less by sqrt(4 / 10).
+    equal = comparison.compare(*(side(rates[:4], {"versions": {"numpy": "3"}}) for rates in (RATES, noisy)))
+    raised = comparison.with_equal_sides(comparison.compare(a, b), equal)
+    expected = 0.3 * math.sqrt(4 / 3) / math.sqrt(10)
+    sizes = {compared.samples[0].cell.image_size: compared.noise for compared in raised}
+    assert sizes == {32: pytest.approx(expected), 64: pytest.approx(0)}
+    lowered = comparison.with_equal_sides(comparison.compare(side(RATES), side(noisy)), comparison.compare(a, b))
+    assert [compared.noise for compared in lowered] == [pytest.approx(0.3 * math.sqrt(10 / 9) / math.sqrt(10))] * 3
+
+
+def test_of_two_backends_the_equal_sides_of_either_count() -> None:
+    torch = side(RATES, backend="torch")
+    noisy = [rate * math.exp(0.3 * (-1) ** place) for place, rate in enumerate(RATES)]
+    equal = comparison.compare(torch, side(noisy, backend="torch"))
+    raised = comparison.with_equal_sides(comparison.compare(side(RATES, backend="jax"), torch), equal)
+    assert all(compared.noise == compared.equal_sides > 0.09 for compared in raised)
+    other = comparison.compare(side(RATES, backend="jax"), side(RATES, backend="tensorflow"))
+    assert [compared.noise for compared in comparison.with_equal_sides(other, equal)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("ratio", "judged"), [(0.9090, True), (0.9092, False), (0.9, True), (1.2, False)])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from bcdl.report import formats
 from bcdl.statistics import bootstrap, effects
@@ -110,6 +112,70 @@ def test_holms_own_steps() -> None:
     assert effects.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
-def test_the_scatter_is_the_sample_standard_deviation_of_the_rounds_log_ratios() -> None:
+def test_the_standard_error_is_that_of_the_mean_of_the_rounds_log_ratios() -> None:
     effect = effects.paired([1.0, 1.0, 1.0], [math.exp(0.1), math.exp(0.2), math.exp(0.3)])
-    assert effect.scatter == pytest.approx(0.1)
+    assert effect.standard_error == pytest.approx(0.1 / math.sqrt(3))
+    assert math.isnan(effects.paired([1.0], [2.0]).standard_error)
+
+
+def test_the_standard_error_of_sides_measured_apart_is_that_of_both() -> None:
+    logs = [0.1, 0.2, 0.3]
+    effect = effects.independent([math.exp(log) for log in logs], [math.exp(2 * log) for log in logs])
+    assert effect.standard_error == pytest.approx(math.hypot(0.1, 0.2) / math.sqrt(3))
+
+
+def test_hodges_and_lehmann_by_hand() -> None:
+    # Log ratios 0, 1 and 5: means of two 0, 0.5, 1, 2.5, 3 and 5.
+    effect = effects.paired([1.0] * 3, [1.0, math.e, math.exp(5)])
+    assert effect.hodges_lehmann == pytest.approx(math.exp((1 + 2.5) / 2))
+    # Differences of 1, 3 and 8 from 0 and 2: 1, 3, 8, -1, 1, 6.
+    apart = effects.independent([1.0, math.exp(2)], [math.e, math.exp(3), math.exp(8)])
+    assert apart.hodges_lehmann == pytest.approx(math.exp((1 + 3) / 2))
+
+
+def test_two_slow_rounds_of_seven_hardly_move_hodges_and_lehmann() -> None:
+    effect = effects.paired([75.0, 75.0, 100.0, 100.0, 100.0, 100.0, 100.0], [104.0] * 7)
+    assert effect.ratio == pytest.approx(1.04 * (1 / 0.75) ** (2 / 7))  # 1.129
+    assert effect.hodges_lehmann == pytest.approx(1.04)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=7), st.floats(0.1, 10))
+def test_hodges_and_lehmann_turn_with_the_sides_and_grow_with_the_ratios(ratios: list[float], factor: float) -> None:
+    ones = [1.0] * len(ratios)
+    middle = effects.paired(ones, ratios).hodges_lehmann
+    assert min(ratios) * (1 - 1e-9) <= middle <= max(ratios) * (1 + 1e-9)
+    assert effects.paired(ratios, ones).hodges_lehmann == pytest.approx(1 / middle)
+    assert effects.paired(ones, [factor * ratio for ratio in ratios]).hodges_lehmann == pytest.approx(factor * middle)
+
+
+def test_the_interval_of_two_values_is_students_on_one_degree_of_freedom() -> None:
+    # Student's t of one degree of freedom leaves out 2.5 percent beyond 12.706; the standard error is 0.5.
+    assert effects.mean_interval([0.0, 1.0], fewest=2) == pytest.approx((0.5 - 6.353, 0.5 + 6.353), abs=1e-3)
+    assert np.isnan(effects.mean_interval([0.0, 1.0])).all()
+
+
+COUNTS = st.lists(st.integers(-6, 6), max_size=10)
+
+
+@given(COUNTS)
+def test_the_sign_flips_of_counts_are_those_of_all_choices_of_signs(counts: list[int]) -> None:
+    sums = [sum(size * sign for size, sign in zip(counts, signs, strict=True)) for signs in _signs(len(counts))]
+    expected = sum(abs(each) >= abs(sum(counts)) for each in sums) / len(sums)
+    assert effects.sign_flip_p_of_counts(counts) == pytest.approx(expected)
+
+
+def _signs(count: int) -> list[tuple[int, ...]]:
+    return list(itertools.product((-1, 1), repeat=count))
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_the_sign_flips_of_ones_are_the_exact_test_of_mcnemar(losses: int, gains: int) -> None:
+    expected = stats.binomtest(gains, gains + losses).pvalue if gains + losses else 1.0
+    assert effects.sign_flip_p_of_counts([-1] * losses + [1] * gains) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_sign_flips_of_many_counts_are_nearly_those_of_a_normal_sum() -> None:
+    """Sums of n signed counts have the variance of the sum of their squares."""
+    counts = np.random.default_rng(0).integers(-4, 6, 2000)
+    score = abs(counts.sum()) / math.sqrt(np.square(counts).sum())
+    assert effects.sign_flip_p_of_counts(counts) == pytest.approx(2 * stats.norm.sf(score), rel=0.05)

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.records.experiment import Experiment
 from bcdl.report.sections.experiment_tables import power_table
-from bcdl.statistics import effects, experiments, power_analysis
+from bcdl.statistics import bootstrap, effects, experiments, power_analysis
+from bcdl.statistics.comparison import Comparison, Sample
+from tests.factory import cell
 
 ROUNDS = 40
 
@@ -37,6 +39,12 @@ def rounds(noise: float, shares: Sequence[float], seed: int = 0) -> list[Experim
 SHARES = (0.0, 0.02, 0.1, 0.5)
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that do not look at intervals."""
+    monkeypatch.setattr(power_analysis, "_RESAMPLES", 2)
+
+
 def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below() -> None:
     powers = power_analysis.power(rounds(0.002, SHARES))
     # 2 percent lies under the least regression, 3 percent.
@@ -44,6 +52,7 @@ def test_a_quiet_machine_finds_what_lies_above_the_threshold_and_nothing_below()
     assert all(each.low <= each.value <= each.high for each in powers.values())
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_a_noisy_machine_finds_only_what_is_large() -> None:
     powers = {share: each.value for share, each in power_analysis.power(rounds(0.2, SHARES)).items()}
     assert powers[0.0] < 0.05
@@ -73,28 +82,63 @@ def test_the_quick_p_value_is_that_of_the_full_permutation_test(seed: int, count
     assert effects.sign_flip_p(logs) == pytest.approx(whole.p, abs=1e-9)
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_an_analysis_names_the_smallest_slow_down_that_is_found() -> None:
-    (analysis,) = power_analysis.analyse(rounds(0.002, SHARES))
-    assert (analysis.subject, analysis.rounds, analysis.threshold) == ("a cell", ROUNDS, 0.03)
-    assert analysis.smallest_detected == 0.1
-    (noisy,) = power_analysis.analyse(rounds(2.0, SHARES))
+    alone, several = power_analysis.analyse(rounds(0.002, SHARES))
+    assert (alone.subject, alone.rounds, alone.threshold, alone.comparisons) == ("a cell", ROUNDS, 0.03, 1)
+    assert (several.subject, several.comparisons) == ("a cell", 6)
+    assert alone.smallest_detected == several.smallest_detected == 0.1
+    noisy, _ = power_analysis.analyse(rounds(2.0, SHARES))
     assert noisy.smallest_detected is None
 
 
+@pytest.mark.usefixtures("few_resamples")
+def test_the_more_are_compared_the_less_is_found() -> None:
+    made = rounds(0.05, SHARES)
+    alone, several = (power_analysis.power(made, comparisons) for comparisons in (1, 6))
+    assert all(several[share].value <= alone[share].value for share in SHARES)
+    assert several[0.1].value < alone[0.1].value
+
+
+def test_a_comparison_is_judged_here_as_the_command_judges_it() -> None:
+    """By its own noise and a corrected p: the same rounds as comparisons of their own."""
+    (slowed,) = rounds(0.05, (0.1,))
+    logs = np.log(slowed.b) - np.log(slowed.a)
+    drawn = bootstrap.draw(logs, np.random.default_rng(0), (40, 10))
+    regressed = 0
+    for ratios in np.exp(drawn):
+        effect = effects.paired([1.0] * 10, list(ratios))
+        sample = Sample(cell(), "step", 1.0, "", {})
+        compared = Comparison("a cell", "step", effect, True, effects.holm([effect.p] * 6)[0], (sample, sample))
+        regressed += compared.regressed
+    share = power_analysis._judged(logs, 6, 40, np.random.default_rng(0))
+    assert 0 < share < 1
+    assert share == pytest.approx(regressed / 40)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_a_subject_is_judged_by_its_own_noise_whatever_others_have() -> None:
+    other = [dataclasses.replace(each, subject="noisy") for each in rounds(0.5, SHARES)]
+    quiet = rounds(0.002, SHARES)
+    assert power_analysis.analyse([*other, *quiet])[2:] == power_analysis.analyse(quiet)
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_only_subjects_with_equal_sides_and_rounds_enough_are_analysed() -> None:
     few = [dataclasses.replace(each, a=each.a[:9], b=each.b[:9], subject="few") for each in rounds(0.1, SHARES)]
     unequal = [dataclasses.replace(each, subject="unequal") for each in rounds(0.1, SHARES[1:])]
     other = [dataclasses.replace(each, subject="other", slowdown=None) for each in rounds(0.1, SHARES)]
     made = [*few, *unequal, *other, *rounds(0.1, SHARES)]
-    assert [analysis.subject for analysis in power_analysis.analyse(made)] == ["a cell"]
+    assert [analysis.subject for analysis in power_analysis.analyse(made)] == ["a cell"] * 2
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_table_shows_power_with_its_interval_by_slow_down() -> None:
     analyses = power_analysis.analyse(rounds(0.002, SHARES))
-    (row,) = power_table(analyses).shown()
+    alone, several = power_table(analyses).shown()
     none, all_of_them = "0% (0% to 0%)", "100% (100% to 100%)"
-    assert row == ("a cell", "40", row[2], "3.0%", none, none, all_of_them, all_of_them, "10%")
-    assert row[2] == "0.1%"
+    assert alone == ("a cell", "40", "0.1%", "3.0%", "1", none, none, all_of_them, all_of_them, "10%")
+    assert several == ("a cell", "40", "0.1%", "3.0%", "6", none, none, all_of_them, all_of_them, "10%")
 
 
 class _Clock:

@@ -12,19 +12,19 @@ from bcdl.report import formats
 from bcdl.report.plots import style
 from bcdl.statistics.power_analysis import DETECTED, ROUNDS, PowerAnalysis
 
-_MOST_SUBJECTS = 6
+_MOST_CURVES = 6
 
 
 def curves(machine: str, analyses: Sequence[PowerAnalysis]) -> Figure:
-    """The power curve of each subject, with its intervals."""
+    """The power curve of each subject, alone and among several comparisons, with its intervals."""
     figure, axis = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
-    for analysis, mark in zip(analyses[:_MOST_SUBJECTS], "osD^vP", strict=False):
+    for analysis, mark in zip(analyses[:_MOST_CURVES], "osD^vP", strict=False):
         powers = list(analysis.powers.values())
         values = np.array([power.value for power in powers])
         ends = np.array([(power.low, power.high) for power in powers]).T
         reach = np.clip([values - ends[0], ends[1] - values], 0, None)
         percent = 100 * np.array(list(analysis.powers))
-        label = style.plain(analysis.subject)
+        label = style.plain(f"{analysis.subject}, {_of(analysis.comparisons)}")
         axis.errorbar(percent, values, reach, marker=mark, linewidth=1.4, capsize=3, label=label)
     axis.axhline(DETECTED, color="#999999", linewidth=0.8, linestyle="--")
     axis.set_xscale("symlog", linthresh=2)
@@ -41,3 +41,7 @@ def curves(machine: str, analyses: Sequence[PowerAnalysis]) -> Figure:
         f"Dashed: {formats.percent(DETECTED)}, where an effect counts as found.",
     )
     return figure
+
+
+def _of(comparisons: int) -> str:
+    return "alone" if comparisons == 1 else f"one of {comparisons}"

@@ -6,18 +6,22 @@ import re
 from collections.abc import Sequence
 
 from bcdl.evaluation import agreement, smoke
-from bcdl.evaluation.agreement import MARGIN, Agreement, Pair, Refused, Verdict
+from bcdl.evaluation.agreement import MARGIN, Agreement, OverSeeds, Pair, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.report import formats
 from bcdl.report.sections import quality
-from bcdl.report.tables import Entry, Table, count, figures, number, significant, word, words
+from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
 from bcdl.statistics import bootstrap, effects
 from bcdl.statistics.estimated import Estimated
 from bcdl.text import escape
 
 # Names listed for one pair on the page; the rest are counted.
 MOST_NAMES = 20
-_KINDS = ("backends", "seeds")
+# What a verdict holds for, by what sets a pair apart.
+_SCOPES = {
+    "backends": " of these two trained models (one seed)",
+    "seeds": " of these two trained models",
+}
 _WITHIN = formats.plain(MARGIN)
 
 _TEXT = f"""\
@@ -25,16 +29,38 @@ Each backend's model started from the same weights and saw the same batches; row
 another start and order alone does. Differences are b less a on the same images, in brackets the
 {formats.percent(bootstrap.CONFIDENCE)} interval, by resampling patients.
 
-- **p** is McNemar's, exact: that neither names more images right. It is corrected by Holm's method over the pairs of
-  backends of a model, and over those of seeds. A large p shows nothing.
-- **Verdict**: *no difference larger than {_WITHIN}* where the whole interval of accuracy lies within that margin,
-  which was fixed beforehand. *Not shown* does not say that there is a difference: few images show little.
+- **p by image** is McNemar's, exact: that neither names more images right. It takes the images of a patient for
+  independent. **p by patient** is the exact one of exchanging the two models for all images of a patient at once; both
+  are the same if no patient has several flips. It is corrected by Holm's method over the pairs of backends of a model,
+  and over those of seeds. A large p shows nothing.
+- **Verdict**: *no difference larger than {_WITHIN}* where the whole interval of accuracy lies within that margin, which
+  was fixed beforehand. *Not shown* does not say that there is a difference: few images show little. The verdict on a
+  pair is one on two trained models. Another seed gives two others, which may differ more, or the other way round.
+"""
+
+_OVER_SEEDS_TEXT = f"""\
+**Over seeds**, the same two backends: the mean of the seeds' differences. The interval over seeds is Student's, of 95
+percent, on as many degrees of freedom as there are seeds, less one: other seeds on these test images. That over seeds
+and patients, of 95 percent, too, joins it with the one by resampling patients (Zou and Donner 2008), and decides the
+verdict: two one-sided tests, of 2.5 percent each, that the difference lies within {_WITHIN}. Two or three seeds show
+little.
+"""
+
+_FOLDS_TEXT = """\
+As above, intervals take the folds of the cross-validation for independent, and p does, too.
 """
 
 _COLUMNS = (
     *(words("a"), words("b"), words("same")),
-    *map(figures, ("agreement", "kappa", "flipped", "right in a, b alone", "p", "p (Holm)")),
+    *map(figures, ("agreement", "kappa", "flipped", "right in a, b alone")),
+    *map(figures, ("p by image", "p by patient", "p by patient (Holm)")),
     *map(figures, ("largest score difference", "accuracy, b - a", "AUROC, b - a")),
+    words("verdict"),
+)
+_OVER_SEEDS_COLUMNS = (
+    *map(words, ("a", "b", "seeds", "accuracy, b - a, by seed")),
+    *map(figures, ("accuracy, b - a: mean (95% over seeds)", "95% over seeds and patients")),
+    figures("AUROC, b - a (95% over seeds and patients)"),
     words("verdict"),
 )
 
@@ -51,12 +77,17 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
         if of_line:
             paragraphs += [_line_table(group, line, of_line).to_markdown(), _summary(of_line)]
             paragraphs += [text for text in (_flips(of_line),) if text]
+    over_seeds = agreement.over_seeds(pairs)
+    if over_seeds:
+        paragraphs += [_OVER_SEEDS_TEXT.strip(), _over_seeds_table(group, over_seeds).to_markdown()]
+    if pairs and group.first.cell.folds > 1:
+        paragraphs.append(_FOLDS_TEXT.strip())
     if refused:
         paragraphs.append(_not_compared(group, refused))
     if not paragraphs:
         return "", ()
     text = quality.part(group, "Does the backend change the diagnosis?", paragraphs)
-    return text, (_tidy_table(group, pairs),) if pairs else ()
+    return text, (_tidy_table(group, pairs, over_seeds),) if pairs else ()
 
 
 def _not_compared(group: Group, refused: Sequence[Refused]) -> str:
@@ -73,8 +104,9 @@ def _line_table(group: Group, line: Line, pairs: Sequence[Pair]) -> Table:
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[float]:
-    """Each pair's p by Holm's method, over the pairs of its kind."""
-    of_kind = {kind: iter(effects.holm([pair.agreement.p for pair in pairs if pair.across == kind])) for kind in _KINDS}
+    """Each pair's p by patient, by Holm's method over the pairs of its kind."""
+    p_values = {kind: [pair.agreement.p_by_patient for pair in pairs if pair.across == kind] for kind in _SCOPES}
+    of_kind = {kind: iter(effects.holm(of_pairs)) for kind, of_pairs in p_values.items()}
     return [next(of_kind[pair.across]) for pair in pairs]
 
 
@@ -86,28 +118,60 @@ def _row(pair: Pair, corrected: float) -> tuple[Entry, ...]:
         number(agreed.kappa, 3, missing=formats.NOT_DEFINED),
         count(len(agreed.flipped)),
         Entry((agreed.only_a, agreed.only_b), formats.counts),
-        Entry(agreed.p, formats.p_value),
-        Entry(corrected, formats.p_value),
+        *(Entry(p, formats.p_value) for p in (agreed.p, agreed.p_by_patient, corrected)),
         significant(agreed.largest, 2),
         Entry(agreed.accuracy, formats.difference),
         Entry(agreed.auroc, formats.difference),
-        word(verdict(agreed)),
+        word(verdict(agreed, _SCOPES[pair.across])),
     )
 
 
-def verdict(agreed: Agreement) -> str:
-    """The verdict on two models in words."""
+def verdict(agreed: Agreement | OverSeeds, scope: str = "") -> str:
+    """The verdict on two models or backends in words; `scope` says what it holds for."""
     if agreed.verdict is Verdict.EQUIVALENT:
-        empty = " (empty: all images are named one class)" if agreed.one_class else ""
-        return f"no difference larger than {_WITHIN}{empty}"
+        empty = "; empty: all images are named one class" if agreed.one_class else ""
+        return f"no difference larger than {_WITHIN}{scope}{empty}"
     if agreed.verdict is Verdict.DIFFERENT:
-        return f"a difference larger than {_WITHIN}"
+        return f"a difference larger than {_WITHIN}{scope}"
     return "not shown"
+
+
+def _over_seeds_table(group: Group, rows: Sequence[OverSeeds]) -> Table:
+    of_smoke_test = "smoke test: " if smoke.note(group.records) else ""
+    title = f"{group.mark}{of_smoke_test}Two backends over several seeds"
+    return Table(title, (words("model"), *_OVER_SEEDS_COLUMNS), tuple(_over_seeds_row(group, row) for row in rows))
+
+
+def _over_seeds_row(group: Group, row: OverSeeds) -> tuple[Entry, ...]:
+    return (
+        *map(word, (group.label(row.line), row.a, row.b, _seeds(row))),
+        Entry(row.differences, _signed),
+        Entry(row.over_seeds, formats.difference),
+        Entry((row.accuracy.low, row.accuracy.high), _ends),
+        Entry(row.auroc, formats.difference),
+        word(_verdict_over_seeds(row)),
+    )
+
+
+def _seeds(row: OverSeeds) -> str:
+    return ", ".join(seed.removeprefix("seed ") for seed in row.seeds)
+
+
+def _signed(differences: Sequence[float]) -> str:
+    return ", ".join(formats.signed(difference, 3) for difference in differences)
+
+
+def _ends(ends: tuple[float, float]) -> str:
+    return formats.signed_interval(*ends, missing=formats.NO_INTERVAL)
+
+
+def _verdict_over_seeds(row: OverSeeds) -> str:
+    return verdict(row, f", over {len(row.seeds)} seeds")
 
 
 def _summary(pairs: Sequence[Pair]) -> str:
     """In a sentence, how many images flip between backends and how many between seeds."""
-    flipped = {kind: [len(pair.agreement.flipped) for pair in pairs if pair.across == kind] for kind in _KINDS}
+    flipped = {kind: [len(pair.agreement.flipped) for pair in pairs if pair.across == kind] for kind in _SCOPES}
     parts = [f"{formats.count_range(counts)} between {kind}" for kind, counts in flipped.items() if counts]
     return f"Flipped images of {pairs[0].images}: {', '.join(parts)}."
 
@@ -132,18 +196,23 @@ def literal(name: str) -> str:
 _TIDY_COLUMNS = (
     *map(words, ("model", "start", "split", "across", "a", "b", "same")),
     *map(figures, ("images", "groups", "agreement", "kappa", "flipped", "right in a alone", "right in b alone")),
-    *map(figures, ("p", "p (Holm)", "largest score difference")),
+    *map(figures, ("p by image", "p by patient", "p by patient (Holm)", "largest score difference")),
     *(figures(f"{name} b - a, {end}") for name in ("accuracy", "AUROC") for end in ("value", "low", "high")),
+    *(figures(f"accuracy b - a, {end} over seeds alone") for end in ("low", "high")),
     *(words("verdict"), words("smoke test")),
 )
 
 
-def _tidy_table(group: Group, pairs: Sequence[Pair]) -> Table:
-    """Every pair of the group with each number in a column of its own; empty if it is not defined."""
+def _tidy_table(group: Group, pairs: Sequence[Pair], over_seeds: Sequence[OverSeeds]) -> Table:
+    """Every pair of the group, then every two backends over seeds, with each number in a column of its own.
+
+    It is empty if it is not defined. Intervals over seeds are over patients, too, unless they say otherwise.
+    """
     rows: list[tuple[Entry, ...]] = []
     for line in group.lines:
         of_line = [pair for pair in pairs if pair.line == line]
         rows += [_tidy_row(group, pair, p) for pair, p in zip(of_line, _corrected(of_line), strict=True)]
+    rows += [_tidy_over_seeds(group, row) for row in over_seeds]
     return Table("Agreement", _TIDY_COLUMNS, tuple(rows))
 
 
@@ -156,10 +225,26 @@ def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[Entry, ...]:
         number(agreed.share, 3),
         number(agreed.kappa, 3),
         *map(count, (len(agreed.flipped), agreed.only_a, agreed.only_b)),
-        *(significant(value, 6) for value in (agreed.p, corrected, agreed.largest)),
+        *(significant(value, 6) for value in (agreed.p, agreed.p_by_patient, corrected, agreed.largest)),
         *_parts(agreed.accuracy),
         *_parts(agreed.auroc),
-        word(verdict(agreed)),
+        *(absent(), absent()),
+        word(verdict(agreed, _SCOPES[pair.across])),
+        word(quality.is_smoke_test(group)),
+    )
+
+
+def _tidy_over_seeds(group: Group, row: OverSeeds) -> tuple[Entry, ...]:
+    split = quality.split_of(group)
+    names = (row.line.title, row.line.start, split, "backends, over seeds", row.a, row.b, f"seeds {_seeds(row)}")
+    return (
+        *map(word, names),
+        *map(count, (row.images, row.groups)),
+        *[absent()] * 9,  # what only a pair has
+        *_parts(row.accuracy),
+        *_parts(row.auroc),
+        *_parts(row.over_seeds)[1:],
+        word(_verdict_over_seeds(row)),
         word(quality.is_smoke_test(group)),
     )
 

@@ -96,7 +96,8 @@ def _performance(card: _Card) -> Table:
         rows.append((word(metric.title), number(card.results[0].reference[metric.name], 3), *estimates))
     backends = (figures(result.backend) for result in card.results)
     columns = (words("quantity"), figures("majority class"), *backends)
-    title = titles.of_quality(card.group, "23 Performance on test images, with 95% intervals")
+    dependent = " that take the folds for independent" if card.group.first.cell.folds > 1 else ""
+    title = titles.of_quality(card.group, f"23 Performance on test images, with 95% intervals{dependent}")
     return Table(title, columns, tuple(rows))
 
 

@@ -15,7 +15,8 @@ from bcdl.statistics.comparison import Comparison
 
 _COLUMNS: tuple[Column, ...] = (
     *map(words, ("cell", "regime")),
-    *map(figures, ("A, median", "B, median", "B / A", "95% interval", "p", "p, Holm", "Cliff's delta", "processes")),
+    *map(figures, ("A, median", "B, median", "B / A", "95% interval", "B / A, HL", "threshold")),
+    *map(figures, ("p", "p, Holm", "Cliff's delta", "processes")),
     words("measured"),
 )
 
@@ -64,6 +65,8 @@ def _row(compared: Comparison, mark: str = "") -> tuple[Entry, ...]:
         *(number(median, 1) for median in effect.medians),
         number(effect.ratio, 3, mark=mark, flag=doubts.MARK if any(map(any, compared.doubts)) else ""),
         interval(effect),
+        number(effect.hodges_lehmann, 3),
+        Entry(compared.threshold, functools.partial(formats.percent, digits=1)),
         significant(effect.p, 2),
         significant(compared.p, 2),
         Entry(effect.delta, functools.partial(formats.signed, digits=2)),

@@ -7,25 +7,36 @@ import re
 from collections.abc import Iterable, Sequence
 
 from bcdl.records.experiment import Experiment
+from bcdl.report import formats
 from bcdl.report.section import Section
 from bcdl.report.sections import power
 from bcdl.report.sections.experiment_tables import best_table, experiment_table, file_stem
 from bcdl.statistics.experiments import Place, by_place, newest
+from bcdl.statistics.steadiness import STEADY, STEADY_OF_FEW
 from bcdl.text import escape, safe_name
 
 _TEXT = """\
 One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
-means with bootstrap intervals; p is that of a permutation within rounds, none smaller than 2 / 2^rounds or 0.0001, and
-is not corrected for the number of rows. If the sample is a window, all rounds ran in one process, and p and interval
-are of that process: another may differ. Only b / a within a row may be compared: rows and tables were measured at
-different times, and the machine's speed differed.
+means with bootstrap intervals; beside them stands **HL**, the ratio of Hodges and Lehmann (1963), the median of the
+means of every two rounds, which a few wild rounds hardly move. p is that of a permutation within rounds, none smaller
+than 2 / 2^rounds or 0.0001; beside it, corrected by Holm's method over the ways of a subject. Several ways whose first
+way is *shared* were compared with the same rounds of it: a slow one among them is in each of their rows, and their
+tests are not independent.
+
+If the sample is a window, all rounds ran in one process, and p and interval are of that process: another may differ.
+Its **warm-up rounds** are left out of all figures: those up to the last one, within the first third, whose ratio is
+more than {few} off the median of the second half, if the rounds after them are one figure. Its ratio is **unstable** if
+as many as a third of the first half's rounds are that far off, and not in the first third alone; if both halves are
+apart and their medians differ by more than {steady}; or, of fewer than six rounds, if any two differ by more than
+{few}. Then the medians of both halves stand in its place. Only b / a within a row may be compared: rows and tables were
+measured at different times, and the machine's speed differed.
 """
 
 _BEST_TEXT = """\
 What a user could choose instead of the default, by its rate of steps alone: another batch size is another training,
 whose accuracy was not measured. The best of several is flattered by having been picked, so that its interval is wider
 than above: Student's, at a level divided by the number of others tried (Bonferroni), it holds for all of them at once.
-If it does not lie above 1, the default stands.
+If it does not lie above 1, the default stands. Settings whose ratio is unstable are named, and can't be the best.
 """
 
 _BEST_KEY = "best-settings"
@@ -35,7 +46,8 @@ def section(experiments: Sequence[tuple[str, Experiment]]) -> Section | None:
     """The newest of the experiments (oldest first, each with its machine); None if there are none."""
     if not experiments:
         return None
-    parts = [Section("## Experiments"), Section(_TEXT.strip())]
+    steady, few = map(formats.percent, (STEADY, STEADY_OF_FEW))
+    parts = [Section("## Experiments"), Section(_TEXT.format(steady=steady, few=few).strip())]
     for place, made in by_place(experiments).items():
         by_name = {name: group for (_, name), group in newest(made).items()}
         parts += filter(None, (_all(place, by_name), _power(place, by_name), _best(place, by_name)))

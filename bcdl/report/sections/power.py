@@ -15,10 +15,11 @@ from bcdl.statistics.experiments import Place
 KEY = "power"  # of the table and the figure
 _TEXT = """\
 How small a slow-down a comparison finds: shares of comparisons, their rounds drawn from those above, that are judged a
-regression; of equal sides that is the rate of false alarms. The threshold is 3 percent or three times the noise of the
-row's own equal sides, whichever is more; `bcdl.compare` takes the largest noise that the place has shown, and
-corrects p over the cells compared, so that it finds less and raises fewer alarms. In brackets are 95% intervals over
-rounds.
+regression; of equal sides that is the rate of false alarms. Each comparison is judged as `bcdl compare` judges it: by
+the noise of its own rounds, beyond 3 percent or three times the standard error of its ratio, whichever is more. The
+noise in the table is that of all rounds of equal sides, and the threshold what it would give. `bcdl compare` corrects p
+over the cells and regimes of a command: the rows of {several} show what is found if it compares so many. In brackets
+are 95% intervals over rounds.
 """
 
 
@@ -30,5 +31,6 @@ def section(place: Place, experiments: Sequence[Experiment]) -> Section | None:
         return None
     table = power_table(analyses)
     curves = figures.to_pngs(file_stem(place), [(KEY, power.curves(place.title, analyses))], slowed)
-    text = "\n\n".join([_TEXT.strip(), table.to_markdown(), *map(figure_link, curves)])
+    introduction = _TEXT.format(several=max(power_analysis.COMPARISONS)).strip()
+    text = "\n\n".join([introduction, table.to_markdown(), *map(figure_link, curves)])
     return Section(text, {f"{file_stem(place)}-{KEY}": (table,)}, curves)

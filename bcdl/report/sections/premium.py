@@ -9,13 +9,15 @@ from bcdl.evaluation.leakage_premium import Premium, Verdict
 from bcdl.records.groups import Group
 from bcdl.report import formats, titles
 from bcdl.report.section import Section
+from bcdl.report.sections import quality
 from bcdl.report.tables import Entry, Table, count, figures, number, word, words
 from bcdl.text import escape
 
 _TEXT = """\
 The same images, models and seeds, cross-validated twice over {folds} folds: once with every group (patient) on one side
 of each split, once split by image. The difference is what the usual, leaky way would have claimed more; its interval
-resamples groups. *No detectable premium* is a valid answer: so few images show only one that is large.
+resamples groups, and holds the trained models, of so many seeds, as they are. *No detectable premium* is a valid
+answer: so few images show only one that is large.
 """
 
 _COLUMNS = (
@@ -42,7 +44,7 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 
 def _section(by_group: Group, premiums: Sequence[Premium]) -> Section:
     title = f"## The leakage premium: {escape(by_group.title)}"
-    text = _TEXT.format(folds=by_group.first.cell.folds).strip()
+    text = _TEXT.format(folds=by_group.first.cell.folds) + "\n" + quality.FOLDS_DEPEND.strip()
     heading = titles.with_note("The leakage premium", smoke.note(by_group.records))
     table = Table(heading, _COLUMNS, tuple(map(_row, premiums)))
     return Section(

@@ -46,6 +46,13 @@ compares scores with each other (AUROC, AUPRC, sensitivity at 90% specificity) i
 since the scores of different models have no common scale.
 """
 
+FOLDS_DEPEND = """\
+**Intervals of a cross-validation are too narrow**: they take the folds for independent, but each image that tests one
+fold's model trained or validated those of the others. What they estimate is the error of such trainings on average, not
+that of one model (Bates, Hastie and Tibshirani 2021, *Cross-validation: what does it estimate and how well does it do
+it?*, arXiv 2104.00673).
+"""
+
 
 def section(group: Group, results: Sequence[Result]) -> tuple[str, tuple[Table, ...]]:
     """The group's part of the page, in Markdown, and the same figures as tables for programs, one a metric.
@@ -97,7 +104,7 @@ def _text(group: Group, results: Sequence[Result]) -> str:
     notes = [
         (_LEAKY_TEXT, bool(group.mark)),
         (_SEEDS_TEXT, any(len(result.seeds) > 1 for result in results)),
-        (_FOLDS_TEXT, group.first.cell.folds > 1),
+        (f"{_FOLDS_TEXT}\n{FOLDS_DEPEND}", group.first.cell.folds > 1),
     ]
     return "\n\n".join([text.strip(), *(note.strip() for note, applies in notes if applies)])
 

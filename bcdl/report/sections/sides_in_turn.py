@@ -23,7 +23,9 @@ from bcdl.text import escape, safe_name
 _TEXT = """\
 Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
 alike, so that these ratios may be quoted, for cells of this size and batch and the settings named, where those of the
-sections above may not; the rates beside them are of their moment. No p is smaller than 2 / 2^rounds.
+sections above may not; the rates beside them are of their moment. B / A is a geometric mean; **HL**, that of Hodges and
+Lehmann (1963), which a few wild rounds hardly move, stands beside it. A significant slow-down beyond the **threshold**,
+3 percent or three times the standard error of its own ratio, is a regression. No p is smaller than 2 / 2^rounds.
 """
 
 
@@ -94,8 +96,8 @@ def _compared(run: SidesInTurn, verdicts: Verdicts) -> tuple[Table, str]:
 def _parity(run: SidesInTurn, compared: Comparison, verdicts: Verdicts) -> Parity:
     """What is known of the parity of the records behind a comparison."""
     record, other = (
-        next(record for record in reversed(side) if record.ok and record.cell == cell)
-        for side, cell in zip((run.a, run.b), compared.cells, strict=True)
+        next(record for record in reversed(side) if record.ok and record.cell == sample.cell)
+        for side, sample in zip((run.a, run.b), compared.samples, strict=True)
     )
     return Parity(verdicts.of(run.machine, record, other), verdicts.mark(run.machine, [record], [other]))
 

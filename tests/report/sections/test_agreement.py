@@ -31,30 +31,31 @@ def test_flips_between_backends_stand_beside_those_between_seeds() -> None:
     backends, seeds = (f"{min(c)} to {max(c)}" if min(c) < max(c) else f"{min(c)}" for c in counts)
     assert f"Flipped images of 40: {backends} between backends, {seeds} between seeds." in text
     rows = list(csv.DictReader(io.StringIO(tables.to_csv([table]))))
-    assert [float(row["accuracy b - a, value"]) for row in rows] == pytest.approx(
-        [pair.agreement.accuracy.value for pair in pairs], abs=1e-5
-    )
+    differences = [pair.agreement.accuracy.value for pair in pairs]
+    of_seeds = [np.mean([pair.agreement.accuracy.value for pair in pairs if pair.across == "backends"])]
+    assert [float(row["accuracy b - a, value"]) for row in rows] == pytest.approx([*differences, *of_seeds], abs=1e-5)
+    assert [row["across"] for row in rows] == ["backends"] * 2 + ["seeds"] * 2 + ["backends, over seeds"]
 
 
 @pytest.mark.parametrize(
     ("labels", "b", "verdict"),
     [
-        ("mb" * 63 + "b", "mb" * 63 + "b", "no difference larger than 0.05"),
+        ("mb" * 63 + "b", "mb" * 63 + "b", "no difference larger than 0.05 of these two"),
         ("m" * 12, "m" * 12, "not shown"),
-        ("m" * 63 + "b" * 64, "b" * 40 + "m" * 23 + "b" * 64, "a difference larger than 0.05"),
+        ("m" * 63 + "b" * 64, "b" * 40 + "m" * 23 + "b" * 64, "a difference larger than 0.05 of these two"),
     ],
 )
 def test_verdicts_in_words(labels: str, b: str, verdict: str) -> None:
     wanted = (np.array(list(labels)) == "m").astype(int)
     sides = (Judged.of(scored(scores, wanted)) for scores in named(labels, b))
-    assert section.verdict(agreement.compare(*sides)) == verdict
+    assert section.verdict(agreement.compare(*sides), " of these two") == verdict
 
 
 def test_a_verdict_on_one_class_is_said_to_be_empty() -> None:
     wanted = (np.array(list("mb" * 63 + "b")) == "m").astype(int)
     sides = (Judged.of(scored(scores, wanted)) for scores in named("b" * 127, "b" * 127))
     words = section.verdict(agreement.compare(*sides))
-    assert words == "no difference larger than 0.05 (empty: all images are named one class)"
+    assert words == "no difference larger than 0.05; empty: all images are named one class"
 
 
 def test_what_is_not_compared_is_said_with_the_reason() -> None:
@@ -89,3 +90,47 @@ def test_a_split_by_image_is_marked() -> None:
     assert text.startswith("### LEAKY: ")
     assert "**LEAKY: CNN" in text
     assert all("by image (LEAKY)" in row for row in table.shown())
+
+
+def same_on_both(*seeds: int, images: int = 200, folds: int = 0) -> list[Record]:
+    """Two backends that name every image alike, with these seeds."""
+    labels = [place % 2 for place in range(images)]
+    test = split([0.2 + 0.6 * (label if place > 20 else 1 - label) for place, label in enumerate(labels)], labels)
+    return [
+        predicted(test, seed=seed, weights=f"start {seed}", backend=backend, folds=folds)
+        for seed in seeds
+        for backend in ("jax", "torch")
+    ]
+
+
+def test_a_verdict_on_one_seed_is_one_on_two_trained_models() -> None:
+    text, _ = section.section(group(*same_on_both(0)))
+    assert "| no difference larger than 0.05 of these two trained models (one seed) |" in text
+    assert "Over seeds" not in text
+
+
+def test_two_backends_over_seeds_have_a_row_of_their_own() -> None:
+    text, (table,) = section.section(group(*same_on_both(0, 1, 2)))
+    row = next(line for line in text.splitlines() if line.startswith("| CNN | jax | torch |"))
+    assert row.startswith("| CNN | jax | torch | 0, 1, 2 | +0.000, +0.000, +0.000 | +0.000 (+0.000 to +0.000) | -0.0")
+    assert row.endswith("| no difference larger than 0.05, over 3 seeds |")
+    assert "percent, on as many degrees of freedom as there are seeds, less one" in text
+    tidy = table.shown()[-1]
+    assert (tidy[3], tidy[6]) == ("backends, over seeds", "seeds 0, 1, 2")
+
+
+def test_flips_of_few_patients_have_a_p_of_their_own() -> None:
+    labels, patients = [1] * 25, ["x"] * 3 + ["y"] * 2 + [f"p{place}" for place in range(20)]
+    tests = [split(scores, labels, patients) for scores in named("b" * 5 + "m" * 20, "m" * 25)]
+    records = [predicted(test, backend=backend) for test, backend in zip(tests, ("jax", "torch"), strict=True)]
+    text, (table,) = section.section(group(*records))
+    assert "| p by image | p by patient | p by patient (Holm) |" in text
+    assert "| 5 | 0, 5 | 0.062 | 0.500 | 0.500 |" in text
+    row = dict(zip((column.title for column in table.columns), table.shown()[0], strict=True))
+    assert (row["p by image"], row["p by patient"]) == ("0.0625", "0.5")
+
+
+def test_a_cross_validation_says_that_its_folds_are_not_independent() -> None:
+    text, _ = section.section(group(*same_on_both(0, folds=5)))
+    assert "intervals take the folds of the cross-validation for independent" in text
+    assert "cross-validation" not in section.section(group(*same_on_both(0)))[0]

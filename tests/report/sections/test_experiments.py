@@ -42,18 +42,18 @@ def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
     text = (tmp_path / "README.md").read_text()
     assert "## Experiments" in text
     assert "- keras 3.15.1 (2026-11-24)" in text
-    figures = "10.5 | 5.2 | 0.498 |  | 0.25 | 3"  # three rounds give no interval
+    figures = "10.5 | 5.2 | 0.498 |  | 0.499 | 0.25 | 0.25 | 3 | 0"  # three rounds give no interval
     assert f"| cnn on torch | plain | other | {figures} | window | 2026-11-24 | 0123456789 |" in text
     assert "gone since" not in text
     (table,) = tmp_path.glob("tables/*.csv")
-    assert table.read_text().splitlines()[1].endswith("0.25,3,window,2026-11-24,0123456789")
+    assert table.read_text().splitlines()[1].endswith("0.25,0.25,3,0,window,2026-11-24,0123456789")
 
 
 def test_times_are_also_shown_by_their_difference() -> None:
-    entry = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.5, 2.5, 3.6], sample="process")
+    entry = dataclasses.replace(ONE, unit="s", a=[1.0, 2.0, 3.0], b=[1.4, 2.5, 3.6], sample="process")
     (row,) = experiment_table("A name", [entry]).shown()
-    assert row[6:9] == ("", "+0.53 (+0.39 to +0.68)", "0.25")
-    assert row[10] == "process"
+    assert row[5:9] == ("1.281", "", "1.273", "+0.50 (+0.25 to +0.75)")
+    assert row[9:14] == ("0.25", "0.25", "3", "0", "process")
 
 
 def test_an_experiment_from_a_changed_tree_says_so() -> None:
@@ -69,10 +69,32 @@ def test_the_best_setting_stands_beside_the_default() -> None:
         for way, rates in tried.items()
     ]
     text = text_of(*made, dataclasses.replace(ONE, name="Settings", searches=True))
-    assert re.findall(r"\| batch 4 \| (batch \d+) \| 10", text) == ["batch 1", "batch 8", "batch 16"]
+    assert re.findall(r"\| batch 4 \(shared\) \| (batch \d+) \| 10", text) == ["batch 1", "batch 8", "batch 16"]
     # Student's t of 2 degrees of freedom leaves out 0.05 / 3 beyond 7.65: of log ratios 0.693, 0.647 and 0.740.
-    assert "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 3 | 3 | window |" in text
-    assert "| cnn on torch | Settings | plain | the default | 1 |  | 1 | 3 | window |" in text
+    best = "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 2.000 | 3 |  | 3 | 0 | window |"
+    assert best in text
+    assert "| cnn on torch | Settings | plain | the default | 1 |  |  | 1 |  | 3 |  | window |" in text
+
+
+def test_a_first_way_that_several_share_says_so_and_one_of_its_own_does_not() -> None:
+    three = [dataclasses.replace(ONE, ways=("plain", way)) for way in ("other", "another")]
+    alone = dataclasses.replace(ONE, subject="mobilenet on torch")
+    rows = experiment_table("A name", [*three, alone]).shown()
+    assert [row[1] for row in rows] == ["plain (shared)", "plain (shared)", "plain"]
+    # Holm's method doubles the least of two p.
+    assert [row[8:10] for row in rows] == [("0.25", "0.5"), ("0.25", "0.5"), ("0.25", "0.25")]
+
+
+def test_two_regimes_are_shown_as_such_and_not_quoted() -> None:
+    made = dataclasses.replace(ONE, a=[1.0] * 7, b=[1.2] * 3 + [1.9] * 4, searches=True)
+    (row,) = experiment_table("A name", [made]).shown()
+    assert row[5:8] == ("unstable (1.200, then 1.900)", "", "")
+    assert "| plain | the default | 1 |  |  | 1 | other | 7 |  | window |" in text_of(made)
+
+
+def test_rounds_of_the_warm_up_are_counted() -> None:
+    (row,) = experiment_table("A name", [dataclasses.replace(ONE, a=[0.5, 0.5] + [1.0] * 5, b=[1.0] * 7)]).shown()
+    assert (row[5], row[7], row[10:12]) == ("1.000", "1.000", ("5", "2"))
 
 
 def test_subjects_are_in_the_order_of_their_numbers() -> None:
@@ -125,7 +147,8 @@ def test_no_figure_depends_on_the_words_of_a_way(slowed: list[Experiment], tmp_p
         for number, entry in enumerate(slowed)
     ]
     before, after = report(tmp_path / "before", slowed), report(tmp_path / "after", renamed)
-    assert len(before["experiment-m-power"]) == 1 + len({entry.subject for entry in slowed})  # a head, a row a subject
+    # A head, and for each subject a row alone and one among several.
+    assert len(before["experiment-m-power"]) == 1 + 2 * len({entry.subject for entry in slowed})
     assert before["experiment-m-power"] == after["experiment-m-power"]
     ways = slice(2, 4)  # the columns of the words themselves
     for rows in (before["experiment-m-slow-downs-injected"], after["experiment-m-slow-downs-injected"]):

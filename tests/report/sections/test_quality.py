@@ -63,6 +63,9 @@ def test_folds_are_one_figure_of_all_images() -> None:
     row = dict(zip((column.title for column in accuracy.columns), accuracy.shown()[0], strict=True))
     assert (row["value"], row["images"], row["groups"]) == (f"{np.mean(right):.3f}", "60", "60")
     assert "taken within each fold and averaged" in text
+    assert "**Intervals of a cross-validation are too narrow**" in text
+    assert "Bates, Hastie and Tibshirani 2021" in text
+    assert "cross-validation" not in section(predicted(drawn(60)))[0]
 
 
 def test_a_split_by_image_is_marked_wherever_its_figures_stand() -> None:
