@@ -29,11 +29,13 @@ from bcdl.statistics.comparison import (
     differing_axis,
     of_known_code,
     samples,
+    unshared,
     with_equal_sides,
 )
 from bcdl.statistics.doubts import Doubt
 from bcdl.text import legible
 
+_LISTED = 5  # cells that one side alone has
 _FEWEST = 3  # rounds of equal sides: two say next to nothing of their noise
 _RULE = (
     f"each cell is judged by its own noise, the standard error of its ratio: a significant slow-down counts if it is "
@@ -54,7 +56,8 @@ def main() -> int:
     judged = [compared for compared in comparisons if compared.interleaved or arguments.allow_separate]
     regressions = [compared for compared in judged if compared.regressed]
     code = [_code_of("A", a), _code_of("B", b)]
-    for line in [*code, _RULE, *noise, *_conclusion(comparisons, judged, regressions)]:
+    alone = _alone(*unshared(a, b, arguments.across))
+    for line in [*code, *alone, _RULE, *noise, *_conclusion(comparisons, judged, regressions)]:
         print(line)
     return 1 if regressions else 0
 
@@ -162,6 +165,21 @@ def _doubt(values: Any) -> Doubt:
     if not isinstance(what, str) or not isinstance(reading, int | float | None) or not isinstance(unit, str):
         raise TypeError("a doubt is no words with a number")
     return Doubt(what, reading, unit)
+
+
+def _alone(only_a: list[str], only_b: list[str]) -> list[str]:
+    """A line for each side with cells that the other lacks."""
+    sides = (("A", "B", only_a), ("B", "A", only_b))
+    return [
+        legible(f"{len(titles)} in {one} alone, not compared since {other} has none: {_first_few(titles)}")
+        for one, other, titles in sides
+        if titles
+    ]
+
+
+def _first_few(titles: list[str]) -> str:
+    more = len(titles) - _LISTED
+    return "; ".join(titles[:_LISTED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _code_of(side: str, samples: list[Sample]) -> str:

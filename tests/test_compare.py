@@ -51,6 +51,17 @@ def test_what_is_faster_the_same_or_hardly_slower_passes(tmp_path: Path, factor:
     assert "no regression of more than 3.0%" in done.stdout
 
 
+def test_cells_of_one_side_alone_are_named(tmp_path: Path) -> None:
+    a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", RATES)
+    for model in ("mobilenet", "resnet50"):
+        write(tmp_path, "a", RATES, model=model)
+    done = run(a, b)
+    assert done.returncode == 0, done.stderr
+    words = "32x32, batch 4"
+    assert f"2 in A alone, not compared since B has none: MobileNet, synthetic-48, {words}; ResNet50" in done.stdout
+    assert "in B alone" not in done.stdout
+
+
 def test_sides_measured_apart_fail_only_when_allowed(tmp_path: Path) -> None:
     a = write(tmp_path, "a", RATES, in_turn=False)
     b = write(tmp_path, "b", [rate * 0.8 for rate in RATES], in_turn=False)

@@ -208,6 +208,19 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
     ]
 
 
+def unshared(a: list[Sample], b: list[Sample], across: str | None = None) -> tuple[list[str], list[str]]:
+    """The cells, by title, that have rates of known code on side A alone, and on side B alone: none is compared."""
+    a, b = of_known_code(a), of_known_code(b)
+    across = across or differing_axis(a, b)
+    first, second = (_by_cell(side, _AXES[across] if across else ()) for side in (a, b))
+    alone = (
+        {title(side[key][0].cell): None for key in side if key not in other}
+        for side, other in ((first, second), (second, first))
+    )
+    only_a, only_b = map(list, alone)
+    return only_a, only_b
+
+
 def _doubts_of(a: list[Sample], b: list[Sample]) -> tuple[list[Sequence[Doubt]], list[Sequence[Doubt]]]:
     return [sample.doubts for sample in a], [sample.doubts for sample in b]
 

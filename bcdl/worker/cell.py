@@ -41,13 +41,15 @@ def measure(
     phases.begin("loading data")
     dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
     measured.dataset = describe_dataset(dataset)
+    measured.weights = _describe_weights(
+        job
+    )  # before they are loaded: whoever replaces the file later, replaces no fact
     phases.begin("building")
     with timing.timed(measured.metrics, "build_s"):
         prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)
     _mark_warm(adapter, measured, "build_s")
     phases.begin("describing the model")
     measured.model = _describe_model(prepared.model)
-    measured.weights = _describe_weights(job)
     measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
     _train(prepared, measured, verbose)
     phases.begin("testing")

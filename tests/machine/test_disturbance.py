@@ -14,7 +14,8 @@ import pytest
 
 from bcdl.machine import clock, disturbance
 from bcdl.machine.clock import stopwatch
-from bcdl.records.schema import Disturbance, fits
+from bcdl.records.fields import fits
+from bcdl.records.shapes import Disturbance
 from tests.conftest import ROOT
 
 # A process that works for a second and says what happened meanwhile.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bcdl import backends
+from bcdl.parity.findings import SCHEMA
 from tests.conftest import ROOT
 from tests.parity.dumps import PLAN, judged, write, write_reference
 
@@ -57,7 +58,7 @@ def test_judge_keeps_the_finding_and_draws_the_page(tmp_path: Path) -> None:
     (file,) = (tmp_path / "parity").glob("*/*.jsonl")
     (line,) = file.read_text(encoding="utf-8").splitlines()
     kept = json.loads(line)
-    assert (kept["schema"], kept["plan"]) == (2, PLAN.to_dict())
+    assert (kept["schema"], kept["plan"]) == (SCHEMA, PLAN.to_dict())
     assert kept["pairs"] == judged(tmp_path).pairs
     assert "| CNN | within float32 rounding |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 

@@ -354,16 +354,3 @@ def test_the_command_leaves_out_records_of_code_that_changed_while_it_ran(tmp_pa
     none = side(tmp_path / "none", "b", lambda made: changed(made, "environment", code_changed=True))
     done = run("bcdl.compare", a, none)
     assert (done.returncode, "all code of a side changed while it ran" in done.stderr) == (2, True)
-
-
-def test_the_noise_of_another_place_is_not_this_ones(tmp_path: Path) -> None:
-    equal = dataclasses.replace(EXPERIMENT, slowdown=0.0)
-    known = {"identity": {"hardware": "1a2b3c4d"}, "variables": {}}
-    experiment.append(tmp_path, "m", dataclasses.replace(equal, environment={**equal.environment, **known}))
-    a, b = (side(tmp_path, name, lambda made: changed(made, "environment", **known)) for name in "ab")
-    done = run("bcdl.compare", a, b)
-    assert "noise of equal sides in 10 rounds: " in done.stdout
-    a, b = (side(tmp_path / "old", name, lambda made: made) for name in "ab")
-    experiment.append(tmp_path / "old", "m", dataclasses.replace(equal, environment={**equal.environment, **known}))
-    done = run("bcdl.compare", a, b)
-    assert "the noise of equal sides on this machine is not known" in done.stdout

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.records.record import Record
-from bcdl.records.schema import Disturbance
+from bcdl.records.shapes import Disturbance
 from bcdl.statistics import disturbance, doubts
 from bcdl.statistics.doubts import Doubt
 from bcdl.statistics.steadiness import ONE_SAMPLE, SPREAD

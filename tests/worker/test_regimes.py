@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bcdl import backends, datasets
-from bcdl.records.schema import Disturbance, fits
+from bcdl.records.fields import fits
+from bcdl.records.shapes import Disturbance
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, session, timing
 from bcdl.worker.input_pipeline import one_hot
