@@ -43,7 +43,7 @@ def chains(results: str) -> list[Sequence[Stage]]:
             ("report", "--", *into),
         ],
         [("lint",), ("report", "--", "--check")],
-        *([(f"tests-{backend}", "--", "-n", "0")] for backend in BACKENDS),
+        *([(f"tests-{backend}", "--", "-n", "0", "--durations", "10")] for backend in BACKENDS),
         [("tests-fast", "--", "-n", "0")],
         [("tests-faults",)],
         [("tests-wheel",)],
