@@ -140,7 +140,7 @@ def _from_pytest_benchmark(file: Path) -> list[Sample]:
     try:
         benchmarks = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
         return [_sample(benchmark["extra_info"]) for benchmark in benchmarks]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UsageError(f"{file} is no JSON of pytest-benchmark from this harness ({error!r})") from error
 
 
@@ -151,27 +151,33 @@ def _sample(info: Mapping[str, Any]) -> Sample:
     facts = info["facts"]
     if not isinstance(facts, dict):
         raise TypeError("facts are no object")
-    rate, regime, block = float(info["images_per_s"]), info["regime"], info["block"]
-    if not 0 < rate < math.inf:
+    rate, regime, block = info["images_per_s"], info["regime"], info["block"]
+    if not _is_number(rate) or rate <= 0:
         raise ValueError(f"a rate of {rate} images/s")
     if not isinstance(regime, str) or not isinstance(block, str):
         raise TypeError("regime or block is no text")
-    return Sample(Cell.parse(info["cell"]), regime, rate, block, facts, tuple(map(_doubt, info.get("doubts", ()))))
+    return Sample(
+        Cell.parse(info["cell"]), regime, float(rate), block, facts, tuple(map(_doubt, info.get("doubts", ())))
+    )
 
 
 def _doubt(values: Any) -> Doubt:
     """The doubt that stands in JSON as what it is, its reading and its unit."""
     what, reading, unit = values
-    if not isinstance(what, str) or not isinstance(reading, int | float | None) or not isinstance(unit, str):
-        raise TypeError("a doubt is no words with a number")
+    if not (isinstance(what, str) and isinstance(unit, str) and (reading is None or _is_number(reading))):
+        raise TypeError("a doubt is not two texts with a number between them")
     return Doubt(what, reading, unit)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _alone(only_a: list[str], only_b: list[str]) -> list[str]:
     """A line for each side with cells that the other lacks."""
     sides = (("A", "B", only_a), ("B", "A", only_b))
     return [
-        legible(f"{len(titles)} in {one} alone, not compared since {other} has none: {_first_few(titles)}")
+        legible(f"{len(titles)} in {one} alone, not compared since {other} has none like it: {_first_few(titles)}")
         for one, other, titles in sides
         if titles
     ]
@@ -192,7 +198,9 @@ def _code_of(side: str, samples: list[Sample]) -> str:
 
 def _equal_sides(first: str, second: str) -> list[Comparison]:
     """The comparisons of two sides that are the same; UsageError if they differ or were not measured in turn."""
-    a, b = read(Path(first)), read(Path(second))
+    if Path(first).resolve() == Path(second).resolve():
+        raise UsageError(f"--noise needs two sides that were measured apart, and got {first} twice")
+    a, b = (of_known_code(read(Path(side))) for side in (first, second))
     if axis := differing_axis(a, b):
         raise UsageError(f"--noise needs two sides that are the same, and {first} and {second} differ in {axis}")
     in_turn = [each for each in compare(a, b) if each.interleaved and min(each.effect.processes) >= _FEWEST]

@@ -58,8 +58,37 @@ def test_cells_of_one_side_alone_are_named(tmp_path: Path) -> None:
     done = run(a, b)
     assert done.returncode == 0, done.stderr
     words = "32x32, batch 4"
-    assert f"2 in A alone, not compared since B has none: MobileNet, synthetic-48, {words}; ResNet50" in done.stdout
+    assert (
+        f"2 in A alone, not compared since B has none like it: MobileNet, synthetic-48, {words}; ResNet50"
+        in done.stdout
+    )
     assert "in B alone" not in done.stdout
+
+
+def test_a_cell_of_one_side_whose_twin_differs_is_told_with_the_difference(tmp_path: Path) -> None:
+    a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", RATES)
+    for side, python in (("a", "3.11.7"), ("b", "3.12.1")):
+        entries = [record(run=side, model="mobilenet") for _ in RATES]
+        for number, entry in enumerate(entries):
+            moved = dataclasses.replace(entry, environment={**entry.environment, "cpu": f"made up {python}"})
+            store.append(tmp_path, "m", dataclasses.replace(moved, block=f"r/{number}", side=side))
+    done = run(a, b)
+    assert done.returncode == 0, done.stderr
+    assert "1 in A alone, not compared since B has none like it: MobileNet" in done.stdout
+    assert "(another processor)" in done.stdout
+
+
+def test_a_side_of_two_commits_is_no_side(tmp_path: Path) -> None:
+    a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", RATES)
+    for name, commits in (("a", "ef"), ("b", "d")):
+        file = tmp_path / "records" / "m" / f"{name}.jsonl"
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for number, line in enumerate(lines):
+            line["environment"]["commit"] = commits[number % len(commits)] * 40
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    done = run(a, b)
+    assert done.returncode == 2, done.stdout
+    assert "A mixes several commit in one cell" in done.stderr
 
 
 def test_sides_measured_apart_fail_only_when_allowed(tmp_path: Path) -> None:

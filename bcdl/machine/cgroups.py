@@ -20,7 +20,7 @@ def cpu_quota_cores(root: Path = _ROOT) -> float | None:
 
     `root` is the top of the file system.
     """
-    quotas = [_share(*text.split()) for text in _texts(root, "", "cpu.max")]
+    quotas = [_share(*text.split()[:2]) for text in _texts(root, "", "cpu.max")]
     for folder in _folders(root, "cpu"):
         limit, period = (_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         quotas.append(_share(limit, period))
@@ -31,6 +31,24 @@ def memory_bytes(root: Path = _ROOT) -> int | None:
     """The memory that the process may use, bytes; None if no group limits it. `root` is the top of the file system."""
     texts = [*_texts(root, "", "memory.max"), *_texts(root, "memory", "memory.limit_in_bytes")]
     return min((int(text) for text in texts if text.isdecimal()), default=None)
+
+
+def throttled_s(root: Path = _ROOT) -> float | None:
+    """Seconds, over all processors, for which a quota has held the process's groups back; None if no group counts them.
+
+    `root` is the top of the file system.
+    """
+    counts = [*_counts(root, "", "throttled_usec", 1e6), *_counts(root, "cpu", "throttled_time", 1e9)]
+    return max(counts, default=None)
+
+
+def _counts(root: Path, controller: str, name: str, units_a_second: float) -> Iterator[float]:
+    """The counter of that name in the `cpu.stat` of each group, seconds."""
+    for text in _texts(root, controller, "cpu.stat"):
+        for line in text.splitlines():
+            counter, _, value = line.partition(" ")
+            if counter == name and value.strip().isdecimal():
+                yield int(value) / units_a_second
 
 
 def _share(limit: str, period: str = "") -> float | None:
@@ -62,6 +80,6 @@ def _folders(root: Path, controller: str) -> Iterator[Path]:
 def _text(file: Path) -> str:
     """What the file holds, without white space at its ends; empty if it can't be read."""
     try:
-        return file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
+        return file.read_text(encoding="utf-8", errors="surrogateescape").strip()
+    except OSError:
         return ""

@@ -17,12 +17,11 @@ from typing import Any
 
 import psutil
 
-from bcdl.machine import clock
+from bcdl.machine import cgroups, clock
 
 # The modules of bcdl that measure, as they stand among a process's arguments.
 _MEASURES = re.compile(r"bcdl\.(worker|train|parity\.worker|experiments\.workers\.\w+)")
-# Where a container's control group counts the time for which its quota held it back: the name, and its units a second.
-_QUOTAS = (("/sys/fs/cgroup/cpu.stat", "throttled_usec", 1e6), ("/sys/fs/cgroup/cpu/cpu.stat", "throttled_time", 1e9))
+_OF_PACKAGE = "heat of "  # a counter of heat, before the processor that it is read at
 _HEAT = "cpu*/thermal_throttle/package_throttle_total_time_ms"
 
 
@@ -48,6 +47,10 @@ def _between(before: dict[str, float], after: dict[str, float]) -> dict[str, flo
     """By how much each counter grew, and what other processes took of the processors."""
     grown = {name: round(after[name] - before[name], 6) for name in after if name in before}
     busy_s = grown.pop("busy_s")
+    heat_s = [grown.pop(name) for name in list(grown) if name.startswith(_OF_PACKAGE)]
+    grown |= {"heat_s": max(heat_s)} if heat_s else {}
+    if "asleep_s" in grown:  # two clocks are read one after the other
+        grown["asleep_s"] = max(0.0, grown["asleep_s"])
     if grown["machine_s"] > 0:  # some containers are shown counters that stand still
         grown["others_s"] = max(0.0, round(busy_s - grown["processor_s"], 6))
     return grown
@@ -59,8 +62,8 @@ def _counters() -> dict[str, float]:
         "wall_s": clock.now_s(),
         "processor_s": _own_s(),
         "asleep_s": clock.asleep_s(),
-        "quota_s": _quota_s(),
-        "heat_s": _heat_s(),
+        "quota_s": cgroups.throttled_s(),
+        **_heat(),
         **_machine(),
         **_usage(),
     }
@@ -74,9 +77,12 @@ def _own_s() -> float:
 
 
 def _machine() -> dict[str, float | None]:
-    """Seconds of all processors together: all, those in which they worked, and those that a host gave to others."""
-    times = psutil.cpu_times()._asdict()
-    seconds = {name: value for name, value in times.items() if not name.startswith("guest")}  # part of `user`
+    """Seconds of the processors that this process may use, together: all, those worked, those a host gave to others."""
+    times = psutil.cpu_times(percpu=True)
+    own = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else range(len(times))
+    allowed = [times[cpu]._asdict() for cpu in own if cpu < len(times)]
+    names = [name for name in times[0]._fields if not name.startswith("guest")] if times else []  # part of `user`
+    seconds = {name: sum(of_cpu[name] for of_cpu in allowed) for name in names}
     idle, steal = seconds.get("idle", 0.0) + seconds.get("iowait", 0.0), seconds.get("steal")
     every = sum(seconds.values())
     return {"machine_s": every, "busy_s": every - idle - (steal or 0.0), "steal_s": steal}
@@ -92,21 +98,13 @@ def _usage() -> dict[str, int]:
     return {"involuntary_switches": usage.ru_nivcsw, "major_faults": usage.ru_majflt}
 
 
-def _quota_s() -> float | None:
-    """Seconds, over all processors, for which a quota of processor time held this container back."""
-    for file, name, units in _QUOTAS:
+def _heat() -> dict[str, float]:
+    """Seconds for which each processor's package has been slowed down for its heat, by a name of its own."""
+    counted = {}
+    for file in Path("/sys/devices/system/cpu").glob(_HEAT):
         with contextlib.suppress(OSError, ValueError):
-            counters = dict(line.split()[:2] for line in Path(file).read_text(encoding="ascii").splitlines())
-            if name in counters:
-                return int(counters[name]) / units
-    return None
-
-
-def _heat_s() -> float | None:
-    """Seconds for which the hottest processor has been slowed down for its heat."""
-    with contextlib.suppress(OSError, ValueError):
-        return max(int(file.read_text(encoding="ascii")) for file in Path("/sys/devices/system/cpu").glob(_HEAT)) / 1e3
-    return None
+            counted[f"{_OF_PACKAGE}{file.parent.parent.name}"] = int(file.read_text(encoding="ascii")) / 1e3
+    return counted
 
 
 def _load() -> float | None:
@@ -115,16 +113,28 @@ def _load() -> float | None:
 
 
 def other_runs() -> int:
-    """How many processes measure for bcdl beside this one and its children, as far as the system shows them."""
+    """How many processes measure for bcdl beside this one, as far as the system shows them.
+
+    Its children are left out, and those that it descends from: a wrapper such as `timeout` has all of its arguments.
+    """
     own = os.getpid()
+    ancestors = {process.pid for process in psutil.Process().parents()}
     processes = (process.info for process in psutil.process_iter(["pid", "ppid", "cmdline"]))
-    return sum(own not in (info["pid"], info["ppid"]) and _measures(info["cmdline"] or ()) for info in processes)
+    others = (info for info in processes if own not in (info["pid"], info["ppid"]) and info["pid"] not in ancestors)
+    return sum(_measures(info["cmdline"] or ()) for info in others)
 
 
 def _measures(arguments: Sequence[str]) -> bool:
-    """Whether a process with these arguments measures for bcdl."""
-    trains = any(Path(first).stem == "bcdl" and second == "train" for first, second in itertools.pairwise(arguments))
-    return trains or any(map(_MEASURES.fullmatch, arguments))
+    """Whether a process with these arguments measures for bcdl: it runs such a module, or the script `bcdl train`."""
+    modules = any(flag == "-m" and _MEASURES.fullmatch(module) for flag, module in itertools.pairwise(arguments))
+    return modules or any(
+        Path(script).stem == "bcdl" and command == "train" and _is_python(before)
+        for before, script, command in zip(("python", *arguments), arguments, arguments[1:], strict=False)
+    )
+
+
+def _is_python(argument: str) -> bool:
+    return argument == "-m" or Path(argument).name.lower().startswith(("python", "pypy"))
 
 
 @contextlib.contextmanager

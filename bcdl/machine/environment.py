@@ -43,15 +43,24 @@ _HARMLESS = frozenset(
 _OF_GPUS = ("CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "TRITON_")
 # Names of variables whose value may be a secret, or name a person or a place in a network, whatever it looks like.
 _SECRET = re.compile(
-    r"TOKEN|KEY|SECRET|PASS|AUTH|CREDENTIAL|CERT|USER|LOGIN|HOST|ADDR|URL|URI|SERVER|COORDINATOR|_IP$|^TF_CONFIG$"
+    r"(^|_)(TOKEN|(API)?KEY|SECRET|PASS(WORD|WD|PHRASE)?|PWD|PW|PIN|AUTH|CREDENTIALS?|CERT|USER(NAME)?|LOGIN|ACCOUNT|"
+    r"E?MAIL|HOST(NAME|S)?|NODE(NAME|S|LIST)?|MASTER|ADDR(ESS)?|URL|URI|SERVER|PROXY|COORD(INATOR)?|IP)S?(_|$)|^TF_CONFIG$"
 )
+# A switch or a small number is told of a variable that such a word names, unless it may be a password. A compiler has
+# passes, so that PASS alone hides no switch.
+_SWITCH = re.compile(r"[01]|true|false|on|off|yes|no", re.IGNORECASE)
+_NUMBER = re.compile(r"-?[0-9]{1,7}(\.[0-9]{1,6})?")
+_PASSWORD = re.compile(r"TOKEN|KEY|SECRET|PASS(WORD|WD|PHRASE)|PWD|_PW|_PIN|AUTH|CREDENTIAL|CERT|ACCOUNT")
 # A word of a value that is plainly a number, a switch or a choice: short, and no identifier of a machine.
 _PLAIN = re.compile(r"[A-Za-z0-9_.+-]{0,40}")
 _TELLING = re.compile(
     r"[0-9]+(\.[0-9]+){3}"  # an address
     r"|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-"  # a UUID
-    r"|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{20,}"  # what a key looks like
+    r"|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}"  # what a key looks like
+    r"|^(gh[a-z]_|hf_|sk-|nvapi-|xox[a-z]-|AKIA|eyJ)"  # and how those of well-known services begin
+    r"|^(?!lib|glibc)[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*\.[A-Za-z]"  # the name of a host
 )
+_IPV6 = re.compile(r"(\b[0-9A-Fa-f]{1,4}:){3,}|::")
 _SEPARATORS = re.compile(r"([\s,:;=]+)")
 # A path, with all that follows up to the next flag: folders may have any of the characters that separate words.
 _PATH = re.compile(r"[^\s,:;=]*[/\\~].*?(?=\s+-|$)", re.DOTALL)
@@ -113,11 +122,20 @@ def decisive(told: Mapping[str, str], device: str) -> dict[str, str]:
 
 
 def _told(name: str, value: str) -> str:
-    if _SECRET.search(name):
+    if _SECRET.search(name) and not _is_harmless(name, value):
+        return WITHHELD
+    if _IPV6.search(value):
         return WITHHELD
     if name == "LD_PRELOAD":
         value = re.sub(r"[^\s:]*/", "", value)  # libraries, separated by colons or spaces
     return "".join(map(_told_word, _SEPARATORS.split(_PATH.sub(WITHHELD_PATH, value))))
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    """Whether the value of a variable of such a name is a switch or a number that can be no password."""
+    if _PASSWORD.search(name):
+        return False
+    return bool(_SWITCH.fullmatch(value) or (_NUMBER.fullmatch(value) and "PASS" not in name))
 
 
 def _told_word(word: str) -> str:

@@ -122,11 +122,12 @@ def clock_mhz() -> float | None:
 def cores_allowed() -> float | None:
     """How many cores this process and its children may use: its affinity, or less if a container's quota is less.
 
-    None if the system does not say.
+    A whole number is an int, so that a quota of 2 and two processors are one fact; None if the system does not say.
     """
     cpus = _cpus_allowed()
     cores = None if cpus is None else len(cpus)
-    return min(filter(None, (cores, cgroups.cpu_quota_cores())), default=None)
+    least = min(filter(None, (cores, cgroups.cpu_quota_cores())), default=None)
+    return int(least) if least is not None and least == int(least) else least
 
 
 def _cpus_allowed() -> list[int] | None:

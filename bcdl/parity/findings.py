@@ -71,7 +71,12 @@ class BackendFindings(TypedDict):
         Field("whether the same steps gave the same bits again", "else a difference may be the backend's own noise"),
     ]
     steps_s: Annotated[float, Field("time of all steps", "parity must not be had by being slow", unit="s")]
-    started: Annotated[str, Field("when its worker began", "findings are ordered by it", unit="UTC, ISO 8601")]
+    started: Annotated[
+        str,
+        Field(
+            "when its worker began", "when it was; which finding is the newest, `sequence` says", unit="UTC, ISO 8601"
+        ),
+    ]
     ended: Annotated[str, Field("when it ended", "as `started`", unit="UTC, ISO 8601")]
     environment: Annotated[
         Environment, Field("machine, versions and code", "a finding holds for the versions it names")

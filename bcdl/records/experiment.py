@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bcdl.machine.provenance import short_commit
-from bcdl.records import log
+from bcdl.records import fields, log
 from bcdl.records.fields import Field
 from bcdl.records.line import parse_object
 from bcdl.records.log import Problem
@@ -163,7 +163,7 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3:
 
 def _check(values: dict[str, Any]) -> None:
     """ValueError if a field lacks the shape that readers rely on; TypeError or KeyError if a field is missing."""
-    versions, slowdown = values["environment"].get("versions", {}), values["slowdown"]
+    slowdown = values["slowdown"]
     fits = {
         **{name: isinstance(values[name], str) for name in ("run", "name", "subject", "unit", "sample")},
         "ways": isinstance(values["ways"], list) and [type(way) for way in values["ways"]] == [str, str],
@@ -173,7 +173,7 @@ def _check(values: dict[str, Any]) -> None:
         "cell": isinstance(values["cell"], dict),
         "slowdown": slowdown is None or (_is_number(slowdown) and slowdown >= 0),
         "sequence": type(values["sequence"]) is int and values["sequence"] >= 0,
-        "environment.versions": isinstance(versions, dict) and all(isinstance(v, str) for v in versions.values()),
+        "environment": fields.fits(Environment)(values["environment"]),
     }
     wrong = [name for name, is_fit in fits.items() if not is_fit]
     if wrong:

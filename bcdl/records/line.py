@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+MOST_COUNT = 10**9  # of a line in its log; a larger one would stay the newest for ever
+
 
 def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:
     """The JSON object on a line of a log.
@@ -26,6 +28,8 @@ def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:
         raise ValueError(f"a line without a schema number; it is not {what} of bcdl")
     if here > schema:
         raise ValueError(f"schema {here} is newer than this bcdl reads ({schema}); update bcdl")
+    if isinstance(count := values.get("sequence"), int) and count > MOST_COUNT:
+        raise ValueError(f"{what} whose sequence {str(count)[:20]} is more than a log can have ({MOST_COUNT})")
     if "\\u" in line:
         try:
             json.dumps(values, ensure_ascii=False).encode()

@@ -25,13 +25,15 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bcdl.records import disk, runs
-from bcdl.records.line import schema_of
+from bcdl.records.line import MOST_COUNT, schema_of
 
 RECORDS, PARITY, EXPERIMENTS = LOGS = ("records", "parity", "experiments")
 # The ending of the file beside a log to which `repair` moves a torn line; no reader takes it for a log.
 TORN = ".torn"
 _LOCK = "append"  # the lock that is held while a line is added to a log or a log is repaired
-_SEQUENCE = re.compile(rb'"sequence": ([0-9]{1,15})[,}]')  # as no text in a line can have it: its quotes are escaped
+_SEQUENCE = re.compile(
+    rb'"sequence":\s*([0-9]{1,10})\s*[,}]'
+)  # as no text in a line can have it: its quotes are escaped
 _START = b'{"schema": '  # how every line begins that this project ever wrote; schema and run follow
 
 
@@ -90,7 +92,7 @@ def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[i
     """
     file = file_of(results, log, machine, run)
     with runs.one_at_a_time(results, _LOCK):
-        disk.append_line(file, line_of(1 + _highest_count(results / log)))
+        disk.append_line(file, line_of(min(MOST_COUNT, 1 + _highest_count(results / log))))
     return file
 
 
@@ -107,7 +109,8 @@ def _highest_count(folder: Path) -> int:
 @functools.lru_cache(maxsize=4096)
 def _count_in(file: Path, size: int, changed_ns: int) -> int:
     """The highest count in a file, which is read again only if its size or the time of its last change is another."""
-    return max(map(int, _SEQUENCE.findall(_regular_content(file))), default=0)
+    counts = map(int, _SEQUENCE.findall(_regular_content(file)))
+    return max((count for count in counts if count <= MOST_COUNT), default=0)
 
 
 def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tuple[str, T]], list[Problem]]:

@@ -55,7 +55,14 @@ class Record:
     ]
     reason: Annotated[str, Field("why it is not ok, in a sentence; empty if it is ok", "what to do next")]
     cell: Annotated[Cell, Field("every setting of the cell, as resolved", "figures of other settings are no equals")]
-    started: Annotated[str, Field("when the cell began", "the latest of equal cells is shown", unit="UTC, ISO 8601")]
+    started: Annotated[
+        str,
+        Field(
+            "when the cell began",
+            "when it was; which of equal cells is the newest, `sequence` says",
+            unit="UTC, ISO 8601",
+        ),
+    ]
     ended: Annotated[str, Field("when it ended", "how long a cell takes, for plans", unit="UTC, ISO 8601")]
     metrics: Annotated[
         dict[str, float | None],

@@ -441,9 +441,11 @@ class Disturbance(TypedDict, total=False):
         float,
         Field("processor time of the worker, all threads together", "a process that waits measures waiting", unit="s"),
     ]
-    machine_s: Annotated[float, Field("time of all processors together", "as `wall_s`", unit="s", only=SAID)]
+    machine_s: Annotated[
+        float, Field("time of all processors that the worker may use, together", "as `wall_s`", unit="s", only=SAID)
+    ]
     others_s: Annotated[
-        float, Field("processor time that other processes took", "they took it from the worker", unit="s", only=SAID)
+        float, Field("time of these that other processes took", "they took it from the worker", unit="s", only=SAID)
     ]
     steal_s: Annotated[
         float, Field("time that the host gave to its other guests", "as `others_s`", unit="s", only=SAID)
@@ -497,7 +499,12 @@ class Environment(TypedDict, total=False):
     cpu: Annotated[str, Field("the processor's name", "rates of another processor are no regression")]
     cpu_cores: Annotated[int | None, Field("logical cores of the machine", "as `cpu`")]
     cpu_cores_allowed: Annotated[
-        int | None, Field("cores that the process may use; null if the system does not say", "as `cpu`", since=5)
+        float | None,
+        Field(
+            "cores that the process may use, a fraction by a quota; null if the system does not say",
+            "as `cpu`",
+            since=5,
+        ),
     ]
     identity: Annotated[
         Identity, Field("what makes the machine this one", "two processors may carry one name", since=8)

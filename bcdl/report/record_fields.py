@@ -25,7 +25,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "records.md"
 _INTRODUCTION = """\
 # What a record holds
 
-<!-- made from the rows in bcdl/records/shapes.py, by python -m bcdl.report.record_fields; a change here is lost -->
+<!-- made from the rows that stand beside the fields, by python -m bcdl.report.record_fields; a change here is lost -->
 
 A record is the outcome of one cell: a line of JSON in `results/records/<machine>/<run>.jsonl`. Beside it lie
 [experiments](#an-experiment) in `results/experiments/` and [parity findings](#a-parity-finding) in `results/parity/`.
@@ -36,7 +36,7 @@ Lines are appended and never changed. Each names its schema; a line of an older 
   measurement. `null` stands for a number that is not defined or not finite.
 - In a record that is not ok, what the cell did not reach is empty.
 - *Since* is the first schema of lines that may have the field.
-- A name of a metric ends in its unit, unless it is a share.
+- A name of a metric ends in its unit, unless it is a share, a loss (nats) or an epoch.
 - What stands between `<` and `>` stands for several names:
 """
 _TABLE = ("| field | type, unit | since | what it is | why it is there |", "| --- | --- | --- | --- | --- |")

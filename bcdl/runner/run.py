@@ -265,7 +265,8 @@ class Run:
             f"{count} of {number} cells run again: their records were made with another {facts}"
             for facts, count in changed.items()
         ]
-        others = [f"not resumed from records of another machine: {', '.join(sorted(elsewhere))}"] if elsewhere else []
+        of_others = "not resumed from records of another machine, other cores or no known identity"
+        others = [f"{of_others}: {', '.join(sorted(elsewhere))}"] if elsewhere else []
         return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *others, *unread]
 
     def _changes(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:

@@ -187,7 +187,7 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
     free = _AXES[across] if across else ()
     first, second = _by_cell(a, free), _by_cell(b, free)
     for name, side in (("A", first), ("B", second)):
-        _check_places(name, side.values(), _OF_PLACES.get(across or "", ()))
+        _check_unmixed(name, side.values(), _OF_PLACES.get(across or "", free[:1]))
     shared = [key for key in first if key in second]
     if not shared:
         raise UsageError(f"A and B share no cell: {_first_difference(a, b, free)}{_way_out(a, b, across)}")
@@ -212,13 +212,27 @@ def unshared(a: list[Sample], b: list[Sample], across: str | None = None) -> tup
     """The cells, by title, that have rates of known code on side A alone, and on side B alone: none is compared."""
     a, b = of_known_code(a), of_known_code(b)
     across = across or differing_axis(a, b)
-    first, second = (_by_cell(side, _AXES[across] if across else ()) for side in (a, b))
+    free = _AXES[across] if across else ()
+    first, second = (_by_cell(side, free) for side in (a, b))
     alone = (
-        {title(side[key][0].cell): None for key in side if key not in other}
+        {_alone(side[key][0], list(other.values()), free): None for key in side if key not in other}
         for side, other in ((first, second), (second, first))
     )
     only_a, only_b = map(list, alone)
     return only_a, only_b
+
+
+def _alone(sample: Sample, others: list[list[Sample]], free: Sequence[str]) -> str:
+    """The title of a cell that the other side lacks; and in what it differs if that has one of this title."""
+    words = title(sample.cell)
+    twins = [cell[0] for cell in others if title(cell[0].cell) == words and cell[0].regime == sample.regime]
+    closest = min((_unlike(sample.facts, twin.facts, free) for twin in twins), key=len, default=[])
+    return f"{words} (another {' and another '.join(closest)})" if closest else words
+
+
+def _unlike(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str]) -> list[str]:
+    """The names of the facts in which these differ."""
+    return [name for name in {**a, **b} if name not in free and a.get(name) != b.get(name)]
 
 
 def _doubts_of(a: list[Sample], b: list[Sample]) -> tuple[list[Sequence[Doubt]], list[Sequence[Doubt]]]:
@@ -305,8 +319,8 @@ def _by_cell(samples: list[Sample], free: Sequence[str]) -> dict[tuple[str, str]
     return dict(cells)
 
 
-def _check_places(side: str, cells: Iterable[list[Sample]], facts: Sequence[str]) -> None:
-    """UsageError if samples of one cell of the side come from places that differ in one of the facts."""
+def _check_unmixed(side: str, cells: Iterable[list[Sample]], facts: Sequence[str]) -> None:
+    """UsageError if samples of one cell of the side differ in one of the facts: they are no one side."""
     for samples, fact in itertools.product(cells, facts):
         if len(values := {str(sample.facts.get(fact, "unknown")) for sample in samples}) > 1:
             raise UsageError(
@@ -347,5 +361,5 @@ def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> 
 
 
 def _in_words(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str]) -> list[str]:
-    names = (name for name in {**a, **b} if name not in free and a.get(name) != b.get(name))
+    names = _unlike(a, b, free)
     return [f"{name} is {a.get(name, 'unknown')} in A and {b.get(name, 'unknown')} in B" for name in names]

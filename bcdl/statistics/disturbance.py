@@ -40,7 +40,7 @@ class Cause:
 
 
 def _of_machine(name: str) -> Read:
-    """A reader of a counter of seconds as a share of the time of all processors."""
+    """A reader of a counter of seconds as a share of the time of the processors that the cell might use."""
 
     def read(_: Record, seen: Seen) -> float | None:
         return seen[name] / seen["machine_s"] if name in seen and seen.get("machine_s", 0) > 0 else None
@@ -61,6 +61,17 @@ def _count(name: str) -> Read:
     return lambda _, seen: seen.get(name)
 
 
+def _of_allowed(name: str) -> Read:
+    """A reader of a counter of seconds as a share of the time of the cores that the cell might use."""
+
+    def read(record: Record, seen: Seen) -> float | None:
+        cores = record.environment.get("cpu_cores_allowed") or 1
+        share = _a_second(name)(record, seen)
+        return None if share is None else share / cores
+
+    return read
+
+
 def _kept_off(record: Record, seen: Seen) -> float | None:
     """The share of the time in which not even one processor worked for a cell that computes on processors."""
     used = _a_second("processor_s")(record, seen)
@@ -72,7 +83,7 @@ CAUSES = (
     Cause("other processes were busy", _of_machine("others_s"), 0.1, "% of the processors' time"),
     # Time of which a cell loses all moves a rate by no more than steady samples may differ.
     Cause("its host gave processor time to others", _of_machine("steal_s"), STEADY, "% of the time"),
-    Cause("a quota of processor time held it back", _of_machine("quota_s"), STEADY, "% of the time"),
+    Cause("a quota of processor time held it back", _of_allowed("quota_s"), STEADY, "% of the time"),
     Cause("the processor was slowed down for its heat", _a_second("heat_s"), STEADY, "% of the time"),
     # A page takes from 0.1 ms of a fast disk to 10 ms of a slow one: at 1 ms, 50 a second take `STEADY` of the time.
     Cause("it waited for memory from the disk", _a_second("major_faults"), 50.0, "pages a second"),

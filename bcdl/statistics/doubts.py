@@ -53,7 +53,7 @@ def unrecorded(records: Sequence[Record]) -> str:
     lacking = sum(not disturbance.is_recorded(record) for record in timed)
     if not lacking:
         return ""
-    return f"what else the machine did is not known of {lacking} of {len(timed)} records (before schema 8 none says it)"
+    return f"what else the machine did was not recorded of {lacking} of {len(timed)} records"
 
 
 def _one(record: Record, regime: str) -> Doubt:

@@ -41,9 +41,7 @@ def measure(
     phases.begin("loading data")
     dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
     measured.dataset = describe_dataset(dataset)
-    measured.weights = _describe_weights(
-        job
-    )  # before they are loaded: whoever replaces the file later, replaces no fact
+    measured.weights = _describe_weights(job)  # before the file is loaded: it may be replaced later
     phases.begin("building")
     with timing.timed(measured.metrics, "build_s"):
         prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)

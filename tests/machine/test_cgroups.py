@@ -75,3 +75,15 @@ def test_a_group_has_no_more_than_any_above_it(quotas: list[int | None]) -> None
 )
 def test_the_memory_of_both_versions(tmp_path: Path, files: dict[str, str], limit: int | None) -> None:
     assert cgroups.memory_bytes(write(tmp_path, files)) == limit
+
+
+def test_what_a_quota_held_back_is_read_in_the_processes_own_group(tmp_path: Path) -> None:
+    own = {"proc/self/cgroup": "0::/slice/job\n", "sys/fs/cgroup/slice/job/cpu.stat": "usage_usec 5\n"}
+    assert cgroups.throttled_s(write(tmp_path / "none", own)) is None
+    held = {**own, "sys/fs/cgroup/slice/job/cpu.stat": "usage_usec 5\nthrottled_usec 250000\n"}
+    assert cgroups.throttled_s(write(tmp_path / "newer", held)) == 0.25
+    older = {
+        "proc/self/cgroup": "4:cpu,cpuacct:/job\n",
+        "sys/fs/cgroup/cpu,cpuacct/job/cpu.stat": "throttled_time 1500000000",
+    }
+    assert cgroups.throttled_s(write(tmp_path / "older", older)) == 1.5

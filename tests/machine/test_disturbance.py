@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from bcdl.machine import clock, disturbance
+from bcdl.machine import disturbance
 from bcdl.machine.clock import stopwatch
 from bcdl.records.fields import fits
 from bcdl.records.shapes import Disturbance
@@ -112,6 +111,9 @@ def test_what_other_processes_take_is_not_taken_for_its_own() -> None:
         (["/home/me/bin/bcdl", "report"], False),
         (["python", "-m", "pytest", "benchmarks"], False),
         (["vim", "bcdl/worker/cell.py"], False),
+        (["tail", "-f", "bcdl.train"], False),
+        (["grep", "-r", "bcdl.worker"], False),
+        (["cat", "bcdl", "train"], False),
         ([], False),
     ],
 )
@@ -123,7 +125,7 @@ def test_who_measures_is_known_by_its_arguments(arguments: list[str], measures: 
 def test_another_run_on_the_machine_is_counted() -> None:
     before = disturbance.other_runs()
     # Not its child: a worker's own children are of its run. The shell ends, and leaves it behind.
-    command = f"{sys.executable} -c '{_IDLE}' bcdl.worker > /dev/null 2>&1 & echo $!"
+    command = f"{sys.executable} -c '{_IDLE}' -m bcdl.worker > /dev/null 2>&1 & echo $!"
     shell = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=True)
     other = int(shell.stdout)
     try:
@@ -135,29 +137,19 @@ def test_another_run_on_the_machine_is_counted() -> None:
         os.kill(other, signal.SIGKILL)
 
 
-def test_quotas_are_read_where_a_container_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    newer, older = tmp_path / "cpu.stat", tmp_path / "older.stat"
-    names = ((str(newer), "throttled_usec", 1e6), (str(older), "throttled_time", 1e9))
-    monkeypatch.setattr(disturbance, "_QUOTAS", names)
-    assert disturbance._quota_s() is None
-    older.write_text("nr_periods 7\nthrottled_time 1500000000\n")
-    assert disturbance._quota_s() == 1.5
-    newer.write_text("usage_usec 5\n")
-    assert disturbance._quota_s() == 1.5
-    newer.write_text("usage_usec 5\nthrottled_usec 250000\n")
-    assert disturbance._quota_s() == 0.25
+@linux
+def test_a_wrapper_of_the_run_is_no_other_run() -> None:
+    """`timeout` has the arguments of what it runs, and so have `tini` and `/usr/bin/time`."""
+    code = "from bcdl.machine.disturbance import other_runs; print(other_runs())"
+    command = ["timeout", "60", sys.executable, "-c", code, "-m", "bcdl.train"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == disturbance.other_runs()
 
 
-def test_a_suspended_machine_is_told_from_one_whose_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {"perf_counter": 100.0, "time": 1e9}
-    asleep = [0.0]
-    for name in times:
-        monkeypatch.setattr(f"time.{name}", lambda name=name: times[name])
-    monkeypatch.setattr(clock, "asleep_s", lambda: asleep[0])
-    jumped = clock.jump()
-    times["perf_counter"] += 10
-    times["time"] += 10 + 3600
-    asleep[0] += 3600
-    assert jumped() == pytest.approx(0)
-    times["time"] -= 86400
-    assert jumped() == pytest.approx(-86400)
+def test_the_package_that_is_slowed_down_now_counts_not_the_one_that_was() -> None:
+    before = {"wall_s": 0.0, "processor_s": 0.0, "machine_s": 0.0, "busy_s": 0.0, "heat of cpu0": 900.0}
+    before |= {"heat of cpu8": 5.0, "asleep_s": 1e-6}
+    after = {**before, "wall_s": 10.0, "heat of cpu8": 8.0, "asleep_s": 0.0}
+    facts = disturbance._between(before, after)
+    assert (facts["heat_s"], facts["asleep_s"]) == (3.0, 0.0)
+    assert not [name for name in facts if " " in name]

@@ -59,6 +59,14 @@ def test_a_variable_without_effect_is_reported(monkeypatch: pytest.MonkeyPatch) 
         ("TF_CACHE", "C:\\Users\\ann", "C:(path)"),
         ("LD_PRELOAD", "/usr/lib/libjemalloc.so.2:/opt/x/libtcmalloc.so.4", "libjemalloc.so.2:libtcmalloc.so.4"),
         ("TF_API_KEY", "1234", environment.WITHHELD),
+        ("TF_GPU_HOST_MEM_LIMIT_IN_MB", "512", "512"),
+        ("TF_DISABLE_MKL_PASS", "1", "1"),
+        ("JAX_DB_PASS", "hunter2", environment.WITHHELD),
+        ("JAX_DEBUG_PW", "hunter2", environment.WITHHELD),
+        ("JAX_PROXY", "proxy.corp:3128", environment.WITHHELD),
+        ("TF_JOB_MASTER", "gpu-node-03", environment.WITHHELD),
+        ("JAX_PEERS", "fe80:0:0:0:1::", environment.WITHHELD),
+        ("GLIBC_TUNABLES", "glibc.malloc.arena_max=2", "glibc.malloc.arena_max=2"),
         ("JAX_COORDINATOR_ADDRESS", "node17:1234", environment.WITHHELD),
     ],
 )
@@ -68,7 +76,16 @@ def test_what_is_plain_is_told_and_the_rest_withheld(name: str, value: str, said
 
 
 @pytest.mark.parametrize(
-    "value", ["GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "10.1.2.3", "sk0live9abcdefghijklmnop", "é", "{1}"]
+    "value",
+    [
+        "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6",
+        "10.1.2.3",
+        "sk0live9abcdefghijklmnop",
+        "é",
+        "{1}",
+        "nvapi-abcDEF",
+        "a.b.example.org",
+    ],
 )
 def test_what_could_name_a_machine_or_be_a_key_is_told_by_its_digest(value: str) -> None:
     (said,) = environment.told({"CUDA_VISIBLE_DEVICES": value}).values()

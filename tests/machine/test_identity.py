@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.machine import hardware, identity
+from bcdl.records.experiment import Experiment
 from bcdl.records.fields import fits
+from bcdl.records.record import Record
 from bcdl.records.shapes import Identity
+from tests.factory import EXPERIMENT, record
 
 STANZA = """\
 processor\t: {number}
@@ -178,3 +182,16 @@ def test_a_quota_allows_less_than_the_cores_there_are(monkeypatch: pytest.Monkey
     assert hardware.cores_allowed() == 0.5
     assert "-0-5-cores-" in hardware.machine_name("cpu")
     assert hardware.describe("cpu")["cpu_quota_cores"] == 0.5
+
+
+@pytest.mark.parametrize(("quota", "allowed"), [(1.5, 1.5), (1.0, 1)])
+def test_what_a_quota_allows_is_read_again(monkeypatch: pytest.MonkeyPatch, quota: float, allowed: float) -> None:
+    """As a whole number if it is one: a quota of one core and one processor are one fact, and one digest."""
+    monkeypatch.setattr("bcdl.machine.cgroups.cpu_quota_cores", lambda: quota)
+    monkeypatch.setattr(hardware, "_cpus_allowed", lambda: [0, 1])
+    facts = hardware.describe("cpu")
+    assert repr(facts["cpu_cores_allowed"]) == repr(allowed)
+    made = dataclasses.replace(record(), environment={**record().environment, **facts})
+    assert Record.from_json(made.to_json()).environment["cpu_cores_allowed"] == allowed
+    tried = dataclasses.replace(EXPERIMENT, environment=facts)
+    assert Experiment.from_json(tried.to_json()).environment["identity"] == facts["identity"]

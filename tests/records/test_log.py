@@ -377,3 +377,24 @@ def test_a_log_of_somebody_else_is_a_note_of_the_report(results: Path) -> None:
     assert visits.read_bytes() == VISITS
     assert "visits" not in (results / "README.md").read_text(encoding="utf-8")
     assert command("report", "--results", results, "--check").returncode == 0
+
+
+@pytest.mark.parametrize("count", [10**9 + 1, 10**15, 10**20])
+def test_a_count_that_no_log_can_have_is_refused_and_followed_by_none(tmp_path: Path, count: int) -> None:
+    file = tmp_path / "records" / MACHINE / f"{RUN}.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({**json.loads(record(run=RUN).to_json()), "sequence": count}) + "\n", encoding="utf-8")
+    store.append(tmp_path, MACHINE, record(run=RUN))
+    read, problems = store.read_all(tmp_path)
+    assert [made.sequence for _, made in read] == [1]
+    assert "more than a log can have" in str(problems[0])
+
+
+def test_counts_are_seen_however_json_is_spaced(tmp_path: Path) -> None:
+    file = tmp_path / "records" / MACHINE / f"{RUN}.jsonl"
+    file.parent.mkdir(parents=True)
+    values = {**json.loads(record(run=RUN).to_json()), "sequence": 50}
+    file.write_text(json.dumps(values, separators=(",", ":")) + "\n", encoding="utf-8")
+    store.append(tmp_path, MACHINE, record(run=RUN))
+    read, _ = store.read_all(tmp_path)
+    assert [made.sequence for _, made in read] in ([50, 51], [51])

@@ -75,6 +75,12 @@ def test_a_process_of_many_threads_that_is_stopped_is_known_by_its_stops() -> No
     assert causes(seen(stopped)) == ["the process was stopped"]
 
 
+def test_a_quota_is_held_to_the_cores_that_the_cell_may_use() -> None:
+    """Two of sixty-four: 20 s in which it was held back are all of its 20, and next to nothing of the host's 640."""
+    held = {**QUIET, "machine_s": 640.0, "quota_s": 20.0}
+    assert causes(seen(held, cpu_cores_allowed=2)) == ["a quota of processor time held it back"]
+
+
 def test_a_process_that_waits_for_a_gpu_is_not_kept_from_running() -> None:
     assert causes(seen({**QUIET, "processor_s": 1.0}, device="gpu")) == []
     held = {"step": {"throttled": ["software power cap"]}, "predict": {"throttled": ["hardware thermal slowdown"]}}
@@ -124,6 +130,6 @@ def test_unsteady_samples_are_a_doubt_that_their_figure_shows_by_itself() -> Non
 
 def test_what_could_not_be_checked_is_counted() -> None:
     assert doubts.unrecorded([seen(QUIET), record(), record(status="failed")]).startswith(
-        "what else the machine did is not known of 1 of 2 records"
+        "what else the machine did was not recorded of 1 of 2 records"
     )
     assert doubts.unrecorded([seen(QUIET)]) == ""

@@ -38,7 +38,7 @@ def _place(group: Group) -> list[str]:
     known = comparability.values(Evidence.of(group.first), Purpose.TABLE)
     sets = (group.first.environment.get("identity") or {}).get("instruction_sets")
     return [
-        f"Identity: {known.get('identity', 'unknown, as of every record before schema 8')}",
+        f"Identity: {known.get('identity', 'unknown: the records were made before it was recorded')}",
         *([f"Instruction sets: {' '.join(sets) or 'none known'}"] if sets is not None else []),
         f"Cores allowed: {known.get('cores allowed', 'unknown')}",
         *([f"CPU quota: {known['CPU quota']} cores"] if "CPU quota" in known else []),

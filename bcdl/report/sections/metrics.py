@@ -196,6 +196,7 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
     if failed:
         return Entry(failed[0], functools.partial(formats.status, count=len(failed), wanted=wanted), mark)
     flag = doubts.MARK if any(doubts.beside_unsteady(record, metric.regime) for record in records) else ""
+    flag += "*" if any(is_uncommitted(record.environment) for record in records) else ""
     unsteady = [pair for record in records if (pair := metric.unsteady(record))]
     if unsteady:
         trend, first, second = unsteady[0]
@@ -207,5 +208,4 @@ def metric_entry(records: Sequence[Record], metric: MetricRow, wanted: int = 0, 
         return absent(formats.WARM)
     if not values:
         return Entry(None, functools.partial(formats.median, digits=metric.digits), mark)
-    flag += "*" if any(is_uncommitted(record.environment) for record in records) else ""
     return Entry(values, functools.partial(formats.median, digits=metric.digits, wanted=wanted), mark, flag)

@@ -151,7 +151,7 @@ def test_a_ratio_of_doubtful_rates_is_marked_and_the_table_says_why() -> None:
         f"- ! other processes were busy: {cell}, step, A (1 of 10: 40% of the processors' time)",
         f"- ! it is of one sample: {cell}, fit, B (10 of 10: 6 steps, one epoch)",
         f"- ! its samples spread widely: {cell}, predict, B (1 of 10: 4 samples)",
-        "- Disturbance: what else the machine did is not known of 19 of 20 records (before schema 8 none says it)",
+        "- Disturbance: what else the machine did was not recorded of 19 of 20 records",
     ):
         assert line in section.text
 
