@@ -59,7 +59,7 @@ def test_what_a_warm_cache_makes_shorter_has_a_name_of_its_own(state: str, name:
 @pytest.mark.parametrize(
     ("broken", "kept", "missing"),
     [
-        ("prepare", ("dataset", "environment"), ("model", "weights", "history", "predictions")),
+        ("prepare", ("dataset", "environment", "weights"), ("model", "history", "predictions")),
         ("regimes.first_step", ("dataset", "model", "weights"), ("history", "predictions", "samples")),
         ("quality.majority_accuracy", ("model", "history", "predictions", "samples"), ()),
         ("device_peak.measure", ("model", "history", "predictions", "samples"), ()),
