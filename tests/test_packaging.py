@@ -129,7 +129,7 @@ def test_what_is_installed_in_another_repository_has_no_commit(installed: Path, 
     head = checked("git", "rev-parse", "HEAD", cwd=project).strip()
     done = run(str(installed / "bcdl"), "doctor", "--device", "cpu", cwd=project)
     assert done.returncode == 0, done.stderr
-    rows = dict(line.strip("│ \n").split("│") for line in done.stdout.splitlines() if line.count("│") == 3)
+    rows = dict(line.strip()[1:-1].split("│") for line in done.stdout.splitlines() if line.count("│") == 3)
     facts = {key.strip(): value.strip() for key, value in rows.items()}
     assert (facts["commit"], facts["dirty"]) == ("none", "none")
     assert head not in done.stdout
