@@ -113,15 +113,20 @@ def _load() -> float | None:
 
 
 def other_runs() -> int:
-    """How many processes measure for bcdl beside this one, as far as the system shows them.
+    """How many processes measure for bcdl beside this one, as far as the system shows them."""
+    return len(_others())
 
-    Its children are left out, and those that it descends from: a wrapper such as `timeout` has all of its arguments.
+
+def _others() -> set[int]:
+    """The ids of these processes.
+
+    Children of this one are left out, and those that it descends from: a wrapper such as `timeout` has its arguments.
     """
     own = os.getpid()
     ancestors = {process.pid for process in psutil.Process().parents()}
     processes = (process.info for process in psutil.process_iter(["pid", "ppid", "cmdline"]))
     others = (info for info in processes if own not in (info["pid"], info["ppid"]) and info["pid"] not in ancestors)
-    return sum(_measures(info["cmdline"] or ()) for info in others)
+    return {info["pid"] for info in others if _measures(info["cmdline"] or ())}
 
 
 def _measures(arguments: Sequence[str]) -> bool:
