@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import log
+from bcdl.records import fields, log
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
@@ -37,6 +37,7 @@ from bcdl.text import legible
 
 _LISTED = 5  # cells that one side alone has
 _FEWEST = 3  # rounds of equal sides: two say next to nothing of their noise
+_is_number = fields.fits(float)
 _RULE = (
     f"each cell is judged by its own noise, the standard error of its ratio: a significant slow-down counts if it is "
     f"larger than {LEAST_REGRESSION:.0%} and than {NOISE_FACTOR:g} times that (column threshold); HL is the ratio of "
@@ -84,7 +85,7 @@ def _parse() -> argparse.Namespace:
 
 
 def read(source: Path) -> list[Sample]:
-    """Every process's rates in the file or folder; UsageError if it holds none, or if a newer bcdl wrote part of it.
+    """Every process's rates of known code in a file or folder; UsageError without rates, or if a newer bcdl wrote part.
 
     Whatever else can't be read is reported on stderr, and does not count.
     """
@@ -101,9 +102,10 @@ def read(source: Path) -> list[Sample]:
         print(legible(f"not read: {problem}"), file=sys.stderr)
     if problems:
         print(f"{source}: compared without what could not be read in {len(problems)} places", file=sys.stderr)
-    if left_out := len(rates) - len(of_known_code(rates)):
+    known = of_known_code(rates)
+    if left_out := len(rates) - len(known):
         print(legible(f"{source}: {left_out} rates do not count: their code changed while it ran"), file=sys.stderr)
-    return rates
+    return known
 
 
 def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
@@ -169,10 +171,6 @@ def _doubt(values: Any) -> Doubt:
     return Doubt(what, reading, unit)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _alone(only_a: list[str], only_b: list[str]) -> list[str]:
     """A line for each side with cells that the other lacks."""
     sides = (("A", "B", only_a), ("B", "A", only_b))
@@ -190,8 +188,7 @@ def _first_few(titles: list[str]) -> str:
 
 def _code_of(side: str, samples: list[Sample]) -> str:
     """A line on the code that a side ran: each commit, `*` if there were changes that it lacks, with its digest."""
-    facts = (sample.facts for sample in of_known_code(samples))
-    ran = {(str(known.get("commit", "unknown")), str(known.get("code", "unknown"))) for known in facts}
+    ran = {tuple(str(sample.facts.get(name, "unknown")) for name in ("commit", "code")) for sample in samples}
     listed = (f"commit {commit[:10]}{'*' * commit.endswith('*')}, code {code}" for commit, code in sorted(ran))
     return f"{side} ran {'; '.join(listed)}"
 
@@ -200,7 +197,7 @@ def _equal_sides(first: str, second: str) -> list[Comparison]:
     """The comparisons of two sides that are the same; UsageError if they differ or were not measured in turn."""
     if Path(first).resolve() == Path(second).resolve():
         raise UsageError(f"--noise needs two sides that were measured apart, and got {first} twice")
-    a, b = (of_known_code(read(Path(side))) for side in (first, second))
+    a, b = read(Path(first)), read(Path(second))
     if axis := differing_axis(a, b):
         raise UsageError(f"--noise needs two sides that are the same, and {first} and {second} differ in {axis}")
     in_turn = [each for each in compare(a, b) if each.interleaved and min(each.effect.processes) >= _FEWEST]

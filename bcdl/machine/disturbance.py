@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from bcdl.machine import cgroups, clock
+from bcdl.machine import cgroups, clock, hardware
 
 # The modules of bcdl that measure, as they stand among a process's arguments.
 _MEASURES = re.compile(r"bcdl\.(worker|train|parity\.worker|experiments\.workers\.\w+)")
@@ -27,7 +27,7 @@ _HEAT = "cpu*/thermal_throttle/package_throttle_total_time_ms"
 
 @contextlib.contextmanager
 def watched() -> Iterator[dict[str, Any]]:
-    """A block; once it has ended, what is given holds what happened meanwhile, as `schema.Disturbance` names it."""
+    """A block; once it has ended, what is given holds what happened meanwhile, as `shapes.Disturbance` names it."""
     facts: dict[str, Any] = {}
     runs, load = other_runs(), _load()
     with _counted_stops() as stops:
@@ -79,8 +79,8 @@ def _own_s() -> float:
 def _machine() -> dict[str, float | None]:
     """Seconds of the processors that this process may use, together: all, those worked, those a host gave to others."""
     times = psutil.cpu_times(percpu=True)
-    own = psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else range(len(times))
-    allowed = [times[cpu]._asdict() for cpu in own if cpu < len(times)]
+    cpus = hardware.cpus_allowed() or range(len(times))
+    allowed = [times[cpu]._asdict() for cpu in cpus if cpu < len(times)]
     names = [name for name in times[0]._fields if not name.startswith("guest")] if times else []  # part of `user`
     seconds = {name: sum(of_cpu[name] for of_cpu in allowed) for name in names}
     idle, steal = seconds.get("idle", 0.0) + seconds.get("iowait", 0.0), seconds.get("steal")

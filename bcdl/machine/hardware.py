@@ -47,7 +47,7 @@ def machine_name(device: str) -> str:
 def identity(device: str) -> dict[str, Any]:
     """The identity of this machine as one that computes on `device`, as JSON values."""
     gpus = gpu_names() if device == "gpu" else ()
-    return machine_identity.of_machine(cores_allowed(), _cpus_allowed(), gpus)
+    return machine_identity.of_machine(cores_allowed(), cpus_allowed(), gpus)
 
 
 @functools.cache
@@ -116,7 +116,7 @@ def describe(device: str) -> dict[str, Any]:
 
 def clock_mhz() -> float | None:
     """The highest clock of the processors that may be used, MHz, at this moment; None if the system does not say."""
-    return machine_identity.clock_mhz(_cpus_allowed())
+    return machine_identity.clock_mhz(cpus_allowed())
 
 
 def cores_allowed() -> float | None:
@@ -124,13 +124,13 @@ def cores_allowed() -> float | None:
 
     A whole number is an int, so that a quota of 2 and two processors are one fact; None if the system does not say.
     """
-    cpus = _cpus_allowed()
+    cpus = cpus_allowed()
     cores = None if cpus is None else len(cpus)
     least = min(filter(None, (cores, cgroups.cpu_quota_cores())), default=None)
     return int(least) if least is not None and least == int(least) else least
 
 
-def _cpus_allowed() -> list[int] | None:
+def cpus_allowed() -> list[int] | None:
     """Numbers of the processors to which this process is restricted; None if the system does not say."""
     process = psutil.Process()
     return process.cpu_affinity() if hasattr(process, "cpu_affinity") else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +160,9 @@ def _to_4(values: dict[str, Any]) -> None:
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 
 
+_is_number = fields.fits(float)
+
+
 def _check(values: dict[str, Any]) -> None:
     """ValueError if a field lacks the shape that readers rely on; TypeError or KeyError if a field is missing."""
     slowdown = values["slowdown"]
@@ -183,10 +185,6 @@ def _check(values: dict[str, Any]) -> None:
 def _are_rates(values: object) -> bool:
     """Whether it is a list of one or more numbers above 0."""
     return isinstance(values, list) and bool(values) and all(_is_number(value) and value > 0 for value in values)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:

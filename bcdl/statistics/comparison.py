@@ -79,6 +79,9 @@ class Sample:
     doubts: Sequence[Doubt] = ()
 
 
+Cells = dict[tuple[str, str], list[Sample]]  # samples of a side, by the facts of their cell and their regime
+
+
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """Both sides of one cell in one regime.
@@ -184,8 +187,7 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
     if not (a and b):
         raise UsageError("all code of a side changed while it ran, so that it shows nothing: measure the side again")
     across = across or differing_axis(a, b)
-    free = _AXES[across] if across else ()
-    first, second = _by_cell(a, free), _by_cell(b, free)
+    free, first, second = _cells(a, b, across)
     for name, side in (("A", first), ("B", second)):
         _check_unmixed(name, side.values(), _OF_PLACES.get(across or "", free[:1]))
     shared = [key for key in first if key in second]
@@ -209,11 +211,8 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
 
 
 def unshared(a: list[Sample], b: list[Sample], across: str | None = None) -> tuple[list[str], list[str]]:
-    """The cells, by title, that have rates of known code on side A alone, and on side B alone: none is compared."""
-    a, b = of_known_code(a), of_known_code(b)
-    across = across or differing_axis(a, b)
-    free = _AXES[across] if across else ()
-    first, second = (_by_cell(side, free) for side in (a, b))
+    """The cells, by title, that side A alone has, and that side B alone has: none is compared."""
+    free, first, second = _cells(a, b, across or differing_axis(a, b))
     alone = (
         {_alone(side[key][0], list(other.values()), free): None for key in side if key not in other}
         for side, other in ((first, second), (second, first))
@@ -310,7 +309,13 @@ def _values(samples: list[Sample], fact: str) -> set[Hashable]:
     return {comparability.frozen(sample.facts.get(fact)) for sample in samples}
 
 
-def _by_cell(samples: list[Sample], free: Sequence[str]) -> dict[tuple[str, str], list[Sample]]:
+def _cells(a: list[Sample], b: list[Sample], across: str | None) -> tuple[Sequence[str], Cells, Cells]:
+    """The facts that are free to differ along the axis, and both sides by what is not."""
+    free = _AXES[across] if across else ()
+    return free, _by_cell(a, free), _by_cell(b, free)
+
+
+def _by_cell(samples: list[Sample], free: Sequence[str]) -> Cells:
     """Samples by what must be the same on both sides: every fact that is not `free` to differ; and by regime."""
     cells: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:

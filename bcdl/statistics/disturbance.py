@@ -17,7 +17,7 @@ from bcdl.statistics.steadiness import STEADY
 _GPU_FAULTS = ("hardware slowdown", "software thermal slowdown", "hardware thermal slowdown", "hardware power brake")
 
 
-# What happened in one regime, as `schema.Disturbance` names it.
+# What happened in one regime, as `shapes.Disturbance` names it.
 Seen = dict[str, Any]
 Read = Callable[[Record, Seen], float | None]
 

@@ -188,7 +188,7 @@ def test_a_quota_allows_less_than_the_cores_there_are(monkeypatch: pytest.Monkey
 def test_what_a_quota_allows_is_read_again(monkeypatch: pytest.MonkeyPatch, quota: float, allowed: float) -> None:
     """As a whole number if it is one: a quota of one core and one processor are one fact, and one digest."""
     monkeypatch.setattr("bcdl.machine.cgroups.cpu_quota_cores", lambda: quota)
-    monkeypatch.setattr(hardware, "_cpus_allowed", lambda: [0, 1])
+    monkeypatch.setattr(hardware, "cpus_allowed", lambda: [0, 1])
     facts = hardware.describe("cpu")
     assert repr(facts["cpu_cores_allowed"]) == repr(allowed)
     made = dataclasses.replace(record(), environment={**record().environment, **facts})
