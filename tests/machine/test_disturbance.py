@@ -123,18 +123,17 @@ def test_who_measures_is_known_by_its_arguments(arguments: list[str], measures: 
 
 @linux
 def test_another_run_on_the_machine_is_counted() -> None:
-    # Not its child: a worker's own children are of its run. The shell ends, and leaves it behind.
-    command = f"{sys.executable} -c '{_IDLE}' -m bcdl.worker > /dev/null 2>&1 & echo $!"
-    shell = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=True)
-    other = int(shell.stdout)
+    # Asked of a process of its own: a worker's own children are of its run, and the other run may be a child of pytest.
+    other = subprocess.Popen([sys.executable, "-c", _IDLE, "-m", "bcdl.worker"], stdout=subprocess.PIPE)
+    code = "from bcdl.machine import disturbance; print(disturbance.other_runs(), *disturbance._others())"
     try:
-        deadline = stopwatch()
-        while other not in disturbance._others() and deadline() < 10:
-            time.sleep(0.05)
-        assert other in disturbance._others()
-        assert disturbance.other_runs() > 0
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        count, *found = map(int, done.stdout.split())
+        assert other.pid in found
+        assert count > 0
     finally:
-        os.kill(other, signal.SIGKILL)
+        other.kill()
+        other.communicate()
 
 
 @linux
