@@ -337,6 +337,44 @@ class Cell:
             before="adam",
         ),
     ]
+    data_format: Annotated[
+        str,
+        Setting(
+            help="layout of images and maps inside the model; `channels_last` is Keras's own",
+            within_table="line",
+            default="channels_last",
+            choices=("channels_last", "channels_first"),
+            words=Words(60, lambda cell: cell.data_format if cell.data_format != "channels_last" else ""),
+            since=9,
+            before="channels_last",
+        ),
+    ]
+    input_transfer: Annotated[
+        str,
+        Setting(
+            help="how batches reach a GPU in training: `keras` hands NumPy arrays to `fit`, `prefetched` copies them "
+            "ahead, while the GPU computes",
+            within_table="line",
+            default="keras",
+            choices=("keras", "prefetched"),
+            words=Words(70, lambda cell: f"{cell.input_transfer} input" if cell.input_transfer != "keras" else ""),
+            since=9,
+            before="keras",
+        ),
+    ]
+    autotune: Annotated[
+        str,
+        Setting(
+            help="choice of a GPU's convolution kernels: `keras` leaves it to the framework, `on` has it time them and "
+            "take the fastest",
+            within_table="line",
+            default="keras",
+            choices=("keras", "on"),
+            words=Words(80, lambda cell: "autotuned" if cell.autotune == "on" else ""),
+            since=9,
+            before="keras",
+        ),
+    ]
 
     def __post_init__(self) -> None:
         for name, row in self.rows().items():
