@@ -17,7 +17,7 @@ from bcdl.records.experiment import Experiment
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.options import resolve, whole
-from bcdl.worker.session import start_backend
+from bcdl.worker import session
 
 _SKIPPED_ROUNDS = 1  # in one process, after compilation, until caches are warm
 
@@ -95,8 +95,7 @@ def _measure(
 
 def _ways_in_process(definition: InProcess, job: Job) -> tuple[Mapping[str, Way], dict[str, Any]]:
     """The ways to measure the job's cell, which is prepared in this process; and the facts that its backend reports."""
-    cell = job.cell
-    adapter = start_backend(cell.backend, cell.device, cell.precision)
+    adapter = session.start(job.cell)
     from bcdl.experiments.engine.training_cell import TrainingCell  # here: it imports Keras
 
     return definition.ways(TrainingCell.of(job, adapter)), adapter.describe()
