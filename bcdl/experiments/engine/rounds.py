@@ -16,7 +16,7 @@ from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.settings.options import resolve, whole
+from bcdl.settings.options import notices, resolve, whole
 from bcdl.worker import session
 
 _SKIPPED_ROUNDS = 1  # in one process, after compilation, until caches are warm
@@ -34,12 +34,12 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
         BcdlError: a worker failed.
     """
     results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
-    jobs = resolve(vars(arguments), arguments.backend, arguments.models)
+    jobs = resolve(vars(arguments), arguments.backend, arguments.models, spread=False)
     if len({in_words(job.cell) for job in jobs}) < len(jobs):
         raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
     provenance.take()
     store.check_writable(results)
-    for notice in [*log.repair(results), *environment.notices()]:
+    for notice in [*notices(vars(arguments), spread=False), *log.repair(results), *environment.notices()]:
         print(notice)
     run_id = runs.new_run_id()
     for job in jobs:
