@@ -38,9 +38,14 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
 def start(cell: Cell) -> backends.Backend:
     """As `start_backend`, for a cell; UnsupportedError also if the backend lacks another of its settings."""
     adapter = start_backend(cell.backend, cell.device, cell.precision)
+    apply_settings(adapter, cell)
+    return adapter
+
+
+def apply_settings(adapter: backends.Backend, cell: Cell) -> None:
+    """Have a backend that was started choose kernels as the cell asks; UnsupportedError if it lacks a setting."""
     adapter.check_settings(cell.data_format, cell.input_transfer)
     adapter.set_autotune(cell.autotune == "on")
-    return adapter
 
 
 def set_keras_defaults(precision: str) -> None:
