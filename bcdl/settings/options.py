@@ -11,7 +11,7 @@ from typing import Any
 
 from bcdl import backends, datasets
 from bcdl.errors import UsageError
-from bcdl.machine import hardware
+from bcdl.machine import gpus, hardware
 from bcdl.settings import models, profiles
 from bcdl.settings import weights as start
 from bcdl.settings.cell import Cell
@@ -128,6 +128,7 @@ class _Request:
         self._rows = cell_type.rows()
         given = {name: value for name, value in options.items() if value is not None}
         self._given = {"device": hardware.default_device(), "profile": self._rows["profile"].default, **given}
+        gpus.check(self._given["device"])
         self.profile = profiles.find(self._given["profile"])
 
     def shared(self) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.facts(job.cell.backend)}
     measured.environment |= {"clock_mhz": hardware.clock_mhz(), "process": {"cells_before": process.cells_before}}
+    measured.environment |= hardware.company(job.cell.device)
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
