@@ -96,7 +96,7 @@ def describe(device: str) -> dict[str, Any]:
         "gpus": [gpu.name for gpu in computing],
         "gpu_uuids": [gpus.digest(gpu) for gpu in computing],
         "driver": gpus.found().driver if device == "gpu" else None,
-        **{"gpu": gpus.describe(gpu) for gpu in computing},
+        **({"gpu": gpus.describe(computing[0])} if computing else {}),
         "system": platform.system(),
         "system_release": platform.release().split("-")[0],
         "python": platform.python_version(),

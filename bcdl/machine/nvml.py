@@ -32,11 +32,6 @@ class Nvml:
         except Exception:  # an older library or driver makes the package raise errors of several unrelated kinds
             return None
 
-    def constant(self, name: str) -> int:
-        """The value of one of NVML's constants; 0, which is no bit, if the library has none of that name."""
-        value: int = getattr(self._library, name, 0)
-        return value
-
 
 class Handle:
     """A GPU, or a MIG instance of one, as NVML knows it."""

@@ -36,6 +36,11 @@ class Measured:
             yield
         self.environment.setdefault("disturbance", {})[regime] = facts
 
+    def note_gpu(self, regime: str, facts: dict[str, Any]) -> None:
+        """Add facts of the GPU in the regime to `environment.gpu_state`, if there are any."""
+        if facts:
+            self.environment.setdefault("gpu_state", {})[regime] = facts
+
     def drop_speed(self) -> None:
         """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""
         self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}
