@@ -149,8 +149,8 @@ METRICS = {
         only=ON_GPU,
     ),
     "idle_power_w": Field(
-        "the GPU's mean power before the framework was imported, while the worker waited",
-        "it is a part of the energy of an image that the model has no part in",
+        "the GPU's mean power before the framework was imported, while the worker waited and held no part of it",
+        "the energy of an image holds it, and the model has no part in it; with a framework at rest it draws more",
         unit="W",
         since=9,
         only=ON_GPU,
@@ -700,6 +700,15 @@ class Environment(TypedDict, total=False):
     lacking: Annotated[
         str,
         Field("why the hardware lacks this arithmetic; empty if it has it", "an emulated rate is marked", since=2),
+    ]
+    gpu_idle: Annotated[
+        GpuState,
+        Field(
+            "what the GPU reported while `idle_power_w` was read",
+            "its clock says whether it had gone to rest after the work of others",
+            since=9,
+            only=ON_GPU,
+        ),
     ]
     gpu_state: Annotated[
         dict[str, GpuState],

@@ -206,11 +206,10 @@ def watched(device: str) -> Iterator[Watch]:
         yield Watch(card, _MIG if gpu.is_instance else "" if card else _UNKNOWN)
 
 
-def idle_power_w(device: str) -> dict[str, float]:
-    """`idle_power_w`, what the GPU draws for a second in which this process has no work; empty if it does not say."""
+def at_rest(device: str) -> Repeated:
+    """What the GPU does for a second in which this process has no work for it."""
     with watched(device) as gpu:
-        power = gpu.repeat(functools.partial(time.sleep, _STATE_EVERY_S), IDLE).power_w
-    return {} if power is None else {"idle_power_w": power}
+        return gpu.repeat(functools.partial(time.sleep, _STATE_EVERY_S), IDLE)
 
 
 def _missing(watcher: _Watcher, span: Span, seconds: float) -> str:

@@ -139,7 +139,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     measured.environment |= hardware.company(job.cell.device)
     if process.measures_whole_cells and job.cell.timing and job.cell.device == "gpu":
         phases.begin("measuring idle power")
-        measured.metrics |= energy.idle_power_w(job.cell.device)
+        measured.note_idle_gpu(energy.at_rest(job.cell.device))
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
