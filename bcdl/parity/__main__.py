@@ -15,7 +15,7 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError, program, run_command
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
@@ -31,7 +31,7 @@ def main() -> int:
     provenance.take()
     arguments = _parse()
     results = Path(arguments.results)
-    for notice in environment.notices():
+    for notice in environment.notices(arguments.device):
         _say(notice)
     store.check_writable(results)
     _STEPS[arguments.step](_plans(arguments), results)
@@ -60,6 +60,7 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     models.check_sizes(rows, size)
     precision = one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF))
     device = one_of("--device", arguments.device, DEVICES)
+    gpus.check(device)
     if reason := hardware.lacks(device, precision):
         raise UsageError(f"--precision {precision} is not run on this {device}: {reason}")
     shared: dict[str, Any] = {

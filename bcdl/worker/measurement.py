@@ -24,7 +24,7 @@ from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import compilations, parent_death, session, timing
+from bcdl.worker import compilations, energy, parent_death, session, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 
@@ -56,6 +56,11 @@ class Process:
         self._measure_cell, self._keep, self._verbose = measure_cell, keep, verbose
         self._adapter: backends.Backend | None = None
         self.cells_before = 0
+
+    @property
+    def measures_whole_cells(self) -> bool:
+        """Whether it measures all that a cell's record has, and not a part, as experiments do."""
+        return self._measure_cell is None
 
     def start(self, cell: Cell) -> backends.Backend:
         """The adapter of the cell's backend, with all imported that measures cells."""
@@ -130,6 +135,10 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.facts(job.cell.backend)}
     measured.environment |= {"clock_mhz": hardware.clock_mhz(), "process": {"cells_before": process.cells_before}}
+    measured.environment |= hardware.company(job.cell.device)
+    if process.measures_whole_cells and job.cell.timing and job.cell.device == "gpu":
+        phases.begin("measuring idle power")
+        measured.note_idle_gpu(energy.at_rest(job.cell.device))
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):

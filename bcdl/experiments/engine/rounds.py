@@ -39,7 +39,11 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
         raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
     provenance.take()
     store.check_writable(results)
-    for notice in [*notices(vars(arguments), spread=False), *log.repair(results), *environment.notices()]:
+    for notice in [
+        *notices(vars(arguments), spread=False),
+        *log.repair(results),
+        *environment.notices(jobs[0].cell.device),
+    ]:
         print(notice)
     run_id = runs.new_run_id()
     for job in jobs:
