@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bcdl.records.moment import MOST_S
+from bcdl.records.record import Record
 from bcdl.report import formats
 from bcdl.statistics.doubts import Doubt
 
@@ -32,6 +34,14 @@ def _details(named: Sequence[Doubt], records: int) -> str:
     more = [f"{len(shown) - _MOST_DETAILS} more"] if len(shown) > _MOST_DETAILS else []
     count = [f"{len(named)} of {records}"] if records > 1 else []
     return ": ".join([*count, ", ".join([*shown[:_MOST_DETAILS], *more])])
+
+
+def notes(records: Sequence[Record]) -> list[str]:
+    """What records note of how they were measured, a line for each note on a backend, with the number of cells."""
+    noted = Counter(
+        (record.cell.backend, note) for record in records for note in dict.fromkeys(record.environment.get("notes", ()))
+    )
+    return [f"{note} ({count} cells)" if count > 1 else note for note, count in noted.items()]
 
 
 def clock_lines(environment: Mapping[str, Any]) -> list[str]:

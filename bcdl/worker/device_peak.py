@@ -9,7 +9,7 @@ the system hands out pages.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -29,17 +29,30 @@ _REPEATS = 5
 Operation = tuple[float, Callable[[], Any]]  # the amount of its work (operations or bytes), and what starts it
 
 
-def measure(adapter: Backend, precision: str) -> dict[str, float]:
+def measure(adapter: Backend, precision: str) -> tuple[dict[str, float], list[str]]:
     """`product_flops_per_s`, `convolution_flops_per_s`, `memory_bytes_per_s`: the best of several repeats each.
 
-    Arithmetic is in the compute dtype of the precision. Bytes are those read and those written.
+    Arithmetic is in the compute dtype of the precision. Bytes are those read and those written. A size that memory has
+    no room for ends the growth, and a note says so; a figure without any size that fits is missing.
     """
     dtype = "bfloat16" if precision == "mixed_bfloat16" else "float32"
-    return {
-        "product_flops_per_s": _best(adapter, lambda side: _product(adapter, dtype, side), _SIDES),
-        "convolution_flops_per_s": _best(adapter, lambda images: _convolution(adapter, dtype, images), _IMAGES),
-        "memory_bytes_per_s": _best(adapter, lambda mib: _addition(adapter, mib), _MIB_OF_EACH),
+    ladders: dict[str, tuple[Callable[[int], Operation], tuple[int, ...]]] = {
+        "product_flops_per_s": (lambda side: _product(adapter, dtype, side), _SIDES),
+        "convolution_flops_per_s": (lambda images: _convolution(adapter, dtype, images), _IMAGES),
+        "memory_bytes_per_s": (lambda mib: _addition(adapter, mib), _MIB_OF_EACH),
     }
+    rates: dict[str, float] = {}
+    notes = []
+    for name, (operation, sizes) in ladders.items():
+        try:
+            for rate in _rates(adapter, operation, sizes):
+                rates[name] = max(rate, rates.get(name, 0.0))
+        except Exception as error:
+            if not adapter.is_out_of_memory(error):
+                raise
+            of_what = "is that of smaller sizes" if name in rates else "is not known"
+            notes.append(f"{name} {of_what}: memory ran out as it was measured")
+    return rates, notes
 
 
 def _product(adapter: Backend, dtype: str, side: int) -> Operation:
@@ -70,14 +83,12 @@ def _values(adapter: Backend, dtype: str, *shape: int) -> Any:
     return keras.ops.cast(adapter.put(np.broadcast_to(some, shape).copy())[0], dtype)
 
 
-def _best(adapter: Backend, operation: Callable[[int], Operation], sizes: tuple[int, ...]) -> float:
-    """The highest rate, work/s, over the sizes up to the first at which one operation takes long enough."""
-    rate = 0.0
+def _rates(adapter: Backend, operation: Callable[[int], Operation], sizes: tuple[int, ...]) -> Iterator[float]:
+    """The rate, work/s, at each size up to the first at which one operation takes long enough."""
     for size in sizes:
         work, run = operation(size)
         adapter.sync(run())
         seconds = min(timing.window(1, run, adapter.sync) for _ in range(_REPEATS))
-        rate = max(rate, work / seconds)
+        yield work / seconds
         if seconds >= _LEAST_S:
             break
-    return rate

@@ -36,6 +36,10 @@ class Measured:
             yield
         self.environment.setdefault("disturbance", {})[regime] = facts
 
+    def note(self, sentence: str) -> None:
+        """Add what a person should know of how the cell was measured to `environment.notes`."""
+        self.environment.setdefault("notes", []).append(sentence)
+
     def drop_speed(self) -> None:
         """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""
         self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}
