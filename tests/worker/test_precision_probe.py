@@ -43,26 +43,24 @@ def test_tf32_is_distinguished_from_both(adapter: backends.Backend, operation: s
     """No CPU has it: inputs rounded to a fraction of 10 bits stand in for it."""
     layer, shape = probe._operations()[operation]
     whole = layer.call
-    layer.call = lambda inputs: whole(keras.ops.round(inputs * 2.0**10) / 2.0**10)
+    layer.call = lambda inputs, **named: whole(keras.ops.round(inputs * 2.0**10) / 2.0**10)
     assert probe._kind(adapter, layer, shape) == "tf32"
 
 
 def test_the_probe_runs_as_the_model_does(adapter: backends.Backend) -> None:
-    """Compiled if Keras compiles: what a compiler permits itself shows in compiled functions alone."""
-    traced = []
+    """Traced on JAX and TensorFlow: what a compiler permits itself shows in compiled functions alone."""
+    seen = set()
     layer, shape = probe._operations()["matmul"]
     whole = layer.call
 
-    def call(inputs: Any) -> Any:
-        traced.append(type(inputs).__name__)
+    def call(inputs: Any, **named: Any) -> Any:
+        seen.add(type(inputs).__name__)
         return whole(inputs)
 
     layer.call = call
     probe._kind(adapter, layer, shape)
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile()
-    symbolic, *forward = traced  # the first is Keras's own, of shapes alone
-    assert len(forward) == (1 if model.jit_compile or BACKEND == "tensorflow" else len(probe._STEPS))
+    assert seen
+    assert not seen & {"ArrayImpl", "EagerTensor"}
 
 
 @pytest.mark.parametrize(
