@@ -27,6 +27,9 @@ NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/
 class DeviceError(Exception):
     """The device asked for can't be had from this framework on this machine, or can't be used; in one line."""
 
+    def __init__(self, what_is_wrong: str) -> None:
+        super().__init__(f"{what_is_wrong}; use --device cpu")
+
 
 class StateLostError(RuntimeError):
     """A step that failed took the weights of the model along, so that the model can't be used."""

@@ -189,7 +189,7 @@ def _state(*groups: list[Any]) -> Iterator[list[Any]]:
     """
     state = [[variable.value for variable in group] for group in groups]
     if _lost(state):
-        raise StateLostError("a step that failed took the model's weights along; build or load the model anew")
+        raise StateLostError("a step that failed took the model's state along; build or load the model anew")
     try:
         yield state
     except BaseException:

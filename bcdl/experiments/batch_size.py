@@ -36,7 +36,8 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
         except Exception as error:
             if not cell.adapter.is_out_of_memory(error):
                 raise
-            before.restore()  # the step that failed may have taken the weights along
+            before.restore()  # the step that failed may have taken the state along
+            cell.prepared.model.reset_metrics()
             print(f"memory ran out at batch {size} on {backend}")
             break
         ways[_name(size)] = way
