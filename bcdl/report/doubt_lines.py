@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,10 +37,12 @@ def _details(named: Sequence[Doubt], records: int) -> str:
 
 def notes(records: Sequence[Record]) -> list[str]:
     """What records note of how they were measured, a line for each note on a backend, with the number of cells."""
-    noted = Counter(
-        (record.cell.backend, note) for record in records for note in dict.fromkeys(record.environment.get("notes", ()))
-    )
-    return [f"{note} ({count} cells)" if count > 1 else note for note, count in noted.items()]
+    noted: dict[str, int] = {}
+    for record in records:
+        for note in record.environment.get("notes", ()):
+            line = f"{record.cell.backend}: {note}"
+            noted[line] = noted.get(line, 0) + 1
+    return [f"{line} ({count} cells)" if count > 1 else line for line, count in noted.items()]
 
 
 def clock_lines(environment: Mapping[str, Any]) -> list[str]:

@@ -238,3 +238,54 @@ def bcdl(*arguments: str) -> subprocess.CompletedProcess[str]:
 def _said(done: subprocess.CompletedProcess[str]) -> bool:
     printed = " ".join((done.stdout + done.stderr).split())
     return "finds no" in printed and "AssertionError" not in printed and "Traceback" not in printed
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow alone Keras's choice depends on the GPUs listed")
+def test_a_cpu_means_the_same_on_a_machine_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras compiles if TensorFlow lists a GPU, hidden or not."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    gpu = context.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    listed = [*tf.config.get_visible_devices(), gpu]
+
+    def list_devices(kind: str | None = None) -> list[Any]:
+        return [device for device in listed if kind in (None, device.device_type)]
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", list_devices)
+    assert _jit_compile()
+    backends.load(BACKEND).configure("cpu", "float32")
+    assert not _jit_compile()
+
+
+def _jit_compile() -> bool:
+    """What Keras's "auto" resolves to."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile()
+    return bool(model.jit_compile)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="of JAX alone the pool has a fixed share")
+@pytest.mark.parametrize(
+    ("variables", "share", "when"),
+    [
+        ({}, "0.9", "taken at the start"),
+        ({"XLA_CLIENT_MEM_FRACTION": "0.5"}, "0.5", "taken at the start"),
+        ({"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.6"}, "0.6", "taken at the start"),
+        ({"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}, "0.9", "as it is needed"),
+    ],
+)
+def test_the_pool_takes_most_of_a_gpu_unless_a_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], share: str, when: str
+) -> None:
+    for name in ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_PREALLOCATE"):
+        monkeypatch.setenv(name, variables.get(name, ""))
+    import sys
+
+    adapter = backends.load("jax")
+    with monkeypatch.context() as patched:
+        patched.setattr("jax.device_put", lambda *given: 0.0)
+        patched.setattr("jax.config.update", lambda *given: None)
+        adapter.configure("gpu", "float32")
+    pool = sys.modules[type(adapter).__module__]._memory_pool()
+    assert pool == f"default allocator, {share} of what is free, {when}"
