@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for type checkers and the linter of imports, which follow f
     from backends import check_precision as check_precision
     from backends import is_installed as is_installed
     from backends import load as load
+    from backends import says_memory_ran_out as says_memory_ran_out
 else:
     _folder = Path(__file__).resolve().parent.parent / "backends"
     _spec = importlib.util.spec_from_file_location(

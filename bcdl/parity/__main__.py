@@ -137,7 +137,10 @@ def _backend(device: str, precision: str) -> backends.Backend:
     """The adapter of this environment's backend, started; UsageError if it can't be."""
     name = configured_backend()
     check_backend(name)
-    return start_backend(name, device, precision)
+    try:
+        return start_backend(name, device, precision)
+    except (backends.DeviceError, backends.UnsupportedError) as error:
+        raise UsageError(str(error)) from error
 
 
 if __name__ == "__main__":

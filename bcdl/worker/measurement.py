@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from bcdl.worker.shared import Shared
 
 _FILES = 3  # a cell
+# Errors that say all that there is to say.
+_EXPLAINED = (BcdlError, backends.DeviceError, backends.UnsupportedError)
 # Measures the job's cell on the backend that was started, and adds each figure as soon as it is known. Returns the
 # trained model, or None if there is none to keep.
 MeasureCell = Callable[[Job, backends.Backend, Measured], "keras.Model | None"]
@@ -145,7 +147,8 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
             adapter = process.start(job.cell)
         model = process.measure(job, adapter, measured)
     except Exception as error:
-        traceback.print_exc()  # into the log, which is kept
+        if not isinstance(error, _EXPLAINED):
+            traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     process.cells_before += 1
     measured.environment["code_changed"] = provenance.changed(job.cell.backend)
@@ -159,7 +162,7 @@ def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, s
     """The status and the reason that a record gives for `error`."""
     if isinstance(error, backends.UnsupportedError):
         return record.SKIPPED, str(error)
-    if isinstance(error, (BcdlError, backends.DeviceError)):
+    if isinstance(error, _EXPLAINED):
         return record.FAILED, str(error)
     summary = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
     if isinstance(error, MemoryError) or (adapter and adapter.is_out_of_memory(error)):

@@ -49,7 +49,7 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
     for job in jobs:
         try:
             experiments = _measure(definition, job, arguments, rounds, run_id)
-        except backends.UnsupportedError as error:
+        except (backends.DeviceError, backends.UnsupportedError) as error:
             raise UsageError(str(error)) from error
         for measured in experiments:
             experiment.append(results, hardware.machine_name(job.cell.device), measured)
