@@ -33,7 +33,7 @@ def augment(images: Iterable[np.ndarray], draws: np.ndarray, out: np.ndarray) ->
         out: [N, S, S, 3] uint8.
     """
     size = out.shape[1]
-    scratch = np.empty((2, size, size, 4), np.uint8)
+    scratch = scratch_for(size)
     for image, matrix, place in zip(images, matrices(draws, size), out, strict=True):
         warp(image, matrix, place, scratch)
 
@@ -51,8 +51,17 @@ def matrices(draws: np.ndarray, size: int) -> np.ndarray:
     return moved
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, out: np.ndarray, scratch: np.ndarray) -> None:
-    """Write `image` [S, S, 3] uint8, warped by `matrix` [2, 3], into `out`, of its shape; `scratch` is [2, S, S, 4]."""
+# Memory for an image and its warp, with four channels: [S, S, 4] uint8 each.
+Scratch = tuple[np.ndarray, np.ndarray]
+
+
+def scratch_for(size: int) -> Scratch:
+    """Scratch for images of that size, for one thread."""
+    return np.empty((size, size, 4), np.uint8), np.empty((size, size, 4), np.uint8)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, out: np.ndarray, scratch: Scratch) -> None:
+    """Write `image` [S, S, 3] uint8, warped by `matrix` [2, 3], into `out`, which has its shape."""
     source, target = scratch
     cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=source)
     cv2.warpAffine(source, matrix, out.shape[:2], dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
