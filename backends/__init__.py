@@ -176,10 +176,16 @@ InputPipeline = Callable[[Examples, int, int], Iterator[Any]]
 
 
 def input_pipelines() -> dict[str, tuple[str, InputPipeline]]:
-    """The input pipelines that users of the frameworks choose, by name, each with the package that it needs."""
+    """The input pipelines that users of the frameworks choose, by name, each with the package that it needs.
+
+    They are those of the backends that have a module `input_pipeline`, which imports that package only when it is used.
+    """
     found: dict[str, tuple[str, InputPipeline]] = {}
     for name in NAMES:
-        module = importlib.import_module(f"{__name__}.{name}.input_pipeline")
+        module_name = f"{__name__}.{name}.input_pipeline"
+        if importlib.util.find_spec(module_name) is None:
+            continue
+        module = importlib.import_module(module_name)
         found |= {title: (module.PACKAGE, pipeline) for title, pipeline in module.PIPELINES.items()}
     return found
 

@@ -20,11 +20,12 @@ import numpy as np
 from bcdl.datasets import LABELS, Split
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
+from bcdl.records.shapes import InputPipelineFacts
 from bcdl.worker.streams import uniform
 
 Batch = tuple[np.ndarray, np.ndarray]
 
-# Images that a thread makes at a time: enough that handing them out costs little.
+# Images that a thread makes at a time: enough that handing out the work costs little.
 _PIECE = 32
 # Pieces made ahead, for each thread: the one that it works on, and one that is ready or waits for it.
 _PIECES_AHEAD = 2
@@ -65,6 +66,10 @@ class InputPipeline:
         needed = math.ceil(_PIECES_AHEAD * threads() / len(self._pieces()))
         affordable = _MOST_BYTES // (self._batch_size * self._images[0].nbytes)
         return max(_LEAST_AHEAD, min(needed, affordable))
+
+    def describe(self) -> InputPipelineFacts:
+        """What a record says of it."""
+        return {"threads": threads(), "batches_ahead": self.batches_ahead}
 
     def batch(self, epoch: int, step: int) -> Batch:
         """The batch of that epoch and step; it does not depend on which were made before."""
