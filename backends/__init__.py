@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -198,6 +198,38 @@ class Backend(Protocol):
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` means, on this framework, that memory ran out."""
+
+
+class Examples(Protocol):
+    """Images in memory, drawn one at a time: what the input pipelines of `input_pipelines` read."""
+
+    image_shape: tuple[int, ...]
+    label_shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def draw(self, index: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The image of that number, uint8, augmented anew at each call, and its label, float32; from any thread."""
+
+
+# Gives batches of examples without end, of such a size, on so many cores: a pair (images, labels) each, as its users
+# get them.
+InputPipeline = Callable[[Examples, int, int], Iterator[Any]]
+
+
+def input_pipelines() -> dict[str, tuple[str, InputPipeline]]:
+    """The input pipelines that users of the frameworks choose, by name, each with the package that it needs.
+
+    They are those of the backends that have a module `input_pipeline`, which imports that package only when it is used.
+    """
+    found: dict[str, tuple[str, InputPipeline]] = {}
+    for name in NAMES:
+        module_name = f"{__name__}.{name}.input_pipeline"
+        if importlib.util.find_spec(module_name) is None:
+            continue
+        module = importlib.import_module(module_name)
+        found |= {title: (module.PACKAGE, pipeline) for title, pipeline in module.PIPELINES.items()}
+    return found
 
 
 def load(name: str) -> Backend:

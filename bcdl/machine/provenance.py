@@ -117,6 +117,7 @@ PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "torch",
+    "grain",
     "numpy",
     "opencv-python-headless",
     "pillow",

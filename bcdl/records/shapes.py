@@ -628,6 +628,19 @@ class ClockFacts(TypedDict, total=False):
     ]
 
 
+class InputPipelineFacts(TypedDict, total=False):
+    """What makes the batches of `fit`."""
+
+    threads: Annotated[int, Field("threads that make batches: as many as cores are allowed", "they set its rate")]
+    batches_ahead: Annotated[
+        int,
+        Field(
+            "batches made ahead of the device at most, besides those that the framework itself keeps ready",
+            "so many of an epoch may be made before its clock starts",
+        ),
+    ]
+
+
 class Environment(TypedDict, total=False):
     """What a record says of the machine and the code that made it; other facts may follow."""
 
@@ -707,6 +720,9 @@ class Environment(TypedDict, total=False):
     threads: Annotated[
         dict[str, int],
         Field("threads of the backend's pools", "a rate is one of so many threads", since=8, keys=("pool",)),
+    ]
+    input_pipeline: Annotated[
+        InputPipelineFacts, Field("what made the batches of `fit`", "an epoch may be bounded by it", since=9)
     ]
     process: Annotated[
         Process, Field("the process that measured the cell", "cells that share one are not alone", since=7)

@@ -96,6 +96,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
     measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
     measured.environment["threads"] = prepared.adapter.threads()
+    measured.environment["input_pipeline"] = prepared.pipeline.describe()
     fit = _fit(prepared, measured, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
