@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,14 @@ import numpy as np
 from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
-from bcdl.parity import known_differences
+from bcdl.parity import known_differences, references
 from bcdl.parity.dumps import (
     BackendFacts,
     Dump,
     Loaded,
-    ReferenceFacts,
     Resumed,
     dump_of,
     read_layer_checks,
-    reference_of,
     relative,
 )
 from bcdl.parity.findings import (
@@ -44,7 +42,9 @@ from bcdl.parity.findings import (
     as_float,
     pair_name,
 )
+from bcdl.parity.references import Part
 from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan
+from bcdl.parity.sketches import sketch
 
 # What is compared: vectors of the dumps, in the order in which a fault shows first.
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
@@ -62,18 +62,21 @@ _NEGLIGIBLE = 1e-6
 # can't fail; at the first ones it can.
 _STEPS_SAFETY = 4.0
 
-_Dumps = Mapping[str, Dump[BackendFacts]]
+_Dumps = Mapping[str, Dump]
 
 
-def judge(results: Path, plan: Plan, run: str) -> Finding:
-    """The finding from every dump of the plan under `results`.
+def judge(results: Path, folder: Path, plan: Plan, run: str) -> Finding:
+    """The finding from every dump of the plan under `results`, judged by the reference in `folder`, if there is one.
 
-    UsageError if there are fewer than two, or if they were not made from the same plan, data and model.
+    UsageError if there are fewer than two dumps, or if they, or the reference, were not made from the same plan, data
+    and model.
     """
     dumps = _dumps(results, plan)
     facts = {name: dump.facts for name, dump in dumps.items()}
     _check_comparable(dumps, facts)
-    reference = _reference(results, plan, dumps)
+    reference = references.find(folder, plan)
+    if reference:
+        _check_reference(reference, dumps, facts, plan)
     judgement = _compare_with_reference(reference, dumps, facts, plan) if reference else _Judgement()
     chaos = _chaos(facts)
     pairs = {}
@@ -122,15 +125,16 @@ def _dumps(results: Path, plan: Plan) -> _Dumps:
     return dumps
 
 
-def _reference(results: Path, plan: Plan, dumps: _Dumps) -> Dump[ReferenceFacts] | None:
-    """The reference, if there is one; UsageError if it was not made from the plan and the model of the dumps."""
-    reference = reference_of(results, plan)
-    if not reference.exists:
-        return None
-    lengths, expected = _lengths(next(iter(dumps.values()))), _lengths(reference)
-    if reference.facts["plan"] != plan.to_dict() or any(lengths.get(vector) != expected[vector] for vector in expected):
-        raise UsageError(f"the reference of {plan.model} was made with other settings: make it anew")
-    return reference
+def _check_reference(
+    reference: references.Reference, dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
+) -> None:
+    """UsageError if the reference was not made from the weights, the images and the model of the dumps."""
+    for name, fact in facts.items():
+        references.check(reference, plan, fact, f"the dump of {name}")
+    lengths = _lengths(next(iter(dumps.values())))
+    expected = {vector: [part.size for part in parts] for vector, parts in reference.vectors.items()}
+    if any(lengths.get(vector) != expected[vector] for vector in expected):
+        raise UsageError(f"the reference of {plan.model} has vectors of other lengths than its dumps: make it anew")
 
 
 def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
@@ -138,36 +142,38 @@ def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
     sources: dict[str, list[Any]] = {
         "plan": [fact["plan"] for fact in facts.values()],
         "dataset": [fact["dataset"] for fact in facts.values()],
-        "model definition": [_lengths(dump) for dump in dumps.values()],
+        "model definition": [[facts[name]["definition"], _lengths(dump)] for name, dump in dumps.items()],
     }
     for what, values in sources.items():
         if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
             raise UsageError(f"the dumps of {', '.join(facts)} were made with another {what}: make them anew")
 
 
-def _lengths(dump: Dump[BackendFacts] | Dump[ReferenceFacts]) -> dict[str, list[int]]:
+def _lengths(dump: Dump) -> dict[str, list[int]]:
     """The length of each part of each vector."""
     return {vector: [length for _, length in parts] for vector, parts in dump.segments.items()}
 
 
 def _compare_with_reference(
-    reference: Dump[ReferenceFacts], dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
+    reference: references.Reference, dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
 ) -> _Judgement:
     """Each backend against the float64 reference: errors, tolerances, and the first layer of those beyond them."""
     exact = reference.facts
-    rounding = {name: exact["rounding"]["whole"][name] for name in QUANTITIES} | {"loss": exact["rounding"]["loss"]}
-    tolerance: dict[str, float] = {name: max(size, plan.least_tolerance) for name, size in rounding.items()}
+    rounding = exact["rounding"][plan.precision]
+    moved = {name: rounding["whole"][name] for name in QUANTITIES} | {"loss": rounding["loss"]}
+    tolerance: dict[str, float] = {name: max(size, plan.least_tolerance) for name, size in moved.items()}
     errors: dict[str, dict[str, Number]] = {}
     suspects = {}
     for name, dump in dumps.items():
         skipped = () if facts[name]["settled"] == exact["settled"] else _SETTLED
-        error = {quantity: _relative(dump, reference, quantity) for quantity in QUANTITIES if quantity not in skipped}
+        compared = [quantity for quantity in QUANTITIES if quantity not in skipped]
+        error = {quantity: _relative(_gaps(dump, reference, quantity)) for quantity in compared}
         error["loss"] = abs(facts[name]["losses"][0] - exact["loss"]) / abs(exact["loss"])
         errors[name] = {**error}
         beyond = [quantity for quantity, size in error.items() if not size <= tolerance[quantity]]
         if beyond:
             walks = [walk for walk in _WALKS if walk not in skipped]
-            layer = _first_layer_beyond(dump, reference, walks, plan.least_tolerance)
+            layer = _first_layer_beyond(dump, reference, walks, plan)
             suspects[name] = _suspect(name, layer, beyond[0], facts[name]["layers"])
     kept: Reference = {
         "backend": exact["backend"],
@@ -178,9 +184,30 @@ def _compare_with_reference(
     return _Judgement(kept, {**tolerance}, errors, suspects)
 
 
-def _relative(dump: Dump[BackendFacts], reference: Dump[ReferenceFacts], quantity: str) -> float:
-    expected = reference.vector(quantity)
-    return relative(dump.vector(quantity) - expected, expected)
+@dataclasses.dataclass(frozen=True)
+class _Gap:
+    """How far a part of a dump's vector is from the reference's, by their sketches, and the norm of the latter."""
+
+    part: Part
+    distance: float
+
+    @property
+    def relative(self) -> float:
+        return relative(np.array(self.distance), np.array(self.part.norm))
+
+
+def _gaps(dump: Dump, reference: references.Reference, vector: str) -> list[_Gap]:
+    """How far each part of the vector is from the reference's."""
+    parts = reference.vectors[vector]
+    edges = np.cumsum([part.size for part in parts])[:-1]
+    return [
+        _Gap(part, float(np.linalg.norm(sketch(given) - part.sketch)))
+        for part, given in zip(parts, np.split(dump.vector(vector), edges), strict=True)
+    ]
+
+
+def _relative(gaps: Sequence[_Gap]) -> float:
+    return relative(np.array([gap.distance for gap in gaps]), np.array([gap.part.norm for gap in gaps]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,28 +221,19 @@ class _LayerBeyond:
 
 
 def _first_layer_beyond(
-    dump: Dump[BackendFacts], reference: Dump[ReferenceFacts], walks: list[str], least: float
+    dump: Dump, reference: references.Reference, walks: list[str], plan: Plan
 ) -> _LayerBeyond | None:
-    """The first layer beyond the tolerance of its own, in the first of the walks that shows one.
-
-    `least` is the tolerance of a layer that rounding hardly moves.
-    """
-    parts, rounding = reference.segments, reference.facts["rounding"]["parts"]
+    """The first layer beyond the tolerance of its own, in the first of the walks that shows one."""
+    rounding = reference.facts["rounding"][plan.precision]["parts"]
     for walk in walks:
-        names, sizes = zip(*parts[walk], strict=True)
-        given, expected = dump.vector(walk), reference.vector(walk)
-        negligible = _NEGLIGIBLE * float(np.linalg.norm(expected))
-        edges = np.cumsum([0, *sizes])
+        gaps = _gaps(dump, reference, walk)
+        negligible = _NEGLIGIBLE * float(np.linalg.norm([gap.part.norm for gap in gaps]))
+        ordered = list(zip(gaps, rounding[walk], strict=True))
         # A wrong backward pass spoils what lies before it, so that the fault is nearest the outputs.
-        order = reversed(range(len(names))) if walk.endswith("gradient") else range(len(names))
-        for place in order:
-            part = slice(edges[place], edges[place + 1])
-            if np.linalg.norm(expected[part]) <= negligible:
-                continue
-            error = relative(given[part] - expected[part], expected[part])
-            allowed = max(rounding[walk][place], least)
-            if not error <= allowed:
-                return _LayerBeyond(_layer_of(names[place]), walk, error, allowed)
+        for gap, moved in reversed(ordered) if walk.endswith("gradient") else ordered:
+            allowed = max(moved, plan.least_tolerance)
+            if gap.part.norm > negligible and not gap.relative <= allowed:
+                return _LayerBeyond(_layer_of(gap.part.name), walk, gap.relative, allowed)
     return None
 
 
@@ -238,7 +256,7 @@ def _suspect(backend: str, beyond: _LayerBeyond | None, quantity: str, types: Ma
     }
 
 
-def _pair(a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts) -> Pair:
+def _pair(a: Dump, b: Dump, facts_a: BackendFacts, facts_b: BackendFacts) -> Pair:
     """How far two backends are apart; drift and verdict are still to come."""
     pair: Pair = {
         "start": facts_a["start"] == facts_b["start"],
@@ -262,9 +280,7 @@ def _pair(a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, f
     return pair
 
 
-def _distance(
-    a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts, step: int
-) -> Distance:
+def _distance(a: Dump, b: Dump, facts_a: BackendFacts, facts_b: BackendFacts, step: int) -> Distance:
     """Distance of the weights after `step` steps, as a share of the way they have come, and of the loss, nats."""
     first, second = a.vector(f"weights_{step}"), b.vector(f"weights_{step}")
     travelled = second - b.vector("weights_0")
@@ -349,7 +365,7 @@ def _gap(first: list[list[float]], second: list[list[float]]) -> float:
     return float(np.abs(np.array(first) - np.array(second)).max())
 
 
-def _backend_findings(dump: Dump[BackendFacts], facts: BackendFacts) -> BackendFindings:
+def _backend_findings(dump: Dump, facts: BackendFacts) -> BackendFindings:
     return {
         "start": facts["start"],
         "batches": facts["batches"],
