@@ -9,6 +9,7 @@ repeat itself. `judge`, which needs no Keras, turns the dumps into findings, tab
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,31 @@ from bcdl.worker.session import start_backend
 _say = functools.partial(print, flush=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What a step is run for.
+
+    Attributes:
+        plans: one a model.
+        results: folder of dumps and findings.
+        references: folder of the references.
+        draws_report: whether the page is drawn of what was judged.
+    """
+
+    plans: list[Plan]
+    results: Path
+    references: Path
+    draws_report: bool
+
+    @property
+    def device(self) -> str:
+        return self.plans[0].device
+
+    @property
+    def precision(self) -> str:
+        return self.plans[0].precision
+
+
 def main() -> int:
     provenance.take()
     arguments = _parse()
@@ -39,7 +65,7 @@ def main() -> int:
     folder = Path(arguments.reference) if arguments.reference else references.default_folder(results)
     if arguments.reference and arguments.step != "reference":
         references.check_there(folder, plans)
-    _STEPS[arguments.step](plans, results, folder)
+    _STEPS[arguments.step](_Run(plans, results, folder, not arguments.no_report))
     return 0
 
 
@@ -54,6 +80,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
     parser.add_argument("--draws", default="8", help="perturbed runs that show the size of rounding; default 8")
     parser.add_argument("--reference", metavar="FOLDER", help="folder of the references; default: one in the results")
+    parser.add_argument("--no-report", action="store_true", help="judge: keep the findings, and draw no page of them")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")
     arguments = parser.parse_args()
     one_of("step", arguments.step, tuple(_STEPS))
@@ -79,44 +106,46 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
 # The modules of `bcdl.parity.worker` import Keras, so that a backend has to be started before they are imported.
 
 
-def _dump(plans: list[Plan], results: Path, folder: Path) -> None:
-    adapter = _backend(plans[0].device, plans[0].precision)
+def _dump(run: _Run) -> None:
+    adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.dump(plans, results, folder, adapter, _say)
+    steps.dump(run.plans, run.results, run.references, adapter, _say)
 
 
-def _reference(plans: list[Plan], results: Path, folder: Path) -> None:
+def _reference(run: _Run) -> None:
     adapter = _backend("cpu", "float64")  # wherever the dumps are made: it is the same for all devices
     from bcdl.parity.worker import steps
 
-    steps.reference(plans, folder, adapter, _say)
+    steps.reference(run.plans, run.references, adapter, _say)
 
 
-def _exchange(plans: list[Plan], results: Path, folder: Path) -> None:
-    adapter = _backend(plans[0].device, plans[0].precision)
+def _exchange(run: _Run) -> None:
+    adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.exchange(plans, results, adapter, _say)
+    steps.exchange(run.plans, run.results, adapter, _say)
 
 
-def _determinism(plans: list[Plan], results: Path, folder: Path) -> None:
-    adapter = _backend(plans[0].device, plans[0].precision)
+def _determinism(run: _Run) -> None:
+    adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.measure_determinism(plans, results, adapter, _say)
+    steps.measure_determinism(run.plans, run.results, adapter, _say)
 
 
-def _judge(plans: list[Plan], results: Path, folder: Path) -> None:
-    run = runs.new_run_id()
-    for notice in log.repair(results):
+def _judge(run: _Run) -> None:
+    run_id = runs.new_run_id()
+    for notice in log.repair(run.results):
         _say(notice)
-    for plan in plans:
-        finding = judge(results, folder, plan, run)
-        append_finding(results, hardware.machine_name(plan.device), finding)
+    for plan in run.plans:
+        finding = judge(run.results, run.references, plan, run_id)
+        file = append_finding(run.results, hardware.machine_name(plan.device), finding)
         for name, pair in finding.pairs.items():
             _say(f"{plan.model}, {name}: {pair['verdict']}")
-    _draw_report(results)
+    _say(f"findings: {file}")
+    if run.draws_report:
+        _draw_report(run.results)
 
 
 def _draw_report(results: Path) -> None:

@@ -44,7 +44,7 @@ from bcdl.parity.findings import (
 )
 from bcdl.parity.references import Part
 from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan
-from bcdl.parity.sketches import sketch
+from bcdl.parity.sketches import LENGTH, sketch
 
 # What is compared: vectors of the dumps, in the order in which a fault shows first.
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
@@ -52,6 +52,13 @@ QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "g
 WIDEST = 0.5
 # The quantities without which nothing is proven: forward in both modes, what training writes, and backward.
 _DECISIVE = ("outputs", "training_outputs", "statistics", "frozen_gradient")
+# The layers by which such a quantity is judged as far as it can be, if rounding hides it as a whole.
+_LAYERS_OF = {
+    "outputs": "inference_layers",
+    "training_outputs": "training_layers",
+    "statistics": "statistics",
+    "frozen_gradient": "frozen_gradient",
+}
 _WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
 # The quantities that begin with settled batch norms; they say nothing if the batch norms were settled differently.
 _SETTLED = ("outputs", "inference_layers", "frozen_gradient")
@@ -84,7 +91,7 @@ def judge(results: Path, folder: Path, plan: Plan, run: str) -> Finding:
         pair = _pair(dumps[a], dumps[b], facts[a], facts[b])
         pair["drifted"] = _drifted(pair["steps"], chaos)
         suspects = [judgement.suspects[name] for name in (a, b) if name in judgement.suspects]
-        pair["outcome"], pair["verdict"] = _verdict(pair, suspects, judgement.tolerance, plan.precision)
+        pair["outcome"], pair["verdict"] = _verdict(pair, suspects, judgement, plan.precision)
         pairs[pair_name(a, b)] = pair
     return Finding(
         run=run,
@@ -105,12 +112,17 @@ def judge(results: Path, folder: Path, plan: Plan, run: str) -> Finding:
 
 @dataclasses.dataclass(frozen=True)
 class _Judgement:
-    """What the reference says of the backends, as in `Finding`; nothing without a reference."""
+    """What the reference says of the backends, as in `Finding`; nothing without a reference.
+
+    `hidden` are the decisive quantities that rounding hides as a whole, each with how many of its layers it does not
+    hide, and of how many.
+    """
 
     reference: Reference | None = None
     tolerance: dict[str, Number] = dataclasses.field(default_factory=dict)
     errors: dict[str, dict[str, Number]] = dataclasses.field(default_factory=dict)
     suspects: dict[str, Suspect] = dataclasses.field(default_factory=dict)
+    hidden: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def _dumps(results: Path, plan: Plan) -> _Dumps:
@@ -162,6 +174,7 @@ def _compare_with_reference(
     rounding = exact["rounding"][plan.precision]
     moved = {name: rounding["whole"][name] for name in QUANTITIES} | {"loss": rounding["loss"]}
     tolerance: dict[str, float] = {name: max(size, plan.least_tolerance) for name, size in moved.items()}
+    hidden = {name: _judgeable(reference, name, plan) for name in _DECISIVE if not tolerance[name] <= WIDEST}
     errors: dict[str, dict[str, Number]] = {}
     suspects = {}
     for name, dump in dumps.items():
@@ -171,17 +184,20 @@ def _compare_with_reference(
         error["loss"] = abs(facts[name]["losses"][0] - exact["loss"]) / abs(exact["loss"])
         errors[name] = {**error}
         beyond = [quantity for quantity, size in error.items() if not size <= tolerance[quantity]]
-        if beyond:
-            walks = [walk for walk in _WALKS if walk not in skipped]
-            layer = _first_layer_beyond(dump, reference, walks, plan)
-            suspects[name] = _suspect(name, layer, beyond[0], facts[name]["layers"])
+        # If rounding hides a quantity as a whole, its layers are judged, as far as it does not hide them.
+        walks = _WALKS if beyond else [_LAYERS_OF[quantity] for quantity in hidden]
+        widest = math.inf if beyond else WIDEST
+        layer = _first_layer_beyond(dump, reference, [walk for walk in walks if walk not in skipped], plan, widest)
+        if beyond or layer:
+            suspects[name] = _suspect(name, layer, beyond[0] if beyond else "", facts[name]["layers"])
     kept: Reference = {
         "backend": exact["backend"],
         "worst_layer_check": exact["worst_layer_check"],
         "gradient_check": exact["gradient_check"],
         "environment": exact["environment"],
+        "sketch_length": LENGTH,
     }
-    return _Judgement(kept, {**tolerance}, errors, suspects)
+    return _Judgement(kept, {**tolerance}, errors, suspects, hidden)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,20 +237,32 @@ class _LayerBeyond:
 
 
 def _first_layer_beyond(
-    dump: Dump, reference: references.Reference, walks: list[str], plan: Plan
+    dump: Dump, reference: references.Reference, walks: Sequence[str], plan: Plan, widest: float
 ) -> _LayerBeyond | None:
-    """The first layer beyond the tolerance of its own, in the first of the walks that shows one."""
-    rounding = reference.facts["rounding"][plan.precision]["parts"]
+    """The first layer beyond its own tolerance, if that is not above `widest`, in the first walk that shows one."""
     for walk in walks:
-        gaps = _gaps(dump, reference, walk)
-        negligible = _NEGLIGIBLE * float(np.linalg.norm([gap.part.norm for gap in gaps]))
-        ordered = list(zip(gaps, rounding[walk], strict=True))
+        ordered = list(zip(_gaps(dump, reference, walk), _tolerances(reference, walk, plan), strict=True))
         # A wrong backward pass spoils what lies before it, so that the fault is nearest the outputs.
-        for gap, moved in reversed(ordered) if walk.endswith("gradient") else ordered:
-            allowed = max(moved, plan.least_tolerance)
-            if gap.part.norm > negligible and not gap.relative <= allowed:
+        for gap, allowed in reversed(ordered) if walk.endswith("gradient") else ordered:
+            if allowed is not None and allowed <= widest and not gap.relative <= allowed:
                 return _LayerBeyond(_layer_of(gap.part.name), walk, gap.relative, allowed)
     return None
+
+
+def _tolerances(reference: references.Reference, walk: str, plan: Plan) -> list[float | None]:
+    """The tolerance of each part of a walk; None for one that is zero but for rounding."""
+    parts, moved = reference.vectors[walk], reference.facts["rounding"][plan.precision]["parts"][walk]
+    negligible = _NEGLIGIBLE * float(np.linalg.norm([part.norm for part in parts]))
+    return [
+        max(size, plan.least_tolerance) if part.norm > negligible else None
+        for part, size in zip(parts, moved, strict=True)
+    ]
+
+
+def _judgeable(reference: references.Reference, quantity: str, plan: Plan) -> tuple[int, int]:
+    """How many layers of the quantity rounding does not hide, and of how many."""
+    tolerances = [size for size in _tolerances(reference, _LAYERS_OF[quantity], plan) if size is not None]
+    return sum(size <= WIDEST for size in tolerances), len(tolerances)
 
 
 def _layer_of(part: str) -> str:
@@ -301,7 +329,7 @@ def _drifted(steps: Mapping[str, Distance], chaos: Chaos) -> str:
     return ""
 
 
-def _verdict(pair: Pair, suspects: list[Suspect], tolerance: Mapping[str, Number], precision: str) -> tuple[str, str]:
+def _verdict(pair: Pair, suspects: list[Suspect], judgement: _Judgement, precision: str) -> tuple[str, str]:
     """The verdict on the pair: one of the outcomes, and the same in words with the reason."""
     for same, what in ((pair["start"], "initial weights"), (pair["batches"], "batches")):
         if not same:
@@ -310,16 +338,24 @@ def _verdict(pair: Pair, suspects: list[Suspect], tolerance: Mapping[str, Number
         return IDENTICAL, IDENTICAL
     if suspects:
         return DIFFERS, "; ".join(f"{DIFFERS}: {_in_words(suspect)}" for suspect in suspects)
-    if not tolerance:
+    if not judgement.reference:
         return NOT_JUDGED, f"{NOT_JUDGED}: no float64 reference"
     if pair["drifted"]:
         return DIFFERS, f"{DIFFERS}: {pair['drifted']}; {known_differences.UNKNOWN}"
     if not pair["settled"]:
         return NOT_JUDGED, f"{NOT_JUDGED}: rounding settled the batch norms on other powers of two"
-    hidden = [name.replace("_", " ") for name in _DECISIVE if not as_float(tolerance[name]) <= WIDEST]
-    if hidden:
-        return NOT_JUDGED, f"{NOT_JUDGED}: rounding alone moves {' and '.join(hidden)} by more than {WIDEST:.0%}"
+    if judgement.hidden:
+        return NOT_JUDGED, f"{NOT_JUDGED}: {_hidden_in_words(judgement.hidden)}"
     return WITHIN_ROUNDING, f"within {precision} rounding"
+
+
+def _hidden_in_words(hidden: Mapping[str, tuple[int, int]]) -> str:
+    names = " and ".join(name.replace("_", " ") for name in hidden)
+    layers = " and ".join(f"{few} of {all_} of {name.replace('_', ' ')}" for name, (few, all_) in hidden.items())
+    return (
+        f"rounding alone moves {names} by more than {WIDEST:.0%}; what it moves less is within rounding, in layers "
+        f"{layers}"
+    )
 
 
 def _in_words(suspect: Suspect) -> str:

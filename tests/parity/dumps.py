@@ -67,14 +67,23 @@ def write(results: Path, backend: str, layers: dict[str, float] | None = None, o
 
 
 def write_reference(
-    results: Path, rounding: float = ROUNDING, parts: Any = None, of: Plan = PLAN, **changes: Any
+    results: Path,
+    moved_by: float = ROUNDING,
+    parts: Any = None,
+    whole: dict[str, float] | None = None,
+    layers: dict[str, list[float]] | None = None,
+    of: Plan = PLAN,
+    **changes: Any,
 ) -> Path:
-    """The file of the reference, of vectors of ones, every part of which rounding moves by `rounding`."""
+    """The file of the reference, of vectors of ones; `changes` are those to its facts.
+
+    Rounding moves each by `moved_by`, but for the vectors in `whole` and the parts of those in `layers`.
+    """
     parts = {name: named for name, named in vectors({}).items() if not name.startswith("weights")} | (parts or {})
     moved = {
-        "loss": rounding,
-        "whole": dict.fromkeys(parts, rounding),
-        "parts": {name: [rounding] * len(named) for name, named in parts.items()},
+        "loss": moved_by,
+        "whole": dict.fromkeys(parts, moved_by) | (whole or {}),
+        "parts": {name: [moved_by] * len(named) for name, named in parts.items()} | (layers or {}),
     }
     facts: Any = {
         "backend": "tensorflow",
