@@ -99,12 +99,11 @@ def declare(backend: str) -> None:
     @nox.session(name=f"parity-{backend}")
     def parity(session: nox.Session) -> None:
         install(session, backend)
-        for step in ("reference", "dump"):
-            session.run("python", "-m", "bcdl.parity", step, *session.posargs, env={"KERAS_BACKEND": backend})
+        session.run("python", "-m", "bcdl.parity", "reference", *session.posargs, env={"KERAS_BACKEND": backend})
 
     bench.__doc__ = f"Run the main job on {backend}: train and time the models, then draw tables and plots."
     tests.__doc__ = f"Run the tests that need Keras, on {backend}."
-    parity.__doc__ = f"Dump what {backend} computes of each model, and a float64 reference if it can give one."
+    parity.__doc__ = f"Make a float64 reference of each model on {backend}, if it can give one."
 
 
 for name in BACKENDS:
@@ -150,7 +149,7 @@ def bench_input(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def parity(session: nox.Session) -> None:
-    """Show whether the backends compute the same models: dump, exchange checkpoints, judge, draw the report."""
+    """Show whether the backends compute the same models: make the reference, dump, judge, draw the report."""
     for backend in BACKENDS:
         session.notify(f"parity-{backend}", session.posargs)
     session.notify("parity-judge", session.posargs)
@@ -158,12 +157,12 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(name="parity-judge")
 def parity_judge(session: nox.Session) -> None:
-    """Exchange the backends' checkpoints, then judge their dumps; after the sessions parity-<backend>."""
+    """Dump what each backend computes, exchange checkpoints and judge; after the sessions parity-<backend>."""
     install_project(session)
-    for backend in BACKENDS:
-        programs = Path(session.virtualenv.bin)
-        python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
-        for step in ("exchange", "determinism"):
+    programs = Path(session.virtualenv.bin)
+    for step in ("dump", "exchange", "determinism"):  # each needs what all backends gave in the step before
+        for backend in BACKENDS:
+            python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
             command = (str(python), "-m", "bcdl.parity", step, *session.posargs)
             session.run(*command, env={"KERAS_BACKEND": backend}, external=True)
     session.run("python", "-m", "bcdl.parity", "judge", *session.posargs)

@@ -48,6 +48,17 @@ def apply_settings(adapter: backends.Backend, cell: Cell) -> None:
     adapter.set_autotune(cell.autotune == "on")
 
 
+def forget_models(precision: str) -> None:
+    """Drop what Keras holds of the models so far, and the names that it has counted.
+
+    Keras forgets the dtype policy with them, so that it is set again: else the next model would compute in float32.
+    """
+    import keras  # here, as below
+
+    keras.backend.clear_session()
+    set_keras_defaults(precision)
+
+
 def set_keras_defaults(precision: str) -> None:
     """Undo what a user's Keras configuration may hold, and set the precision's dtype policy."""
     import keras  # here: it reads KERAS_BACKEND as it is imported
