@@ -1,0 +1,243 @@
+"""Measure the most valuable things first, within a time: for a GPU that is rented by the minute.
+
+The models train on every backend that is installed, in turn, so that a cut-off leaves figures of each; first in the
+precision that is used most. After each cell all records so far are in one file of `--out`: who is cut off loses the
+cell in hand. `bcdl unpack` adds that file to a results folder. The options of a cell are those of `bcdl train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import itertools
+import sys
+import tarfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bcdl import backends
+from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.machine import environment
+from bcdl.records import archive, disk, record, runs
+from bcdl.runner import supervisor
+from bcdl.runner.progress import RunProgress, console, duration
+from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.settings.job import Job
+from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
+from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, resolve, whole
+
+RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
+# What an option of a cell is if it is not given: enough images and steps that a GPU is kept busy.
+DEFAULTS = ("--profile", "full", "--data", "synthetic-320", "--weights", "none", "--seeds", "0", "--epochs", "3")
+_MODELS = "resnet50,mobilenet"
+EXPERIMENTS = ("native-models", "largest-batch")
+_ROUNDS = 4
+# In order of value. Cells are compared with what others publish, which is measured in mixed precision most often.
+STEPS = ("mixed_bfloat16", "tf32", "float32", *EXPERIMENTS, "doctor")
+_CELL_TIMEOUT = "180s"  # a cell that hangs leaves time for the others
+_LEAST_S = 45  # nothing is begun with less: it would not end
+_END_S = 5  # what the way home of the last records takes
+_LOG_BYTES = 256 * 2**10  # of each worker's log, its end
+_SHOWN_LINES = 12  # of what a command printed
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One thing to do.
+
+    Attributes:
+        title: what it is, in words.
+        do: does it within so many seconds; how it ended, `ok` if all is well.
+    """
+
+    title: str
+    do: Callable[[float], str]
+
+
+def main() -> int:
+    arguments, given = _parse()
+    seconds = whole("--seconds", arguments.seconds)
+    ends = time.monotonic() + seconds - _END_S
+    out, results = Path(arguments.out), Path(arguments.results)
+    plan = _plan(arguments, given, results, out)
+    outcomes = _work_through(plan, ends, lambda: _send_home(results, out))
+    return _summary(outcomes, seconds, out)
+
+
+def _parse() -> tuple[argparse.Namespace, list[str]]:
+    """The values of all options, and the arguments that make a cell, as they are given to other commands."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--seconds", default="550", help="how long all of it may take; default 550")
+    own.add_argument("--out", default="out", help="folder that takes what is brought home; default out")
+    own.add_argument("--steps", default=",".join(STEPS), metavar="NAME,...", help="steps, in order; default %(default)s")
+    own.add_argument("--backends", metavar="NAME,...", help="backends, in turn; default all that are installed")
+    MODELS.add(own.add_argument)
+    add_limit_options(own.add_argument)
+    own.set_defaults(models=_MODELS, cell_timeout=_CELL_TIMEOUT)
+    parser = argparse.ArgumentParser(
+        prog=program("sprint"), description=__doc__, parents=[own], conflict_handler="resolve", allow_abbrev=False
+    )
+    add_cell_options(parser.add_argument)
+    arguments = parser.parse_args([*DEFAULTS, *sys.argv[1:]])
+    return arguments, own.parse_known_args([*DEFAULTS, *sys.argv[1:]])[1]
+
+
+def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: Path) -> list[Item]:
+    """All that is to be done, in order; UsageError if it can't be, before the first of it begins."""
+    steps = _names(arguments.steps)
+    for step in steps:
+        if step not in STEPS:
+            raise UsageError(f"--steps {step!r} is unknown; use {', '.join(STEPS)}")
+    names = _backends(arguments.backends)
+    precisions = [step for step in steps if step in PRECISIONS]
+    jobs = {precision: _jobs(arguments, names, precision) for precision in precisions}
+    cells = _Cells(list(itertools.chain(*jobs.values())), results, resolve_limits(vars(arguments)))
+    precision = precisions[0] if precisions else "float32"
+    plan: list[Item] = []
+    for step in steps:
+        if step in jobs:
+            plan += [cells.item(job) for job in jobs[step]]
+        elif step == "doctor":
+            plan.append(_command_item("bcdl doctor", ["doctor"], out / DOCTOR_FILE, shown=False))
+        else:
+            options = [*given, "--precision", precision, "--results", str(results)]
+            plan += _experiments(step, names, _names(arguments.models), options, results)
+    return plan
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _backends(text: str | None) -> list[str]:
+    """The backends that were asked for, or all that are installed, of which those that are not are named."""
+    if text:
+        return _names(text)
+    installed = [name for name in backends.NAMES if backends.is_installed(name)]
+    missing = [name for name in backends.NAMES if name not in installed]
+    if not installed:
+        raise UsageError(f"no backend is installed in this Python; install one of {', '.join(backends.NAMES)}")
+    if missing:
+        print(f"note: {' and '.join(missing)} not installed here, and so left out: no figures of it come home")
+    return installed
+
+
+def _jobs(arguments: argparse.Namespace, names: Sequence[str], precision: str) -> list[Job]:
+    """The jobs of one precision, the backends in turn."""
+    options = {**vars(arguments), "precision": precision}
+    of_each = [resolve(options, name, arguments.models) for name in names]
+    return [job for alike in itertools.zip_longest(*of_each) for job in alike if job]
+
+
+class _Cells:
+    """The cells of the sprint, one run; the run is checked, and its data drawn, when the first of them is due."""
+
+    def __init__(self, jobs: list[Job], results: Path, limits: Limits) -> None:
+        self._run = Run(jobs, results, limits=limits, resume=True)
+        self._progress: RunProgress | None = None
+
+    def item(self, job: Job) -> Item:
+        return Item(f"{job.cell.title}", lambda seconds: self._measure(job, seconds))
+
+    def _measure(self, job: Job, seconds: float) -> str:
+        ends = time.monotonic() + seconds
+        progress = self._checked()
+        if job not in self._run.records:
+            self._run.measure([job], progress, allowed_s=lambda _: ends - time.monotonic())
+        outcome = self._run.records.get(job)
+        return "no time" if outcome is None else outcome.status
+
+    def _checked(self) -> RunProgress:
+        if self._progress is None:
+            for line in self._run.check():
+                print(line)
+            cells = [job.cell for job in self._run.left]
+            self._progress = RunProgress(console(), cells, self._run.folder / STATUS_FILE)
+        return self._progress
+
+
+def _experiments(
+    name: str, names: Sequence[str], models: Sequence[str], options: list[str], results: Path
+) -> Iterator[Item]:
+    """An experiment of each model, the backends in turn, each by a process of its own."""
+    for model, backend in itertools.product(models, names):
+        arguments = ["experiment", name, "--backend", backend, "--models", model, "--rounds", str(_ROUNDS), *options]
+        log = runs.folder_of(results, runs.new_run_id()) / f"{name}-{model}-{backend}.log"
+        yield _command_item(f"{name}, {model} on {backend}", arguments, log)
+
+
+def _command_item(title: str, arguments: list[str], log: Path, shown: bool = True) -> Item:
+    """A command of bcdl, whose output goes to the file `log`; its last lines are shown, too, or only if it fails."""
+
+    def do(seconds: float) -> str:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "bcdl", *arguments]
+        with supervisor.started(command, environment.of_child(), log) as process:
+            ending = process.watch(Limits(seconds), lambda: None)
+        code = ending.code if ending and not ending.over else None
+        if shown or code:
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print("\n".join(lines[-_SHOWN_LINES:]))
+        return "no time" if code is None else record.OK if code == 0 else f"failed with exit code {code}"
+
+    return Item(title, do)
+
+
+def _work_through(plan: Sequence[Item], ends: float, send_home: Callable[[], None]) -> list[tuple[Item, str]]:
+    """Do the items one after the other until the time is over; how each ended."""
+    outcomes = []
+    for item in plan:
+        left = ends - time.monotonic()
+        outcome = _try(item, left) if left >= _LEAST_S else "left out"
+        outcomes.append((item, outcome))
+        if outcome != "left out":
+            print(f"{item.title}: {outcome}; {duration(max(0.0, ends - time.monotonic()))} left", flush=True)
+            send_home()
+    return outcomes
+
+
+def _try(item: Item, seconds: float) -> str:
+    """How the item ended; whatever goes wrong in it costs none of those after it."""
+    try:
+        return item.do(seconds)
+    except BcdlError as error:
+        return f"failed: {error}"
+    except Exception as error:  # a fault of ours: the machine is paid for, and its other figures are wanted
+        traceback.print_exc()
+        return f"failed: {type(error).__name__}: {error}"
+
+
+def _send_home(results: Path, out: Path) -> None:
+    """Put all records and the ends of all logs so far into two files of the folder that comes home."""
+    try:
+        archive.pack(results, out / RECORDS_FILE)
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w:gz") as tar:
+            for file in sorted((results / runs.RUNS).glob("*/*.log")):
+                end = file.read_bytes()[-_LOG_BYTES:]
+                member = tarfile.TarInfo(file.relative_to(results / runs.RUNS).as_posix())
+                member.size = len(end)
+                tar.addfile(member, io.BytesIO(end))
+        disk.replace(out / LOGS_FILE, content.getvalue())
+    except OSError as error:  # the next time may do better
+        print(f"note: {out} can't be written ({error.strerror or error}); the records are in {results}")
+
+
+def _summary(outcomes: Sequence[tuple[Item, str]], seconds: int, out: Path) -> int:
+    """Say what was done and what was not; the exit code."""
+    by_outcome: dict[str, list[str]] = {}
+    for item, outcome in outcomes:
+        by_outcome.setdefault(outcome, []).append(item.title)
+    for outcome, titles in by_outcome.items():
+        print(f"{outcome}: {len(titles)}" + ("" if outcome == record.OK else f" ({'; '.join(titles)})"))
+    print(f"all within {duration(seconds)}; bring {out} home, then: bcdl unpack {RECORDS_FILE}")
+    fine: set[Any] = {record.OK, record.SKIPPED, "left out", "no time"}
+    return 0 if by_outcome.keys() <= fine else 1
+
+
+if __name__ == "__main__":
+    run_command(main)
