@@ -33,11 +33,13 @@ from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, resolve,
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
 # What an option of a cell is if it is not given: enough images and steps that a GPU is kept busy.
 DEFAULTS = ("--profile", "full", "--data", "synthetic-320", "--weights", "none", "--seeds", "0", "--epochs", "3")
+# An experiment takes steps on one batch: drawing more images would take the time of its rounds.
+_EXPERIMENT_DEFAULTS = (*DEFAULTS, "--data", "synthetic-96")
 _MODELS = "resnet50,mobilenet"
 EXPERIMENTS = ("native-models", "largest-batch")
 _ROUNDS = 4
 # In order of value. Cells are compared with what others publish, which is measured in mixed precision most often.
-STEPS = ("mixed_bfloat16", "tf32", "float32", *EXPERIMENTS, "doctor")
+STEPS = ("mixed_bfloat16", "doctor", "tf32", "float32", *EXPERIMENTS)
 _CELL_TIMEOUT = "180s"  # a cell that hangs leaves time for the others
 _LEAST_S = 45  # nothing is begun with less: it would not end
 _END_S = 5  # what the way home of the last records takes
@@ -69,7 +71,7 @@ def main() -> int:
 
 
 def _parse() -> tuple[argparse.Namespace, list[str]]:
-    """The values of all options, and the arguments that make a cell, as they are given to other commands."""
+    """The values of all options, and those arguments that make a cell as they were given, for other commands."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--seconds", default="550", help="how long all of it may take; default 550")
     own.add_argument("--out", default="out", help="folder that takes what is brought home; default out")
@@ -83,7 +85,7 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     )
     add_cell_options(parser.add_argument)
     arguments = parser.parse_args([*DEFAULTS, *sys.argv[1:]])
-    return arguments, own.parse_known_args([*DEFAULTS, *sys.argv[1:]])[1]
+    return arguments, own.parse_known_args()[1]
 
 
 def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: Path) -> list[Item]:
@@ -104,7 +106,7 @@ def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: P
         elif step == "doctor":
             plan.append(_command_item("bcdl doctor", ["doctor"], out / DOCTOR_FILE, shown=False))
         else:
-            options = [*given, "--precision", precision, "--results", str(results)]
+            options = [*_EXPERIMENT_DEFAULTS, *given, "--precision", precision, "--results", str(results)]
             plan += _experiments(step, names, _names(arguments.models), options, results)
     return plan
 
@@ -141,7 +143,8 @@ class _Cells:
         self._progress: RunProgress | None = None
 
     def item(self, job: Job) -> Item:
-        return Item(f"{job.cell.title}", lambda seconds: self._measure(job, seconds))
+        title = f"{job.cell.title}, {job.cell.precision}, batch {job.cell.batch_size}"
+        return Item(title, lambda seconds: self._measure(job, seconds))
 
     def _measure(self, job: Job, seconds: float) -> str:
         ends = time.monotonic() + seconds

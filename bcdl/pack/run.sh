@@ -21,6 +21,8 @@ measure() {
     nvidia-smi -q >"$OUT/nvidia-smi.txt" 2>&1 || echo "note: nvidia-smi gives no answer; see nvidia-smi.txt"
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --upgrade \
         --target "$here/site" "$here"/wheels/*.whl || return
+    "$python" -m pip check | grep -E '^(keras|namex|optree|platformdirs|pooch) .*not installed' &&
+        echo "note: without these Keras can't be imported; pack them, too: bcdl pack --with NAME"
     "$python" -m compileall -q -j 0 "$here/site" "$here/source"
     cd "$here" || return
     "$python" -m bcdl sprint --seconds $((seconds - SECONDS + start)) --out "$OUT" --results "$here/results" "$@"
