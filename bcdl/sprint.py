@@ -75,7 +75,9 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--seconds", default="550", help="how long all of it may take; default 550")
     own.add_argument("--out", default="out", help="folder that takes what is brought home; default out")
-    own.add_argument("--steps", default=",".join(STEPS), metavar="NAME,...", help="steps, in order; default %(default)s")
+    own.add_argument(
+        "--steps", default=",".join(STEPS), metavar="NAME,...", help="steps, in order; default %(default)s"
+    )
     own.add_argument("--backends", metavar="NAME,...", help="backends, in turn; default all that are installed")
     MODELS.add(own.add_argument)
     add_limit_options(own.add_argument)
