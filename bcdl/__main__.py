@@ -34,9 +34,7 @@ COMMANDS = {
     "train": Command("measure", "bcdl.train", "train and measure one model in this process, and save it"),
     "ab": Command("measure", "bcdl.ab", "measure two sides in turn, a process each, and compare them"),
     "experiment": Command("measure", "bcdl.experiment", "list the experiments, or run one: one thing in several ways"),
-    "sprint": Command(
-        "measure", "bcdl.sprint", "measure the most valuable things first, within a time, on a rented GPU"
-    ),
+    "sprint": Command("measure", "bcdl.sprint", "measure what is most valuable first, within a time: on a rented GPU"),
     "predict": Command("measure", "bcdl.predict", "label image files by a saved model, and explain the label"),
     "report": Command("read", "bcdl.report.__main__", "rebuild the page, tables and plots from records, or check them"),
     "compare": Command("read", "bcdl.compare", "say whether B is slower than A: exit code 1 on a regression"),

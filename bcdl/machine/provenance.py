@@ -221,7 +221,7 @@ def _is_checkout() -> bool:
 
 
 def tracked_files(*paths: str) -> list[str]:
-    """The files that the checkout tracks at or under these paths, which are relative to its top; empty if it is none."""
+    """The files that the checkout tracks at or under these paths, relative to its top; empty if it is no checkout."""
     listed = _git("ls-files", "-z", "--", *paths) if _is_checkout() else None
     return [name for name in (listed or "").split("\0") if name and (ROOT / name).is_file()]
 

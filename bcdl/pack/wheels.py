@@ -1,4 +1,4 @@
-"""The wheels of a pack: the packages that a machine with frameworks but without Keras lacks, at their pinned versions."""
+"""The wheels of a pack: the pinned packages that a machine with frameworks but without Keras lacks."""
 
 from __future__ import annotations
 
