@@ -7,6 +7,7 @@ what was there before; nothing else of a line changes, and no line that is there
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import re
@@ -94,7 +95,7 @@ def _add(content: bytes, place: PurePosixPath, results: Path, done: Unpacked) ->
             known[_uncounted(line)] -= 1
             done.known += 1
         else:
-            log.append(results, name, machine, run, lambda count, line=line: _counted(line, count))
+            log.append(results, name, machine, run, functools.partial(_counted, line))
             done.added[place.as_posix()] += 1
 
 

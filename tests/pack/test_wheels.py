@@ -48,8 +48,9 @@ def test_every_packed_package_is_pinned_once(version: str) -> None:
 def test_pins_that_differ_are_refused(tmp_path: Path) -> None:
     for backend, version in (("jax", "1"), ("torch", "2")):
         (tmp_path / "backends" / backend).mkdir(parents=True)
-        lines = f"# a comment\nkeras=={version}\nnamex==1 ; python_full_version < '3.12'\nnamex==2 ; python_full_version >= '3.12'\n"
-        (tmp_path / "backends" / backend / "requirements-gpu.txt").write_text(lines)
+        lines = ["# a comment", f"keras=={version}"]
+        lines += ["namex==1 ; python_full_version < '3.12'", "namex==2 ; python_full_version >= '3.12'"]
+        (tmp_path / "backends" / backend / "requirements-gpu.txt").write_text("\n".join(lines) + "\n")
     assert wheels.pins(tmp_path, ["namex"], "3.12") == ["namex==2"]
     with pytest.raises(UsageError, match=r"keras can't be packed: .* differ between backends \(keras==1, keras==2\)"):
         wheels.pins(tmp_path, ["keras"], "3.12")
