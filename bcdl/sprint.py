@@ -45,6 +45,8 @@ _LEAST_S = 45  # nothing is begun with less: it would not end
 _END_S = 5  # what the way home of the last records takes
 _LOG_BYTES = 256 * 2**10  # of each worker's log, its end
 _SHOWN_LINES = 12  # of what a command printed
+# How an item ends for which there was too little time: ended unfinished, or not begun.
+NO_TIME, LEFT_OUT = "no time", "left out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,7 @@ def main() -> int:
     seconds = whole("--seconds", arguments.seconds)
     ends = time.monotonic() + seconds - _END_S
     out, results = Path(arguments.out), Path(arguments.results)
+    out.mkdir(parents=True, exist_ok=True)
     plan = _plan(arguments, given, results, out)
     outcomes = _work_through(plan, ends, lambda: _send_home(results, out))
     return _summary(outcomes, seconds, out)
@@ -101,12 +104,13 @@ def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: P
     jobs = {precision: _jobs(arguments, names, precision) for precision in precisions}
     cells = _Cells(list(itertools.chain(*jobs.values())), results, resolve_limits(vars(arguments)))
     precision = precisions[0] if precisions else "float32"
-    plan: list[Item] = []
+    plan = list(cells.preparation())
     for step in steps:
         if step in jobs:
             plan += [cells.item(job) for job in jobs[step]]
         elif step == "doctor":
-            plan.append(_command_item("bcdl doctor", ["doctor"], out / DOCTOR_FILE, shown=False))
+            device = ["--device", arguments.device] if arguments.device else []
+            plan.append(_command_item("bcdl doctor", ["doctor", *device], out / DOCTOR_FILE, shown=False))
         else:
             options = [*_EXPERIMENT_DEFAULTS, *given, "--precision", precision, "--results", str(results)]
             plan += _experiments(step, names, _names(arguments.models), options, results)
@@ -138,31 +142,36 @@ def _jobs(arguments: argparse.Namespace, names: Sequence[str], precision: str) -
 
 
 class _Cells:
-    """The cells of the sprint, one run; the run is checked, and its data drawn, when the first of them is due."""
+    """The cells of the sprint, one run, which draws its data once, before the first of them."""
 
     def __init__(self, jobs: list[Job], results: Path, limits: Limits) -> None:
         self._run = Run(jobs, results, limits=limits, resume=True)
         self._progress: RunProgress | None = None
 
+    def preparation(self) -> Iterator[Item]:
+        """What has to be done once, before the first cell."""
+        if self._run.jobs:
+            yield Item("the data of the cells", self._check)
+
     def item(self, job: Job) -> Item:
         title = f"{job.cell.title}, {job.cell.precision}, batch {job.cell.batch_size}"
         return Item(title, lambda seconds: self._measure(job, seconds))
 
-    def _measure(self, job: Job, seconds: float) -> str:
-        ends = time.monotonic() + seconds
-        progress = self._checked()
-        if job not in self._run.records:
-            self._run.measure([job], progress, allowed_s=lambda _: ends - time.monotonic())
-        outcome = self._run.records.get(job)
-        return "no time" if outcome is None else outcome.status
+    def _check(self, seconds: float) -> str:
+        for line in self._run.check():
+            print(line)
+        cells = [job.cell for job in self._run.left]
+        self._progress = RunProgress(console(), cells, self._run.folder / STATUS_FILE)
+        return record.OK
 
-    def _checked(self) -> RunProgress:
+    def _measure(self, job: Job, seconds: float) -> str:
         if self._progress is None:
-            for line in self._run.check():
-                print(line)
-            cells = [job.cell for job in self._run.left]
-            self._progress = RunProgress(console(), cells, self._run.folder / STATUS_FILE)
-        return self._progress
+            return "failed: its data could not be made ready"
+        if job not in self._run.records:
+            ends = time.monotonic() + seconds
+            self._run.measure([job], self._progress, allowed_s=lambda _: ends - time.monotonic())
+        outcome = self._run.records.get(job)
+        return NO_TIME if outcome is None else outcome.status
 
 
 def _experiments(
@@ -187,7 +196,7 @@ def _command_item(title: str, arguments: list[str], log: Path, shown: bool = Tru
         if shown or code:
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
             print("\n".join(lines[-_SHOWN_LINES:]))
-        return "no time" if code is None else record.OK if code == 0 else f"failed with exit code {code}"
+        return NO_TIME if code is None else record.OK if code == 0 else f"failed with exit code {code}"
 
     return Item(title, do)
 
@@ -197,9 +206,9 @@ def _work_through(plan: Sequence[Item], ends: float, send_home: Callable[[], Non
     outcomes = []
     for item in plan:
         left = ends - time.monotonic()
-        outcome = _try(item, left) if left >= _LEAST_S else "left out"
+        outcome = _try(item, left) if left >= _LEAST_S else LEFT_OUT
         outcomes.append((item, outcome))
-        if outcome != "left out":
+        if outcome != LEFT_OUT:
             print(f"{item.title}: {outcome}; {duration(max(0.0, ends - time.monotonic()))} left", flush=True)
             send_home()
     return outcomes
@@ -240,7 +249,7 @@ def _summary(outcomes: Sequence[tuple[Item, str]], seconds: int, out: Path) -> i
     for outcome, titles in by_outcome.items():
         print(f"{outcome}: {len(titles)}" + ("" if outcome == record.OK else f" ({'; '.join(titles)})"))
     print(f"all within {duration(seconds)}; bring {out} home, then: bcdl unpack {RECORDS_FILE}")
-    fine: set[Any] = {record.OK, record.SKIPPED, "left out", "no time"}
+    fine: set[Any] = {record.OK, record.SKIPPED, LEFT_OUT, NO_TIME}
     return 0 if by_outcome.keys() <= fine else 1
 
 
