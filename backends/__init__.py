@@ -35,6 +35,12 @@ def check_precision(device: str, precision: str) -> None:
         raise UnsupportedError("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
 
 
+def check_transfer_to_cpu(input_transfer: str) -> None:
+    """Raise UnsupportedError if batches were to be copied ahead to a CPU."""
+    if input_transfer == "prefetched":
+        raise UnsupportedError("a CPU computes on the host's own memory; leave --input-transfer out")
+
+
 class NativeModel(Protocol):
     """A model written in the framework itself, without Keras, that computes what a Keras model does.
 
@@ -78,6 +84,19 @@ class Backend(Protocol):
         Called before `configure`.
         """
 
+    def check_settings(self, data_format: str, input_transfer: str) -> None:
+        """Raise UnsupportedError if the device lacks a setting of that name or would not be any different by it.
+
+        Called after `configure`. `data_format` is the layout of maps; if `input_transfer` is `prefetched`, `prefetch`
+        is to be called.
+        """
+
+    def set_autotune(self, on: bool) -> None:
+        """Have the framework time its convolution kernels for each shape and take the fastest, or not any more.
+
+        Called after `configure`. Raises UnsupportedError if it has no such choice, or none on the device.
+        """
+
     def cache_compilations(self, folder: Path | None) -> None:
         """Drop what this process has compiled; from now on, load from `folder` what is there, and store there the rest.
 
@@ -89,6 +108,7 @@ class Backend(Protocol):
     def describe(self) -> dict[str, Any]:
         """The device in use, the precision flags in force and the compilation cache, as JSON values.
 
+        `autotune` is what chooses convolution kernels by timing them, `off` if nothing does.
         `compilation_cache` is `off`; `cold`, if its folder was empty; `warm`, if all that was compiled so far was in
         it; or `partly warm`.
         """
@@ -104,6 +124,9 @@ class Backend(Protocol):
 
         `batches` yields ([B, H, W, 3] uint8, [B, 2] float32) without end, every batch of one shape.
         """
+
+    def prefetch(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        """As `stream`, but each batch is on its way to the device, as uint8, before the step that takes it."""
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         """`arrays` as tensors on the device, transfer finished."""

@@ -577,6 +577,14 @@ class Environment(TypedDict, total=False):
             "the framework's settings of precision, as read back", "defaults differ between frameworks", keys=("flag",)
         ),
     ]
+    autotune: Annotated[
+        str,
+        Field(
+            "what chooses convolution kernels by timing them; `off` if nothing does",
+            "one framework does so in any case, another only if asked",
+            since=9,
+        ),
+    ]
     compilation_cache: Annotated[
         str,
         Field("`off`, `cold`, `warm` or `partly warm` at the first step", "a warm first step is no cold one's equal"),

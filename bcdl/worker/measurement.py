@@ -24,10 +24,9 @@ from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import compilations, parent_death, timing
+from bcdl.worker import compilations, parent_death, session, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
-from bcdl.worker.session import start_backend
 
 if TYPE_CHECKING:
     import keras
@@ -55,14 +54,14 @@ class Process:
 
     def __init__(self, measure_cell: MeasureCell | None = None, keep: bool = True, verbose: int = 0) -> None:
         self._measure_cell, self._keep, self._verbose = measure_cell, keep, verbose
-        self._start = functools.cache(start_backend)
+        self._adapter: backends.Backend | None = None
         self.cells_before = 0
 
     def start(self, cell: Cell) -> backends.Backend:
         """The adapter of the cell's backend, with all imported that measures cells."""
-        adapter = self._start(cell.backend, cell.device, cell.precision)
+        self._adapter = self._adapter or session.start(cell)
         self._measurer()
-        return adapter
+        return self._adapter
 
     def measure(self, job: Job, adapter: backends.Backend, measured: Measured) -> keras.Model | None:
         """Measure the job's cell; the trained model, or None if there is none to keep."""

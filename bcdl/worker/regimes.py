@@ -28,7 +28,7 @@ def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
     with phases.aside("keeping weights"):
         before = snapshot.DiskSnapshot.of(model)
     elapsed = stopwatch()
-    model.fit(adapter.stream(prepared.pipeline.stream()), steps_per_epoch=1, epochs=1, verbose=0, shuffle=False)
+    model.fit(prepared.batches(), steps_per_epoch=1, epochs=1, verbose=0, shuffle=False)
     wait_for_training(model, adapter)
     seconds = elapsed()
     with phases.aside("keeping weights"):
@@ -42,7 +42,7 @@ def time_input(prepared: Prepared) -> float:
     As many batches as are made ahead are drawn before the clock starts: from then on one is made for each that is
     drawn, and what the start of threads takes does not count.
     """
-    batches = iter(prepared.adapter.stream(prepared.pipeline.stream()))
+    batches = iter(prepared.batches())
     for _ in range(AHEAD):
         next(batches)
     elapsed, drawn = stopwatch(), 0

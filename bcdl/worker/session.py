@@ -11,6 +11,7 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.machine import environment
+from bcdl.settings.cell import Cell
 
 
 def start_backend(name: str, device: str, precision: str) -> backends.Backend:
@@ -31,6 +32,14 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
     adapter = backends.load(name)
     adapter.configure(device, precision)
     set_keras_defaults(precision)
+    return adapter
+
+
+def start(cell: Cell) -> backends.Backend:
+    """As `start_backend`, for a cell; UnsupportedError also if the backend lacks another of its settings."""
+    adapter = start_backend(cell.backend, cell.device, cell.precision)
+    adapter.check_settings(cell.data_format, cell.input_transfer)
+    adapter.set_autotune(cell.autotune == "on")
     return adapter
 
 

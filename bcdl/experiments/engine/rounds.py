@@ -16,8 +16,8 @@ from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.settings.options import resolve, whole
-from bcdl.worker.session import start_backend
+from bcdl.settings.options import notices, resolve, whole
+from bcdl.worker import session
 
 _SKIPPED_ROUNDS = 1  # in one process, after compilation, until caches are warm
 
@@ -34,12 +34,12 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
         BcdlError: a worker failed.
     """
     results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
-    jobs = resolve(vars(arguments), arguments.backend, arguments.models)
+    jobs = resolve(vars(arguments), arguments.backend, arguments.models, spread=False)
     if len({in_words(job.cell) for job in jobs}) < len(jobs):
         raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
     provenance.take()
     store.check_writable(results)
-    for notice in [*log.repair(results), *environment.notices()]:
+    for notice in [*notices(vars(arguments), spread=False), *log.repair(results), *environment.notices()]:
         print(notice)
     run_id = runs.new_run_id()
     for job in jobs:
@@ -95,8 +95,7 @@ def _measure(
 
 def _ways_in_process(definition: InProcess, job: Job) -> tuple[Mapping[str, Way], dict[str, Any]]:
     """The ways to measure the job's cell, which is prepared in this process; and the facts that its backend reports."""
-    cell = job.cell
-    adapter = start_backend(cell.backend, cell.device, cell.precision)
+    adapter = session.start(job.cell)
     from bcdl.experiments.engine.training_cell import TrainingCell  # here: it imports Keras
 
     return definition.ways(TrainingCell.of(job, adapter)), adapter.describe()
