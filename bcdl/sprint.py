@@ -1,8 +1,8 @@
 """Measure the most valuable things first, within a time: for a GPU that is rented by the minute.
 
 The models train on every backend that is installed, in turn, so that a cut-off leaves figures of each; first in the
-precision that is used most. After each cell all records so far are in one file of `--out`: who is cut off loses the
-cell in hand. `bcdl unpack` adds that file to a results folder. The options of a cell are those of `bcdl train`.
+precision that others measure most. After each cell all records so far are in one file of `--out`: who is cut off loses
+the cell in hand. `bcdl unpack` adds that file to a results folder. The options of a cell are those of `bcdl train`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import io
 import itertools
+import re
 import sys
 import tarfile
 import time
@@ -31,15 +32,19 @@ from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, resolve, whole
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
-# What an option of a cell is if it is not given: enough images and steps that a GPU is kept busy.
-DEFAULTS = ("--profile", "full", "--data", "synthetic-320", "--weights", "none", "--seeds", "0", "--epochs", "3")
-# An experiment takes steps on one batch: drawing more images would take the time of its rounds.
-_EXPERIMENT_DEFAULTS = (*DEFAULTS, "--data", "synthetic-96")
 _MODELS = "resnet50,mobilenet"
 EXPERIMENTS = ("native-models", "largest-batch")
 _ROUNDS = 4
-# In order of value. Cells are compared with what others publish, which is measured in mixed precision most often.
-STEPS = ("mixed_bfloat16", "doctor", "tf32", "float32", *EXPERIMENTS)
+# An experiment takes steps on one batch: to draw more images would take the time of its rounds.
+_EXPERIMENT_DATA = ("--data", "synthetic-96")
+PARITY, DOCTOR = "parity", "doctor"
+KINDS = (*PRECISIONS, *EXPERIMENTS, PARITY, DOCTOR)
+# In order of value; what an earlier step has done, a later one leaves out. Figures that others publish are of ResNet50
+# in mixed precision most often.
+STEPS = (
+    *("mixed_bfloat16/resnet50", "native-models/resnet50", "mixed_bfloat16", "tf32", "float32"),
+    *(PARITY, *EXPERIMENTS, DOCTOR),
+)
 _CELL_TIMEOUT = "180s"  # a cell that hangs leaves time for the others
 _LEAST_S = 45  # nothing is begun with less: it would not end
 _END_S = 5  # what the way home of the last records takes
@@ -47,6 +52,8 @@ _LOG_BYTES = 256 * 2**10  # of each worker's log, its end
 _SHOWN_LINES = 12  # of what a command printed
 # How an item ends for which there was too little time: ended unfinished, or not begun.
 NO_TIME, LEFT_OUT = "no time", "left out"
+# How `bcdl parity reference` names its files.
+_REFERENCE = re.compile(r"(?P<model>[a-z0-9]+)-(?P<size>[0-9]+)px-b(?P<batch>[0-9]+)-seed(?P<seed>[0-9]+)\.npz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +67,32 @@ class Item:
 
     title: str
     do: Callable[[float], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What is done, a member of `KINDS`, with each of some models on each of some backends."""
+
+    kind: str
+    models: tuple[str, ...]
+    backends: tuple[str, ...]
+
+    @classmethod
+    def read(cls, text: str, models: Sequence[str], names: Sequence[str]) -> Step:
+        """The step that `KIND`, `KIND/MODEL` or `KIND/MODEL/BACKEND` names; UsageError if there is none of that name.
+
+        A model or backend that is not among those given leaves the step with nothing to do.
+        """
+        kind, *only = text.split("/")
+        if kind not in KINDS or len(only) > 2:
+            kinds = ", ".join(KINDS)
+            raise UsageError(f"--steps {text!r} is unknown; give one of {kinds}, or KIND/MODEL or KIND/MODEL/BACKEND")
+        of_model, of_backend = (*only, "", "")[:2]
+        return cls(
+            kind,
+            tuple(name for name in models if of_model in ("", name)),
+            tuple(name for name in names if of_backend in ("", name)),
+        )
 
 
 def main() -> int:
@@ -79,9 +112,13 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     own.add_argument("--seconds", default="550", help="how long all of it may take; default 550")
     own.add_argument("--out", default="out", help="folder that takes what is brought home; default out")
     own.add_argument(
-        "--steps", default=",".join(STEPS), metavar="NAME,...", help="steps, in order; default %(default)s"
+        "--steps",
+        default=",".join(STEPS),
+        metavar="KIND[/MODEL[/BACKEND]],...",
+        help=f"what is done, in order: of {', '.join(KINDS)}; default %(default)s",
     )
     own.add_argument("--backends", metavar="NAME,...", help="backends, in turn; default all that are installed")
+    own.add_argument("--parity", metavar="FOLDER", help="folder of the references that parity is judged by")
     MODELS.add(own.add_argument)
     add_limit_options(own.add_argument)
     own.set_defaults(models=_MODELS, cell_timeout=_CELL_TIMEOUT)
@@ -89,32 +126,29 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
         prog=program("sprint"), description=__doc__, parents=[own], conflict_handler="resolve", allow_abbrev=False
     )
     add_cell_options(parser.add_argument)
-    arguments = parser.parse_args([*DEFAULTS, *sys.argv[1:]])
-    return arguments, own.parse_known_args()[1]
+    return parser.parse_args(), own.parse_known_args()[1]
 
 
 def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: Path) -> list[Item]:
-    """All that is to be done, in order; UsageError if it can't be, before the first of it begins."""
-    steps = _names(arguments.steps)
-    for step in steps:
-        if step not in STEPS:
-            raise UsageError(f"--steps {step!r} is unknown; use {', '.join(STEPS)}")
+    """All that is to be done, in order, each thing once; UsageError, before the first begins, if one can't be."""
     names = _backends(arguments.backends)
-    precisions = [step for step in steps if step in PRECISIONS]
-    jobs = {precision: _jobs(arguments, names, precision) for precision in precisions}
-    cells = _Cells(list(itertools.chain(*jobs.values())), results, resolve_limits(vars(arguments)))
-    precision = precisions[0] if precisions else "float32"
-    plan = list(cells.preparation())
+    steps = [Step.read(text, _names(arguments.models), names) for text in _names(arguments.steps)]
+    jobs = {step: _jobs(arguments, step) for step in steps if step.kind in PRECISIONS}
+    cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, resolve_limits(vars(arguments)))
+    precision = next((step.kind for step in jobs), PRECISIONS[0])
+    common = ["--precision", precision, "--results", str(results)]
+    device = ["--device", arguments.device] if arguments.device else []
+    plan = [*cells.preparation()]
     for step in steps:
         if step in jobs:
-            plan += [cells.item(job) for job in jobs[step]]
-        elif step == "doctor":
-            device = ["--device", arguments.device] if arguments.device else []
-            plan.append(_command_item("bcdl doctor", ["doctor", *device], out / DOCTOR_FILE, shown=False))
+            plan += map(cells.item, jobs[step])
+        elif step.kind in EXPERIMENTS:
+            plan += _experiments(step, [*_EXPERIMENT_DATA, *given, *common], results)
+        elif step.kind == PARITY:
+            plan += _parity(step, Path(arguments.parity) if arguments.parity else None, [*common, *device], results)
         else:
-            options = [*_EXPERIMENT_DEFAULTS, *given, "--precision", precision, "--results", str(results)]
-            plan += _experiments(step, names, _names(arguments.models), options, results)
-    return plan
+            plan.append(_command("bcdl doctor", ["doctor", *device], out / DOCTOR_FILE, shown=False))
+    return list({item.title: item for item in plan}.values())
 
 
 def _names(text: str) -> list[str]:
@@ -122,7 +156,7 @@ def _names(text: str) -> list[str]:
 
 
 def _backends(text: str | None) -> list[str]:
-    """The backends that were asked for, or all that are installed, of which those that are not are named."""
+    """The backends that were asked for, or all that are installed; those that are not are named on the screen."""
     if text:
         return _names(text)
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
@@ -134,10 +168,10 @@ def _backends(text: str | None) -> list[str]:
     return installed
 
 
-def _jobs(arguments: argparse.Namespace, names: Sequence[str], precision: str) -> list[Job]:
+def _jobs(arguments: argparse.Namespace, step: Step) -> list[Job]:
     """The jobs of one precision, the backends in turn."""
-    options = {**vars(arguments), "precision": precision}
-    of_each = [resolve(options, name, arguments.models) for name in names]
+    options = {**vars(arguments), "precision": step.kind}
+    of_each = [resolve(options, name, ",".join(step.models)) for name in step.backends if step.models]
     return [job for alike in itertools.zip_longest(*of_each) for job in alike if job]
 
 
@@ -174,23 +208,43 @@ class _Cells:
         return NO_TIME if outcome is None else outcome.status
 
 
-def _experiments(
-    name: str, names: Sequence[str], models: Sequence[str], options: list[str], results: Path
-) -> Iterator[Item]:
+def _experiments(step: Step, options: list[str], results: Path) -> Iterator[Item]:
     """An experiment of each model, the backends in turn, each by a process of its own."""
-    for model, backend in itertools.product(models, names):
-        arguments = ["experiment", name, "--backend", backend, "--models", model, "--rounds", str(_ROUNDS), *options]
-        log = runs.folder_of(results, runs.new_run_id()) / f"{name}-{model}-{backend}.log"
-        yield _command_item(f"{name}, {model} on {backend}", arguments, log)
+    for model, backend in itertools.product(step.models, step.backends):
+        arguments = [step.kind, "--backend", backend, "--models", model, "--rounds", str(_ROUNDS), *options]
+        title = f"{step.kind}, {model} on {backend}"
+        yield _command(title, ["experiment", *arguments], _log(results, title))
 
 
-def _command_item(title: str, arguments: list[str], log: Path, shown: bool = True) -> Item:
+def _parity(step: Step, folder: Path | None, options: list[str], results: Path) -> Iterator[Item]:
+    """Of each model that has a reference: a dump on each backend, then a judgement."""
+    found = [match for file in sorted(folder.iterdir()) if (match := _REFERENCE.fullmatch(file.name))] if folder else []
+    if not found:
+        print("note: parity is left out, since no reference was carried here; bcdl pack --parity FILE takes one along")
+    for match in found:
+        if match["model"] not in step.models:
+            continue
+        plan = ["--models", match["model"], "--image-size", match["size"], "--batch-size", match["batch"]]
+        plan += ["--seed", match["seed"], "--reference", str(folder), *options]
+        for backend in step.backends:
+            title = f"parity, {match['model']} on {backend}"
+            yield _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
+        title = f"parity, {match['model']}"
+        yield _command(title, ["parity", "judge", *plan], _log(results, title))
+
+
+def _log(results: Path, title: str) -> Path:
+    """The file that takes what a command prints, beside the logs of workers."""
+    return runs.folder_of(results, runs.new_run_id()) / f"{re.sub(r'[^a-z0-9]+', '-', title)}.log"
+
+
+def _command(title: str, arguments: list[str], log: Path, shown: bool = True, **variables: str) -> Item:
     """A command of bcdl, whose output goes to the file `log`; its last lines are shown, too, or only if it fails."""
 
     def do(seconds: float) -> str:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "bcdl", *arguments]
-        with supervisor.started(command, environment.of_child(), log) as process:
+        with supervisor.started(command, {**environment.of_child(), **variables}, log) as process:
             ending = process.watch(Limits(seconds), lambda: None)
         code = ending.code if ending and not ending.over else None
         if shown or code:
@@ -205,11 +259,12 @@ def _work_through(plan: Sequence[Item], ends: float, send_home: Callable[[], Non
     """Do the items one after the other until the time is over; how each ended."""
     outcomes = []
     for item in plan:
-        left = ends - time.monotonic()
-        outcome = _try(item, left) if left >= _LEAST_S else LEFT_OUT
+        begun = time.monotonic()
+        outcome = _try(item, ends - begun) if ends - begun >= _LEAST_S else LEFT_OUT
         outcomes.append((item, outcome))
         if outcome != LEFT_OUT:
-            print(f"{item.title}: {outcome}; {duration(max(0.0, ends - time.monotonic()))} left", flush=True)
+            ended = time.monotonic()
+            print(f"{item.title}: {outcome}, {ended - begun:.0f} s; {max(0.0, ends - ended):.0f} s left", flush=True)
             send_home()
     return outcomes
 

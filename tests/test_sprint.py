@@ -31,10 +31,14 @@ def item(title: str, outcome: str | Exception, done: list[str]) -> Item:
 def planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Titles of what a sprint would do if all backends were installed."""
     monkeypatch.setattr(backends, "is_installed", lambda name: True)
-    options = ["--device", "gpu", "--results", str(tmp_path), "--backends", "jax,torch"]
-    monkeypatch.setattr(sys, "argv", ["sprint", *options])
+    return titles(monkeypatch, tmp_path)
+
+
+def titles(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> list[str]:
+    places = ["--device", "gpu", "--results", str(folder), "--backends", "jax,torch"]
+    monkeypatch.setattr(sys, "argv", ["sprint", *places, *options])
     arguments, given = sprint._parse()
-    return [each.title for each in sprint._plan(arguments, given, tmp_path, tmp_path)]
+    return [each.title for each in sprint._plan(arguments, given, folder, folder)]
 
 
 def test_the_most_valuable_is_first_and_the_backends_are_in_turn(planned: list[str]) -> None:
@@ -48,10 +52,36 @@ def test_the_most_valuable_is_first_and_the_backends_are_in_turn(planned: list[s
     assert [title.rpartition(", ")[0] for title in cells[:4]] == first
     precisions = [title.split(", ")[2] for title in cells]
     assert list(dict.fromkeys(precisions)) == ["mixed_bfloat16", "tf32", "float32"]
-    assert planned.index("bcdl doctor") < planned.index(next(title for title in cells if "tf32" in title))
-    assert planned[-4:] == [
+    assert len(cells) == len(set(cells)) == 12
+    assert planned.index("native-models, resnet50 on torch") < planned.index(cells[2])
+    assert planned[-1] == "bcdl doctor"
+    assert planned[-5:-1] == [
         f"largest-batch, {model} on {backend}" for model in ("resnet50", "mobilenet") for backend in ("jax", "torch")
     ]
+
+
+def test_a_step_may_name_a_model_and_a_backend(
+    planned: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    steps = "tf32/mobilenet/torch,native-models/resnet50/torch,tf32/mobilenet,doctor,tf32/nasnetlarge"
+    assert titles(monkeypatch, tmp_path, "--steps", steps) == [
+        "the data of the cells",
+        "mobilenet on torch, seed 0, tf32, batch 32",
+        "native-models, resnet50 on torch",
+        "mobilenet on jax, seed 0, tf32, batch 32",
+        "bcdl doctor",
+    ]
+
+
+def test_parity_is_judged_of_the_models_that_have_a_reference(
+    planned: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not any("parity" in title for title in planned)
+    assert "parity is left out, since no reference was carried" in capsys.readouterr().out
+    for name in ("mobilenet-96px-b4-seed0.npz", "cnn-96px-b4-seed0.npz", "notes.txt"):
+        (tmp_path / name).touch()
+    found = titles(monkeypatch, tmp_path, "--steps", "parity", "--parity", str(tmp_path))
+    assert found == ["parity, mobilenet on jax", "parity, mobilenet on torch", "parity, mobilenet"]
 
 
 def test_what_goes_wrong_costs_nothing_that_comes_after(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,13 +128,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "said"),
     [
         (["--steps", "float64"], "--steps 'float64' is unknown"),
+        (["--steps", "tf32/cnn/jax/gpu"], "--steps 'tf32/cnn/jax/gpu' is unknown"),
         (["--seconds", "soon"], "--seconds 'soon' is not a whole number"),
         (["--backends", "theano"], "unknown backend 'theano'"),
         (["--models", "vgg"], "'vgg'"),
     ],
 )
 def test_a_wrong_option_is_a_line_before_anything_runs(arguments: list[str], said: str, tmp_path: Path) -> None:
-    first = ["--backends", "torch"] if "--models" in arguments else []
+    first = ["--backends", "torch"] if "--backends" not in arguments else []
     done = run("--out", str(tmp_path / "out"), "--results", str(tmp_path / "results"), *first, *arguments)
     if "not installed" in done.stderr:
         pytest.skip("needs an installed backend")

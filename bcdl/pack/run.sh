@@ -3,7 +3,8 @@
 #
 #   bash run.sh [SECONDS [OPTION ...]]      options of `bcdl sprint`, --steps or --models for instance
 #
-# What comes home is in $OUT, or in out/ beside this file: a few files, renewed after every cell.
+# What comes home is in $OUT, or in out/ beside this file: a few files, renewed after every cell. Cells whose records
+# are in results/ beside this file are not run again.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 seconds=${1:-550}
@@ -25,7 +26,10 @@ measure() {
         echo "note: without these Keras can't be imported; pack them, too: bcdl pack --with NAME"
     "$python" -m compileall -q -j 0 "$here/site" "$here/source"
     cd "$here" || return
-    "$python" -m bcdl sprint --seconds $((seconds - SECONDS + start)) --out "$OUT" --results "$here/results" "$@"
+    references=()
+    [ -d parity ] && references=(--parity parity)
+    "$python" -m bcdl sprint --seconds $((seconds - SECONDS + start)) --out "$OUT" --results results \
+        "${references[@]}" "$@"
 }
 
 mkdir -p "$OUT" || exit
