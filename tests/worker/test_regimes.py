@@ -182,10 +182,34 @@ def test_mixed_bfloat16_runs_and_is_recorded() -> None:
         session.set_keras_defaults("float32")
 
 
+@pytest.mark.parametrize(("model", "precision"), [("mobilenet", "float32"), ("cnn", "mixed_bfloat16")])
+def test_a_cell_of_the_other_layout_trains_the_same_model(model: str, precision: str) -> None:
+    cells: dict[str, Any] = {"channels_last": None, "channels_first": None}
+    small = {"image_size": "32", "epochs": "1"}
+    try:
+        for data_format in cells:
+            (job,) = jobs(BACKEND, model, **small, data_format=data_format, precision=precision)
+            cells[data_format], _ = measurement.run(job, "a-run", Phases())
+    finally:
+        session.set_keras_defaults("float32")
+    last, first = cells.values()
+    assert (last.status, last.reason) == ("ok", "")
+    if first.status == "skipped":
+        assert "take channels_last only" in first.reason
+        return
+    assert (first.status, first.reason) == ("ok", "")
+    assert first.cell.data_format == "channels_first"
+    for fact in ("initial_weights", "parameters", "head_padding"):
+        assert first.model[fact] == last.model[fact]
+    assert first.environment["autotune"] == "off"
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "reason"),
     [
         ({"precision": "tf32"}, "skipped", "TF32 is arithmetic of NVIDIA GPUs"),
+        ({"input_transfer": "prefetched"}, "skipped", "leave --input-transfer out"),
+        ({"autotune": "on"}, "skipped", "leave --autotune out"),
         ({"batch_size": "500"}, "failed", "--batch-size 500 is more than the"),
     ],
 )
