@@ -29,7 +29,7 @@ from bcdl.runner.progress import RunProgress, console, duration
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, resolve, whole
+from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, notices, resolve, whole
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
 _MODELS = "resnet50,mobilenet"
@@ -102,6 +102,8 @@ def main() -> int:
     out, results = Path(arguments.out), Path(arguments.results)
     out.mkdir(parents=True, exist_ok=True)
     plan = _plan(arguments, given, results, out)
+    for line in notices(vars(arguments)):
+        print(line)
     outcomes = _work_through(plan, ends, lambda: _send_home(results, out))
     return _summary(outcomes, seconds, out)
 
@@ -188,7 +190,7 @@ class _Cells:
             yield Item("the data of the cells", self._check)
 
     def item(self, job: Job) -> Item:
-        title = f"{job.cell.title}, {job.cell.precision}, batch {job.cell.batch_size}"
+        title = f"{job.cell.title}, batch {job.cell.batch_size}"
         return Item(title, lambda seconds: self._measure(job, seconds))
 
     def _check(self, seconds: float) -> str:

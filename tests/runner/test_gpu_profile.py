@@ -1,4 +1,4 @@
-"""`pytest benchmarks` as people type it on a machine with a GPU; the driver's files and the workers are stand-ins."""
+"""`pytest benchmarks` as people type it on a machine with a GPU; NVML and the workers are stand-ins."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from bcdl.machine import provenance
 from bcdl.records import store
 from tests.faults import driver
+from tests.machine import fake_nvml
+from tests.machine.fake_nvml import FakeGpu
 
 
 def test_a_budget_on_a_gpu_runs_what_is_of_most_value_first(tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "nvidia-smi"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-    program.chmod(0o755)
+    library = tmp_path / "library"
+    library.mkdir()
     results = tmp_path / "results"
     values = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    values |= {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}", driver.PLAN: str(driver.plan(tmp_path))}
+    values |= {**fake_nvml.variables(library, FakeGpu()), driver.PLAN: str(driver.plan(tmp_path))}
     command = (sys.executable, "-m", "pytest", "benchmarks", "-p", driver.__name__, "--backend", "torch")
     few = ("--models", "cnn,mobilenet,resnet50", "--data", "synthetic-96", "--image-size", "32", "--budget", "9m")
     done = subprocess.run(
