@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from pathlib import Path
@@ -12,16 +13,19 @@ import pytest
 
 from bcdl import backends, datasets
 from bcdl.records.fields import fits
-from bcdl.records.shapes import Disturbance
+from bcdl.records.shapes import Disturbance, GpuState
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, session, timing
 from bcdl.worker.input_pipeline import one_hot
+from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 from tests.factory import jobs
+from tests.machine import fake_nvml
 
 pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("short_regimes")]
 keras = pytest.importorskip("keras")
 regimes = pytest.importorskip("bcdl.worker.regimes")
+worker_cell = pytest.importorskip("bcdl.worker.cell")
 fitting = pytest.importorskip("bcdl.worker.fitting")
 network = pytest.importorskip("bcdl.worker.network")
 batch_norm = pytest.importorskip("bcdl.worker.batch_norm")
@@ -103,6 +107,25 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     assert len(steps) - first_steps in (0, run)
     compiled = len(steps) == first_steps
     assert not compiled or len(forwards) == first_forwards
+
+
+def test_on_a_gpu_the_energy_is_of_what_was_timed(
+    adapter: backends.Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of an image it is the power times the time of an image, whatever the first request compiles."""
+    prepared = prepared_cell.prepare(one_job(), adapter)
+    job = dataclasses.replace(prepared.job, cell=dataclasses.replace(prepared.cell, device="gpu"))
+    prepared = dataclasses.replace(prepared, job=job)
+    fake_nvml.loaded(monkeypatch, tmp_path, fake_nvml.FakeGpu(watts=300, held_back_percent=20))
+    measured = Measured()
+    for regime, images, begun in (("predict", 4, regimes.predictions), ("request", 1, regimes.requests)):
+        rate = worker_cell._time(regime, images, prepared, measured, begun)
+        assert measured.metrics[f"{regime}_power_w"] == pytest.approx(300, rel=0.1)
+        assert measured.metrics[f"{regime}_energy_j_per_image"] == pytest.approx(300 / rate, rel=0.5)
+        state = measured.environment["gpu_state"][regime]
+        assert fits(GpuState)(state)
+        assert state["held_back_share"]["temperature"] == pytest.approx(0.2, abs=0.1)
+    assert measured.phases.seconds["measuring energy"] >= 4
 
 
 def _count_calls(model: Any, name: str) -> list[None]:
