@@ -158,7 +158,9 @@ def test_a_process_that_measures_sees_one_gpu_alone(monkeypatch: pytest.MonkeyPa
     name, facts = hardware.machine_name("gpu"), hardware.describe("gpu")
     for variable in gpus.variables():  # monkeypatch puts them back
         monkeypatch.setenv(variable, os.environ.get(variable, ""))
-    environment.prepare()
+    environment.prepare("cpu")
+    assert os.environ[gpus.VISIBLE] == "1,0"
+    environment.prepare("gpu")
     assert expected.items() <= os.environ.items()
     assert (hardware.machine_name("gpu"), hardware.describe("gpu")) == (name, facts)
     (note,) = gpus.notices("gpu")

@@ -1,4 +1,4 @@
-"""What a GPU draws, by a stand-in for NVML: of work that is warm, between two movements of the counter, or said why not."""
+"""What a GPU draws, by a stand-in for NVML: of warm work, from one movement of the counter to another, or why not."""
 
 from __future__ import annotations
 
