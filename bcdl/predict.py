@@ -151,7 +151,7 @@ def _start(device: str) -> backends.Backend:
     try:
         return start_backend(name, device, "float32")
     except backends.DeviceError as error:
-        raise UsageError(f"{error}; use --device cpu") from error
+        raise UsageError(str(error)) from error
 
 
 def _labeller(model: SavedModel) -> _Label:

@@ -18,9 +18,18 @@ HEAD = "if the head was trained alone first (`head_epochs`)"
 SAID = "if the system says so"
 JUMPED = "if the clock was behind"
 ON_GPU = "on a GPU that reports it"
+COLD_ON_GPU = "on a GPU, if speed is measured and nothing was loaded from the compilation cache"
+KNOWN_ON_GPU = "on a GPU, if the framework can tell; else a note says why not"
 LOOKED = "if the run looked for leaks"
+NOTED = "if there is something to say"
 OLDER = "if a schema before 8 recorded it"
 BEFORE_9 = "in records of schemas before 9"
+
+
+def host_peak(device: str) -> str:
+    """The metric of the most resident memory of a worker whose cell ran on `device`."""
+    return "peak_memory_mib" if device == "cpu" else "host_peak_memory_mib"
+
 
 # What stands between < and > in a field's name, and its values, if they are known.
 KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -28,7 +37,14 @@ KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "split": ("a part of the data", ("train", "val", "test")),
     "figure": (
         "a metric that compiling has a part in",
-        ("build_s", "first_step_s", "peak_memory_mib", "request_warm_up_s"),
+        (
+            "build_s",
+            "first_step_s",
+            "peak_memory_mib",
+            "host_peak_memory_mib",
+            "device_peak_memory_mib",
+            "request_warm_up_s",
+        ),
     ),
     "warmth": ("how much was loaded from the compilation cache", ("warm", "partly_warm")),
     "phase": ("a phase of a cell, listed under [phases](#phases)", ()),
@@ -156,11 +172,33 @@ METRICS = {
         only=ON_GPU,
     ),
     "peak_memory_mib": Field(
-        "most memory that the worker used: of the framework's allocator on a GPU, resident on a CPU; of a worker that "
-        "died, what its driver saw",
+        "most resident memory of the worker of a cell on a CPU; of a worker that died, what its driver saw; in schemas "
+        "before 9, on a GPU, the peak of the framework's allocator",
         "it decides which batch fits",
         unit="MiB",
         only=COLD,
+    ),
+    "host_peak_memory_mib": Field(
+        "the same of a cell on a GPU",
+        "the host may run out of memory before the GPU does",
+        unit="MiB",
+        since=9,
+        only=COLD_ON_GPU,
+    ),
+    "device_peak_memory_mib": Field(
+        "most that the framework's allocator held on the GPU during training steps, if its peak can be reset; else of "
+        "all until then, and a note says so",
+        "it decides which batch fits",
+        unit="MiB",
+        since=9,
+        only=KNOWN_ON_GPU,
+    ),
+    "predict_device_peak_memory_mib": Field(
+        "the same during inference; the optimizer's state is held, too",
+        "as `device_peak_memory_mib`",
+        unit="MiB",
+        since=9,
+        only=KNOWN_ON_GPU,
     ),
     "latency_ms": Field(
         "median time of a request of one image, from its bytes to its outputs on the host",
@@ -590,6 +628,19 @@ class ClockFacts(TypedDict, total=False):
     ]
 
 
+class InputPipelineFacts(TypedDict, total=False):
+    """What makes the batches of `fit`."""
+
+    threads: Annotated[int, Field("threads that make batches: as many as cores are allowed", "they set its rate")]
+    batches_ahead: Annotated[
+        int,
+        Field(
+            "batches made ahead of the device at most, besides those that the framework itself keeps ready",
+            "so many of an epoch may be made before its clock starts",
+        ),
+    ]
+
+
 class Environment(TypedDict, total=False):
     """What a record says of the machine and the code that made it; other facts may follow."""
 
@@ -670,6 +721,9 @@ class Environment(TypedDict, total=False):
         dict[str, int],
         Field("threads of the backend's pools", "a rate is one of so many threads", since=8, keys=("pool",)),
     ]
+    input_pipeline: Annotated[
+        InputPipelineFacts, Field("what made the batches of `fit`", "an epoch may be bounded by it", since=9)
+    ]
     process: Annotated[
         Process, Field("the process that measured the cell", "cells that share one are not alone", since=7)
     ]
@@ -681,6 +735,14 @@ class Environment(TypedDict, total=False):
         dict[str, Any],
         Field(
             "the framework's settings of precision, as read back", "defaults differ between frameworks", keys=("flag",)
+        ),
+    ]
+    autotune: Annotated[
+        str,
+        Field(
+            "what chooses convolution kernels by timing them; `off` if nothing does",
+            "one framework does so in any case, another only if asked",
+            since=9,
         ),
     ]
     compilation_cache: Annotated[
@@ -695,6 +757,24 @@ class Environment(TypedDict, total=False):
             "flags say what is allowed, not what is used",
             since=2,
             keys=("operation",),
+        ),
+    ]
+    notes: Annotated[
+        list[str],
+        Field(
+            "what a person should know of how the cell was measured, in sentences",
+            "nothing is left out or guessed silently",
+            since=9,
+            only=NOTED,
+        ),
+    ]
+    memory_pool: Annotated[
+        str,
+        Field(
+            "how the framework takes the GPU's memory: by which allocator, how much and when",
+            "the largest batch depends on it",
+            since=9,
+            only="on a GPU",
         ),
     ]
     lacking: Annotated[

@@ -43,7 +43,7 @@ class Run:
     """The jobs of a command, the folder of their records, and the records so far.
 
     Attributes:
-        jobs: in the order in which they run; all on one backend and device.
+        jobs: in the order in which they run; all on one device.
         results: the results folder.
         id: the id of this run.
         limits: the limits of each cell's worker.

@@ -17,6 +17,7 @@ from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
 from bcdl.worker.measured import Measured
+from bcdl.worker.memory import record_host_peak, watching_memory
 from bcdl.worker.prepared import Prepared, prepare
 from bcdl.worker.shared import Shared
 from bcdl.worker.snapshot import DiskSnapshot
@@ -40,7 +41,7 @@ def measure(
     cell, phases = job.cell, measured.phases
     measured.environment.update(adapter.describe())
     phases.begin("probing precision")
-    measured.environment["arithmetic"] = precision_probe.check(cell.precision)
+    _probe_precision(adapter, cell.precision, measured)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
     phases.begin("loading data")
     dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
@@ -59,6 +60,14 @@ def measure(
     if cell.timing:
         _measure_speed(prepared, measured)
     return prepared.model
+
+
+def _probe_precision(adapter: Backend, precision: str, measured: Measured) -> None:
+    """Record the arithmetic in use, and a note if it is more precise than was asked for."""
+    arithmetic = precision_probe.arithmetic(adapter)
+    measured.environment["arithmetic"] = arithmetic
+    if note := precision_probe.judge(precision, arithmetic):
+        measured.note(note)
 
 
 def describe_dataset(dataset: Dataset) -> DatasetFacts:
@@ -87,6 +96,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
     measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
     measured.environment["threads"] = prepared.adapter.threads()
+    measured.environment["input_pipeline"] = prepared.pipeline.describe()
     fit = _fit(prepared, measured, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
@@ -133,21 +143,23 @@ def _measure_speed(prepared: Prepared, measured: Measured) -> None:
     trained = DiskSnapshot(prepared.model.variables)
     window_images = cell.window_steps * cell.batch_size
     phases.begin("timing steps")
-    _time("step", window_images, prepared, measured, regimes.steps)
+    with watching_memory("step", prepared, measured):
+        _time("step", window_images, prepared, measured, regimes.steps)
     with phases.aside("keeping weights"):
         trained.restore()
     phases.begin("timing predictions")
-    _time("predict", window_images, prepared, measured, regimes.predictions)
-    of_device = adapter.peak_memory_bytes()
-    metrics["peak_memory_mib"] = (of_device or hardware.peak_rss_bytes()) / hardware.MIB
-    if not of_device:  # compiling takes memory of the process
-        _mark_warm(adapter, measured, "peak_memory_mib")
+    with watching_memory("predict", prepared, measured):
+        _time("predict", window_images, prepared, measured, regimes.predictions)
+    record_host_peak(prepared, measured)
     phases.begin("timing single requests")
     rate = _time("request", 1, prepared, measured, regimes.requests)
     _mark_warm(adapter, measured, "request_warm_up_s")
     metrics["latency_ms"] = 1e3 / rate
     phases.begin("measuring the device")
-    metrics |= device_peak.measure(adapter, cell.precision)
+    limits, notes = device_peak.measure(adapter, cell.precision)
+    metrics |= limits
+    for note in notes:
+        measured.note(note)
 
 
 def _time(

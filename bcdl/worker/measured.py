@@ -48,6 +48,10 @@ class Measured:
             self.metrics["idle_power_w"] = seen.power_w
         self.environment["gpu_idle"] = seen.state()
 
+    def note(self, sentence: str) -> None:
+        """Add what a person should know of how the cell was measured to `environment.notes`."""
+        self.environment.setdefault("notes", []).append(sentence)
+
     def drop_speed(self) -> None:
         """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""
         self.metrics = {name: value for name, value in self.metrics.items() if not name.endswith(("_s", "_mib"))}

@@ -17,11 +17,11 @@ import numpy as np
 from bcdl.machine.clock import stopwatch
 from bcdl.worker import snapshot, timing
 from bcdl.worker.clocks import wait_for_training
-from bcdl.worker.input_pipeline import AHEAD
 from bcdl.worker.phases import Phases
 from bcdl.worker.prepared import Prepared
 
 _INPUT_S = 1.0  # for which the input pipeline is timed at most, and a batch more
+_TURNS = 4  # times what is made ahead that is drawn at least: threads that began together end together
 
 
 def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
@@ -30,7 +30,7 @@ def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
     with phases.aside("keeping weights"):
         before = snapshot.DiskSnapshot.of(model)
     elapsed = stopwatch()
-    model.fit(adapter.stream(prepared.pipeline.stream()), steps_per_epoch=1, epochs=1, verbose=0, shuffle=False)
+    model.fit(prepared.batches(), steps_per_epoch=1, epochs=1, verbose=0, shuffle=False)
     wait_for_training(model, adapter)
     seconds = elapsed()
     with phases.aside("keeping weights"):
@@ -39,16 +39,17 @@ def first_step(prepared: Prepared, phases: Phases | None = None) -> float:
 
 
 def time_input(prepared: Prepared) -> float:
-    """Images/s of the batches that `fit` would get, drawn with nothing else to do: of an epoch, or of `_INPUT_S`.
+    """Images/s of the batches that `fit` would get, drawn with nothing else to do: of an epoch or more, or `_INPUT_S`.
 
     As many batches as are made ahead are drawn before the clock starts: from then on one is made for each that is
     drawn, and what the start of threads takes does not count.
     """
-    batches = iter(prepared.adapter.stream(prepared.pipeline.stream()))
-    for _ in range(AHEAD):
+    batches = iter(prepared.batches())
+    ahead = prepared.pipeline.batches_ahead
+    for _ in range(ahead):
         next(batches)
     elapsed, drawn = stopwatch(), 0
-    for _ in itertools.islice(batches, prepared.pipeline.steps_per_epoch):
+    for _ in itertools.islice(batches, max(prepared.pipeline.steps_per_epoch, _TURNS * ahead)):
         drawn += 1
         if elapsed() >= _INPUT_S:
             break

@@ -10,7 +10,7 @@ from bcdl.records.comparability import Evidence, Purpose, code_changed
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
 from bcdl.report import formats
-from bcdl.report.doubt_lines import clock_lines
+from bcdl.report.doubt_lines import clock_lines, notes
 from bcdl.report.sections import utilisation
 from bcdl.statistics import disturbance, doubts
 from bcdl.statistics.disturbance import HeldBack
@@ -76,6 +76,9 @@ def _circumstances(ran: Sequence[Record]) -> list[str]:
     lines += sorted({f"CODE CHANGED while it ran: {r.cell.title}" for r in ran if code_changed(Evidence.of(r))})
     lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
     lines += [line for record in ran for line in _of_gpu(record)]
+    lines += [f"Note: {line}" for line in notes(ran)]
+    pools = {f"{r.cell.backend}: {pool}" for r in ran if (pool := r.environment.get("memory_pool"))}
+    lines += [f"Memory of the GPU, {pool}" for pool in sorted(pools)]
     lines += [f"CLOCK: {r.cell.title}: {jump}" for r in ran for jump in clock_lines(r.environment)]
     if unrecorded := doubts.unrecorded(ran):
         lines.append(f"Disturbance: {unrecorded}")
