@@ -429,6 +429,10 @@ class GpuWatched(TypedDict, total=False):
     """What a GPU reported while it was watched; other readings may follow."""
 
     watched_s: Annotated[float, Field("how long it was watched", "what follows is of this time", unit="s", since=9)]
+    repeats: Annotated[
+        int,
+        Field("windows that ran meanwhile", "their rate should be near that of the windows that were timed", since=9),
+    ]
     samples: Annotated[int, Field("how often the GPU was looked at meanwhile", "a share of few says little", since=9)]
     energy_updates: Annotated[
         int, Field("how often its counter of energy moved meanwhile", "it moves in steps of 20 to 100 ms", since=9)

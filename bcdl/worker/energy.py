@@ -178,6 +178,7 @@ class Repeated:
         }
         counted = {
             "watched_s": self.seconds,
+            "repeats": self.count,
             "samples": len(self.samples),
             "energy_updates": len(self.updates),
             "throttled_share": self._throttled(),

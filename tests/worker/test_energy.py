@@ -37,7 +37,8 @@ def test_power_is_that_of_the_gpu_however_its_counter_moves(
     figures = seen.metrics("step", images=8)
     assert figures["step_power_w"] == pytest.approx(400, rel=0.15)
     # 400 W for the 10 ms and a little more that 8 images take.
-    assert figures["step_energy_j_per_image"] == pytest.approx(figures["step_power_w"] * seen.seconds / seen.count / 8)
+    joules = figures["step_power_w"] * seen.seconds / seen.count / 8
+    assert figures["step_energy_j_per_image"] == pytest.approx(joules)
     assert fits(GpuWatched)(seen.state())
     assert "energy_missing" not in seen.state()
 

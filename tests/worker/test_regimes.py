@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from pathlib import Path
@@ -13,11 +12,12 @@ import pytest
 
 from bcdl import backends, datasets
 from bcdl.records.fields import fits
-from bcdl.records.shapes import Disturbance, GpuState
+from bcdl.records.record import Record
+from bcdl.records.shapes import Disturbance
 from bcdl.settings.job import Job
+from bcdl.statistics import disturbance
 from bcdl.worker import measurement, session, timing
 from bcdl.worker.input_pipeline import one_hot
-from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 from tests.factory import jobs
 from tests.machine import fake_nvml
@@ -25,7 +25,6 @@ from tests.machine import fake_nvml
 pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("short_regimes")]
 keras = pytest.importorskip("keras")
 regimes = pytest.importorskip("bcdl.worker.regimes")
-worker_cell = pytest.importorskip("bcdl.worker.cell")
 fitting = pytest.importorskip("bcdl.worker.fitting")
 network = pytest.importorskip("bcdl.worker.network")
 batch_norm = pytest.importorskip("bcdl.worker.batch_norm")
@@ -109,23 +108,37 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     assert not compiled or len(forwards) == first_forwards
 
 
-def test_on_a_gpu_the_energy_is_of_what_was_timed(
+def test_a_cell_on_a_gpu_says_what_it_drew_and_how_the_gpu_was(
     adapter: backends.Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Of an image it is the power times the time of an image, whatever the first request compiles."""
-    prepared = prepared_cell.prepare(one_job(), adapter)
-    job = dataclasses.replace(prepared.job, cell=dataclasses.replace(prepared.cell, device="gpu"))
-    prepared = dataclasses.replace(prepared, job=job)
-    fake_nvml.loaded(monkeypatch, tmp_path, fake_nvml.FakeGpu(watts=300, held_back_percent=20))
-    measured = Measured()
-    for regime, images, begun in (("predict", 4, regimes.predictions), ("request", 1, regimes.requests)):
-        rate = worker_cell._time(regime, images, prepared, measured, begun)
-        assert measured.metrics[f"{regime}_power_w"] == pytest.approx(300, rel=0.1)
-        assert measured.metrics[f"{regime}_energy_j_per_image"] == pytest.approx(300 / rate, rel=0.5)
-        state = measured.environment["gpu_state"][regime]
-        assert fits(GpuState)(state)
+    """A GPU by NVML alone, while the framework computes on the CPU: the whole path of a record."""
+    throttled = {"held_back_percent": 20, "reasons": fake_nvml.POWER_CAP, "throttled_percent": 50}
+    gpu = fake_nvml.FakeGpu(watts=300, pids=[7], **throttled)
+    fake_nvml.loaded(monkeypatch, tmp_path, fake_nvml.T4, gpu)
+    monkeypatch.setattr(session, "start", lambda cell: adapter)
+    (job,) = jobs(BACKEND, "cnn", device="gpu", cold=True)
+    made, _ = measurement.run(job, "a-run", Phases())
+    assert (made.status, made.reason) == ("ok", "")
+    made = Record.from_json(made.to_json())
+    environment, metrics = made.environment, made.metrics
+    assert (environment["gpus"], environment["gpu"]["power_limit_w"]) == ([fake_nvml.H100], 700.0)
+    assert environment["gpu_processes"] == 1
+    assert metrics["idle_power_w"] == pytest.approx(300, rel=0.1)
+    for regime in ("step", "predict", "request"):
+        images = 1 if regime == "request" else job.cell.batch_size * job.cell.window_steps
+        state = environment["gpu_state"][regime]
         assert state["held_back_share"]["temperature"] == pytest.approx(0.2, abs=0.1)
-    assert measured.phases.seconds["measuring energy"] >= 4
+        assert state["throttled_share"]["software power cap"] > 0
+        assert metrics[f"{regime}_power_w"] == pytest.approx(300, rel=0.1)
+        # Of an image it is the power times the time of an image, whatever the first request compiles.
+        joules = metrics[f"{regime}_power_w"] * state["watched_s"] / state["repeats"] / images
+        assert metrics[f"{regime}_energy_j_per_image"] == pytest.approx(joules)
+    assert environment["gpu_state"]["fit"].keys() == {"held_back_share"}
+    assert made.phases["measuring energy"] >= 6
+    assert {disturbed.what for disturbed in disturbance.of(made, "step")} >= {
+        "the GPU was held back",
+        "other processes computed on the GPU as its worker began",
+    }
 
 
 def _count_calls(model: Any, name: str) -> list[None]:
