@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def test_another_instance_is_had_by_its_name(monkeypatch: pytest.MonkeyPatch, tm
         (BOTH, 0, "-1", "cpu", "CUDA_VISIBLE_DEVICES='-1' hides the GPUs"),
         (BOTH, 0, "2", "gpu", "CUDA_VISIBLE_DEVICES='2' names no GPU of this machine; use 0 to 1, or a UUID"),
         (BOTH, 0, "GPU-77", "gpu", "names no GPU of this machine"),
-        ((FakeGpu(mig=1),), 0, "all", "gpu", "MIG is on and no instance was made"),
+        ((FakeGpu(mig=1),), 0, "all", "cpu", "MIG is on and no instance was made"),
     ],
 )
 def test_without_a_gpu_the_reason_is_said_in_a_line(
@@ -238,6 +239,22 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_of_one_line(
     *before, error, code = said.splitlines()
     assert (before, code) == ([], "exit code 2")
     assert error.startswith("error: --device gpu: the NVIDIA driver ")
+
+
+@pytest.mark.keras
+def test_a_run_is_of_the_gpu_that_cuda_shows(tmp_path: Path) -> None:
+    """The framework here finds none: its record and folder name the GPU that was to compute all the same."""
+    arguments = ("--model", "cnn", "--profile", "smoke", "--device", "gpu", "--results", str(tmp_path / "results"))
+    said = run(tmp_path, "bcdl.train", *arguments, CUDA_VISIBLE_DEVICES="1")
+    assert "note: one GPU of 2 is used, Tesla T4: the first that CUDA_VISIBLE_DEVICES names" in said
+    *_, error, code = said.splitlines()
+    assert (error.startswith("error: failed: "), code) == (True, "exit code 1")
+    (folder,) = (tmp_path / "results" / "records").iterdir()
+    assert folder.name.startswith("tesla-t4-x1-")
+    (log,) = folder.glob("*.jsonl")
+    environment = json.loads(log.read_text(encoding="utf-8"))["environment"]
+    assert (environment["gpus"], environment["gpu"]["present"]) == (["Tesla T4"], 2)
+    assert T4.uuid not in log.read_text(encoding="utf-8")
 
 
 def test_without_permission_doctor_says_so_and_describes_the_cpu(tmp_path: Path) -> None:
