@@ -141,9 +141,13 @@ def _named(entry: str, cards: Sequence[Card]) -> Gpu | None:
 
 
 def variables() -> dict[str, str]:
-    """The variables by which a process sees the GPU that computes, and no other; none if no GPU does."""
+    """The variables by which a process sees the GPU that computes, and no other; none if no GPU does.
+
+    A GPU that has no UUID can't be named to CUDA: others are then left visible.
+    """
     gpu = computing()
-    return {ORDER: "PCI_BUS_ID", VISIBLE: gpu.uuid} if gpu else {}
+    named = {VISIBLE: gpu.uuid} if gpu and gpu.uuid != UNKNOWN else {}
+    return {ORDER: "PCI_BUS_ID", **named} if gpu else {}
 
 
 def are_asked_for() -> bool:

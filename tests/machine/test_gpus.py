@@ -93,6 +93,12 @@ def test_what_a_driver_does_not_report_is_absent(monkeypatch: pytest.MonkeyPatch
     assert hardware.lacks("gpu", "mixed_bfloat16")
 
 
+def test_a_gpu_without_a_uuid_is_left_visible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CUDA would find none of the name `unknown`."""
+    see(monkeypatch, tmp_path, FakeGpu(uuid=""))
+    assert gpus.variables() == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
 @pytest.mark.parametrize("visible", ["all", "0", UUID, SLICED.slices[0].uuid, "MIG-5f1a"])
 def test_of_a_divided_gpu_an_instance_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, visible: str) -> None:
     see(monkeypatch, tmp_path, SLICED, visible=visible)
@@ -180,8 +186,8 @@ def test_other_processes_are_counted_as_the_first_question_found_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     see(monkeypatch, tmp_path, FakeGpu(pids=(os.getpid(), 7, 8)))
-    assert hardware.company("gpu") == {"gpu_processes": 2}
-    assert hardware.company("cpu") == {}
+    assert hardware.other_processes("gpu") == {"gpu_processes": 2}
+    assert hardware.other_processes("cpu") == {}
 
 
 def cards(count: int) -> tuple[Card, ...]:
