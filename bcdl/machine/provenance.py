@@ -125,8 +125,8 @@ PACKAGES = (
     "pillow",
     "scikit-learn",
 )
-# Likewise on a GPU, and nowhere else: kernels, the plugins by which JAX computes, and compilers. The name of each may end
-# with the release of CUDA that it is for.
+# Likewise on a GPU, and nowhere else: kernels, the plugins by which JAX computes, and compilers. Names may end with the
+# release of CUDA that a package is for.
 GPU_PACKAGES = (
     "nvidia-cudnn",
     "nvidia-cublas",
