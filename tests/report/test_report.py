@@ -61,6 +61,18 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
     assert page.count("not measured, no NVML answered") == 1
 
 
+def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> None:
+    for number in range(2):
+        entry = record(device="gpu", seed=number)
+        entry.environment |= {"notes": ["something to know"], "memory_pool": "as it is needed"}
+        store.append(tmp_path, "m", entry)
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert page.count("- Note: torch: something to know (2 cells)") == 1
+    assert page.count("- Memory of the GPU, torch: as it is needed") == 1
+    assert "GPU in training (MiB)" in page
+
+
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
 def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: float, marked: bool) -> None:
     store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), product_flops_per_s=fastest))

@@ -54,7 +54,8 @@ def measured(allocator: _Allocator, device: str, training: int = 600, inference:
 def test_each_regime_has_its_own_peak_if_the_framework_resets_it() -> None:
     result = measured(_Allocator(resets=True), "gpu")
     host = result.metrics.pop("host_peak_memory_mib")
-    assert host and host > 50
+    assert host is not None
+    assert host > 50
     assert result.metrics == {"device_peak_memory_mib": 600, "predict_device_peak_memory_mib": 300}
     assert result.environment == {}
 
@@ -65,7 +66,7 @@ def test_a_peak_that_is_not_reset_is_of_all_until_then_and_says_so() -> None:
     assert "predict_device_peak_memory_mib" not in result.metrics
     assert result.environment["notes"] == [
         "device_peak_memory_mib is of all until then, the tuning of the first step too: the framework can't reset it",
-        "predict_device_peak_memory_mib is not known: the framework can't reset its peak, and training had needed no less",
+        "predict_device_peak_memory_mib is not known: the framework can't reset it, and training had needed no less",
     ]
 
 
