@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -43,6 +43,12 @@ def check_precision(device: str, precision: str) -> None:
     """Raise UnsupportedError if no framework could give `precision` on `device`."""
     if precision == "tf32" and device == "cpu":
         raise UnsupportedError("TF32 is arithmetic of NVIDIA GPUs; a CPU has none, so use --precision float32")
+
+
+def check_transfer_to_cpu(input_transfer: str) -> None:
+    """Raise UnsupportedError if batches were to be copied ahead to a CPU."""
+    if input_transfer == "prefetched":
+        raise UnsupportedError("a CPU computes on the host's own memory; leave --input-transfer out")
 
 
 class NativeModel(Protocol):
@@ -88,6 +94,19 @@ class Backend(Protocol):
         Called before `configure`.
         """
 
+    def check_settings(self, data_format: str, input_transfer: str) -> None:
+        """Raise UnsupportedError if the device lacks a setting of that name or would not be any different by it.
+
+        Called after `configure`. `data_format` is the layout of maps; if `input_transfer` is `prefetched`, `prefetch`
+        is to be called.
+        """
+
+    def set_autotune(self, on: bool) -> None:
+        """Have the framework time its convolution kernels for each shape and take the fastest, or not any more.
+
+        Called after `configure`. Raises UnsupportedError if it has no such choice, or none on the device.
+        """
+
     def cache_compilations(self, folder: Path | None) -> None:
         """Drop what this process has compiled; from now on, load from `folder` what is there, and store there the rest.
 
@@ -99,6 +118,7 @@ class Backend(Protocol):
     def describe(self) -> dict[str, Any]:
         """The device in use, the precision flags in force and the compilation cache, as JSON values.
 
+        `autotune` is what chooses convolution kernels by timing them, `off` if nothing does.
         `compilation_cache` is `off`; `cold`, if its folder was empty; `warm`, if all that was compiled so far was in
         it; or `partly warm`. On a GPU `memory_pool` says how the framework takes its memory.
         """
@@ -114,6 +134,9 @@ class Backend(Protocol):
 
         `batches` yields ([B, H, W, 3] uint8, [B, 2] float32) without end, every batch of one shape.
         """
+
+    def prefetch(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        """As `stream`, but each batch is on its way to the device, as uint8, before the step that takes it."""
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         """`arrays` as tensors on the device, transfer finished."""
@@ -175,6 +198,38 @@ class Backend(Protocol):
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` means, on this framework, that memory ran out."""
+
+
+class Examples(Protocol):
+    """Images in memory, drawn one at a time: what the input pipelines of `input_pipelines` read."""
+
+    image_shape: tuple[int, ...]
+    label_shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def draw(self, index: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The image of that number, uint8, augmented anew at each call, and its label, float32; from any thread."""
+
+
+# Gives batches of examples without end, of such a size, on so many cores: a pair (images, labels) each, as its users
+# get them.
+InputPipeline = Callable[[Examples, int, int], Iterator[Any]]
+
+
+def input_pipelines() -> dict[str, tuple[str, InputPipeline]]:
+    """The input pipelines that users of the frameworks choose, by name, each with the package that it needs.
+
+    They are those of the backends that have a module `input_pipeline`, which imports that package only when it is used.
+    """
+    found: dict[str, tuple[str, InputPipeline]] = {}
+    for name in NAMES:
+        module_name = f"{__name__}.{name}.input_pipeline"
+        if importlib.util.find_spec(module_name) is None:
+            continue
+        module = importlib.import_module(module_name)
+        found |= {title: (module.PACKAGE, pipeline) for title, pipeline in module.PIPELINES.items()}
+    return found
 
 
 def load(name: str) -> Backend:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import itertools
@@ -15,7 +16,17 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from .. import DeviceError, NativeModel, StateLostError, check_precision, first_line, is_lack_of_memory, threads_named
+from .. import (
+    DeviceError,
+    NativeModel,
+    StateLostError,
+    UnsupportedError,
+    check_precision,
+    check_transfer_to_cpu,
+    first_line,
+    is_lack_of_memory,
+    threads_named,
+)
 from . import native
 
 # The share of the GPU's free memory that XLA's pool may take, unless a user's variable says otherwise: by its own
@@ -24,6 +35,9 @@ from . import native
 _POOL_SHARE = "0.9"
 _POOL_VARIABLES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # the second is the older name
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
+
+# Copied to the device before they are asked for; Keras copies one (keras/src/backend/jax/trainer.py).
+_PREFETCHED_BATCHES = 2
 
 
 class Adapter:
@@ -53,6 +67,14 @@ class Adapter:
         # XLA reads the flags when JAX looks for its first device; on CPUs it is deterministic already.
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
+    def check_settings(self, data_format: str, input_transfer: str) -> None:
+        if jax.default_backend() == "cpu":
+            check_transfer_to_cpu(input_transfer)
+
+    def set_autotune(self, on: bool) -> None:
+        if on:
+            raise UnsupportedError("XLA times a GPU's kernels in any case; leave --autotune out")
+
     def cache_compilations(self, folder: Path | None) -> None:
         if folder is None:
             jax.config.update("jax_enable_compilation_cache", False)
@@ -76,6 +98,7 @@ class Adapter:
             "device": device.device_kind,
             "platform": device.platform,
             "precision_flags": {"jax_default_matmul_precision": jax.config.jax_default_matmul_precision},
+            "autotune": "XLA" if device.platform != "cpu" else "off",
             "compilation_cache": "partly warm" if self._cache == "warm" and self._compiled_anew else self._cache,
             **({} if device.platform == "cpu" else {"memory_pool": _memory_pool()}),
         }
@@ -88,6 +111,9 @@ class Adapter:
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         return batches
+
+    def prefetch(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        return _ahead(batches)
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         return tuple(jax.block_until_ready(jax.device_put(list(arrays))))
@@ -163,6 +189,16 @@ class Adapter:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return is_lack_of_memory(error, RuntimeError)
+
+
+def _ahead(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Any]:
+    """The batches as arrays of the device; the next `_PREFETCHED_BATCHES` of them are on their way there."""
+    under_way: collections.deque[Any] = collections.deque()
+    for batch in batches:
+        under_way.append(jax.device_put(batch))
+        if len(under_way) > _PREFETCHED_BATCHES:
+            yield under_way.popleft()
+    yield from under_way
 
 
 def _forward_in_training(model: Callable[[], Any], weights: list[Any], others: list[Any], images: Any) -> Any:

@@ -54,6 +54,16 @@ class Adapter:
         tf.random.set_seed(0)
         tf.config.experimental.enable_op_determinism()
 
+    def check_settings(self, data_format: str, input_transfer: str) -> None:
+        if input_transfer == "prefetched":
+            raise UnsupportedError("tf.data copies batches to a GPU ahead in any case; leave --input-transfer out")
+        if data_format == "channels_first" and not self._gpu():
+            raise UnsupportedError("TensorFlow's kernels for CPUs take channels_last only; leave --data-format out")
+
+    def set_autotune(self, on: bool) -> None:
+        if on:
+            raise UnsupportedError("TensorFlow times a GPU's kernels in any case; leave --autotune out")
+
     def cache_compilations(self, folder: Path | None) -> None:
         raise UnsupportedError(
             "TensorFlow keeps no compiled functions from one process to the next, so there is no cache to measure"
@@ -68,6 +78,7 @@ class Adapter:
             "precision_flags": {
                 "tensor_float_32_execution": tf.config.experimental.tensor_float_32_execution_enabled()
             },
+            "autotune": "TensorFlow or XLA" if gpu else "off",
             "compilation_cache": "off",
             **({"memory_pool": "BFC allocator, as it is needed, up to all that is free"} if gpu else {}),
         }
@@ -86,6 +97,9 @@ class Adapter:
         # A signature of full shapes, the one that `training` uses too: both share one traced function.
         signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in first)
         return self._to_device(tf.data.Dataset.from_generator(generate, output_signature=signature))
+
+    def prefetch(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        return self.stream(batches)
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         with tf.device(self._device):

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import DeviceError, NativeModel, UnsupportedError, check_precision, first_line, is_lack_of_memory
-from . import native
+from .. import (
+    DeviceError,
+    NativeModel,
+    UnsupportedError,
+    check_precision,
+    check_transfer_to_cpu,
+    first_line,
+    is_lack_of_memory,
+)
+from . import native, prefetch
 
 
 class Adapter:
@@ -34,6 +42,15 @@ class Adapter:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
 
+    def check_settings(self, data_format: str, input_transfer: str) -> None:
+        if not self._on_gpu():
+            check_transfer_to_cpu(input_transfer)
+
+    def set_autotune(self, on: bool) -> None:
+        if on and not self._on_gpu():
+            raise UnsupportedError("torch times no kernels on a CPU; leave --autotune out")
+        torch.backends.cudnn.benchmark = on
+
     def cache_compilations(self, folder: Path | None) -> None:
         raise UnsupportedError("eager torch compiles nothing, so there is no cache to measure")
 
@@ -46,6 +63,7 @@ class Adapter:
                 "cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
                 "cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
             },
+            "autotune": "cudnn.benchmark" if gpu and torch.backends.cudnn.benchmark else "off",
             "compilation_cache": "off",
             **({"memory_pool": "caching allocator, as it is needed, up to all that is free"} if gpu else {}),
         }
@@ -55,6 +73,9 @@ class Adapter:
 
     def stream(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
         return batches
+
+    def prefetch(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Any:
+        return prefetch.ahead(batches, prefetch.Gpu())
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
         tensors = tuple(torch.as_tensor(array).to(os.environ["KERAS_TORCH_DEVICE"]) for array in arrays)
@@ -109,6 +130,9 @@ class Adapter:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, torch.OutOfMemoryError) or is_lack_of_memory(error, RuntimeError)
+
+    def _on_gpu(self) -> bool:
+        return os.environ["KERAS_TORCH_DEVICE"] == "cuda"
 
 
 def _check_gpu() -> None:

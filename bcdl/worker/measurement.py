@@ -24,10 +24,9 @@ from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import compilations, parent_death, timing
+from bcdl.worker import compilations, energy, parent_death, session, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
-from bcdl.worker.session import start_backend
 
 if TYPE_CHECKING:
     import keras
@@ -57,14 +56,19 @@ class Process:
 
     def __init__(self, measure_cell: MeasureCell | None = None, keep: bool = True, verbose: int = 0) -> None:
         self._measure_cell, self._keep, self._verbose = measure_cell, keep, verbose
-        self._start = functools.cache(start_backend)
+        self._adapter: backends.Backend | None = None
         self.cells_before = 0
+
+    @property
+    def measures_whole_cells(self) -> bool:
+        """Whether it measures all that a cell's record has, and not a part, as experiments do."""
+        return self._measure_cell is None
 
     def start(self, cell: Cell) -> backends.Backend:
         """The adapter of the cell's backend, with all imported that measures cells."""
-        adapter = self._start(cell.backend, cell.device, cell.precision)
+        self._adapter = self._adapter or session.start(cell)
         self._measurer()
-        return adapter
+        return self._adapter
 
     def measure(self, job: Job, adapter: backends.Backend, measured: Measured) -> keras.Model | None:
         """Measure the job's cell; the trained model, or None if there is none to keep."""
@@ -133,6 +137,10 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.facts(job.cell.backend)}
     measured.environment |= {"clock_mhz": hardware.clock_mhz(), "process": {"cells_before": process.cells_before}}
+    measured.environment |= hardware.company(job.cell.device)
+    if process.measures_whole_cells and job.cell.timing and job.cell.device == "gpu":
+        phases.begin("measuring idle power")
+        measured.note_idle_gpu(energy.at_rest(job.cell.device))
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
