@@ -64,7 +64,7 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
 def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> None:
     for number in range(2):
         entry = record(device="gpu", seed=number)
-        entry.environment |= {"notes": ["something to know"], "memory_pool": "as it is needed"}
+        entry.environment.update({"notes": ["something to know"], "memory_pool": "as it is needed"})
         store.append(tmp_path, "m", entry)
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
