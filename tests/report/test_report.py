@@ -80,6 +80,18 @@ def test_a_gpu_is_called_throttled_for_a_share_of_the_time_and_absent_energy_is_
     assert "Power of the idle GPU, before the framework was imported (W)" in page
 
 
+def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> None:
+    for number in range(2):
+        entry = record(device="gpu", seed=number)
+        entry.environment.update({"notes": ["something to know"], "memory_pool": "as it is needed"})
+        store.append(tmp_path, "m", entry)
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert page.count("- Note: torch: something to know (2 cells)") == 1
+    assert page.count("- Memory of the GPU, torch: as it is needed") == 1
+    assert "GPU in training (MiB)" in page
+
+
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
 def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: float, marked: bool) -> None:
     store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), product_flops_per_s=fastest))
