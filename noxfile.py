@@ -62,8 +62,12 @@ def install_project(session: nox.Session, *more: str) -> None:
 
 
 def install(session: nox.Session, backend: str, *more: str) -> None:
-    """Install the backend's pinned requirements; if torch's own index can't be reached, the ordinary wheel."""
-    requirements = ["-r", f"backends/{backend}/requirements-{device(session)}.txt", *more]
+    """Install the backend's pinned requirements."""
+    install_pinned(session, "-r", f"backends/{backend}/requirements-{device(session)}.txt", *more)
+
+
+def install_pinned(session: nox.Session, *requirements: str) -> None:
+    """Install requirements; if torch's own index can't be reached, the ordinary wheel."""
     try:
         session.install(*requirements)
     except nox.command.CommandFailed:
@@ -134,6 +138,13 @@ def bench_ab(session: nox.Session) -> None:
             session.run(*install_, *replaced)
         arguments += [f"--{side}", f"{backend}={python}"]
     session.run("python", "-m", "bcdl.ab", *arguments)
+
+
+@nox.session(name="bench-input")
+def bench_input(session: nox.Session) -> None:
+    """Time bcdl's input pipeline beside tf.data, torch's DataLoader and Grain, by cores: `-- --pixels 224`."""
+    install_pinned(session, "-r", "benchmarks/requirements-input-pipelines.txt")
+    session.run("python", "-m", "bcdl", "experiment", "input-pipelines", *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -215,8 +226,15 @@ def lock(session: nox.Session) -> None:
         for extra, kind in ((backend, "cpu"), (f"{backend}-gpu", "gpu")):
             file = Path("backends") / backend / f"requirements-{kind}.txt"
             session.run(*compile_, "--extra", extra, "--group", "bench", "--output-file", str(file))
-            lines = [f"# Made by `nox -s lock` from pyproject.toml, extra {extra}.", *file.read_text().splitlines()]
-            kept = [line for line in lines if kind == "gpu" or not line.startswith(GPU_PACKAGES)]
-            file.write_text("\n".join(kept) + "\n")
+            finish_lock(file, f"extra {extra}", () if kind == "gpu" else GPU_PACKAGES)
+    file = Path("benchmarks") / "requirements-input-pipelines.txt"
+    session.run(*compile_, "--group", "input-pipelines", "--output-file", str(file))
+    finish_lock(file, "group input-pipelines", GPU_PACKAGES)
     test = ["--group", "test", "--output-file", "tests/requirements.txt"]
     session.run(*compile_, *test)
+
+
+def finish_lock(file: Path, source: str, left_out: tuple[str, ...]) -> None:
+    """Say in the file what it was made from, and leave out packages whose names begin so."""
+    lines = [f"# Made by `nox -s lock` from pyproject.toml, {source}.", *file.read_text().splitlines()]
+    file.write_text("\n".join(line for line in lines if not line.startswith(left_out)) + "\n")

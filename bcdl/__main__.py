@@ -27,18 +27,22 @@ class Command(NamedTuple):
 GROUPS = {
     "measure": "needs Keras and a backend",
     "read": "needs records alone, and no framework",
+    "carry": "needs no framework",
     "check": "says what can be trusted",
 }
 COMMANDS = {
     "train": Command("measure", "bcdl.train", "train and measure one model in this process, and save it"),
     "ab": Command("measure", "bcdl.ab", "measure two sides in turn, a process each, and compare them"),
     "experiment": Command("measure", "bcdl.experiment", "list the experiments, or run one: one thing in several ways"),
+    "sprint": Command("measure", "bcdl.sprint", "measure what is most valuable first, within a time: on a rented GPU"),
     "predict": Command("measure", "bcdl.predict", "label image files by a saved model, and explain the label"),
     "report": Command("read", "bcdl.report.__main__", "rebuild the page, tables and plots from records, or check them"),
     "compare": Command("read", "bcdl.compare", "say whether B is slower than A: exit code 1 on a regression"),
     "gallery": Command("read", "bcdl.gallery", "draw the test images that models got wrong most confidently"),
     "phases": Command("read", "bcdl.phases", "show where the time of cells goes, phase by phase"),
     "status": Command("read", "bcdl.status", "show what is running on a results folder"),
+    "pack": Command("carry", "bcdl.pack.__main__", "write one folder to carry to a GPU machine without a network"),
+    "unpack": Command("carry", "bcdl.unpack", "add the records that came home from there to a results folder"),
     "parity": Command("check", "bcdl.parity.__main__", "compare what the backends compute of the same model"),
     "leaks": Command("check", "bcdl.leaks", "look for images that a folder holds twice"),
     "doctor": Command("check", "bcdl.doctor", "print versions, devices and precisions: what a bug report needs"),

@@ -17,7 +17,7 @@ from bcdl.records import runs
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, add_cell_options, resolve, whole
+from bcdl.settings.options import MODELS, add_cell_options, notices, resolve, whole
 from bcdl.statistics import comparison
 
 DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see `effects.paired`
@@ -37,7 +37,8 @@ def main() -> int:
     rounds = whole("--rounds", arguments.rounds)
     run_id = runs.new_run_id()
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
-    for line in dict.fromkeys(line for side in sides for line in side.run.check()):
+    checked = [line for side in sides for line in side.run.check()]
+    for line in dict.fromkeys([*notices(vars(arguments)), *checked]):
         print(line)
     number = comparison.count(job.cell for job in sides[0].run.jobs)
     if rounds < (needed := comparison.rounds_needed(number)):

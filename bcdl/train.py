@@ -13,7 +13,7 @@ from bcdl.machine import provenance
 from bcdl.runner import progress
 from bcdl.runner.run import Run
 from bcdl.settings import models
-from bcdl.settings.options import add_cell_options, configured_backend, resolve
+from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
 from bcdl.worker import measurement
 from bcdl.worker.phases import Phases
 
@@ -29,11 +29,11 @@ def main() -> int:
     arguments = _parse()
     _check_save(arguments.save)
     backend = configured_backend()
-    jobs = resolve(vars(arguments), backend, arguments.model)
+    jobs = resolve(vars(arguments), backend, arguments.model, spread=False)
     if len(jobs) > 1:
-        raise UsageError("python -m bcdl.train trains one model from one seed; give one --model and one --seed")
+        raise UsageError("python -m bcdl.train trains one cell; give one --model, --seed, --precision and split")
     run = Run(jobs, Path(arguments.results), require_clean=arguments.require_clean)
-    for line in run.check():
+    for line in [*notices(vars(arguments), spread=False), *run.check()]:
         print(line)
     record, model = measurement.run(run.handed(jobs[0]), run.id, Phases(), measurement.Process(verbose=1))
     run.keep(jobs[0], record)

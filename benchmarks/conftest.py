@@ -23,7 +23,7 @@ from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
 from bcdl.settings.limits import BUDGET, add_limit_options, resolve_budget, resolve_limits
-from bcdl.settings.options import MODELS, RESUME, add_cell_options, resolve_run
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, notices, resolve_run
 from bcdl.text import legible
 
 RUN = pytest.StashKey[Run]()
@@ -66,7 +66,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     with _as_pytest_exit():
         run = session.config.stash[RUN]
-        for line in run.check():
+        for line in [*notices(vars(session.config.option)), *run.check()]:
             _terminal(session.config).write_line(legible(line))
         wanted = _wanted(session)
         jobs = [job for job in run.left if job in wanted]

@@ -8,10 +8,12 @@ files have become others since.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -117,22 +119,49 @@ PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "torch",
+    "grain",
     "numpy",
     "opencv-python-headless",
     "pillow",
     "scikit-learn",
 )
+# Likewise on a GPU, and nowhere else: kernels, the plugins by which JAX computes, and compilers. The name of each may end
+# with the release of CUDA that it is for.
+GPU_PACKAGES = (
+    "nvidia-cudnn",
+    "nvidia-cublas",
+    "nvidia-nccl",
+    "nvidia-cuda-nvcc",
+    "nvidia-cuda-nvrtc",
+    *(f"jax-cuda{release}-{part}" for release in (12, 13) for part in ("plugin", "pjrt")),
+    "triton",
+)
+_RELEASES = ("", "-cu12", "-cu13")
 
 
-def versions() -> dict[str, str]:
-    """Versions of bcdl and of the packages that can change a figure, if they are installed."""
+@functools.cache
+def _versions() -> Mapping[str, str]:
     installed = {"bcdl": __version__}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *(f"{name}{release}" for name in GPU_PACKAGES for release in _RELEASES)):
         try:
             installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
     return installed
+
+
+def versions() -> dict[str, str]:
+    """Versions of bcdl and of the packages that can change a figure, if they are installed."""
+    return dict(_versions())
+
+
+def decisive_versions(versions: Mapping[str, str], device: str) -> dict[str, str]:
+    """Those of the versions that a record tells of which can change the figures of a cell on `device`."""
+    return {name: version for name, version in versions.items() if device != "cpu" or not _is_of_gpus(name)}
+
+
+def _is_of_gpus(package: str) -> bool:
+    return package.removesuffix("-cu12").removesuffix("-cu13") in GPU_PACKAGES
 
 
 def sha256(file: str | Path) -> str:
@@ -141,6 +170,10 @@ def sha256(file: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+# What a source that was packed says of itself, and the mark that says who wrote that.
+PACK_FILE = "packed.json"
+_WRITER_KEY, _WRITER = "written by", "bcdl pack"
+
 # Files that a checkout of bcdl tracks together, and neither an installed copy nor another repository has.
 _TRACKED = ("bcdl/__init__.py", "backends/__init__.py", "pyproject.toml")
 
@@ -148,8 +181,10 @@ _TRACKED = ("bcdl/__init__.py", "backends/__init__.py", "pyproject.toml")
 def commit() -> dict[str, Any]:
     """The git commit of the source, `commit`, and whether its tracked files differ from it, results excepted, `dirty`.
 
-    Both are None if the source is no checkout of its own: an installed package, which may well lie in another
-    project's repository, or a copy without its history. They are those of the moment at which the code was taken.
+    A source that `bcdl pack` carried to a machine without its history is of the commit that it was packed from; it is
+    dirty if it was so then, or if a module is another than was packed. Both are None if the source is neither that nor
+    a checkout of its own: an installed package, which may well lie in another project's repository, or a plain copy.
+    They are those of the moment at which the code was taken.
     """
     return dict(_commit())
 
@@ -157,10 +192,51 @@ def commit() -> dict[str, Any]:
 @functools.cache
 def _commit() -> dict[str, Any]:
     if not _is_checkout():
-        return {"commit": None, "dirty": None}
+        return _packed_commit() or {"commit": None, "dirty": None}
     revision = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return {"commit": revision, "dirty": bool(changes) if revision and changes is not None else None}
+
+
+def _packed_commit() -> dict[str, Any] | None:
+    """The commit that the source was packed from, as `commit`; None if it was not packed."""
+    packed = read_pack(ROOT)
+    if packed is None:
+        return None
+    modules = {file.relative_to(ROOT).as_posix(): content for file, content in _sources().items()}
+    unchanged = all(hashlib.sha256(content).hexdigest() == packed.files.get(name) for name, content in modules.items())
+    return {"commit": packed.commit, "dirty": packed.dirty or not unchanged}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pack:
+    """What a source that was packed says of itself, in its file `PACK_FILE`.
+
+    Attributes:
+        commit: the commit that it was packed from.
+        dirty: whether the checkout had changes that the commit lacks.
+        files: SHA-256 of each file beside that one, by its path from there.
+    """
+
+    commit: str
+    dirty: bool
+    files: Mapping[str, str]
+
+    def write(self, source: Path) -> None:
+        """Write it into the folder of the source."""
+        text = json.dumps({_WRITER_KEY: _WRITER, **dataclasses.asdict(self)}, indent=1)
+        (source / PACK_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_pack(source: Path) -> Pack | None:
+    """What a packed source says of itself; None if there is nothing that `bcdl pack` wrote."""
+    try:
+        values = json.loads((source / PACK_FILE).read_text(encoding="utf-8"))
+        if values.pop(_WRITER_KEY) != _WRITER:
+            return None
+        return Pack(str(values["commit"]), bool(values["dirty"]), dict(values["files"]))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _is_checkout() -> bool:
@@ -169,6 +245,12 @@ def _is_checkout() -> bool:
     if not top or Path(top).resolve() != ROOT:
         return False
     return _git("ls-files", "--error-unmatch", *_TRACKED) is not None
+
+
+def tracked_files(*paths: str) -> list[str]:
+    """The files that the checkout tracks at or under these paths, relative to its top; empty if it is no checkout."""
+    listed = _git("ls-files", "-z", "--", *paths) if _is_checkout() else None
+    return [name for name in (listed or "").split("\0") if name and (ROOT / name).is_file()]
 
 
 def _git(*arguments: str) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError, program, run_command
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.parity import references
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
@@ -58,7 +58,7 @@ def main() -> int:
     provenance.take()
     arguments = _parse()
     results = Path(arguments.results)
-    for notice in environment.notices():
+    for notice in environment.notices(arguments.device):
         _say(notice)
     store.check_writable(results)
     plans = _plans(arguments)
@@ -166,6 +166,7 @@ _STEPS = {
 
 def _backend(device: str, precision: str) -> backends.Backend:
     """The adapter of this environment's backend, started; UsageError if it can't be."""
+    gpus.check(device)
     _check_arithmetic(device, precision)
     name = configured_backend()
     check_backend(name)

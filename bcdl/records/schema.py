@@ -30,6 +30,7 @@ HISTORY = {
     "`sequence`, the record's count in its results folder; 0 in older ones. `environment.disturbance`, what else "
     "happened while each regime was timed, `environment.clock`, how the time of day moved, and `input_images_per_s`, "
     "the input pipeline's own rate; absent in older ones",
+    9: "what a GPU is, has and does, by rows that are absent in older records",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

@@ -14,6 +14,7 @@ from bcdl.runner import plan
 from bcdl.runner.plan import Candidate, Plan
 from bcdl.runner.progress import RunProgress, duration
 from bcdl.runner.run import Run
+from bcdl.settings import profiles
 from bcdl.settings.job import Job
 
 # What the report at the end takes on a slow machine: it draws the plots of the run, and all others of the folder.
@@ -68,6 +69,7 @@ class BudgetedRun:
     def __init__(self, run: Run, jobs: Sequence[Job], progress: RunProgress, budget: Budget) -> None:
         self._run, self._progress, self._budget = run, progress, budget
         self._jobs = list(jobs)
+        self._is_ordered = any(profiles.find(job.cell.profile).first for job in jobs)
         self._left_out: set[Job] = set()
         self._begun: dict[Job, float] = {}  # with the seconds that each was allowed
         self._plan = self._make_plan(budget.left_s)
@@ -81,7 +83,7 @@ class BudgetedRun:
     def intention(self) -> str:
         """The plan before the first cell, in words."""
         start = f"--budget {self._budget.text}, {duration(self._budget.report_s)} of it for the report"
-        return f"{start}: {_plan_words(self._plan)}"
+        return f"{start}: {self._plan_words()}"
 
     def run_until(self, job: Job) -> str:
         """Run cells as planned until the job has its record or is left out; why it was left out, else empty."""
@@ -138,13 +140,27 @@ class BudgetedRun:
         left_s = self._budget.left_s
         self._plan = self._make_plan(left_s)
         if {candidate.job for candidate in self._plan.fitting} != planned:
-            self._progress.print(f"new plan: {_plan_words(self._plan)}")
+            self._progress.print(f"new plan: {self._plan_words()}")
         return left_s
 
     def _make_plan(self, left_s: float) -> Plan:
-        new = plan.make(map(self._candidate, self._waiting), left_s, self._done())
+        new = plan.make(map(self._candidate, self._waiting), left_s, self._done(), self._is_ordered)
         self._progress.plan([candidate.job.cell for candidate in new.fitting])
         return new
+
+    def _plan_words(self) -> str:
+        made = self._plan
+        if not made.fitting:
+            return f"no cell fits; not planned: {_names(made.left_out)}" if made.left_out else "no cell is left to run"
+        if made.seconds is None:
+            first = "that of most value" if self._is_ordered else "the cell of fewest operations"
+            return (
+                f"how long cells take on this machine is not known yet; {first} runs first, and each one that ends "
+                "gives a new plan"
+            )
+        number = len(made.fitting) + len(made.left_out)
+        words = f"{len(made.fitting)} of {number} cells planned, {_about(made.seconds)}"
+        return f"{words}; not planned: {_names(made.left_out)}" if made.left_out else words
 
     def _done(self) -> Counter[plan.Kind]:
         """How many cells of each kind are ok."""
@@ -165,19 +181,6 @@ class BudgetedRun:
         seconds = [self._candidate(job).seconds or 0.0 for job in (*self._left_out, *self._cut)]
         more = len(self._cut) == len(self._begun) or max(seconds) > self._budget.cells_s
         return f"the same command with --resume {'and a longer --budget ' if more else ''}runs the rest"
-
-
-def _plan_words(made: Plan) -> str:
-    if not made.fitting:
-        return f"no cell fits; not planned: {_names(made.left_out)}" if made.left_out else "no cell is left to run"
-    if made.seconds is None:
-        return (
-            "how long cells take on this machine is not known yet; the cell of fewest operations runs first, and each "
-            "one that ends gives a new plan"
-        )
-    number = len(made.fitting) + len(made.left_out)
-    words = f"{len(made.fitting)} of {number} cells planned, {_about(made.seconds)}"
-    return f"{words}; not planned: {_names(made.left_out)}" if made.left_out else words
 
 
 def _names(candidates: Iterable[Candidate]) -> str:

@@ -59,20 +59,24 @@ def total(candidates: Iterable[Candidate]) -> float | None:
     return None if None in seconds else sum(each for each in seconds if each is not None)
 
 
-def make(candidates: Iterable[Candidate], seconds_left: float, done: Mapping[Kind, int]) -> Plan:
+def make(
+    candidates: Iterable[Candidate], seconds_left: float, done: Mapping[Kind, int], is_ordered: bool = False
+) -> Plan:
     """The plan for so many seconds: first a cell of each kind that has none, then a second one of each, and so on.
 
     A kind is a model with its speed, or with its accuracy alone. Among these the shortest is first, so that most are
-    covered. Of a candidate without an estimate nobody knows whether it fits: it does as long as any time is left.
+    covered. Candidates that are ordered keep their order. Of a candidate without an estimate nobody knows whether it
+    fits: it does as long as any time is left.
 
     Args:
         candidates: all that could run.
         seconds_left: how long they may take together.
         done: how many cells each kind has already.
+        is_ordered: whether the candidates come in the order of their value.
     """
     fitting: list[Candidate] = []
     left_out: list[Candidate] = []
-    for candidate in _most_informative_first(candidates, done):
+    for candidate in candidates if is_ordered else _most_informative_first(candidates, done):
         fits = (candidate.seconds or 0.0) <= seconds_left and seconds_left > 0
         (fitting if fits else left_out).append(candidate)
         seconds_left -= (candidate.seconds or 0.0) if fits else 0.0

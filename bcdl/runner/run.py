@@ -43,7 +43,7 @@ class Run:
     """The jobs of a command, the folder of their records, and the records so far.
 
     Attributes:
-        jobs: in the order in which they run; all on one backend and device.
+        jobs: in the order in which they run; all on one device.
         results: the results folder.
         id: the id of this run.
         limits: the limits of each cell's worker.
@@ -80,7 +80,7 @@ class Run:
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
-        notes = [*log.repair(self.results), *environment.notices(), *self._check_clock()]
+        notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)

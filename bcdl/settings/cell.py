@@ -54,7 +54,7 @@ class Cell:
     device: Annotated[
         str,
         Setting(
-            help="device that computes; if not given, `gpu` if there is an NVIDIA driver",
+            help="device that computes; if not given, `gpu` if there is an NVIDIA GPU",
             choices=("cpu", "gpu"),
             words=Words(75, lambda cell: "on a GPU" if cell.device == "gpu" else ""),
             card=SILENT,  # the card's item on hardware says it
@@ -65,8 +65,9 @@ class Cell:
         Setting(
             help="settings to start from: `smoke` (cnn and mobilenet, minutes for all backends), `quick` (all "
             "models, about 10 to 15 minutes a backend on 2 CPU cores), `accuracy` (cnn, tested on enough "
-            "drawings for an interval; `nox` and `pytest benchmarks` run it after `quick` if no setting is given) or "
-            "`full` (the source study's settings: 224x224, batch 32, 10 epochs, ImageNet weights, three seeds)",
+            "drawings for an interval; `nox` and `pytest benchmarks` run it after `quick` if no setting is given), "
+            "`gpu` (all models, 224x224, batch 32, every arithmetic, those of most value first; the default on a GPU) "
+            "or `full` (the source study's settings: 224x224, batch 32, 10 epochs, ImageNet weights, three seeds)",
             default="quick",
             words=Words(80, lambda cell: f"profile {cell.profile}"),
             card=SILENT,
@@ -220,9 +221,10 @@ class Cell:
     precision: Annotated[
         str,
         Setting(
-            help="arithmetic; `float32` has TF32 off",
+            help="kinds of arithmetic, separated by commas; `float32` has TF32 off",
             default="float32",
             choices=("float32", "tf32", "mixed_bfloat16"),
+            several=True,
             words=Words(10, lambda cell: cell.precision),
             card=Words(70, lambda cell: f"{cell.precision} arithmetic"),
         ),
@@ -337,6 +339,44 @@ class Cell:
             before="adam",
         ),
     ]
+    data_format: Annotated[
+        str,
+        Setting(
+            help="layout of images and maps inside the model; `channels_last` is Keras's own",
+            within_table="line",
+            default="channels_last",
+            choices=("channels_last", "channels_first"),
+            words=Words(60, lambda cell: cell.data_format if cell.data_format != "channels_last" else ""),
+            since=9,
+            before="channels_last",
+        ),
+    ]
+    input_transfer: Annotated[
+        str,
+        Setting(
+            help="how batches reach a GPU in training: `keras` hands NumPy arrays to `fit`, `prefetched` copies them "
+            "ahead, while the GPU computes",
+            within_table="line",
+            default="keras",
+            choices=("keras", "prefetched"),
+            words=Words(70, lambda cell: f"{cell.input_transfer} input" if cell.input_transfer != "keras" else ""),
+            since=9,
+            before="keras",
+        ),
+    ]
+    autotune: Annotated[
+        str,
+        Setting(
+            help="choice of a GPU's convolution kernels: `keras` leaves it to the framework, `on` has it time them and "
+            "take the fastest",
+            within_table="line",
+            default="keras",
+            choices=("keras", "on"),
+            words=Words(80, lambda cell: "autotuned" if cell.autotune == "on" else ""),
+            since=9,
+            before="keras",
+        ),
+    ]
 
     def __post_init__(self) -> None:
         for name, row in self.rows().items():
@@ -360,7 +400,13 @@ class Cell:
     @property
     def title(self) -> str:
         """The cell in words that distinguish it from the others of a run."""
-        return f"{self.model} on {self.backend}, {self.draw}" + ("" if self.timing else ", accuracy alone")
+        parts = (
+            f"{self.model} on {self.backend}",
+            self._arithmetic,
+            self.draw,
+            "" if self.timing else "accuracy alone",
+        )
+        return ", ".join(part for part in parts if part)
 
     @property
     def draw(self) -> str:
@@ -370,8 +416,14 @@ class Cell:
     @property
     def stem(self) -> str:
         """The stem of a file name that distinguishes the cell from the others of a run."""
-        stem = f"{self.model}-{self.backend}-{self.draw}".replace(", ", "-").replace(" ", "")
-        return stem if self.timing else f"{stem}-accuracy"
+        draw = self.draw.replace(", ", "-").replace(" ", "")
+        parts = (self.model, self.backend, self._arithmetic, draw, "" if self.timing else "accuracy")
+        return "-".join(part for part in parts if part)
+
+    @property
+    def _arithmetic(self) -> str:
+        """Its precision, if that is not the usual one."""
+        return "" if self.precision == self.rows()["precision"].usual else self.precision
 
     @classmethod
     def parse(cls, cell_id: str) -> Self:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bcdl import backends, datasets
 from bcdl.errors import UsageError
-from bcdl.machine import hardware
+from bcdl.machine import gpus, hardware
 from bcdl.settings import models, profiles
 from bcdl.settings import weights as start
 from bcdl.settings.cell import Cell
@@ -69,8 +69,11 @@ def resolve(
     names: str | None,
     installed_here: bool = True,
     cell_type: type[Cell] = Cell,
+    spread: bool = True,
 ) -> list[Job]:
-    """The jobs that `options` (by destination name) ask for on `backend`: by model, then by split, then by seed.
+    """The jobs that `options` (by destination name) ask for on `backend`, in the order in which they are to run.
+
+    That is by model, then by precision, by split, by fold and by seed, unless the profile has an order of value.
 
     Args:
         options: values of the options of `add_cell_options`; an option that was not given is None or missing.
@@ -78,27 +81,26 @@ def resolve(
         names: model names separated by commas; None for the profile's.
         installed_here: whether the backend must be installed in this Python.
         cell_type: the class whose rows are the settings.
+        spread: whether a profile's several values of a setting make a cell each; if not, its first value counts alone.
 
     Raises:
         UsageError: an unknown name, a number out of its range, a path that is not there, a backend that is
             not installed.
     """
     check_backend(backend, installed_here)
-    request = _Request(options, cell_type)
+    request = _Request(options, cell_type, spread)
     asked_for = dict.fromkeys(name.strip() for name in (names.split(",") if names else request.profile.models))
     rows = [models.find(name) for name in asked_for]
     shared = {**request.shared(), "backend": backend}
     models.check_sizes(rows, shared["image_size"])
-    draws = request.draws(shared["folds"])
     data, weights = shared["data"], start.by_model(shared["weights"], rows)
     shared["data"] = datasets.name_of(data)
+    skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
     jobs = []
-    for row in rows:
+    for row, draw in request.in_order(rows, request.draws(shared["folds"])):
         name, file = weights[row.name]
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
-        cells = [cell_type(**{**shared, **own, **draw}) for draw in draws]
-        skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
-        jobs += [Job(cell, data, file, skip_unreadable, cold) for cell in cells]
+        jobs.append(Job(cell_type(**{**shared, **own, **draw}), data, file, skip_unreadable, cold))
     return jobs
 
 
@@ -116,6 +118,17 @@ def resolve_run(options: Mapping[str, Any], backend: str, names: str | None) -> 
     return jobs + (resolve({**options, "profile": companion}, backend, ",".join(both)) if both else [])
 
 
+def notices(options: Mapping[str, Any], spread: bool = True) -> list[str]:
+    """What the options leave to defaults that a person would not expect, in lines for people; after `resolve`."""
+    request = _Request(options, Cell, spread)
+    lines = []
+    if options.get("profile") is None and request.profile.name != Cell.rows()["profile"].default:
+        lines.append(f"profile {request.profile.name}, the default on a GPU; --profile chooses another")
+    for name, values in request.left_out().items():
+        lines.append(f"profile {request.profile.name}: of its several values of {name} the first, {values[0]}, is run")
+    return lines
+
+
 def _settings_but(*names: str) -> list[str]:
     """The settings that an option gives, without those named."""
     return [name for name, row in Cell.rows().items() if row.given_by == "option" and name not in names]
@@ -124,10 +137,12 @@ def _settings_but(*names: str) -> list[str]:
 class _Request:
     """The settings that options and profile ask for, read by their rows."""
 
-    def __init__(self, options: Mapping[str, Any], cell_type: type[Cell]) -> None:
-        self._rows = cell_type.rows()
+    def __init__(self, options: Mapping[str, Any], cell_type: type[Cell], spread: bool = True) -> None:
+        self._rows, self._spread = cell_type.rows(), spread
         given = {name: value for name, value in options.items() if value is not None}
-        self._given = {"device": hardware.default_device(), "profile": self._rows["profile"].default, **given}
+        device = given.get("device") or hardware.default_device()
+        self._given = {"device": device, "profile": profiles.default(device), **given}
+        gpus.check(device)
         self.profile = profiles.find(self._given["profile"])
 
     def shared(self) -> dict[str, Any]:
@@ -136,14 +151,38 @@ class _Request:
         return {r.name: self._read(r, r.choose) for r in rows if r.given_by != "command" and not _makes_cells(r)}
 
     def draws(self, folds: int) -> list[dict[str, Any]]:
-        """The values in which the cells of a model differ, in order: splits vary slowest, then folds, then seeds."""
-        several = [row for row in self._rows.values() if row.several]
-        splits, seeds = (
-            {row.name: self._read(row, row.choose_all) for row in several if (row.within_table == "draw") is by_chance}
+        """The values in which the cells of a model differ, in order.
+
+        Precisions vary slowest, then splits, then folds, then seeds.
+        """
+        left_out = self.left_out()
+        several = {name: values[:1] if name in left_out else values for name, values in self._several().items()}
+        chosen, seeds = (
+            {name: values for name, values in several.items() if (self._rows[name].within_table == "draw") is by_chance}
             for by_chance in (False, True)
         )
-        values = {**splits, "fold": self._folds(folds), **seeds}
+        values = {**chosen, "fold": self._folds(folds), **seeds}
         return [dict(zip(values, draw, strict=True)) for draw in itertools.product(*values.values())]
+
+    def left_out(self) -> dict[str, tuple[Any, ...]]:
+        """All values, by name, of the settings of which the profile has several and only the first counts."""
+        if self._spread:
+            return {}
+        given = self._given
+        return {name: values for name, values in self._several().items() if name not in given and len(values) > 1}
+
+    def in_order(
+        self, rows: Sequence[models.ModelRow], draws: Sequence[dict[str, Any]]
+    ) -> list[tuple[models.ModelRow, dict[str, Any]]]:
+        """Every model with every draw, in the order in which their cells run."""
+        by_model = list(itertools.product(rows, draws))
+        if not self.profile.first:
+            return by_model
+        return sorted(by_model, key=lambda cell: (cell[0].name not in self.profile.first, draws.index(cell[1])))
+
+    def _several(self) -> dict[str, tuple[Any, ...]]:
+        """The values of each setting that takes several, by name."""
+        return {row.name: self._read(row, row.choose_all) for row in self._rows.values() if row.several}
 
     def _folds(self, count: int) -> tuple[int, ...]:
         """The folds that are tested: the fold that was asked for, or all."""
@@ -196,6 +235,8 @@ def _default(row: Setting) -> str:
 def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return "" if value is None else str(value)
 
 

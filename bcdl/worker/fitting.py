@@ -66,7 +66,7 @@ def fit(prepared: Prepared, phases: Phases, verbose: int = 0) -> Fit:
 def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None = None, verbose: int = 0) -> History:
     """`model.fit` of the cell's input pipeline for so many epochs; its history. `verbose` is Keras's own."""
     history = prepared.model.fit(
-        prepared.adapter.stream(prepared.pipeline.stream()),
+        prepared.batches(),
         steps_per_epoch=prepared.pipeline.steps_per_epoch,
         epochs=epochs,
         verbose=verbose,

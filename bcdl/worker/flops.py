@@ -92,7 +92,7 @@ def _depthwise(layer: Any) -> int:
 
 
 def _separable(layer: Any) -> int:
-    pixels = int(np.prod(layer.output.shape[1:3]))
+    pixels = _size(layer.output) // layer.filters  # in either layout
     each = [np.prod(kernel.shape) for kernel in (layer.depthwise_kernel, layer.pointwise_kernel)]
     return int(2 * pixels * sum(each))
 

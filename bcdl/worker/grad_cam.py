@@ -31,6 +31,7 @@ from bcdl.backends import Backend
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
 from bcdl.evaluation import quality
+from bcdl.worker import layout
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _MAP_RANK = 4  # [B, H, W, C]
@@ -100,7 +101,15 @@ def cut(model: keras.Model, layer: str | None = None) -> Cut:
     before, after, shape = _split(chain, name)
     if len(shape) != _MAP_RANK:
         raise UsageError(f"--layer {name!r} gives {list(shape)}, not a map over places; {_advice(chain)}")
-    return Cut(name, _run(before), _run([*after[:-1], _logits(after[-1])]))
+    rest = _run([*after[:-1], _logits(after[-1])])
+    if not layout.is_turned([part.name for part in before]):
+        return Cut(name, _run(before), rest)
+    to_map = _run(before)
+    return Cut(
+        name,
+        lambda images: keras.ops.transpose(to_map(images), (0, 2, 3, 1)),
+        lambda features: rest(keras.ops.transpose(features, (0, 3, 1, 2))),
+    )
 
 
 def default_layer(model: keras.Model) -> str:

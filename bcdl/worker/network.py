@@ -20,6 +20,7 @@ from keras import layers
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
 from bcdl.settings.models import ModelRow, check_sizes
+from bcdl.worker import layout
 
 HEAD_FILTERS = (16, 32, 64)
 DROPOUT_RATE = 0.5
@@ -53,7 +54,13 @@ class Preprocess(layers.Layer):
         return {**super().get_config(), "mode": self.mode}
 
 
-def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None = None) -> keras.Model:
+def build(
+    row: ModelRow,
+    image_size: int,
+    seed: int,
+    weights: str | Path | None = None,
+    data_format: str = "channels_last",
+) -> keras.Model:
     """The whole model: uint8 [B, S, S, 3] in, float32 [B, 2] sigmoid outputs (benign, malignant) out.
 
     Args:
@@ -61,6 +68,7 @@ def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None 
         image_size: S, pixels.
         seed: seed of the dropout masks.
         weights: weights of the backbone: None (Keras's own random start), `imagenet`, or a weights file.
+        data_format: layout of the maps inside, as `bcdl.worker.layout` has them.
 
     Raises:
         UsageError: the image size is under the model's least, or the weights file does not fit.
@@ -68,9 +76,11 @@ def build(row: ModelRow, image_size: int, seed: int, weights: str | Path | None 
     """
     check_sizes([row], image_size)
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
-    pixels = Preprocess(row.preprocessing, name="preprocess")(images)
-    features = _stem(pixels) if row.backbone is None else _backbone(row, image_size, weights)(pixels)
-    return keras.Model(images, _head(features, seed), name=row.name)
+    pixels = layout.turned(Preprocess(row.preprocessing, name="preprocess")(images), data_format)
+    backbone = None if row.backbone is None else layout.converted(_backbone(row, image_size, weights), data_format)
+    with layout.of_new_layers(data_format):
+        features = backbone(pixels) if backbone else _stem(pixels)
+        return keras.Model(images, _head(features, seed, data_format), name=row.name)
 
 
 def every_layer(model: keras.Model) -> Iterator[Any]:
@@ -112,8 +122,8 @@ def _stem(pixels: Any) -> Any:
     return layers.Conv2D(16, 3, activation="relu", name="stem_conv")(pixels)
 
 
-def _head(features: Any, seed: int) -> Any:
-    padding = "valid" if min(features.shape[1:3]) >= LEAST_MAP_FOR_VALID_HEAD else "same"
+def _head(features: Any, seed: int, data_format: str) -> Any:
+    padding = "valid" if min(layout.spatial(features.shape, data_format)) >= LEAST_MAP_FOR_VALID_HEAD else "same"
     for filters in HEAD_FILTERS:
         features = layers.Conv2D(filters, 3, padding=padding, activation="relu", name=f"head_conv{filters}")(features)
         features = layers.MaxPooling2D(2, strides=1, padding="same", name=f"head_pool{filters}")(features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 
@@ -57,6 +57,11 @@ class Prepared:
         """Images that an epoch trains on: as many as fill batches."""
         return self.pipeline.steps_per_epoch * self.cell.batch_size
 
+    def batches(self) -> Any:
+        """The training batches as `fit` takes them, on the way to the device that the cell's `input_transfer` says."""
+        prefetched = self.cell.input_transfer == "prefetched"
+        return (self.adapter.prefetch if prefetched else self.adapter.stream)(self.pipeline.stream())
+
 
 def prepare(
     job: Job, adapter: Backend, dataset: Dataset | None = None, build_models: BuildModels | None = None
@@ -89,7 +94,7 @@ def build(job: Job, class_weights: list[float] | None = None) -> keras.Model:
     """The job's model, compiled, every weight drawn by NumPy or loaded."""
     cell = job.cell
     with draws_left_out():
-        model = network.build(find(cell.model), cell.image_size, cell.seed, _source(job))
+        model = network.build(find(cell.model), cell.image_size, cell.seed, _source(job), cell.data_format)
     draw_initial_weights(model, cell.seed, skip=loaded_backbone(model, job))
     batch_norm.prepare(model, cell.batch_norm)
     training.compile_model(model, cell, class_weights, cell.learning_rate)

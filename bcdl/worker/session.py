@@ -11,6 +11,7 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.machine import environment
+from bcdl.settings.cell import Cell
 
 
 def start_backend(name: str, device: str, precision: str) -> backends.Backend:
@@ -26,12 +27,25 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         UnsupportedError: the hardware lacks the precision.
     """
     environment.variables()  # as they are before a framework adds its own
-    environment.clear_unwanted()
+    environment.prepare()
     os.environ |= {"KERAS_BACKEND": name, "KERAS_NNX_ENABLED": "false"}  # whatever a user's keras.json says
     adapter = backends.load(name)
     adapter.configure(device, precision)
     set_keras_defaults(precision)
     return adapter
+
+
+def start(cell: Cell) -> backends.Backend:
+    """As `start_backend`, for a cell; UnsupportedError also if the backend lacks another of its settings."""
+    adapter = start_backend(cell.backend, cell.device, cell.precision)
+    apply_settings(adapter, cell)
+    return adapter
+
+
+def apply_settings(adapter: backends.Backend, cell: Cell) -> None:
+    """Have a backend that was started choose kernels as the cell asks; UnsupportedError if it lacks a setting."""
+    adapter.check_settings(cell.data_format, cell.input_transfer)
+    adapter.set_autotune(cell.autotune == "on")
 
 
 def forget_models(precision: str) -> None:

@@ -123,3 +123,15 @@ def test_a_models_speed_and_its_accuracy_alone_are_two_kinds() -> None:
     timed, accuracy = candidate("cnn", 0, 35.0), Candidate(job(timing=False), 25.0)
     made = plan.make([timed, accuracy, candidate("mobilenet", 0, 40.0)], 70, {})
     assert [each.kind for each in made.fitting] == [("cnn", False), ("cnn", True)]
+
+
+@given(CANDIDATES, SECONDS, DONE)
+def test_cells_in_the_order_of_their_value_keep_it(
+    made: list[Candidate], seconds: float, done: dict[Kind, int]
+) -> None:
+    both = plan.make(made, seconds, done, is_ordered=True)
+    places = [made.index(each) for each in both.fitting]
+    assert places == sorted(places)
+    assert known(both.fitting) <= max(0.0, seconds)
+    if made and made[0].seconds is None and seconds > 0:
+        assert places[0] == 0

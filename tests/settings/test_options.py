@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -151,7 +152,7 @@ def test_seeds_make_a_cell_each() -> None:
     [
         ({"names": "vgg"}, "unknown model 'vgg'; the models are cnn, resnet50"),
         ({"backend": "mxnet"}, "unknown backend 'mxnet'; the backends are jax, tensorflow, torch"),
-        ({"profile": "fast"}, "unknown profile 'fast'; the profiles are smoke, quick, accuracy, full"),
+        ({"profile": "fast"}, "unknown profile 'fast'; the profiles are smoke, quick, accuracy, gpu, full"),
         ({"precision": "float8"}, "--precision 'float8' is unknown; use float32"),
         ({"device": "tpu"}, "--device 'tpu' is unknown; use cpu, gpu"),
         ({"data": "nowhere"}, "no data set 'nowhere': use "),
@@ -213,9 +214,9 @@ def test_a_limit_beyond_all_numbers_is_refused(option: str, value: str) -> None:
 
 def test_every_profile_suits_its_models() -> None:
     for name, profile in profiles.PROFILES.items():
-        seeds = profile.settings["seed"]
-        assert isinstance(seeds, tuple)
-        assert [job.cell.profile for job in resolve(profile=name)] == [name] * len(profile.models) * len(seeds)
+        several = [values for values in profile.settings.values() if isinstance(values, tuple)]
+        count = len(profile.models) * math.prod(map(len, several))
+        assert [job.cell.profile for job in resolve(profile=name)] == [name] * count
 
 
 def test_the_head_alone_is_trained_first_only_behind_a_backbone() -> None:
@@ -241,3 +242,55 @@ def test_a_whole_number_under_the_least_is_refused(value: str, least: int) -> No
     with pytest.raises(UsageError, match=f"--rounds {value!r} is not a whole number of {least} or more"):
         options.whole("--rounds", value, least)
     assert options.whole("--rounds", str(least), least) == least
+
+
+# The profile of a GPU
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver, as far as files and tools say."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_machine_with_a_gpu_has_a_profile_of_its_own_and_says_so() -> None:
+    cells = [job.cell for job in options.resolve_run({}, "torch", None)]
+    assert {(cell.profile, cell.device, cell.image_size, cell.batch_size) for cell in cells} == {
+        ("gpu", "gpu", 224, 32)
+    }
+    assert {cell.window_steps >= 20 and cell.epochs == 3 for cell in cells} == {True}
+    assert options.notices({}) == ["profile gpu, the default on a GPU; --profile chooses another"]
+    assert options.notices({"profile": "gpu"}) == options.notices({"device": "cpu"}) == []
+    assert {job.cell.profile for job in options.resolve({"device": "cpu"}, "torch", None)} == {"quick"}
+    for names in ({cell.title for cell in cells}, {cell.stem for cell in cells}):
+        assert len(names) == len(cells)
+
+
+def test_without_a_gpu_the_profile_is_that_of_a_cpu() -> None:
+    assert {job.cell.profile for job in options.resolve({"device": "cpu"}, "torch", None)} == {"quick"}
+    assert {job.cell.profile for job in options.resolve({"device": "gpu"}, "torch", None)} == {"gpu"}
+
+
+def test_cells_of_a_gpu_come_in_the_order_of_their_value() -> None:
+    cells = [(job.cell.model, job.cell.precision) for job in options.resolve({"device": "gpu"}, "torch", None)]
+    first = [(model, precision) for precision in ("mixed_bfloat16", "tf32", "float32") for model in FIRST]
+    assert cells[: len(first)] == first
+    others = [model for model in profiles.find("gpu").models if model not in FIRST]
+    assert cells[len(first) : len(first) + len(others)] == [(model, "mixed_bfloat16") for model in others]
+    assert len(cells) == 3 * len(profiles.find("gpu").models)
+
+
+FIRST = profiles.find("gpu").first
+
+
+def test_a_command_of_one_cell_takes_the_first_of_a_profiles_several_values_and_says_so() -> None:
+    (job,) = options.resolve({"device": "gpu"}, "torch", "mobilenet", spread=False)
+    assert (job.cell.precision, job.cell.seed) == ("mixed_bfloat16", 0)
+    (notice,) = options.notices({"device": "cpu", "profile": "gpu"}, spread=False)
+    assert notice == "profile gpu: of its several values of precision the first, mixed_bfloat16, is run"
+    asked = {"device": "gpu", "precision": "float32,tf32"}
+    assert [job.cell.precision for job in options.resolve(asked, "torch", "cnn", spread=False)] == ["float32", "tf32"]

@@ -18,10 +18,9 @@ from bcdl.machine import provenance
 from bcdl.machine.clock import now_s
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
-from bcdl.worker import measurement
+from bcdl.worker import measurement, session
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
-from bcdl.worker.session import start_backend
 from tests.factory import jobs, record
 
 BACKEND = os.environ.get("KERAS_BACKEND", "")
@@ -109,16 +108,18 @@ def test_several_jobs_are_served_up_to_the_first_that_fails(tmp_path: Path, monk
     pytest.importorskip("keras")
     started: list[str] = []
 
+    really_start = session.start_backend
+
     def start(*arguments: str) -> Backend:
         started.append(arguments[0])
-        return start_backend(*arguments)
+        return really_start(*arguments)
 
     def measure(job: Job, adapter: Backend, measured: Measured) -> None:
         measured.dataset = dict(record().dataset)  # type: ignore[assignment]
         if job.cell.seed == 1:
             raise RuntimeError("an injected fault")
 
-    monkeypatch.setattr(measurement, "start_backend", start)
+    monkeypatch.setattr(session, "start_backend", start)
     files = []
     for job in jobs(BACKEND, "cnn", seed="0,1,2", timing=False):
         files += [tmp_path / f"{name}-{job.cell.seed}" for name in ("job", "result", "events")]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.settings.models import find
+from bcdl.worker import session
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
 network = pytest.importorskip("bcdl.worker.network")
+flops = pytest.importorskip("bcdl.worker.flops")
+grad_cam = pytest.importorskip("bcdl.worker.grad_cam")
+initial = pytest.importorskip("bcdl.worker.initial_weights")
+
+BACKEND = os.environ.get("KERAS_BACKEND", "")
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +94,46 @@ def test_a_weights_file_that_is_none_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"not HDF5")
     with pytest.raises(UsageError, match=r"bad.weights.h5 does not fit mobilenet"):
         network.build(find("mobilenet"), 64, seed=0, weights=file)
+
+
+@pytest.fixture
+def adapter() -> backends.Backend:
+    adapter = session.start_backend(BACKEND, "cpu", "float32")
+    try:
+        adapter.check_settings("channels_first", "keras")
+    except backends.UnsupportedError as error:
+        pytest.skip(str(error))
+    return adapter
+
+
+@pytest.mark.parametrize("name", ["cnn", "mobilenet"])
+@pytest.mark.parametrize("size", [32, 75])  # maps under and over the least of the head's valid convolutions
+def test_both_layouts_are_one_model(name: str, size: int, adapter: backends.Backend) -> None:
+    built = {}
+    for data_format in ("channels_last", "channels_first"):
+        with initial.draws_left_out():
+            built[data_format] = network.build(find(name), size, seed=0, data_format=data_format)
+        initial.draw_initial_weights(built[data_format], seed=0)
+        assert built[data_format].input.shape == (None, size, size, 3)
+    last, first = built.values()
+    assert [network.short_name(v.path) for v in first.weights] == [network.short_name(v.path) for v in last.weights]
+    assert network.weights_checksum(first) == network.weights_checksum(last)
+    assert network.head_padding(first) == network.head_padding(last)
+    assert flops.describe(first)["training_flops"] == flops.describe(last)["training_flops"]
+    pixels = images(3, size)
+    for mode in (True, False):
+        given, wanted = (keras.ops.convert_to_numpy(model(pixels, training=mode)) for model in (first, last))
+        np.testing.assert_allclose(given, wanted, atol=1e-5)
+    explained = [grad_cam.explain(grad_cam.cut(model), adapter, pixels[0]).heat for model in (first, last)]
+    np.testing.assert_allclose(*explained, atol=1e-6)
+    assert keras.config.image_data_format() == "channels_last"
+
+
+def test_loaded_weights_stand_in_either_layout(real_weights: Path) -> None:
+    first, last = (
+        network.build(find("mobilenet"), 64, seed=0, weights=real_weights, data_format=data_format)
+        for data_format in ("channels_first", "channels_last")
+    )
+    backbones = [next(part for part in model.layers if isinstance(part, keras.Model)) for model in (first, last)]
+    for given, wanted in zip(*(backbone.get_weights() for backbone in backbones), strict=True):
+        np.testing.assert_array_equal(given, wanted)

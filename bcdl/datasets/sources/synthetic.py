@@ -8,7 +8,9 @@ measured on them says anything about medicine.
 
 from __future__ import annotations
 
+import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +52,9 @@ def read(request: Request) -> Pool:
     labels = np.repeat([LABELS["benign"], LABELS["malignant"]], [benign, count - benign])
     patients = np.concatenate([np.arange(benign), np.arange(count - benign)]) // _IMAGES_PER_PATIENT
     groups = np.array([f"{'bm'[label]}{patient:04d}" for label, patient in zip(labels, patients, strict=True)])
-    images = [
-        _draw(request.image_size, int(y), int(p), i) for i, (y, p) in enumerate(zip(labels, patients, strict=True))
-    ]
+    sizes = itertools.repeat(request.image_size)
+    with ThreadPoolExecutor() as threads:  # NumPy lets go of the interpreter's lock in most of what a drawing takes
+        images = list(threads.map(_draw, sizes, labels.tolist(), patients.tolist(), range(count)))
     names = np.array([f"{group}-{i:05d}" for i, group in enumerate(groups)])
     given = _assign(labels, patients, request.split_seed)
     return Pool(name_of(request.data), True, np.stack(images), labels.astype(np.int64), groups, names, given)

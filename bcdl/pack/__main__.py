@@ -1,0 +1,53 @@
+"""Write one folder to carry to a GPU machine that has frameworks but no network: source, wheels and a command.
+
+There `bash run.sh` measures what is most valuable first, on every backend that the machine has, and what it has
+measured leaves after every cell; `bcdl unpack` brings it home. docs/gpu.md shows the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bcdl.errors import program, run_command
+from bcdl.machine import provenance
+from bcdl.machine.hardware import MIB
+from bcdl.pack import folder, wheels
+
+
+def main() -> int:
+    arguments = _parse()
+    out = Path(arguments.out or f"bcdl-{arguments.tag}")
+    provenance.take()
+    size = folder.make(out, arguments.tag, _names(arguments.more), [Path(file) for file in arguments.parity])
+    code = provenance.commit()
+    print(f"{out}: {size / MIB:.1f} MiB of at most {folder.MOST_BYTES / MIB:.0f}, commit {code['commit'][:10]}")
+    if code["dirty"]:
+        print("note: the checkout has changes that this commit lacks, and its records will say so; commit, then pack")
+    print(f"carry it to the machine, and run there: bash {out.name}/{folder.RUN} SECONDS")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=program("pack"), description=__doc__)
+    parser.add_argument("--for", dest="tag", default="cp312", metavar="TAG", help="the machine's Python; default cp312")
+    parser.add_argument("--out", metavar="FOLDER", help="folder that is made; default bcdl-TAG")
+    parser.add_argument(
+        "--with",
+        dest="more",
+        default="",
+        metavar="NAME,...",
+        help=f"further packages that the machine lacks, besides {', '.join(wheels.NAMES)}",
+    )
+    parser.add_argument(
+        "--parity", action="append", default=[], metavar="FILE", help="a parity reference that is carried along"
+    )
+    return parser.parse_args()
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,39 @@
+"""Add the records that a sprint brought home to a results folder. What is there already stays as it is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bcdl.errors import UsageError, program, run_command
+from bcdl.records import archive, store
+from bcdl.settings.options import DEFAULT_RESULTS
+from bcdl.text import legible
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog=program("unpack"), description=__doc__)
+    parser.add_argument("archive", nargs="+", type=Path, help="results.tar.gz, as run.sh or bcdl sprint made it")
+    parser.add_argument("--results", default=DEFAULT_RESULTS, help=f"folder of records; default {DEFAULT_RESULTS}")
+    arguments = parser.parse_args()
+    results = Path(arguments.results)
+    store.check_writable(results)
+    for file in arguments.archive:
+        if not file.is_file():
+            raise UsageError(f"{file} is no file; name the results.tar.gz that came home")
+        _show(file, archive.unpack(file, results), results)
+    return 0
+
+
+def _show(file: Path, done: archive.Unpacked, results: Path) -> None:
+    for name, lines in done.added.items():
+        print(f"{results / name}: {lines} lines added")
+    print(f"{file}: {sum(done.added.values())} lines added, {done.known} were there already")
+    if done.torn:
+        print(f"note: {done.torn} lines were cut off or are of no run, and are left out")
+    if done.ignored:
+        print(f"note: {len(done.ignored)} members are no logs of bcdl, {legible(done.ignored[0])} for one; left out")
+
+
+if __name__ == "__main__":
+    run_command(main)
