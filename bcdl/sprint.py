@@ -188,8 +188,7 @@ class _Cells:
             yield Item("the data of the cells", self._check)
 
     def item(self, job: Job) -> Item:
-        title = f"{job.cell.title}, {job.cell.precision}, batch {job.cell.batch_size}"
-        return Item(title, lambda seconds: self._measure(job, seconds))
+        return Item(f"{job.cell.title}, batch {job.cell.batch_size}", lambda seconds: self._measure(job, seconds))
 
     def _check(self, seconds: float) -> str:
         for line in self._run.check():
