@@ -62,8 +62,12 @@ def install_project(session: nox.Session, *more: str) -> None:
 
 
 def install(session: nox.Session, backend: str, *more: str) -> None:
-    """Install the backend's pinned requirements; if torch's own index can't be reached, the ordinary wheel."""
-    requirements = ["-r", f"backends/{backend}/requirements-{device(session)}.txt", *more]
+    """Install the backend's pinned requirements."""
+    install_pinned(session, "-r", f"backends/{backend}/requirements-{device(session)}.txt", *more)
+
+
+def install_pinned(session: nox.Session, *requirements: str) -> None:
+    """Install requirements; if torch's own index can't be reached, the ordinary wheel."""
     try:
         session.install(*requirements)
     except nox.command.CommandFailed:
@@ -95,12 +99,11 @@ def declare(backend: str) -> None:
     @nox.session(name=f"parity-{backend}")
     def parity(session: nox.Session) -> None:
         install(session, backend)
-        for step in ("reference", "dump"):
-            session.run("python", "-m", "bcdl.parity", step, *session.posargs, env={"KERAS_BACKEND": backend})
+        session.run("python", "-m", "bcdl.parity", "reference", *session.posargs, env={"KERAS_BACKEND": backend})
 
     bench.__doc__ = f"Run the main job on {backend}: train and time the models, then draw tables and plots."
     tests.__doc__ = f"Run the tests that need Keras, on {backend}."
-    parity.__doc__ = f"Dump what {backend} computes of each model, and a float64 reference if it can give one."
+    parity.__doc__ = f"Make a float64 reference of each model on {backend}, if it can give one."
 
 
 for name in BACKENDS:
@@ -137,9 +140,16 @@ def bench_ab(session: nox.Session) -> None:
     session.run("python", "-m", "bcdl.ab", *arguments)
 
 
+@nox.session(name="bench-input")
+def bench_input(session: nox.Session) -> None:
+    """Time bcdl's input pipeline beside tf.data, torch's DataLoader and Grain, by cores: `-- --pixels 224`."""
+    install_pinned(session, "-r", "benchmarks/requirements-input-pipelines.txt")
+    session.run("python", "-m", "bcdl", "experiment", "input-pipelines", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def parity(session: nox.Session) -> None:
-    """Show whether the backends compute the same models: dump, exchange checkpoints, judge, draw the report."""
+    """Show whether the backends compute the same models: make the reference, dump, judge, draw the report."""
     for backend in BACKENDS:
         session.notify(f"parity-{backend}", session.posargs)
     session.notify("parity-judge", session.posargs)
@@ -147,12 +157,12 @@ def parity(session: nox.Session) -> None:
 
 @nox.session(name="parity-judge")
 def parity_judge(session: nox.Session) -> None:
-    """Exchange the backends' checkpoints, then judge their dumps; after the sessions parity-<backend>."""
+    """Dump what each backend computes, exchange checkpoints and judge; after the sessions parity-<backend>."""
     install_project(session)
-    for backend in BACKENDS:
-        programs = Path(session.virtualenv.bin)
-        python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
-        for step in ("exchange", "determinism"):
+    programs = Path(session.virtualenv.bin)
+    for step in ("dump", "exchange", "determinism"):  # each needs what all backends gave in the step before
+        for backend in BACKENDS:
+            python = programs.parent.parent / f"parity-{backend}" / programs.name / "python"
             command = (str(python), "-m", "bcdl.parity", step, *session.posargs)
             session.run(*command, env={"KERAS_BACKEND": backend}, external=True)
     session.run("python", "-m", "bcdl.parity", "judge", *session.posargs)
@@ -216,8 +226,15 @@ def lock(session: nox.Session) -> None:
         for extra, kind in ((backend, "cpu"), (f"{backend}-gpu", "gpu")):
             file = Path("backends") / backend / f"requirements-{kind}.txt"
             session.run(*compile_, "--extra", extra, "--group", "bench", "--output-file", str(file))
-            lines = [f"# Made by `nox -s lock` from pyproject.toml, extra {extra}.", *file.read_text().splitlines()]
-            kept = [line for line in lines if kind == "gpu" or not line.startswith(GPU_PACKAGES)]
-            file.write_text("\n".join(kept) + "\n")
+            finish_lock(file, f"extra {extra}", () if kind == "gpu" else GPU_PACKAGES)
+    file = Path("benchmarks") / "requirements-input-pipelines.txt"
+    session.run(*compile_, "--group", "input-pipelines", "--output-file", str(file))
+    finish_lock(file, "group input-pipelines", GPU_PACKAGES)
     test = ["--group", "test", "--output-file", "tests/requirements.txt"]
     session.run(*compile_, *test)
+
+
+def finish_lock(file: Path, source: str, left_out: tuple[str, ...]) -> None:
+    """Say in the file what it was made from, and leave out packages whose names begin so."""
+    lines = [f"# Made by `nox -s lock` from pyproject.toml, {source}.", *file.read_text().splitlines()]
+    file.write_text("\n".join(line for line in lines if not line.startswith(left_out)) + "\n")

@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from .out_of_memory import is_lack_of_memory as is_lack_of_memory
+from .out_of_memory import says_memory_ran_out as says_memory_ran_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +25,14 @@ NAMES = tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/
 
 
 class DeviceError(Exception):
-    """The device asked for can't be had from this framework on this machine."""
+    """The device asked for can't be had from this framework on this machine, or can't be used; in one line."""
+
+    def __init__(self, what_is_wrong: str) -> None:
+        super().__init__(f"{what_is_wrong}; use --device cpu")
+
+
+class StateLostError(RuntimeError):
+    """A step that failed took the weights of the model along, so that the model can't be used."""
 
 
 class UnsupportedError(Exception):
@@ -110,7 +120,7 @@ class Backend(Protocol):
 
         `autotune` is what chooses convolution kernels by timing them, `off` if nothing does.
         `compilation_cache` is `off`; `cold`, if its folder was empty; `warm`, if all that was compiled so far was in
-        it; or `partly warm`.
+        it; or `partly warm`. On a GPU `memory_pool` says how the framework takes its memory.
         """
 
     def threads(self) -> dict[str, int]:
@@ -134,9 +144,12 @@ class Backend(Protocol):
     def training(self, model: Any, images: Any, labels: Any) -> AbstractContextManager[Callable[[], Any]]:
         """A function that runs one training step on a device batch, the very one `fit` compiled.
 
-        `images` [B, S, S, 3] uint8 and `labels` [B, 2] float32 are on the device. The function does not synchronise,
-        and returns something that `sync` can wait for. The context prepares the first step when it is entered, and
-        writes the new weights into the model when it is left: both outside what is timed.
+        `images` [B, S, S, 3] uint8 and `labels` [B, 2] float32 are on the device, and go nowhere else. The function
+        does not synchronise, and returns something that `sync` can wait for. The context prepares the first step when
+        it is entered, and writes the new weights into the model when it is left: both outside what is timed.
+
+        If it is left by an error, the model has the weights of the last whole step and can be used. If the failed step
+        took them along, the next use of the model says so (StateLostError) until they are assigned anew.
         """
 
     def predicting(self, model: Any) -> AbstractContextManager[Callable[[Any], Any]]:
@@ -175,16 +188,59 @@ class Backend(Protocol):
         """Wait until `value`, and so every step before it, is computed."""
 
     def peak_memory_bytes(self) -> int | None:
-        """Peak of the framework's device allocator, bytes; None on a CPU: there the peak of the process counts."""
+        """Peak of the framework's device allocator since `reset_peak_memory`, else since the process began; bytes.
+
+        None if the allocator keeps none: on a CPU, of which the peak of the process counts, and of some allocators.
+        """
+
+    def reset_peak_memory(self) -> bool:
+        """Let the peak begin anew, with what is allocated now; False if the framework can't, or keeps no peak."""
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` means, on this framework, that memory ran out."""
+
+
+class Examples(Protocol):
+    """Images in memory, drawn one at a time: what the input pipelines of `input_pipelines` read."""
+
+    image_shape: tuple[int, ...]
+    label_shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def draw(self, index: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The image of that number, uint8, augmented anew at each call, and its label, float32; from any thread."""
+
+
+# Gives batches of examples without end, of such a size, on so many cores: a pair (images, labels) each, as its users
+# get them.
+InputPipeline = Callable[[Examples, int, int], Iterator[Any]]
+
+
+def input_pipelines() -> dict[str, tuple[str, InputPipeline]]:
+    """The input pipelines that users of the frameworks choose, by name, each with the package that it needs.
+
+    They are those of the backends that have a module `input_pipeline`, which imports that package only when it is used.
+    """
+    found: dict[str, tuple[str, InputPipeline]] = {}
+    for name in NAMES:
+        module_name = f"{__name__}.{name}.input_pipeline"
+        if importlib.util.find_spec(module_name) is None:
+            continue
+        module = importlib.import_module(module_name)
+        found |= {title: (module.PACKAGE, pipeline) for title, pipeline in module.PIPELINES.items()}
+    return found
 
 
 def load(name: str) -> Backend:
     """The adapter of the backend of that name; imports its framework."""
     adapter: Backend = importlib.import_module(f"{__name__}.{name}.adapter").Adapter()
     return adapter
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def threads_named(**pools: str) -> dict[str, int]:

@@ -14,11 +14,15 @@ if TYPE_CHECKING:  # for type checkers and the linter of imports, which follow f
     from backends import NAMES as NAMES
     from backends import Backend as Backend
     from backends import DeviceError as DeviceError
+    from backends import Examples as Examples
+    from backends import InputPipeline as InputPipeline
     from backends import NativeModel as NativeModel
     from backends import UnsupportedError as UnsupportedError
     from backends import check_precision as check_precision
+    from backends import input_pipelines as input_pipelines
     from backends import is_installed as is_installed
     from backends import load as load
+    from backends import says_memory_ran_out as says_memory_ran_out
 else:
     _folder = Path(__file__).resolve().parent.parent / "backends"
     _spec = importlib.util.spec_from_file_location(

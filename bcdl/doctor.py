@@ -16,7 +16,7 @@ from rich.table import Table
 
 from bcdl import __version__, backends
 from bcdl.errors import program, run_command
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.runner import progress
 from bcdl.settings.options import PRECISIONS
 from bcdl.worker import session
@@ -30,7 +30,10 @@ def main() -> int:
     if arguments.probe:
         _probe(arguments.device, *arguments.probe)
         return 0
+    gpus.check(arguments.device)
     console = progress.console()
+    for notice in environment.notices(arguments.device):
+        console.print(notice, markup=False)
     console.print(_grid("bcdl", {"version": __version__, **provenance.commit()}))
     facts = hardware.describe(arguments.device)
     identity, variables, versions = (facts.pop(name) for name in ("identity", "variables", "versions"))

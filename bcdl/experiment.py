@@ -40,15 +40,19 @@ def _run(name: str, options: list[str]) -> int:
 
 
 def _parser(name: str, definition: experiments.Definition) -> argparse.ArgumentParser:
-    from bcdl.settings.options import add_cell_options
+    from bcdl.experiments.engine.definition import WithoutCell
+    from bcdl.settings.options import DEFAULT_RESULTS, add_cell_options
 
     parser = argparse.ArgumentParser(prog=f"{program('experiment')} {name}", description=experiments.describe(name))
-    parser.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
-    parser.add_argument(
-        "--models", default=definition.models, help=f"model names separated by commas; default {definition.models}"
-    )
     parser.add_argument("--rounds", default="12", help="rounds; default 12")
-    add_cell_options(parser.add_argument)
+    if isinstance(definition, WithoutCell):
+        parser.add_argument("--results", default=DEFAULT_RESULTS, help=f"folder of results; default {DEFAULT_RESULTS}")
+    else:
+        parser.add_argument("--backend", required=True, help=f"one of {', '.join(backends.NAMES)}")
+        parser.add_argument(
+            "--models", default=definition.models, help=f"model names separated by commas; default {definition.models}"
+        )
+        add_cell_options(parser.add_argument)
     definition.add_options(parser.add_argument)
     return parser
 

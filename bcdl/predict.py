@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bcdl import backends
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
-from bcdl.machine import hardware
+from bcdl.machine import gpus, hardware
 from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
 
@@ -77,7 +77,7 @@ def main() -> int:
 def _parse() -> _Task:
     """The task that the arguments name: the model is --model, or else the first of the files."""
     arguments = _parser().parse_args()
-    one_of("--device", arguments.device, DEVICES)
+    gpus.check(one_of("--device", arguments.device, DEVICES))
     model, images = arguments.model, arguments.images
     if model is None:
         model, *images = images
@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--class", dest="kind", help="class to explain, benign or malignant; default the one predicted")
     parser.add_argument("--layer", metavar="NAME", help="layer whose map explains; default the last of the backbone")
     parser.add_argument(
-        "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA driver"
+        "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA GPU"
     )
     return parser
 
@@ -151,7 +151,7 @@ def _start(device: str) -> backends.Backend:
     try:
         return start_backend(name, device, "float32")
     except backends.DeviceError as error:
-        raise UsageError(f"{error}; use --device cpu") from error
+        raise UsageError(str(error)) from error
 
 
 def _labeller(model: SavedModel) -> _Label:

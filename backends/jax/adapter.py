@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import itertools
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,9 +16,24 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from .. import DeviceError, NativeModel, UnsupportedError, check_precision, check_transfer_to_cpu, threads_named
+from .. import (
+    DeviceError,
+    NativeModel,
+    StateLostError,
+    UnsupportedError,
+    check_precision,
+    check_transfer_to_cpu,
+    first_line,
+    is_lack_of_memory,
+    threads_named,
+)
 from . import native
 
+# The share of the GPU's free memory that XLA's pool may take, unless a user's variable says otherwise: by its own
+# default, three quarters, the largest batch would be one of three quarters of the GPU. A tenth is left to what lies
+# outside the pool: compiled kernels, cuDNN and cuBLAS.
+_POOL_SHARE = "0.9"
+_POOL_VARIABLES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # the second is the older name
 _MATMUL_PRECISION = {"float32": "float32", "tf32": "tensorfloat32", "mixed_bfloat16": "default", "float64": "float32"}
 
 # Copied to the device before they are asked for; Keras copies one (keras/src/backend/jax/trainer.py).
@@ -39,10 +55,13 @@ class Adapter:
         compilation_cache.reset_cache()  # or one that this process has used stays in use
         jax.config.update("jax_enable_x64", precision == "float64")
         jax.config.update("jax_default_matmul_precision", _MATMUL_PRECISION[precision])
+        if device == "gpu" and not any(os.environ.get(name) for name in _POOL_VARIABLES):
+            os.environ[_POOL_VARIABLES[0]] = _POOL_SHARE  # XLA reads it when JAX looks for its first device
         try:
-            jax.devices()
-        except RuntimeError as error:
-            raise DeviceError(f"JAX finds no {device}: {error}") from error
+            jax.block_until_ready(jax.device_put(0.0))
+        except Exception as error:  # without a plugin for CUDA it is an AssertionError that says nothing
+            wanting = "its CUDA plugin is not installed" if isinstance(error, AssertionError) else first_line(error)
+            raise DeviceError(f"JAX {jax.__version__} finds no {device} that it can use: {wanting}") from error
 
     def make_deterministic(self) -> None:
         # XLA reads the flags when JAX looks for its first device; on CPUs it is deterministic already.
@@ -81,6 +100,7 @@ class Adapter:
             "precision_flags": {"jax_default_matmul_precision": jax.config.jax_default_matmul_precision},
             "autotune": "XLA" if device.platform != "cpu" else "off",
             "compilation_cache": "partly warm" if self._cache == "warm" and self._compiled_anew else self._cache,
+            **({} if device.platform == "cpu" else {"memory_pool": _memory_pool()}),
         }
 
     def threads(self) -> dict[str, int]:
@@ -162,10 +182,13 @@ class Adapter:
     def peak_memory_bytes(self) -> int | None:
         # JAX preallocates, so nvidia-smi misleads; on a CPU there are no statistics.
         statistics = jax.devices()[0].memory_stats()
-        return statistics["peak_bytes_in_use"] if statistics else None
+        return statistics.get("peak_bytes_in_use") if statistics else None
+
+    def reset_peak_memory(self) -> bool:
+        return False  # JAX has no function for it
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return "RESOURCE_EXHAUSTED" in str(error)
+        return is_lack_of_memory(error, RuntimeError)
 
 
 def _ahead(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Any]:
@@ -183,14 +206,47 @@ def _forward_in_training(model: Callable[[], Any], weights: list[Any], others: l
     return model().stateless_call(weights, others, images, training=True)
 
 
+def _memory_pool() -> str:
+    """How XLA takes the GPU's memory, by the variables that jaxlib/xla_client.py reads."""
+    share = next(filter(None, map(os.environ.get, _POOL_VARIABLES)), "0.75")
+    kept = os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE") in ("false", "False", "0")
+    allocator = os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default").lower()
+    return f"{allocator} allocator, {share} of what is free, {'as it is needed' if kept else 'taken at the start'}"
+
+
 @contextlib.contextmanager
 def _state(*groups: list[Any]) -> Iterator[list[Any]]:
     """The values of groups of variables, as Keras's stateless functions take them; assigned to them at the end.
 
-    The functions donate the buffers that they are called with, so that the variables hold nothing until then.
+    The functions donate the buffers that they are called with, so that the variables hold nothing until then. The
+    values are those of the last step that did not raise, and are assigned even if one did: unless it took them along.
+
+    Raises StateLostError if it begins with variables whose values are lost.
     """
     state = [[variable.value for variable in group] for group in groups]
-    yield state
-    for group, values in zip(groups, state, strict=True):
-        for variable, value in zip(group, values, strict=True):
-            variable.assign(value)
+    if _lost(state):
+        raise StateLostError("a step that failed took the model's state along; build or load the model anew")
+    try:
+        yield state
+    except BaseException:
+        _drop_failed(state)
+        raise
+    finally:
+        for group, values in zip(groups, state, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                if not value.is_deleted():
+                    variable.assign(value)
+
+
+def _lost(state: list[list[Any]]) -> bool:
+    return any(value.is_deleted() for values in state for value in values)
+
+
+def _drop_failed(state: list[list[Any]]) -> None:
+    """Delete the values whose computation failed: a step returns before it has run, and its error comes later."""
+    for value in itertools.chain.from_iterable(state):
+        if not value.is_deleted():
+            try:
+                jax.block_until_ready(value)
+            except RuntimeError:
+                value.delete()

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import DeviceError, NativeModel, UnsupportedError, check_precision, threads_named
+from .. import (
+    DeviceError,
+    NativeModel,
+    UnsupportedError,
+    check_precision,
+    first_line,
+    is_lack_of_memory,
+    threads_named,
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 import tensorflow as tf
@@ -25,18 +33,20 @@ class Adapter:
     name = "tensorflow"
 
     def __init__(self) -> None:
+        self._device = "/CPU:0"  # that computes
         # Traced functions by model, mode and dtype; a new function would be traced again.
         self._forwards: weakref.WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = weakref.WeakKeyDictionary()
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
-        gpus = tf.config.list_physical_devices("GPU")
         if device == "cpu":
             tf.config.set_visible_devices([], "GPU")
-        elif not gpus:
-            raise DeviceError("TensorFlow finds no GPU: tensorflow-cpu is installed, or its CUDA libraries are missing")
-        for gpu in gpus if device == "gpu" else []:
-            tf.config.experimental.set_memory_growth(gpu, True)
+            # Keras compiles by XLA if any GPU is listed (Trainer._resolve_auto_jit_compile), hidden or not; on a
+            # machine without one it does not, and a CPU is to mean the same on both.
+            tf.config.list_physical_devices = tf.config.get_visible_devices
+        else:
+            _use_gpus()
+            self._device = "/GPU:0"
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
 
     def make_deterministic(self) -> None:
@@ -70,6 +80,7 @@ class Adapter:
             },
             "autotune": "TensorFlow or XLA" if gpu else "off",
             "compilation_cache": "off",
+            **({"memory_pool": "BFC allocator, as it is needed, up to all that is free"} if gpu else {}),
         }
 
     def threads(self) -> dict[str, int]:
@@ -91,13 +102,14 @@ class Adapter:
         return self.stream(batches)
 
     def put(self, *arrays: np.ndarray) -> tuple[Any, ...]:
-        return tuple(tf.convert_to_tensor(array) for array in arrays)
+        with tf.device(self._device):
+            return tuple(tf.convert_to_tensor(array) for array in arrays)
 
     @contextlib.contextmanager
     def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
-        # `fit` gives its function an iterator of tf.data, so the same here: other input is another function.
-        iterator = iter(self._to_device(tf.data.Dataset.from_tensors((images, labels)).repeat()))
-        yield lambda: model.train_function(iterator)
+        # Tensors, and no iterator of tf.data, which copies them from the host each time. Both lead to the one function
+        # that `fit` has traced: it is the same for inputs of the same shapes and types.
+        yield lambda: model.train_function(iter([(images, labels)]))
 
     @contextlib.contextmanager
     def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
@@ -127,10 +139,20 @@ class Adapter:
         tf.test.experimental.sync_devices()
 
     def peak_memory_bytes(self) -> int | None:
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self._gpu() else None
+        try:
+            return tf.config.experimental.get_memory_info("GPU:0")["peak"] if self._gpu() else None
+        except ValueError:  # the allocator keeps no statistics
+            return None
+
+    def reset_peak_memory(self) -> bool:
+        try:
+            tf.config.experimental.reset_memory_stats("GPU:0")
+        except ValueError:  # there is no GPU, or its allocator keeps no statistics
+            return False
+        return True
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, tf.errors.ResourceExhaustedError)
+        return is_lack_of_memory(error, tf.errors.OpError, RuntimeError)
 
     def _forward(self, model: Any, training: bool) -> Callable[[Any], Any]:
         """The model's forward pass, traced once for batches of any size, as `model.predict` has it."""
@@ -152,7 +174,21 @@ class Adapter:
     def _to_device(self, dataset: Any) -> Any:
         if not self._gpu():
             return dataset.prefetch(_PREFETCHED_BATCHES)
-        return dataset.apply(tf.data.experimental.prefetch_to_device("/GPU:0", _PREFETCHED_BATCHES))
+        return dataset.apply(tf.data.experimental.prefetch_to_device(self._device, _PREFETCHED_BATCHES))
+
+
+def _use_gpus() -> None:
+    """Have TensorFlow take the GPUs' memory as it needs it, and see whether one can be used; DeviceError if not."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        raise DeviceError("TensorFlow finds no GPU: tensorflow-cpu is installed, or its CUDA libraries are missing")
+    try:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        with tf.device("/GPU:0"):
+            tf.zeros(1).numpy()
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise DeviceError(f"TensorFlow {tf.__version__} can't use its GPU: {first_line(error)}") from error
 
 
 def _intra_op_threads() -> int:

@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import DeviceError, NativeModel, UnsupportedError, check_precision, check_transfer_to_cpu
+from .. import (
+    DeviceError,
+    NativeModel,
+    UnsupportedError,
+    check_precision,
+    check_transfer_to_cpu,
+    first_line,
+    is_lack_of_memory,
+)
 from . import native, prefetch
 
 
@@ -20,8 +28,8 @@ class Adapter:
 
     def configure(self, device: str, precision: str) -> None:
         check_precision(device, precision)
-        if device == "gpu" and not torch.cuda.is_available():
-            raise DeviceError(f"torch {torch.__version__} finds no GPU: its build or the driver lacks CUDA")
+        if device == "gpu":
+            _check_gpu()
         # Keras takes a GPU if there is one, unless this variable says otherwise.
         os.environ["KERAS_TORCH_DEVICE"] = "cuda" if device == "gpu" else "cpu"
         # torch's own defaults are TF32 off for matrix products and on for convolutions.
@@ -57,6 +65,7 @@ class Adapter:
             },
             "autotune": "cudnn.benchmark" if gpu and torch.backends.cudnn.benchmark else "off",
             "compilation_cache": "off",
+            **({"memory_pool": "caching allocator, as it is needed, up to all that is free"} if gpu else {}),
         }
 
     def threads(self) -> dict[str, int]:
@@ -75,9 +84,8 @@ class Adapter:
 
     @contextlib.contextmanager
     def training(self, model: Any, images: Any, labels: Any) -> Iterator[Callable[[], Any]]:
-        model.train()
-        yield lambda: model.train_function([(images, labels)])
-        model.eval()
+        with _training_mode(model):
+            yield lambda: model.train_function([(images, labels)])
 
     @contextlib.contextmanager
     def predicting(self, model: Any) -> Iterator[Callable[[Any], Any]]:
@@ -87,10 +95,8 @@ class Adapter:
 
     @contextlib.contextmanager
     def forwarding_in_training(self, model: Any) -> Iterator[Callable[[Any], Any]]:
-        model.train()
-        with torch.no_grad():
+        with _training_mode(model), torch.no_grad():
             yield lambda images: model(images, training=True)
-        model.eval()
 
     def gradient(self, function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
         (point,) = self.put(at)
@@ -116,8 +122,34 @@ class Adapter:
     def peak_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if os.environ["KERAS_TORCH_DEVICE"] == "cuda" else None
 
+    def reset_peak_memory(self) -> bool:
+        if os.environ["KERAS_TORCH_DEVICE"] != "cuda":
+            return False
+        torch.cuda.reset_peak_memory_stats()
+        return True
+
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        return isinstance(error, torch.OutOfMemoryError) or is_lack_of_memory(error, RuntimeError)
 
     def _on_gpu(self) -> bool:
         return os.environ["KERAS_TORCH_DEVICE"] == "cuda"
+
+
+def _check_gpu() -> None:
+    """Whether torch has a GPU, and can compute on it; DeviceError if not."""
+    if not torch.cuda.is_available():
+        raise DeviceError(f"torch {torch.__version__} finds no GPU: its build or the driver lacks CUDA")
+    try:
+        torch.zeros(1, device="cuda").cpu()
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"torch {torch.__version__} can't use its GPU: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _training_mode(model: Any) -> Iterator[None]:
+    """The model trains in this block, and infers after it, whatever happens in it."""
+    model.train()
+    try:
+        yield
+    finally:
+        model.eval()

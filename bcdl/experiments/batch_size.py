@@ -23,8 +23,10 @@ _SLOWEST_STEP_S = 4.0
 
 
 def ways(cell: TrainingCell) -> dict[str, Way]:
+    from bcdl.worker.snapshot import DiskSnapshot  # here: it imports Keras
+
     own, backend = cell.cell.batch_size, cell.cell.backend
-    ways = {_name(own): _steps(cell, own)}
+    ways, before = {_name(own): _steps(cell, own)}, DiskSnapshot.of(cell.prepared.model)
     size = 1
     while size <= LARGEST:
         try:
@@ -34,6 +36,8 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
         except Exception as error:
             if not cell.adapter.is_out_of_memory(error):
                 raise
+            before.restore()  # the step that failed may have taken the state along
+            cell.prepared.model.reset_metrics()
             print(f"memory ran out at batch {size} on {backend}")
             break
         ways[_name(size)] = way

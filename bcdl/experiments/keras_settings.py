@@ -1,17 +1,22 @@
 """Which settings of Keras suit a backend.
 
-Whole epochs by `model.fit`, in turn: as Keras compiles a model by default, with `jit_compile` the other way round, and
-with several steps an execution. A setting that the backend refuses is named and left out.
+Whole epochs by `model.fit`, in turn: as Keras compiles and feeds a model by default; with `jit_compile` the other way
+round; with several steps an execution; and with each setting of a cell that leaves the model what it is (layout, input
+transfer, autotuning), alone and together. A setting that the backend refuses is named and left out.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bcdl.backends import UnsupportedError
 from bcdl.experiments.engine.definition import InProcess, Way
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
+
+# Values of settings of a cell that are not the usual ones.
+_OF_CELL = {"data_format": "channels_first", "input_transfer": "prefetched", "autotune": "on"}
 
 
 def ways(cell: TrainingCell) -> dict[str, Way]:
@@ -29,7 +34,7 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
             ways[name] = _epoch(name, recompiled(cell, changed))
         except ValueError as error:
             print(f"{name} is refused on {cell.cell.backend}: {str(error).splitlines()[0]}")
-    return ways
+    return ways | _of_cell(cell)
 
 
 def recompiled(cell: TrainingCell, changed: dict[str, Any]) -> TrainingCell:
@@ -39,6 +44,20 @@ def recompiled(cell: TrainingCell, changed: dict[str, Any]) -> TrainingCell:
     model = prepared.build(cell.job, cell.prepared.class_weights)
     model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], **changed)
     return cell.with_model(model)
+
+
+def _of_cell(cell: TrainingCell) -> dict[str, Way]:
+    """The ways that settings of the cell give: each that the backend has, and all of these together."""
+    cells = {}
+    for name, value in _OF_CELL.items():
+        try:
+            cells[f"{name}={value}"] = cell.with_settings({name: value})
+        except UnsupportedError as error:
+            print(f"{name}={value} is left out on {cell.cell.backend}: {error}")
+    if len(cells) > 1:
+        together = {name: _OF_CELL[name] for name in (each.partition("=")[0] for each in cells)}
+        cells[", ".join(cells)] = cell.with_settings(together)
+    return {name: _epoch(name, other) for name, other in cells.items()}
 
 
 def _epoch(name: str, cell: TrainingCell) -> Way:

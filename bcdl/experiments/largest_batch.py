@@ -1,6 +1,6 @@
 """The largest batch that fits into memory and time.
 
-Each try is a worker limited by `--memory-limit` (and by the device's own memory) and by `--cell-timeout`, so that
+Each try is a worker limited by `--cell-timeout` and by memory, of the GPU or, on a CPU, by `--memory-limit`, so that
 running out of either ends the worker alone. It runs all that is timed later and leaves a twentieth to spare, since the
 same steps may take more memory another time. From the cell's own batch on, sizes double until one does not fit, then
 the gap is halved, in `MOST_TRIES` tries at most. The largest size that fits is then timed in turn with the cell's own.
@@ -37,9 +37,8 @@ def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
 
 def _room(job: Job, limits: Limits) -> str:
     """What a batch had to fit into, in words."""
-    host = f"{(limits.memory_bytes or 0) / 2**30:.1f} GiB"
-    device = "" if job.cell.device == "cpu" else f"the {job.cell.device}'s memory and "
-    return f"{device}{host} and {limits.seconds:g} s"
+    memory = f"{(limits.memory_bytes or 0) / 2**30:.1f} GiB" if job.cell.device == "cpu" else "the GPU's memory"
+    return f"{memory} and {limits.seconds:g} s"
 
 
 def largest(start: int, is_fit: Callable[[int], bool]) -> int:
@@ -63,11 +62,11 @@ def fits(job: Job, batch_size: int, limits: Limits) -> bool:
 
     Raises BcdlError if the worker fails for another reason.
     """
-    if limits.memory_bytes:
+    if limits.memory_bytes and job.cell.device == "cpu":
         limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
     tried = with_batch(job, batch_size + math.ceil(_SPARE * batch_size))
     result = record_of_worker(tried, steps.command(), limits)
-    outcome = "fits" if result.ok else result.status.replace("_", " ")
+    outcome = "fits" if result.ok else f"{result.status.replace('_', ' ')} ({result.reason})"
     print(f"{job.cell.title}, batch {batch_size}, tried with {tried.cell.batch_size} images: {outcome}")
     if not result.ok and result.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
         raise BcdlError(f"{job.cell.title}, batch {batch_size}: {result.status}: {result.reason}")

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from bcdl.machine import provenance
+from bcdl.machine import gpus, provenance
 
 # Keras reads these when it is imported, and then trains less than was asked for, or by other code.
 UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
@@ -37,6 +37,8 @@ _HARMLESS = frozenset(
         *("TPU_ML_PLATFORM", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "KMP_WARNINGS", "OPENCV_LOG_LEVEL"),
         *("CUDA_VERSION", "CUDA_HOME", "CUDA_PATH", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_PRODUCT_NAME"),
         *("NCCL_VERSION", "TORCH_HOME", "TORCH_LOGS", "NVIDIA_REQUIRE_CUDA"),
+        # A record says which GPU computed, whatever number it has.
+        *(gpus.VISIBLE, gpus.ORDER, "NVIDIA_VISIBLE_DEVICES"),
     )
 )
 # Those that a cell on a CPU does not depend on.
@@ -57,6 +59,7 @@ _TELLING = re.compile(
     r"[0-9]+(\.[0-9]+){3}"  # an address
     r"|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-"  # a UUID
     r"|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}"  # what a key looks like
+    r"|^(GPU|MIG)-"  # the beginning of a UUID
     r"|^(gh[a-z]_|hf_|sk-|nvapi-|xox[a-z]-|AKIA|eyJ)"  # and how those of well-known services begin
     r"|^(?!lib|glibc)[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*\.[A-Za-z]"  # the name of a host
 )
@@ -74,22 +77,24 @@ def without_unwanted(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_child() -> dict[str, str]:
-    """The variables for a process that runs this very bcdl: those of this process, less `UNWANTED`."""
+    """The variables for a process that runs this very bcdl: those of this process, less `UNWANTED`, with one GPU."""
     variables = without_unwanted(os.environ)
     paths = [*provenance.python_path(), variables.get("PYTHONPATH")]
-    return {**variables, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return {**variables, **gpus.variables(), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def clear_unwanted() -> None:
-    """Remove the variables of `UNWANTED` from this process; to be called before Keras is imported."""
+def prepare() -> None:
+    """Remove the variables of `UNWANTED` from this process and show it one GPU; before a framework is imported."""
     for name in UNWANTED:
         os.environ.pop(name, None)
+    os.environ |= gpus.variables()
 
 
-def notices() -> list[str]:
-    """A line on each variable of `UNWANTED` that is set, for people: it has no effect here."""
+def notices(device: str) -> list[str]:
+    """Lines for people before cells run on `device`: on variables of `UNWANTED`, without effect here, and on GPUs."""
     set_here = (name for name in UNWANTED if name in os.environ)
-    return [f"note: {name} is set, and has no effect: what runs is what was asked for" for name in set_here]
+    unwanted = [f"note: {name} is set, and has no effect: what runs is what was asked for" for name in set_here]
+    return [*unwanted, *gpus.notices(device)]
 
 
 def variables() -> dict[str, str]:

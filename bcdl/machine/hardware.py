@@ -6,38 +6,32 @@ import functools
 import os
 import platform
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from bcdl.machine import cgroups, environment
+from bcdl.machine import cgroups, environment, gpus
 from bcdl.machine import identity as machine_identity
-from bcdl.machine.provenance import output, versions
+from bcdl.machine.provenance import versions
 
 MIB = 2**20  # bytes
 
 
-def has_nvidia_driver() -> bool:
-    """Whether an NVIDIA driver is installed, by its files and tools alone."""
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-
-
 def default_device() -> str:
-    """`gpu` if there is an NVIDIA driver, else `cpu`."""
-    return "gpu" if has_nvidia_driver() else "cpu"
+    """`gpu` if there is an NVIDIA GPU and CUDA_VISIBLE_DEVICES does not hide it, else `cpu`."""
+    return "gpu" if gpus.are_asked_for() else "cpu"
 
 
 def machine_name(device: str) -> str:
-    """A folder name for the machine: the processor and the cores allowed, or the GPUs and their number; its identity.
+    """A folder name for the machine: the processor and the cores allowed, or the GPU that computes; its identity.
 
     Two machines of one name agree in all that `bcdl.machine.identity` states.
     """
     facts = identity(device)
     if device == "gpu":
-        gpus = gpu_names()
-        label = f"{gpus[0]} x{len(gpus)}" if gpus else "unknown gpu"
+        gpu = gpus.computing()
+        label = f"{gpu.name} x1" if gpu else "unknown gpu"
     else:
         cores = facts["cores_allowed"]
         label = f"{cpu_name()} {'unknown' if cores is None else f'{cores:g}'} cores"
@@ -46,8 +40,14 @@ def machine_name(device: str) -> str:
 
 def identity(device: str) -> dict[str, Any]:
     """The identity of this machine as one that computes on `device`, as JSON values."""
-    gpus = gpu_names() if device == "gpu" else ()
-    return machine_identity.of_machine(cores_allowed(), cpus_allowed(), gpus)
+    facts = [gpus.identity_facts(gpu) for gpu in _computing(device)]
+    return machine_identity.of_machine(cores_allowed(), cpus_allowed(), facts)
+
+
+def _computing(device: str) -> list[gpus.Gpu]:
+    """The GPU that computes, if one does and NVML knows it."""
+    gpu = gpus.computing() if device == "gpu" else None
+    return [gpu] if gpu else []
 
 
 @functools.cache
@@ -64,13 +64,6 @@ def instructions() -> tuple[str, ...]:
     return (*(str(facts.get(name)) for name in ("family", "model", "stepping")), *sorted(facts.get("flags", ())))
 
 
-@functools.cache
-def gpu_names() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that the driver lists; empty if there is no driver."""
-    lines = output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    return tuple(lines.splitlines()) if lines else ()
-
-
 def lacks(device: str, precision: str) -> str:
     """Why this machine has no arithmetic of its own for `precision`; empty if it has."""
     if precision == "float32":
@@ -84,17 +77,14 @@ def lacks(device: str, precision: str) -> str:
 
 
 def _compute_capability() -> float:
-    """That of the first NVIDIA GPU; 0 if the driver does not report it."""
-    capability = output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader")
-    try:
-        return float(capability.splitlines()[0]) if capability else 0.0
-    except ValueError:  # nvidia-smi writes [N/A] for what it can't read
-        return 0.0
+    """That of the GPU that computes; 0 if its driver does not report it."""
+    gpu = gpus.computing()
+    return float(gpu.compute_capability) if gpu and gpu.compute_capability != gpus.UNKNOWN else 0.0
 
 
 def describe(device: str) -> dict[str, Any]:
     """Hardware, operating system, driver, variables and versions, as JSON values that stay as long as the machine."""
-    driver = output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") if device == "gpu" else None
+    computing = _computing(device)
     return {
         "identity": identity(device),
         "cpu": cpu_name(),
@@ -103,15 +93,22 @@ def describe(device: str) -> dict[str, Any]:
         "cpu_quota_cores": cgroups.cpu_quota_cores(),
         "hypervisor": machine_identity.is_virtual(),
         "memory_mib": psutil.virtual_memory().total // MIB,
-        "gpus": list(gpu_names()) if device == "gpu" else [],
-        "gpu_uuids": machine_identity.gpu_uuids() if device == "gpu" else [],
-        "driver": driver.splitlines()[0] if driver else None,
+        "gpus": [gpu.name for gpu in computing],
+        "gpu_uuids": [gpus.digest(gpu) for gpu in computing],
+        "driver": gpus.found().driver if device == "gpu" else None,
+        **({"gpu": gpus.describe(computing[0])} if computing else {}),
         "system": platform.system(),
         "system_release": platform.release().split("-")[0],
         "python": platform.python_version(),
         "versions": versions(),
         "variables": environment.variables(),
     }
+
+
+def company(device: str) -> dict[str, int]:
+    """How many other processes computed on the GPU as this one began, as a JSON value; nothing if that is not known."""
+    others = gpus.other_processes() if device == "gpu" else None
+    return {} if others is None else {"gpu_processes": others}
 
 
 def clock_mhz() -> float | None:

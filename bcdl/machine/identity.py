@@ -13,8 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcdl.machine.provenance import output
-
 # The sets of instructions among which numeric libraries choose their kernels when they start (oneDNN, OpenBLAS, Eigen,
 # XNNPACK, NumPy, Arm Compute Library), by Linux's names. Others, as those for cryptography or virtual machines, change
 # no figure here, and whether one is listed may depend on the kernel alone.
@@ -35,18 +33,19 @@ _NAMES = {
     "model": ("model", "CPU part"),
     "stepping": ("stepping", "CPU variant", "CPU revision"),
 }
-_GPU_FACTS = {"memory_mib": "memory.total", "compute_capability": "compute_cap", "mig_mode": "mig.mode.current"}
 
 
-def of_machine(cores: float | None, cpus: Collection[int] | None, gpus: Sequence[str] = ()) -> dict[str, Any]:
+def of_machine(
+    cores: float | None, cpus: Collection[int] | None, gpus: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Any]:
     """The identity of this machine, as JSON values.
 
     Args:
         cores: how many cores are allowed; None if the system does not say.
         cpus: numbers of the processors that may be used, all if None.
-        gpus: names of the GPUs that compute; empty if none does.
+        gpus: facts of the GPU that computes; empty if none does.
     """
-    return identity(_processor(cpus), cores, gpu_facts(tuple(gpus)))
+    return identity(_processor(cpus), cores, gpus)
 
 
 def identity(processor: Mapping[str, Any], cores: float | None, gpus: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -147,25 +146,6 @@ def _cache_kib(root: Path, cpus: Collection[int] | None, level: str) -> list[int
 def _kib(size: object) -> list[int]:
     """A cache's size as py-cpuinfo has it, a number of bytes, in KiB; nothing if it is no number."""
     return [size // 1024] if isinstance(size, int) and size > 0 else []
-
-
-@functools.cache
-def gpu_facts(names: tuple[str, ...]) -> list[dict[str, str]]:
-    """Name, memory, compute capability and MIG mode of each GPU, as the driver reports them, or `unknown`."""
-    if not names:
-        return []
-    printed = output("nvidia-smi", f"--query-gpu={','.join(_GPU_FACTS.values())}", "--format=csv,noheader,nounits")
-    rows = [[part.strip() for part in line.split(",")] for line in (printed or "").splitlines()]
-    if [len(row) for row in rows] != [len(_GPU_FACTS)] * len(names):
-        rows = [[UNKNOWN] * len(_GPU_FACTS) for _ in names]
-    return [{"name": name, **dict(zip(_GPU_FACTS, row, strict=True))} for name, row in zip(names, rows, strict=True)]
-
-
-@functools.cache
-def gpu_uuids() -> list[str]:
-    """A digest of each GPU's UUID: two equal cards are told apart by it, and neither can be traced."""
-    printed = output("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
-    return [hashlib.sha256(line.strip().encode()).hexdigest()[:8] for line in (printed or "").splitlines()]
 
 
 def clock_mhz(cpus: Collection[int] | None, root: Path = _ROOT) -> float | None:

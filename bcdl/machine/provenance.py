@@ -119,22 +119,49 @@ PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "torch",
+    "grain",
     "numpy",
     "opencv-python-headless",
     "pillow",
     "scikit-learn",
 )
+# Likewise on a GPU, and nowhere else: kernels, the plugins by which JAX computes, and compilers. The name of each may end
+# with the release of CUDA that it is for.
+GPU_PACKAGES = (
+    "nvidia-cudnn",
+    "nvidia-cublas",
+    "nvidia-nccl",
+    "nvidia-cuda-nvcc",
+    "nvidia-cuda-nvrtc",
+    *(f"jax-cuda{release}-{part}" for release in (12, 13) for part in ("plugin", "pjrt")),
+    "triton",
+)
+_RELEASES = ("", "-cu12", "-cu13")
 
 
-def versions() -> dict[str, str]:
-    """Versions of bcdl and of the packages that can change a figure, if they are installed."""
+@functools.cache
+def _versions() -> Mapping[str, str]:
     installed = {"bcdl": __version__}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *(f"{name}{release}" for name in GPU_PACKAGES for release in _RELEASES)):
         try:
             installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
     return installed
+
+
+def versions() -> dict[str, str]:
+    """Versions of bcdl and of the packages that can change a figure, if they are installed."""
+    return dict(_versions())
+
+
+def decisive_versions(versions: Mapping[str, str], device: str) -> dict[str, str]:
+    """Those of the versions that a record tells of which can change the figures of a cell on `device`."""
+    return {name: version for name, version in versions.items() if device != "cpu" or not _is_of_gpus(name)}
+
+
+def _is_of_gpus(package: str) -> bool:
+    return package.removesuffix("-cu12").removesuffix("-cu13") in GPU_PACKAGES
 
 
 def sha256(file: str | Path) -> str:

@@ -1,24 +1,26 @@
 """Measure whether the backends compute the same model. `nox -s parity` runs all steps.
 
-`dump` writes what the backend of this environment computes, `reference` the same in float64 if float64 is sound on this
-backend, `exchange` loads every backend's checkpoints, and `determinism` measures what it costs to make a backend
-deterministic, if it does not repeat itself. `judge`, which needs no Keras, turns the dumps into findings, tables and
-pictures.
+`reference` computes each model in float64 on the CPU, if float64 is sound on the backend of this environment, and
+writes a file that can be carried to a machine that can't. `dump` writes what the backend computes, `exchange` loads
+every backend's checkpoints, and `determinism` measures what it costs to make a backend deterministic, if it does not
+repeat itself. `judge`, which needs no Keras, turns the dumps into findings, tables and pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError, program, run_command
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import environment, gpus, hardware, provenance
+from bcdl.parity import references
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
-from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
+from bcdl.parity.settings import EMULATED, UNIT_ROUNDOFF, Plan
 from bcdl.records import log, runs, store
 from bcdl.settings import models
 from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
@@ -27,14 +29,43 @@ from bcdl.worker.session import start_backend
 _say = functools.partial(print, flush=True)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What a step is run for.
+
+    Attributes:
+        plans: one a model.
+        results: folder of dumps and findings.
+        references: folder of the references.
+        draws_report: whether the page is drawn of what was judged.
+    """
+
+    plans: list[Plan]
+    results: Path
+    references: Path
+    draws_report: bool
+
+    @property
+    def device(self) -> str:
+        return self.plans[0].device
+
+    @property
+    def precision(self) -> str:
+        return self.plans[0].precision
+
+
 def main() -> int:
     provenance.take()
     arguments = _parse()
     results = Path(arguments.results)
-    for notice in environment.notices():
+    for notice in environment.notices(arguments.device):
         _say(notice)
     store.check_writable(results)
-    _STEPS[arguments.step](_plans(arguments), results)
+    plans = _plans(arguments)
+    folder = Path(arguments.reference) if arguments.reference else references.default_folder(results)
+    if arguments.reference and arguments.step != "reference":
+        references.check_there(folder, plans)
+    _STEPS[arguments.step](_Run(plans, results, folder, not arguments.no_report))
     return 0
 
 
@@ -48,6 +79,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
     parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
     parser.add_argument("--draws", default="8", help="perturbed runs that show the size of rounding; default 8")
+    parser.add_argument("--reference", metavar="FOLDER", help="folder of the references; default: one in the results")
+    parser.add_argument("--no-report", action="store_true", help="judge: keep the findings, and draw no page of them")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")
     arguments = parser.parse_args()
     one_of("step", arguments.step, tuple(_STEPS))
@@ -59,15 +92,12 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     size = whole("--image-size", arguments.image_size)
     models.check_sizes(rows, size)
     precision = one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF))
-    device = one_of("--device", arguments.device, DEVICES)
-    if reason := hardware.lacks(device, precision):
-        raise UsageError(f"--precision {precision} is not run on this {device}: {reason}")
     shared: dict[str, Any] = {
         "image_size": size,
         "batch_size": whole("--batch-size", arguments.batch_size),
         "seed": whole("--seed", arguments.seed, least=0),
         "precision": precision,
-        "device": device,
+        "device": one_of("--device", arguments.device, DEVICES),
         "draws": whole("--draws", arguments.draws, least=0),
     }
     return [Plan(model=row.name, **shared) for row in rows]
@@ -76,44 +106,46 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
 # The modules of `bcdl.parity.worker` import Keras, so that a backend has to be started before they are imported.
 
 
-def _dump(plans: list[Plan], results: Path) -> None:
-    adapter = _backend(plans[0].device, plans[0].precision)
+def _dump(run: _Run) -> None:
+    adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.dump(plans, results, adapter, _say)
+    steps.dump(run.plans, run.results, run.references, adapter, _say)
 
 
-def _reference(plans: list[Plan], results: Path) -> None:
-    adapter = _backend(plans[0].device, "float64")
+def _reference(run: _Run) -> None:
+    adapter = _backend("cpu", "float64")  # wherever the dumps are made: it is the same for all devices
     from bcdl.parity.worker import steps
 
-    steps.reference(plans, results, adapter, _say)
+    steps.reference(run.plans, run.references, adapter, _say)
 
 
-def _exchange(plans: list[Plan], results: Path) -> None:
-    adapter = _backend(plans[0].device, plans[0].precision)
+def _exchange(run: _Run) -> None:
+    adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.exchange(plans, results, adapter, _say)
+    steps.exchange(run.plans, run.results, adapter, _say)
 
 
-def _determinism(plans: list[Plan], results: Path) -> None:
-    adapter = _backend(plans[0].device, plans[0].precision)
+def _determinism(run: _Run) -> None:
+    adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.measure_determinism(plans, results, adapter, _say)
+    steps.measure_determinism(run.plans, run.results, adapter, _say)
 
 
-def _judge(plans: list[Plan], results: Path) -> None:
-    run = runs.new_run_id()
-    for notice in log.repair(results):
+def _judge(run: _Run) -> None:
+    run_id = runs.new_run_id()
+    for notice in log.repair(run.results):
         _say(notice)
-    for plan in plans:
-        finding = judge(results, plan, run)
-        append_finding(results, hardware.machine_name(plan.device), finding)
+    for plan in run.plans:
+        finding = judge(run.results, run.references, plan, run_id)
+        file = append_finding(run.results, hardware.machine_name(plan.device), finding)
         for name, pair in finding.pairs.items():
             _say(f"{plan.model}, {name}: {pair['verdict']}")
-    _draw_report(results)
+    _say(f"findings: {file}")
+    if run.draws_report:
+        _draw_report(run.results)
 
 
 def _draw_report(results: Path) -> None:
@@ -134,9 +166,23 @@ _STEPS = {
 
 def _backend(device: str, precision: str) -> backends.Backend:
     """The adapter of this environment's backend, started; UsageError if it can't be."""
+    gpus.check(device)
+    _check_arithmetic(device, precision)
     name = configured_backend()
     check_backend(name)
-    return start_backend(name, device, precision)
+    try:
+        return start_backend(name, device, precision)
+    except (backends.DeviceError, backends.UnsupportedError) as error:
+        raise UsageError(f"--device {device} with --precision {precision} can't be had on {name}: {error}") from error
+
+
+def _check_arithmetic(device: str, precision: str) -> None:
+    """UsageError if this machine can't compute in that precision; a note if it only imitates it."""
+    lacking = "" if precision == "float64" else hardware.lacks(device, precision)
+    if lacking and precision not in EMULATED:
+        raise UsageError(f"--precision {precision} is not run on this {device}: {lacking}")
+    if lacking:
+        _say(f"{precision} is emulated on this {device}, rightly and slowly: {lacking}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -17,19 +17,18 @@ from bcdl.records import disk, runs
 from bcdl.records.shapes import Environment
 
 # Raised if the files of a dump change, so that one of another bcdl is refused rather than misread.
-_FORMAT = 2
+_FORMAT = 3
 _FACTS = "facts.json"
 _LOADED = "loaded.json"
 _DETERMINISM = "determinism.json"
 _CHECKPOINT = "checkpoint.keras"
-_REFERENCE = "reference"
 
 # Arrays of any shape, each with the name of the layer or the path of the variable that it belongs to.
 Parts = Sequence[tuple[str, np.ndarray]]
 
 
 class Provenance(TypedDict):
-    """Where the figures of a dump come from. `started` and `ended` are UTC, ISO 8601."""
+    """Where the figures of a dump or a reference come from. `started` and `ended` are UTC, ISO 8601."""
 
     plan: dict[str, Any]
     dataset: DatasetFacts
@@ -64,12 +63,15 @@ class Loaded(TypedDict, total=False):
 class BackendFacts(Provenance):
     """What a backend's dump holds beside its vectors.
 
-    `start` and `settled` are digests of the weights, `batches` one digest an epoch, `losses` nats by step, `steps_s`
-    seconds of all steps, `layers` the type of each layer by name.
+    `start` and `settled` are digests of the weights, `definition` that of the model's configuration, `first_batch` that
+    of the first step's images and labels, `batches` one digest an epoch, `losses` nats by step, `steps_s` seconds of
+    all steps, `layers` the type of each layer by name.
     """
 
     start: str
     settled: str
+    definition: str
+    first_batch: str
     batches: list[str]
     losses: list[float]
     repeats_itself: bool
@@ -79,39 +81,13 @@ class BackendFacts(Provenance):
     resumed: Resumed
 
 
-class Rounding(TypedDict):
-    """The largest relative change over the draws: of the loss, of each vector, and of each of its parts in order."""
-
-    loss: float
-    whole: dict[str, float]
-    parts: dict[str, list[float]]
-
-
-class ReferenceFacts(Provenance):
-    """What the float64 reference holds beside its vectors.
-
-    `worst_layer_check` is its backend's largest relative error in float64 against NumPy, `gradient_check` the relative
-    gap between its gradient and a central difference of the loss.
-    """
-
-    backend: str
-    settled: str
-    loss: float
-    worst_layer_check: float
-    gradient_check: float
-    rounding: Rounding
-
-
-Facts = TypeVar("Facts", bound=Provenance)
-
-
 @dataclasses.dataclass(frozen=True)
-class Dump(Generic[Facts]):
+class Dump:
     """What was computed of one model: a folder of one-dimensional vectors, and facts in JSON, written last."""
 
     folder: Path
 
-    def write(self, vectors: Mapping[str, Parts], facts: Facts) -> None:
+    def write(self, vectors: Mapping[str, Parts], facts: BackendFacts) -> None:
         """Write the vectors, each given by its named parts, then the facts; UsageError if the disk does not take them.
 
         Results of loading or timing that belong to an earlier dump are removed.
@@ -131,9 +107,17 @@ class Dump(Generic[Facts]):
         return (self.folder / _FACTS).is_file()
 
     @property
-    def facts(self) -> Facts:
+    def is_whole(self) -> bool:
+        """Whether it is there, and of this bcdl."""
+        try:
+            return bool(self._whole())
+        except UsageError:
+            return False
+
+    @property
+    def facts(self) -> BackendFacts:
         """The facts; UsageError if the dump is not there, not whole, or made by another bcdl."""
-        facts: Facts = self._whole()["facts"]
+        facts: BackendFacts = self._whole()["facts"]
         return facts
 
     @property
@@ -197,14 +181,9 @@ class Dump(Generic[Facts]):
         return UsageError(f"no whole parity dump of this bcdl in {self.folder}: make it anew with bcdl parity")
 
 
-def dump_of(results: Path, plan: Plan, backend: str) -> Dump[BackendFacts]:
+def dump_of(results: Path, plan: Plan, backend: str) -> Dump:
     """The dump of a backend for that plan."""
     return Dump(_folder(results, plan.precision) / backend / plan.model)
-
-
-def reference_of(results: Path, plan: Plan) -> Dump[ReferenceFacts]:
-    """The dump of the float64 reference for that plan."""
-    return Dump(_folder(results, plan.precision) / _REFERENCE / plan.model)
 
 
 def write_layer_checks(results: Path, precision: str, backend: str, errors: Mapping[str, float]) -> None:

@@ -23,7 +23,8 @@ from bcdl.records.shapes import Environment
 #    pair (before, the first words of its verdict); `chaos` has no backend and no draws if there were no perturbed runs
 #    (before, it was empty); null stands for a number that is not finite (before, no such finding could be kept).
 # 3: `sequence`; before, findings were not counted.
-SCHEMA = 3
+# 4: `reference.sketch_length`; before, references were kept whole, so that `errors` were exact.
+SCHEMA = 4
 
 # What the verdict on a pair of backends comes to.
 IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within rounding", "differs", "not judged"
@@ -89,7 +90,21 @@ class BackendFindings(TypedDict):
     ]
 
 
-class Reference(TypedDict):
+class _Sketched(TypedDict, total=False):
+    """What a reference has that was kept as sketches."""
+
+    sketch_length: Annotated[
+        int,
+        Field(
+            "sums by which each layer's values were kept",
+            "`errors` are estimates, to a share of 1 / sqrt(2 x this number) of themselves",
+            since=4,
+            only="if it was not kept whole",
+        ),
+    ]
+
+
+class Reference(_Sketched):
     """The float64 reference, and the relative errors that show what it is worth."""
 
     backend: Annotated[str, Field("the backend that computed it", "float64 is not sound on each")]
@@ -369,5 +384,9 @@ def _to_3(values: dict[str, Any]) -> None:
     values["sequence"] = 0
 
 
+def _to_4(values: dict[str, Any]) -> None:
+    """Nothing: a reference without `sketch_length` was kept whole."""
+
+
 # By the schema from which they lift a finding to the next.
-_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

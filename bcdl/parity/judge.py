@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,14 @@ import numpy as np
 from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
-from bcdl.parity import known_differences
+from bcdl.parity import known_differences, references
 from bcdl.parity.dumps import (
     BackendFacts,
     Dump,
     Loaded,
-    ReferenceFacts,
     Resumed,
     dump_of,
     read_layer_checks,
-    reference_of,
     relative,
 )
 from bcdl.parity.findings import (
@@ -44,7 +42,9 @@ from bcdl.parity.findings import (
     as_float,
     pair_name,
 )
+from bcdl.parity.references import Part
 from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan
+from bcdl.parity.sketches import LENGTH, sketch
 
 # What is compared: vectors of the dumps, in the order in which a fault shows first.
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
@@ -52,6 +52,13 @@ QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "g
 WIDEST = 0.5
 # The quantities without which nothing is proven: forward in both modes, what training writes, and backward.
 _DECISIVE = ("outputs", "training_outputs", "statistics", "frozen_gradient")
+# The layers by which such a quantity is judged as far as it can be, if rounding hides it as a whole.
+_LAYERS_OF = {
+    "outputs": "inference_layers",
+    "training_outputs": "training_layers",
+    "statistics": "statistics",
+    "frozen_gradient": "frozen_gradient",
+}
 _WALKS = ("inference_layers", "training_layers", "statistics", "frozen_gradient", "gradient")
 # The quantities that begin with settled batch norms; they say nothing if the batch norms were settled differently.
 _SETTLED = ("outputs", "inference_layers", "frozen_gradient")
@@ -62,18 +69,21 @@ _NEGLIGIBLE = 1e-6
 # can't fail; at the first ones it can.
 _STEPS_SAFETY = 4.0
 
-_Dumps = Mapping[str, Dump[BackendFacts]]
+_Dumps = Mapping[str, Dump]
 
 
-def judge(results: Path, plan: Plan, run: str) -> Finding:
-    """The finding from every dump of the plan under `results`.
+def judge(results: Path, folder: Path, plan: Plan, run: str) -> Finding:
+    """The finding from every dump of the plan under `results`, judged by the reference in `folder`, if there is one.
 
-    UsageError if there are fewer than two, or if they were not made from the same plan, data and model.
+    UsageError if there are fewer than two dumps, or if they, or the reference, were not made from the same plan, data
+    and model.
     """
     dumps = _dumps(results, plan)
     facts = {name: dump.facts for name, dump in dumps.items()}
     _check_comparable(dumps, facts)
-    reference = _reference(results, plan, dumps)
+    reference = references.find(folder, plan)
+    if reference:
+        _check_reference(reference, dumps, facts, plan)
     judgement = _compare_with_reference(reference, dumps, facts, plan) if reference else _Judgement()
     chaos = _chaos(facts)
     pairs = {}
@@ -81,7 +91,7 @@ def judge(results: Path, plan: Plan, run: str) -> Finding:
         pair = _pair(dumps[a], dumps[b], facts[a], facts[b])
         pair["drifted"] = _drifted(pair["steps"], chaos)
         suspects = [judgement.suspects[name] for name in (a, b) if name in judgement.suspects]
-        pair["outcome"], pair["verdict"] = _verdict(pair, suspects, judgement.tolerance, plan.precision)
+        pair["outcome"], pair["verdict"] = _verdict(pair, suspects, judgement, plan.precision)
         pairs[pair_name(a, b)] = pair
     return Finding(
         run=run,
@@ -102,12 +112,17 @@ def judge(results: Path, plan: Plan, run: str) -> Finding:
 
 @dataclasses.dataclass(frozen=True)
 class _Judgement:
-    """What the reference says of the backends, as in `Finding`; nothing without a reference."""
+    """What the reference says of the backends, as in `Finding`; nothing without a reference.
+
+    `hidden` are the decisive quantities that rounding hides as a whole, each with how many of its layers it does not
+    hide, and of how many.
+    """
 
     reference: Reference | None = None
     tolerance: dict[str, Number] = dataclasses.field(default_factory=dict)
     errors: dict[str, dict[str, Number]] = dataclasses.field(default_factory=dict)
     suspects: dict[str, Suspect] = dataclasses.field(default_factory=dict)
+    hidden: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def _dumps(results: Path, plan: Plan) -> _Dumps:
@@ -122,15 +137,16 @@ def _dumps(results: Path, plan: Plan) -> _Dumps:
     return dumps
 
 
-def _reference(results: Path, plan: Plan, dumps: _Dumps) -> Dump[ReferenceFacts] | None:
-    """The reference, if there is one; UsageError if it was not made from the plan and the model of the dumps."""
-    reference = reference_of(results, plan)
-    if not reference.exists:
-        return None
-    lengths, expected = _lengths(next(iter(dumps.values()))), _lengths(reference)
-    if reference.facts["plan"] != plan.to_dict() or any(lengths.get(vector) != expected[vector] for vector in expected):
-        raise UsageError(f"the reference of {plan.model} was made with other settings: make it anew")
-    return reference
+def _check_reference(
+    reference: references.Reference, dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
+) -> None:
+    """UsageError if the reference was not made from the weights, the images and the model of the dumps."""
+    for name, fact in facts.items():
+        references.check(reference, plan, fact, f"the dump of {name}")
+    lengths = _lengths(next(iter(dumps.values())))
+    expected = {vector: [part.size for part in parts] for vector, parts in reference.vectors.items()}
+    if any(lengths.get(vector) != expected[vector] for vector in expected):
+        raise UsageError(f"the reference of {plan.model} has vectors of other lengths than its dumps: make it anew")
 
 
 def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
@@ -138,49 +154,76 @@ def _check_comparable(dumps: _Dumps, facts: Mapping[str, BackendFacts]) -> None:
     sources: dict[str, list[Any]] = {
         "plan": [fact["plan"] for fact in facts.values()],
         "dataset": [fact["dataset"] for fact in facts.values()],
-        "model definition": [_lengths(dump) for dump in dumps.values()],
+        "model definition": [[facts[name]["definition"], _lengths(dump)] for name, dump in dumps.items()],
     }
     for what, values in sources.items():
         if len({json.dumps(value, sort_keys=True) for value in values}) > 1:
             raise UsageError(f"the dumps of {', '.join(facts)} were made with another {what}: make them anew")
 
 
-def _lengths(dump: Dump[BackendFacts] | Dump[ReferenceFacts]) -> dict[str, list[int]]:
+def _lengths(dump: Dump) -> dict[str, list[int]]:
     """The length of each part of each vector."""
     return {vector: [length for _, length in parts] for vector, parts in dump.segments.items()}
 
 
 def _compare_with_reference(
-    reference: Dump[ReferenceFacts], dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
+    reference: references.Reference, dumps: _Dumps, facts: Mapping[str, BackendFacts], plan: Plan
 ) -> _Judgement:
     """Each backend against the float64 reference: errors, tolerances, and the first layer of those beyond them."""
     exact = reference.facts
-    rounding = {name: exact["rounding"]["whole"][name] for name in QUANTITIES} | {"loss": exact["rounding"]["loss"]}
-    tolerance: dict[str, float] = {name: max(size, plan.least_tolerance) for name, size in rounding.items()}
+    rounding = exact["rounding"][plan.precision]
+    moved = {name: rounding["whole"][name] for name in QUANTITIES} | {"loss": rounding["loss"]}
+    tolerance: dict[str, float] = {name: max(size, plan.least_tolerance) for name, size in moved.items()}
+    hidden = {name: _judgeable(reference, name, plan) for name in _DECISIVE if not tolerance[name] <= WIDEST}
     errors: dict[str, dict[str, Number]] = {}
     suspects = {}
     for name, dump in dumps.items():
         skipped = () if facts[name]["settled"] == exact["settled"] else _SETTLED
-        error = {quantity: _relative(dump, reference, quantity) for quantity in QUANTITIES if quantity not in skipped}
+        compared = [quantity for quantity in QUANTITIES if quantity not in skipped]
+        error = {quantity: _relative(_gaps(dump, reference, quantity)) for quantity in compared}
         error["loss"] = abs(facts[name]["losses"][0] - exact["loss"]) / abs(exact["loss"])
         errors[name] = {**error}
         beyond = [quantity for quantity, size in error.items() if not size <= tolerance[quantity]]
-        if beyond:
-            walks = [walk for walk in _WALKS if walk not in skipped]
-            layer = _first_layer_beyond(dump, reference, walks, plan.least_tolerance)
-            suspects[name] = _suspect(name, layer, beyond[0], facts[name]["layers"])
+        # If rounding hides a quantity as a whole, its layers are judged, as far as it does not hide them.
+        walks = _WALKS if beyond else [_LAYERS_OF[quantity] for quantity in hidden]
+        widest = math.inf if beyond else WIDEST
+        layer = _first_layer_beyond(dump, reference, [walk for walk in walks if walk not in skipped], plan, widest)
+        if beyond or layer:
+            suspects[name] = _suspect(name, layer, beyond[0] if beyond else "", facts[name]["layers"])
     kept: Reference = {
         "backend": exact["backend"],
         "worst_layer_check": exact["worst_layer_check"],
         "gradient_check": exact["gradient_check"],
         "environment": exact["environment"],
+        "sketch_length": LENGTH,
     }
-    return _Judgement(kept, {**tolerance}, errors, suspects)
+    return _Judgement(kept, {**tolerance}, errors, suspects, hidden)
 
 
-def _relative(dump: Dump[BackendFacts], reference: Dump[ReferenceFacts], quantity: str) -> float:
-    expected = reference.vector(quantity)
-    return relative(dump.vector(quantity) - expected, expected)
+@dataclasses.dataclass(frozen=True)
+class _Gap:
+    """How far a part of a dump's vector is from the reference's, by their sketches, and the norm of the latter."""
+
+    part: Part
+    distance: float
+
+    @property
+    def relative(self) -> float:
+        return relative(np.array(self.distance), np.array(self.part.norm))
+
+
+def _gaps(dump: Dump, reference: references.Reference, vector: str) -> list[_Gap]:
+    """How far each part of the vector is from the reference's."""
+    parts = reference.vectors[vector]
+    edges = np.cumsum([part.size for part in parts])[:-1]
+    return [
+        _Gap(part, float(np.linalg.norm(sketch(given) - part.sketch)))
+        for part, given in zip(parts, np.split(dump.vector(vector), edges), strict=True)
+    ]
+
+
+def _relative(gaps: Sequence[_Gap]) -> float:
+    return relative(np.array([gap.distance for gap in gaps]), np.array([gap.part.norm for gap in gaps]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,29 +237,32 @@ class _LayerBeyond:
 
 
 def _first_layer_beyond(
-    dump: Dump[BackendFacts], reference: Dump[ReferenceFacts], walks: list[str], least: float
+    dump: Dump, reference: references.Reference, walks: Sequence[str], plan: Plan, widest: float
 ) -> _LayerBeyond | None:
-    """The first layer beyond the tolerance of its own, in the first of the walks that shows one.
-
-    `least` is the tolerance of a layer that rounding hardly moves.
-    """
-    parts, rounding = reference.segments, reference.facts["rounding"]["parts"]
+    """The first layer beyond its own tolerance, if that is not above `widest`, in the first walk that shows one."""
     for walk in walks:
-        names, sizes = zip(*parts[walk], strict=True)
-        given, expected = dump.vector(walk), reference.vector(walk)
-        negligible = _NEGLIGIBLE * float(np.linalg.norm(expected))
-        edges = np.cumsum([0, *sizes])
+        ordered = list(zip(_gaps(dump, reference, walk), _tolerances(reference, walk, plan), strict=True))
         # A wrong backward pass spoils what lies before it, so that the fault is nearest the outputs.
-        order = reversed(range(len(names))) if walk.endswith("gradient") else range(len(names))
-        for place in order:
-            part = slice(edges[place], edges[place + 1])
-            if np.linalg.norm(expected[part]) <= negligible:
-                continue
-            error = relative(given[part] - expected[part], expected[part])
-            allowed = max(rounding[walk][place], least)
-            if not error <= allowed:
-                return _LayerBeyond(_layer_of(names[place]), walk, error, allowed)
+        for gap, allowed in reversed(ordered) if walk.endswith("gradient") else ordered:
+            if allowed is not None and allowed <= widest and not gap.relative <= allowed:
+                return _LayerBeyond(_layer_of(gap.part.name), walk, gap.relative, allowed)
     return None
+
+
+def _tolerances(reference: references.Reference, walk: str, plan: Plan) -> list[float | None]:
+    """The tolerance of each part of a walk; None for one that is zero but for rounding."""
+    parts, moved = reference.vectors[walk], reference.facts["rounding"][plan.precision]["parts"][walk]
+    negligible = _NEGLIGIBLE * float(np.linalg.norm([part.norm for part in parts]))
+    return [
+        max(size, plan.least_tolerance) if part.norm > negligible else None
+        for part, size in zip(parts, moved, strict=True)
+    ]
+
+
+def _judgeable(reference: references.Reference, quantity: str, plan: Plan) -> tuple[int, int]:
+    """How many layers of the quantity rounding does not hide, and of how many."""
+    tolerances = [size for size in _tolerances(reference, _LAYERS_OF[quantity], plan) if size is not None]
+    return sum(size <= WIDEST for size in tolerances), len(tolerances)
 
 
 def _layer_of(part: str) -> str:
@@ -238,7 +284,7 @@ def _suspect(backend: str, beyond: _LayerBeyond | None, quantity: str, types: Ma
     }
 
 
-def _pair(a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts) -> Pair:
+def _pair(a: Dump, b: Dump, facts_a: BackendFacts, facts_b: BackendFacts) -> Pair:
     """How far two backends are apart; drift and verdict are still to come."""
     pair: Pair = {
         "start": facts_a["start"] == facts_b["start"],
@@ -262,9 +308,7 @@ def _pair(a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, f
     return pair
 
 
-def _distance(
-    a: Dump[BackendFacts], b: Dump[BackendFacts], facts_a: BackendFacts, facts_b: BackendFacts, step: int
-) -> Distance:
+def _distance(a: Dump, b: Dump, facts_a: BackendFacts, facts_b: BackendFacts, step: int) -> Distance:
     """Distance of the weights after `step` steps, as a share of the way they have come, and of the loss, nats."""
     first, second = a.vector(f"weights_{step}"), b.vector(f"weights_{step}")
     travelled = second - b.vector("weights_0")
@@ -285,7 +329,7 @@ def _drifted(steps: Mapping[str, Distance], chaos: Chaos) -> str:
     return ""
 
 
-def _verdict(pair: Pair, suspects: list[Suspect], tolerance: Mapping[str, Number], precision: str) -> tuple[str, str]:
+def _verdict(pair: Pair, suspects: list[Suspect], judgement: _Judgement, precision: str) -> tuple[str, str]:
     """The verdict on the pair: one of the outcomes, and the same in words with the reason."""
     for same, what in ((pair["start"], "initial weights"), (pair["batches"], "batches")):
         if not same:
@@ -294,16 +338,24 @@ def _verdict(pair: Pair, suspects: list[Suspect], tolerance: Mapping[str, Number
         return IDENTICAL, IDENTICAL
     if suspects:
         return DIFFERS, "; ".join(f"{DIFFERS}: {_in_words(suspect)}" for suspect in suspects)
-    if not tolerance:
+    if not judgement.reference:
         return NOT_JUDGED, f"{NOT_JUDGED}: no float64 reference"
     if pair["drifted"]:
         return DIFFERS, f"{DIFFERS}: {pair['drifted']}; {known_differences.UNKNOWN}"
     if not pair["settled"]:
         return NOT_JUDGED, f"{NOT_JUDGED}: rounding settled the batch norms on other powers of two"
-    hidden = [name.replace("_", " ") for name in _DECISIVE if not as_float(tolerance[name]) <= WIDEST]
-    if hidden:
-        return NOT_JUDGED, f"{NOT_JUDGED}: rounding alone moves {' and '.join(hidden)} by more than {WIDEST:.0%}"
+    if judgement.hidden:
+        return NOT_JUDGED, f"{NOT_JUDGED}: {_hidden_in_words(judgement.hidden)}"
     return WITHIN_ROUNDING, f"within {precision} rounding"
+
+
+def _hidden_in_words(hidden: Mapping[str, tuple[int, int]]) -> str:
+    names = " and ".join(name.replace("_", " ") for name in hidden)
+    layers = " and ".join(f"{few} of {all_} of {name.replace('_', ' ')}" for name, (few, all_) in hidden.items())
+    return (
+        f"rounding alone moves {names} by more than {WIDEST:.0%}; what it moves less is within rounding, in layers "
+        f"{layers}"
+    )
 
 
 def _in_words(suspect: Suspect) -> str:
@@ -349,7 +401,7 @@ def _gap(first: list[list[float]], second: list[list[float]]) -> float:
     return float(np.abs(np.array(first) - np.array(second)).max())
 
 
-def _backend_findings(dump: Dump[BackendFacts], facts: BackendFacts) -> BackendFindings:
+def _backend_findings(dump: Dump, facts: BackendFacts) -> BackendFindings:
     return {
         "start": facts["start"],
         "batches": facts["batches"],

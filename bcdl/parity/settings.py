@@ -15,8 +15,12 @@ REPEATED_STEPS = 5
 LEARNING_RATE = 2.0**-10
 MOMENTUM = 0.9
 DATA = "synthetic-72"
-# Half the distance from 1 to the next larger number: the most that rounding once can do, relatively.
+# Half the distance from 1 to the next larger number: the most that rounding to nearest once can do, relatively. Their
+# fractions have 23, 10 and 7 bits. In TF32 only the factors of products are rounded; in mixed_bfloat16 the factors and
+# the outputs of layers, but not the scores, the loss and what is inside a batch norm. Sums and variables are float32.
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "tf32": 2.0**-11, "mixed_bfloat16": 2.0**-8}
+# The precisions that frameworks compute rightly, if slowly, on hardware that has no instructions for them.
+EMULATED = ("mixed_bfloat16",)
 # Units in the last place by which the reference's weights and pixels are moved. In float32 a layer's own sums round
 # many times: over K terms the error grows like the square root of K (Higham 2002, section 4.2), and the longest sums
 # here have some thousand terms. If only the factors are rounded and sums are kept in float32, a few units are enough.
@@ -48,6 +52,16 @@ class Plan:
         return dataclasses.asdict(self)
 
     @property
+    def subject(self) -> dict[str, Any]:
+        """What a float64 reference depends on: all but the arithmetic under test and its device."""
+        return {name: value for name, value in self.to_dict().items() if name not in ("precision", "device")}
+
+    @property
     def least_tolerance(self) -> float:
         """The relative difference that always counts as rounding: as many roundoffs as the reference is moved by."""
-        return MOVED_ULPS[self.precision] * UNIT_ROUNDOFF[self.precision]
+        return least_tolerance(self.precision)
+
+
+def least_tolerance(precision: str) -> float:
+    """The relative difference that always counts as rounding in that precision."""
+    return MOVED_ULPS[precision] * UNIT_ROUNDOFF[precision]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from typing import Any, NamedTuple
 
 from bcdl.machine import environment, identity
-from bcdl.machine.provenance import is_uncommitted
+from bcdl.machine.provenance import decisive_versions, is_uncommitted
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.setting import Setting
@@ -143,12 +143,12 @@ def frozen(value: Any) -> Hashable:
     return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
 
 
-def versions(environment: Mapping[str, Any]) -> dict[str, str] | None:
-    """Versions of the packages that can change a figure; None if they are not known.
+def versions(environment: Mapping[str, Any], device: str) -> dict[str, str] | None:
+    """Versions of the packages that can change a figure of a cell on `device`; None if they are not known.
 
-    That of bcdl is left out, since the digest of its code says more.
+    That of bcdl is left out, since the digest of its code says more; on a CPU so are those of libraries for GPUs.
     """
-    packages = environment.get("versions") or {}
+    packages = decisive_versions(environment.get("versions") or {}, device)
     return {name: version for name, version in packages.items() if name != "bcdl"} or None
 
 
@@ -232,6 +232,15 @@ def _variables(evidence: Evidence) -> str | None:
     return ", ".join(f"{name}={value}" for name, value in decisive.items()) or "none set"
 
 
+def _versions(evidence: Evidence) -> dict[str, str] | None:
+    return versions(evidence.environment, str(evidence.settings.get("device")))
+
+
+def _of_gpu(name: str) -> Callable[[Evidence], Any]:
+    """A reader of a fact of the GPU that computes; None on a CPU."""
+    return lambda evidence: (evidence.environment.get("gpu") or {}).get(name)
+
+
 _TABLES = (Purpose.TABLE, Purpose.PREMIUM)
 _DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
 _SPEED = (Purpose.RATES, Purpose.RESUME)
@@ -257,8 +266,11 @@ FACTS: tuple[Fact, ...] = (
     Fact("threads", _in("environment", "threads"), (Purpose.RATES,)),
     Fact("GPUs", _in("environment", "gpus"), _TIME),
     Fact("driver", _in("environment", "driver"), _SPEED),
+    Fact("CUDA of the driver", _of_gpu("cuda_driver"), _SPEED),
+    Fact("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
+    Fact("ECC of the GPU", _of_gpu("ecc"), _TIME),
     Fact("python", _in("environment", "python"), _SPEED),
-    Fact("versions", lambda evidence: versions(evidence.environment), (*_SPEED, Purpose.SEEDS, Purpose.PARITY)),
+    Fact("versions", _versions, (*_SPEED, Purpose.SEEDS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
     Fact("code", _code, (*_SPEED, Purpose.COMPILED)),
 )

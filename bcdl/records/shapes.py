@@ -18,8 +18,18 @@ HEAD = "if the head was trained alone first (`head_epochs`)"
 SAID = "if the system says so"
 JUMPED = "if the clock was behind"
 ON_GPU = "on a GPU that reports it"
+COLD_ON_GPU = "on a GPU, if speed is measured and nothing was loaded from the compilation cache"
+KNOWN_ON_GPU = "on a GPU, if the framework can tell; else a note says why not"
 LOOKED = "if the run looked for leaks"
+NOTED = "if there is something to say"
 OLDER = "if a schema before 8 recorded it"
+BEFORE_9 = "in records of schemas before 9"
+
+
+def host_peak(device: str) -> str:
+    """The metric of the most resident memory of a worker whose cell ran on `device`."""
+    return "peak_memory_mib" if device == "cpu" else "host_peak_memory_mib"
+
 
 # What stands between < and > in a field's name, and its values, if they are known.
 KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -27,7 +37,14 @@ KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "split": ("a part of the data", ("train", "val", "test")),
     "figure": (
         "a metric that compiling has a part in",
-        ("build_s", "first_step_s", "peak_memory_mib", "request_warm_up_s"),
+        (
+            "build_s",
+            "first_step_s",
+            "peak_memory_mib",
+            "host_peak_memory_mib",
+            "device_peak_memory_mib",
+            "request_warm_up_s",
+        ),
     ),
     "warmth": ("how much was loaded from the compilation cache", ("warm", "partly_warm")),
     "phase": ("a phase of a cell, listed under [phases](#phases)", ()),
@@ -38,6 +55,16 @@ KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "flag": ("a setting of the framework, by its own name", ()),
     "operation": ("what the probe of precision runs", ("matmul", "conv")),
     "cause": ("what held the GPU back", ("power", "temperature")),
+    "reason": (
+        "why NVML says that the GPU is held back",
+        (
+            "software power cap",
+            "hardware slowdown",
+            "software thermal slowdown",
+            "hardware thermal slowdown",
+            "hardware power brake",
+        ),
+    ),
     "backend": ("a folder of `backends/`", ()),
     "loader": ("the backend that loads a checkpoint", ()),
     "pair": ("two backends, in alphabetical order with a hyphen between", ()),
@@ -123,25 +150,55 @@ METRICS = {
         only=TIMED,
     ),
     "<regime>_energy_j_per_image": Field(
-        "energy that the GPU drew, over the images of the regime, its warm-up included",
+        "energy that the GPU drew while the windows of the regime were repeated after they were timed, over their "
+        "images, what it draws when idle included; before schema 9 of the whole regime, with its warm-up",
         "speed that is bought with energy shows",
         unit="J/image",
         since=2,
         only=ON_GPU,
     ),
     "<regime>_power_w": Field(
-        "the GPU's mean power over the regime, its warm-up included",
+        "the GPU's mean power over the same time",
         "a GPU at its power limit holds its clock back",
         unit="W",
         since=2,
         only=ON_GPU,
     ),
+    "idle_power_w": Field(
+        "the GPU's mean power before the framework was imported, while the worker waited and held no part of it",
+        "the energy of an image holds it, and the model has no part in it; with a framework at rest it draws more",
+        unit="W",
+        since=9,
+        only=ON_GPU,
+    ),
     "peak_memory_mib": Field(
-        "most memory that the worker used: of the framework's allocator on a GPU, resident on a CPU; of a worker that "
-        "died, what its driver saw",
+        "most resident memory of the worker of a cell on a CPU; of a worker that died, what its driver saw; in schemas "
+        "before 9, on a GPU, the peak of the framework's allocator",
         "it decides which batch fits",
         unit="MiB",
         only=COLD,
+    ),
+    "host_peak_memory_mib": Field(
+        "the same of a cell on a GPU",
+        "the host may run out of memory before the GPU does",
+        unit="MiB",
+        since=9,
+        only=COLD_ON_GPU,
+    ),
+    "device_peak_memory_mib": Field(
+        "most that the framework's allocator held on the GPU during training steps, if its peak can be reset; else of "
+        "all until then, and a note says so",
+        "it decides which batch fits",
+        unit="MiB",
+        since=9,
+        only=KNOWN_ON_GPU,
+    ),
+    "predict_device_peak_memory_mib": Field(
+        "the same during inference; the optimizer's state is held, too",
+        "as `device_peak_memory_mib`",
+        unit="MiB",
+        since=9,
+        only=KNOWN_ON_GPU,
     ),
     "latency_ms": Field(
         "median time of a request of one image, from its bytes to its outputs on the host",
@@ -369,29 +426,107 @@ class Weights(TypedDict, total=False):
 
 
 class GpuState(TypedDict, total=False):
-    """What a GPU reported during a regime: reasons of throttling, and seconds of each; other readings may follow."""
+    """What a GPU reported of a regime: at the edges of its timed windows, and while they were repeated for it.
 
+    Other readings may follow.
+    """
+
+    held_back_share: Annotated[
+        dict[str, float],
+        Field(
+            "share of the time of the timed windows for which it was held back, as it counts itself",
+            "the rate is not the GPU's best then",
+            unit="share",
+            since=9,
+            keys=("cause",),
+            only=ON_GPU,
+        ),
+    ]
+    watched_s: Annotated[
+        float, Field("how long the windows were repeated", "what follows is of this time", unit="s", since=9)
+    ]
+    samples: Annotated[int, Field("how often the GPU was looked at meanwhile", "a share of few says little", since=9)]
+    energy_updates: Annotated[
+        int, Field("how often its counter of energy moved meanwhile", "it moves in steps of 20 to 100 ms", since=9)
+    ]
+    energy_missing: Annotated[
+        str, Field("why the counter gives no energy", "an absent figure is explained", since=9, only="if it gives none")
+    ]
+    throttled_share: Annotated[
+        dict[str, float],
+        Field(
+            "share of the samples in which it was held back",
+            "the reason says more than a counter of time",
+            unit="share",
+            since=9,
+            keys=("reason",),
+            only="if a sample was",
+        ),
+    ]
+    sm_clock_median_mhz: Annotated[
+        float, Field("clock of its cores, the median", "a rate holds for its clock", unit="MHz", since=9, only=ON_GPU)
+    ]
+    sm_clock_least_mhz: Annotated[
+        float, Field("the least of them", "as `sm_clock_median_mhz`", unit="MHz", since=9, only=ON_GPU)
+    ]
+    memory_clock_median_mhz: Annotated[
+        float, Field("clock of its memory, the median", "as `sm_clock_median_mhz`", unit="MHz", since=9, only=ON_GPU)
+    ]
+    temperature_most_c: Annotated[
+        float, Field("its highest temperature", "a warm GPU holds its clock back", unit="°C", since=9, only=ON_GPU)
+    ]
+    power_median_w: Annotated[
+        float,
+        Field(
+            "its power, as it gives it by itself, the median; a mean over up to a second, of which some cards measure "
+            "a part",
+            "it should be near the power that the counter of energy gives",
+            unit="W",
+            since=9,
+            only=ON_GPU,
+        ),
+    ]
     sm_clock_mhz: Annotated[
-        list[float | None], Field("clock of its cores before and after", "a rate holds for its clock", unit="MHz")
+        list[float | None],
+        Field("clock of its cores before and after", "a rate holds for its clock", unit="MHz", only=BEFORE_9),
     ]
     memory_clock_mhz: Annotated[
-        list[float | None], Field("clock of its memory before and after", "as `sm_clock_mhz`", unit="MHz")
+        list[float | None], Field("clock of its memory before and after", "as above", unit="MHz", only=BEFORE_9)
     ]
     temperature_c: Annotated[
-        list[float | None], Field("temperature before and after", "a warm GPU holds its clock back", unit="°C")
+        list[float | None], Field("temperature before and after", "as above", unit="°C", only=BEFORE_9)
     ]
     throttled: Annotated[
-        list[str], Field("reasons for which it was held back at either end", "the rate is not the GPU's best then")
+        list[str], Field("reasons for which it was held back at either end", "as `throttled_share`", only=BEFORE_9)
     ]
     held_back_s: Annotated[
         dict[str, float],
+        Field("time for which it was held back", "as `held_back_share`", unit="s", keys=("cause",), only=BEFORE_9),
+    ]
+
+
+class GpuFacts(TypedDict, total=False):
+    """The GPU that computes, as it is set and built in; what its driver does not report is absent."""
+
+    memory_mib: Annotated[int, Field("its whole memory", "it decides which batch fits", unit="MiB")]
+    power_limit_w: Annotated[
+        float, Field("the most that its card may draw, as it is set", "a GPU at its limit slows down", unit="W")
+    ]
+    ecc: Annotated[bool, Field("whether its memory corrects errors", "on some cards that takes bandwidth")]
+    mig: Annotated[
+        str,
         Field(
-            "time for which it was held back",
-            "what happens between two readings shows",
-            unit="s",
-            keys=("cause",),
-            only="if it was held back",
+            "whether its card is divided (MIG): `Enabled`, `Disabled` or `not supported`",
+            "others may use the rest of it at the same time",
         ),
+    ]
+    cuda_driver: Annotated[str, Field("the newest version of CUDA that the driver supports", "as `driver`")]
+    pcie_generation: Annotated[
+        int, Field("of the link to it, the most of which both sides are capable", "images reach it by the link")
+    ]
+    pcie_width: Annotated[int, Field("lanes of the link, likewise", "as `pcie_generation`", unit="lanes")]
+    present: Annotated[
+        int, Field("GPUs that the driver lists; one of them computes", "what others do there is not seen")
     ]
 
 
@@ -493,6 +628,19 @@ class ClockFacts(TypedDict, total=False):
     ]
 
 
+class InputPipelineFacts(TypedDict, total=False):
+    """What makes the batches of `fit`."""
+
+    threads: Annotated[int, Field("threads that make batches: as many as cores are allowed", "they set its rate")]
+    batches_ahead: Annotated[
+        int,
+        Field(
+            "batches made ahead of the device at most, besides those that the framework itself keeps ready",
+            "so many of an epoch may be made before its clock starts",
+        ),
+    ]
+
+
 class Environment(TypedDict, total=False):
     """What a record says of the machine and the code that made it; other facts may follow."""
 
@@ -520,9 +668,18 @@ class Environment(TypedDict, total=False):
         float | None, Field("the processor's highest clock as the cell began", "for information", unit="MHz", since=8)
     ]
     memory_mib: Annotated[int, Field("memory of the machine", "what fits, and what is swapped", unit="MiB")]
-    gpus: Annotated[list[str], Field("names of the GPUs that the driver lists; none if a CPU computes", "as `cpu`")]
+    gpus: Annotated[
+        list[str], Field("name of the GPU that computes; before schema 9 of all; none if a CPU does", "as `cpu`")
+    ]
     gpu_uuids: Annotated[
-        list[str], Field("a digest of each GPU's UUID", "equal cards are told apart, for information", since=8)
+        list[str], Field("a digest of the UUID of each of them", "equal cards are told apart, for information", since=8)
+    ]
+    gpu: Annotated[
+        GpuFacts, Field("the GPU that computes", "one of its name may be set otherwise", since=9, only=ON_GPU)
+    ]
+    gpu_processes: Annotated[
+        int,
+        Field("other processes that computed on the GPU as the worker began", "they share it", since=9, only=ON_GPU),
     ]
     driver: Annotated[str | None, Field("version of NVIDIA's driver", "it compiles, and sets clocks")]
     system: Annotated[str, Field("operating system", "it schedules threads and hands out memory")]
@@ -564,6 +721,9 @@ class Environment(TypedDict, total=False):
         dict[str, int],
         Field("threads of the backend's pools", "a rate is one of so many threads", since=8, keys=("pool",)),
     ]
+    input_pipeline: Annotated[
+        InputPipelineFacts, Field("what made the batches of `fit`", "an epoch may be bounded by it", since=9)
+    ]
     process: Annotated[
         Process, Field("the process that measured the cell", "cells that share one are not alone", since=7)
     ]
@@ -599,9 +759,36 @@ class Environment(TypedDict, total=False):
             keys=("operation",),
         ),
     ]
+    notes: Annotated[
+        list[str],
+        Field(
+            "what a person should know of how the cell was measured, in sentences",
+            "nothing is left out or guessed silently",
+            since=9,
+            only=NOTED,
+        ),
+    ]
+    memory_pool: Annotated[
+        str,
+        Field(
+            "how the framework takes the GPU's memory: by which allocator, how much and when",
+            "the largest batch depends on it",
+            since=9,
+            only="on a GPU",
+        ),
+    ]
     lacking: Annotated[
         str,
         Field("why the hardware lacks this arithmetic; empty if it has it", "an emulated rate is marked", since=2),
+    ]
+    gpu_idle: Annotated[
+        GpuState,
+        Field(
+            "what the GPU reported while `idle_power_w` was read",
+            "its clock says whether it had gone to rest after the work of others",
+            since=9,
+            only=ON_GPU,
+        ),
     ]
     gpu_state: Annotated[
         dict[str, GpuState],

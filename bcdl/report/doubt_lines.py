@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bcdl.records.moment import MOST_S
+from bcdl.records.record import Record
 from bcdl.report import formats
 from bcdl.statistics.doubts import Doubt
 
@@ -32,6 +33,16 @@ def _details(named: Sequence[Doubt], records: int) -> str:
     more = [f"{len(shown) - _MOST_DETAILS} more"] if len(shown) > _MOST_DETAILS else []
     count = [f"{len(named)} of {records}"] if records > 1 else []
     return ": ".join([*count, ", ".join([*shown[:_MOST_DETAILS], *more])])
+
+
+def notes(records: Sequence[Record]) -> list[str]:
+    """What records note of how they were measured, a line for each note on a backend, with the number of cells."""
+    noted: dict[str, int] = {}
+    for record in records:
+        for note in record.environment.get("notes", ()):
+            line = f"{record.cell.backend}: {note}"
+            noted[line] = noted.get(line, 0) + 1
+    return [f"{line} ({count} cells)" if count > 1 else line for line, count in noted.items()]
 
 
 def clock_lines(environment: Mapping[str, Any]) -> list[str]:

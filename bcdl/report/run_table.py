@@ -11,8 +11,8 @@ from bcdl.evaluation import estimates, metrics, scored, smoke
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
-from bcdl.report.doubt_lines import clock_lines
-from bcdl.report.sections.metrics import METRICS, MetricRow, doubt_lines, metric_entry
+from bcdl.report.doubt_lines import clock_lines, notes
+from bcdl.report.sections.metrics import METRICS, MetricRow, doubt_lines, metric_entry, recordable
 from bcdl.report.tables import Entry, Table, absent, figures, word, words
 from bcdl.settings.cell import Cell
 from bcdl.statistics import bootstrap
@@ -31,6 +31,8 @@ def print_run(records: Sequence[Record], console: Console) -> None:
             _print_line(console, f"{record.cell.title}: {record.status}: {record.reason}")
         for jump in clock_lines(record.environment):
             _print_line(console, f"{record.cell.title}: {jump}")
+    for line in notes(records):
+        _print_line(console, f"note: {line}")
 
 
 def _print_line(console: Console, line: str) -> None:
@@ -55,7 +57,7 @@ def _table(records: Sequence[Record]) -> Table:
     """The table of records of the same settings; each accuracy has its interval, unless it is a smoke test's."""
     cell = records[0].cell
     smoke_test = smoke.note(records)
-    rows_of = [metric for metric in METRICS if metric.short and (metric.of_test or cell.timing)]
+    rows_of = [metric for metric in recordable(METRICS, records) if metric.short and (metric.of_test or cell.timing)]
     shown = [(metric.short, _figure(metric)) for metric in rows_of]
     if not smoke_test:
         shown.insert(1, (f"{formats.percent(bootstrap.CONFIDENCE)} interval", _interval))

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance
 from bcdl.machine.clock import now_s
@@ -21,6 +22,7 @@ from bcdl.machine.hardware import MIB
 from bcdl.records import disk, record
 from bcdl.records.moment import now
 from bcdl.records.record import Record, RecordError
+from bcdl.records.shapes import host_peak
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending, Supervised
 from bcdl.settings.job import Job
@@ -30,8 +32,8 @@ from bcdl.text import scrub
 _TAIL_LINES = 20
 # A record is a few MiB at most: per-image scores of some thousand test images.
 _MOST_RESULT_BYTES = 64 * MIB
-# What C++ and the frameworks print if they end the process for lack of memory, instead of raising an error.
-_MEMORY_RAN_OUT = re.compile(r"bad_alloc|RESOURCE_EXHAUSTED|out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
+# What a process that aborts may print besides what errors say: then nothing but a lack of memory is named so.
+_OUT_OF_MEMORY = re.compile(r"\bout of memory\b|\bbad_alloc\b", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
 # Called with a phase, in words for people, as it begins.
 OnPhase = Callable[[str], None]
@@ -211,14 +213,14 @@ def _with_ending(outcome: Record, seconds: float) -> Record:
 def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, started: str) -> Record:
     """The record of a job whose worker ended without one."""
     status, reason = _death(ending, limits, log)
-    metrics: dict[str, float | None] = {"peak_memory_mib": ending.peak_bytes / MIB} if ending.peak_bytes else {}
+    peak = {host_peak(asked.job.cell.device): ending.peak_bytes / MIB} if ending.peak_bytes else {}
     facts = {
         **hardware.describe(asked.job.cell.device),
         **provenance.commit(),
         "code_changed": provenance.changed(asked.job.cell.backend),
         "process": {"cells_before": asked.cells_before},
     }
-    return Record(asked.run_id, status, reason, asked.job.cell, started, now(), metrics, environment=facts)
+    return Record(asked.run_id, status, reason, asked.job.cell, started, now(), dict(peak), environment=facts)
 
 
 def _death(ending: Ending, limits: Limits, log: Path) -> tuple[str, str]:
@@ -237,13 +239,17 @@ def _death(ending: Ending, limits: Limits, log: Path) -> tuple[str, str]:
     name = _signal_name(-ending.code)
     if name == "SIGKILL" and ending.system_killed:
         return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
-    if name == "SIGABRT" and any(map(_MEMORY_RAN_OUT.search, _last_lines(log))):
+    if name == "SIGABRT" and any(map(_tells_lack_of_memory, _last_lines(log))):
         return (
             record.OUT_OF_MEMORY,
             f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
         )
     hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
     return record.CRASHED, f"the worker was ended by {name}{hint}; see {log.name}"
+
+
+def _tells_lack_of_memory(line: str) -> bool:
+    return backends.says_memory_ran_out(line) or _OUT_OF_MEMORY.search(line) is not None
 
 
 def _signal_name(number: int) -> str:

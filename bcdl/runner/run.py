@@ -80,7 +80,7 @@ class Run:
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
-        notes = [*log.repair(self.results), *environment.notices(), *self._check_clock()]
+        notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)

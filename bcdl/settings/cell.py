@@ -54,7 +54,7 @@ class Cell:
     device: Annotated[
         str,
         Setting(
-            help="device that computes; if not given, `gpu` if there is an NVIDIA driver",
+            help="device that computes; if not given, `gpu` if there is an NVIDIA GPU",
             choices=("cpu", "gpu"),
             words=Words(75, lambda cell: "on a GPU" if cell.device == "gpu" else ""),
             card=SILENT,  # the card's item on hardware says it

@@ -11,7 +11,7 @@ from typing import Any
 
 from bcdl import backends, datasets
 from bcdl.errors import UsageError
-from bcdl.machine import hardware
+from bcdl.machine import gpus, hardware
 from bcdl.settings import models, profiles
 from bcdl.settings import weights as start
 from bcdl.settings.cell import Cell
@@ -142,6 +142,7 @@ class _Request:
         given = {name: value for name, value in options.items() if value is not None}
         device = given.get("device") or hardware.default_device()
         self._given = {"device": device, "profile": profiles.default(device), **given}
+        gpus.check(device)
         self.profile = profiles.find(self._given["profile"])
 
     def shared(self) -> dict[str, Any]:

@@ -14,8 +14,12 @@ from bcdl.records.record import Record
 from bcdl.statistics.steadiness import STEADY
 
 # What may hold a GPU back without being a limit that it always works at, as its power is.
-_GPU_FAULTS = ("hardware slowdown", "software thermal slowdown", "hardware thermal slowdown", "hardware power brake")
-
+_GPU_FAULTS = (
+    *("hardware slowdown", "software thermal slowdown", "hardware thermal slowdown", "hardware power brake"),
+    "temperature",
+)
+# A GPU that is held back for a hundredth of the time moves a rate by less than steady samples may differ.
+HELD_BACK = 0.01
 
 # What happened in one regime, as `shapes.Disturbance` names it.
 Seen = dict[str, Any]
@@ -94,6 +98,12 @@ CAUSES = (
     Cause("the machine was suspended", _count("asleep_s"), 0.5, "s"),
     # Two that measure at once measure each other, whatever their counters say.
     Cause("other runs of bcdl measured at the time", _count("other_runs"), 0.0, "of them"),
+    Cause(
+        "other processes computed on the GPU as its worker began",
+        lambda record, _: record.environment.get("gpu_processes"),
+        0.0,
+        "of them",
+    ),
 )
 
 
@@ -112,9 +122,31 @@ def of(record: Record, regime: str) -> Iterator[Disturbed]:
         reading = cause.read(record, seen)
         if reading is not None and reading > cause.most:
             yield Disturbed(cause.what, reading, cause.unit)
-    for why in _gpu(record, regime).get("throttled", ()):
-        if why in _GPU_FAULTS:
-            yield Disturbed("the GPU was held back", None, why)
+    for held in held_back(record, regime):
+        if held.why in _GPU_FAULTS:
+            unit = held.why if held.share is None else f"% of the time: {held.why}"
+            yield Disturbed("the GPU was held back", held.share, unit)
+
+
+class HeldBack(NamedTuple):
+    """Why a GPU was held back, and for which share of the time; None if it was seen, and not for how long."""
+
+    why: str
+    share: float | None
+
+
+def held_back(record: Record, regime: str) -> list[HeldBack]:
+    """Why the GPU was held back in the regime, if that was for more than `HELD_BACK` of the time.
+
+    Causes are of the timed windows, by the GPU's own counters, and reasons of the time for which these were repeated,
+    by samples. Of records before schema 9 it is whatever was seen before and after the regime.
+    """
+    state = _gpu(record, regime)
+    shares = {**state.get("throttled_share", {}), **state.get("held_back_share", {})}
+    earlier = dict.fromkeys([*state.get("throttled", ()), *state.get("held_back_s", {})])
+    return [HeldBack(why, share) for why, share in shares.items() if share > HELD_BACK] + [
+        HeldBack(why, None) for why in earlier if why not in shares
+    ]
 
 
 def is_recorded(record: Record) -> bool:
@@ -122,6 +154,6 @@ def is_recorded(record: Record) -> bool:
     return bool(record.environment.get("disturbance"))
 
 
-def _gpu(record: Record, regime: str) -> dict[str, list[str]]:
-    states: dict[str, dict[str, list[str]]] = record.environment.get("gpu_state", {})
+def _gpu(record: Record, regime: str) -> dict[str, Any]:
+    states: dict[str, dict[str, Any]] = record.environment.get("gpu_state", {})
     return states.get(regime, {})

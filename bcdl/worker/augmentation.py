@@ -1,33 +1,68 @@
 """Augmentation on the host, in uint8, so that every backend trains on the same bytes.
 
-Parameters are drawn by NumPy and the warp is OpenCV's. The source study asked for a random zoom "of
-range 2", which reaches negative zooms, that is mirrored and vanishing images: a fault. Here the zoom
-stays within 20 percent.
+Parameters are NumPy's draws and the warp is OpenCV's. The source study asked for a random zoom "of range 2", which
+reaches negative zooms, that is mirrored and vanishing images: a fault. Here the zoom stays within 20 percent.
+
+OpenCV warps four channels nearly twice as fast as three (5.0.0, AVX2), to the same bytes, so that an image gets a
+fourth one on the way.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
 ROTATION_DEGREES = 90.0
 ZOOM = 0.2
+# Draws that an image takes: of its angle, its zoom, and its flips along x and along y.
+DRAWS = 4
 
 cv2.setNumThreads(1)  # the input pipeline has threads of its own
 
 
-def augment(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """`image` [S, S, 3] uint8 rotated by up to 90 degrees either way, zoomed by up to 20 percent, and flipped.
+def augment(images: Iterable[np.ndarray], draws: np.ndarray, out: np.ndarray) -> None:
+    """Write the images, rotated by up to 90 degrees either way, zoomed by up to 20 percent, and flipped, into `out`.
 
     Corners that the rotation uncovers show the image mirrored at its edge, never black.
+
+    Args:
+        images: N of them, [S, S, 3] uint8; they may be read-only.
+        draws: [N, DRAWS] float64, uniform in [0, 1).
+        out: [N, S, S, 3] uint8.
     """
-    angle = generator.uniform(-ROTATION_DEGREES, ROTATION_DEGREES)
-    zoom = generator.uniform(1 - ZOOM, 1 + ZOOM)
-    mirror = generator.random(2) < 0.5
-    size = image.shape[0]
-    centre = (size - 1) / 2
-    matrix = cv2.getRotationMatrix2D((centre, centre), angle, zoom)
-    for axis in np.flatnonzero(mirror):  # x' = (size - 1) - x
-        matrix[axis] *= -1
-        matrix[axis, 2] += size - 1
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    size = out.shape[1]
+    scratch = scratch_for(size)
+    for image, matrix, place in zip(images, matrices(draws, size), out, strict=True):
+        warp(image, matrix, place, scratch)
+
+
+def matrices(draws: np.ndarray, size: int) -> np.ndarray:
+    """[N, 2, 3] float64: where the warps that follow from `draws`, [N, DRAWS], take a pixel (x, y, 1)."""
+    angles = -ROTATION_DEGREES + 2 * ROTATION_DEGREES * draws[:, 0]
+    zooms = (1 - ZOOM) + ((1 + ZOOM) - (1 - ZOOM)) * draws[:, 1]
+    centre = ((size - 1) / 2, (size - 1) / 2)
+    turned = [cv2.getRotationMatrix2D(centre, *pair) for pair in zip(angles.tolist(), zooms.tolist(), strict=True)]
+    moved = np.array(turned)
+    flipped = draws[:, 2:] < 0.5
+    moved[flipped] *= -1  # x' = (size - 1) - x
+    moved[flipped, 2] += size - 1
+    return moved
+
+
+# Memory for an image and its warp, with four channels: [S, S, 4] uint8 each.
+Scratch = tuple[np.ndarray, np.ndarray]
+
+
+def scratch_for(size: int) -> Scratch:
+    """Scratch for images of that size, for one thread."""
+    return np.empty((size, size, 4), np.uint8), np.empty((size, size, 4), np.uint8)
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, out: np.ndarray, scratch: Scratch) -> None:
+    """Write `image` [S, S, 3] uint8, warped by `matrix` [2, 3], into `out`, which has its shape."""
+    source, target = scratch
+    cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=source)
+    cv2.warpAffine(source, matrix, out.shape[:2], dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    cv2.cvtColor(target, cv2.COLOR_RGBA2RGB, dst=out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
@@ -16,9 +17,13 @@ from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
 from bcdl.worker.measured import Measured
+from bcdl.worker.memory import record_host_peak, watching_memory
 from bcdl.worker.prepared import Prepared, prepare
 from bcdl.worker.shared import Shared
 from bcdl.worker.snapshot import DiskSnapshot
+
+# A regime that has begun: its work can be done until the block ends.
+Begun = AbstractContextManager[timing.Work]
 
 
 def measure(
@@ -36,7 +41,7 @@ def measure(
     cell, phases = job.cell, measured.phases
     measured.environment.update(adapter.describe())
     phases.begin("probing precision")
-    measured.environment["arithmetic"] = precision_probe.check(cell.precision)
+    _probe_precision(adapter, cell.precision, measured)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
     phases.begin("loading data")
     dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
@@ -55,6 +60,14 @@ def measure(
     if cell.timing:
         _measure_speed(prepared, measured)
     return prepared.model
+
+
+def _probe_precision(adapter: Backend, precision: str, measured: Measured) -> None:
+    """Record the arithmetic in use, and a note if it is more precise than was asked for."""
+    arithmetic = precision_probe.arithmetic(adapter)
+    measured.environment["arithmetic"] = arithmetic
+    if note := precision_probe.judge(precision, arithmetic):
+        measured.note(note)
 
 
 def describe_dataset(dataset: Dataset) -> DatasetFacts:
@@ -83,6 +96,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
     measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
     measured.environment["threads"] = prepared.adapter.threads()
+    measured.environment["input_pipeline"] = prepared.pipeline.describe()
     fit = _fit(prepared, measured, verbose)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
@@ -99,8 +113,11 @@ def _fit(prepared: Prepared, measured: Measured, verbose: int) -> fitting.Fit:
         return fitting.fit(prepared, phases, verbose)
     with phases.aside("timing the input pipeline"):
         measured.metrics["input_images_per_s"] = regimes.time_input(prepared)
-    with measured.watching("fit"):
-        return fitting.fit(prepared, phases, verbose)
+    with measured.watching("fit"), energy.watched(prepared.cell.device) as gpu:
+        fit = fitting.fit(prepared, phases, verbose)
+        gpu.end()
+    measured.note_gpu("fit", gpu.held_back())
+    return fit
 
 
 def _test(prepared: Prepared, measured: Measured) -> None:
@@ -126,39 +143,50 @@ def _measure_speed(prepared: Prepared, measured: Measured) -> None:
     trained = DiskSnapshot(prepared.model.variables)
     window_images = cell.window_steps * cell.batch_size
     phases.begin("timing steps")
-    _time("step", window_images, prepared, measured, regimes.time_steps)
+    with watching_memory("step", prepared, measured):
+        _time("step", window_images, prepared, measured, regimes.steps)
     with phases.aside("keeping weights"):
         trained.restore()
     phases.begin("timing predictions")
-    _time("predict", window_images, prepared, measured, regimes.time_predictions)
-    of_device = adapter.peak_memory_bytes()
-    metrics["peak_memory_mib"] = (of_device or hardware.peak_rss_bytes()) / hardware.MIB
-    if not of_device:  # compiling takes memory of the process
-        _mark_warm(adapter, measured, "peak_memory_mib")
+    with watching_memory("predict", prepared, measured):
+        _time("predict", window_images, prepared, measured, regimes.predictions)
+    record_host_peak(prepared, measured)
     phases.begin("timing single requests")
-    rate = _time("request", 1, prepared, measured, regimes.time_requests)
+    rate = _time("request", 1, prepared, measured, regimes.requests)
     _mark_warm(adapter, measured, "request_warm_up_s")
     metrics["latency_ms"] = 1e3 / rate
     phases.begin("measuring the device")
-    metrics |= device_peak.measure(adapter, cell.precision)
+    limits, notes = device_peak.measure(adapter, cell.precision)
+    metrics |= limits
+    for note in notes:
+        measured.note(note)
 
 
 def _time(
-    regime: str, images: int, prepared: Prepared, measured: Measured, time: Callable[[Prepared], timing.Timed]
+    regime: str, images: int, prepared: Prepared, measured: Measured, begun: Callable[[Prepared], Begun]
 ) -> float:
     """Time a regime of `images` images a window; its rate, images/s.
 
-    Its samples, warm-up and energy are recorded, and what else happened meanwhile.
+    Its samples and warm-up are recorded, and what else happened meanwhile; on a GPU, then, its energy.
     """
-    with measured.watching(regime), energy.watched(prepared.cell.device) as watch:
-        timed = time(prepared)
-    rate = timing.rate(images, timed.kept)
-    measured.samples |= {f"{regime}_s": timed.kept, f"{regime}_warm_up_s": timed.warm_up}
-    measured.metrics |= {f"{regime}_images_per_s": rate, f"{regime}_warm_up_s": sum(timed.warm_up)}
-    if watch:
-        measured.metrics |= watch.metrics(regime, images * timed.count)
-        measured.environment.setdefault("gpu_state", {})[regime] = watch.state()
+    with begun(prepared) as work, energy.watched(prepared.cell.device) as gpu:
+        with measured.watching(regime):
+            timed = work.windows(prepared.cell.windows, gpu.begin)
+            gpu.end()
+        rate = timing.rate(images, timed.kept)
+        measured.samples |= {f"{regime}_s": timed.kept, f"{regime}_warm_up_s": timed.warm_up}
+        measured.metrics |= {f"{regime}_images_per_s": rate, f"{regime}_warm_up_s": sum(timed.warm_up)}
+        if prepared.cell.device == "gpu":
+            _measure_energy(regime, images, work, gpu, measured)
     return rate
+
+
+def _measure_energy(regime: str, images: int, work: timing.Work, gpu: energy.Watch, measured: Measured) -> None:
+    """Repeat windows of `images` images, which have been timed, for the energy and the state of the GPU."""
+    with measured.phases.aside("measuring energy"):
+        repeated = gpu.repeat(work.window)
+    measured.metrics |= repeated.metrics(regime, images)
+    measured.note_gpu(regime, {**gpu.held_back(), **repeated.state()})
 
 
 def _mark_warm(adapter: Backend, measured: Measured, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bcdl.machine import disturbance
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
+from bcdl.worker.energy import Repeated
 from bcdl.worker.phases import Phases
 
 
@@ -35,6 +36,21 @@ class Measured:
         with disturbance.watched() as facts:
             yield
         self.environment.setdefault("disturbance", {})[regime] = facts
+
+    def note_gpu(self, regime: str, facts: dict[str, Any]) -> None:
+        """Add facts of the GPU in the regime to `environment.gpu_state`, if there are any."""
+        if facts:
+            self.environment.setdefault("gpu_state", {})[regime] = facts
+
+    def note_idle_gpu(self, seen: Repeated) -> None:
+        """Add what the GPU draws and does while it has no work."""
+        if seen.power_w is not None:
+            self.metrics["idle_power_w"] = seen.power_w
+        self.environment["gpu_idle"] = seen.state()
+
+    def note(self, sentence: str) -> None:
+        """Add what a person should know of how the cell was measured to `environment.notes`."""
+        self.environment.setdefault("notes", []).append(sentence)
 
     def drop_speed(self) -> None:
         """Forget times, rates and memory: a cell that is about accuracy alone may have run beside others."""

@@ -24,7 +24,7 @@ from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import compilations, parent_death, session, timing
+from bcdl.worker import compilations, energy, parent_death, session, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from bcdl.worker.shared import Shared
 
 _FILES = 3  # a cell
+# Errors that say all that there is to say.
+_EXPLAINED = (BcdlError, backends.DeviceError, backends.UnsupportedError)
 # Measures the job's cell on the backend that was started, and adds each figure as soon as it is known. Returns the
 # trained model, or None if there is none to keep.
 MeasureCell = Callable[[Job, backends.Backend, Measured], "keras.Model | None"]
@@ -56,6 +58,11 @@ class Process:
         self._measure_cell, self._keep, self._verbose = measure_cell, keep, verbose
         self._adapter: backends.Backend | None = None
         self.cells_before = 0
+
+    @property
+    def measures_whole_cells(self) -> bool:
+        """Whether it measures all that a cell's record has, and not a part, as experiments do."""
+        return self._measure_cell is None
 
     def start(self, cell: Cell) -> backends.Backend:
         """The adapter of the cell's backend, with all imported that measures cells."""
@@ -130,13 +137,18 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.facts(job.cell.backend)}
     measured.environment |= {"clock_mhz": hardware.clock_mhz(), "process": {"cells_before": process.cells_before}}
+    measured.environment |= hardware.company(job.cell.device)
+    if process.measures_whole_cells and job.cell.timing and job.cell.device == "gpu":
+        phases.begin("measuring idle power")
+        measured.note_idle_gpu(energy.at_rest(job.cell.device))
     try:
         phases.begin("importing")
         with timing.timed(measured.metrics, "import_s"):
             adapter = process.start(job.cell)
         model = process.measure(job, adapter, measured)
     except Exception as error:
-        traceback.print_exc()  # into the log, which is kept
+        if not isinstance(error, _EXPLAINED):
+            traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
     process.cells_before += 1
     measured.environment["code_changed"] = provenance.changed(job.cell.backend)
@@ -150,7 +162,7 @@ def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, s
     """The status and the reason that a record gives for `error`."""
     if isinstance(error, backends.UnsupportedError):
         return record.SKIPPED, str(error)
-    if isinstance(error, (BcdlError, backends.DeviceError)):
+    if isinstance(error, _EXPLAINED):
         return record.FAILED, str(error)
     summary = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
     if isinstance(error, MemoryError) or (adapter and adapter.is_out_of_memory(error)):

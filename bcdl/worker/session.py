@@ -27,7 +27,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         UnsupportedError: the hardware lacks the precision.
     """
     environment.variables()  # as they are before a framework adds its own
-    environment.clear_unwanted()
+    environment.prepare()
     os.environ |= {"KERAS_BACKEND": name, "KERAS_NNX_ENABLED": "false"}  # whatever a user's keras.json says
     adapter = backends.load(name)
     adapter.configure(device, precision)
@@ -38,9 +38,25 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
 def start(cell: Cell) -> backends.Backend:
     """As `start_backend`, for a cell; UnsupportedError also if the backend lacks another of its settings."""
     adapter = start_backend(cell.backend, cell.device, cell.precision)
+    apply_settings(adapter, cell)
+    return adapter
+
+
+def apply_settings(adapter: backends.Backend, cell: Cell) -> None:
+    """Have a backend that was started choose kernels as the cell asks; UnsupportedError if it lacks a setting."""
     adapter.check_settings(cell.data_format, cell.input_transfer)
     adapter.set_autotune(cell.autotune == "on")
-    return adapter
+
+
+def forget_models(precision: str) -> None:
+    """Drop what Keras holds of the models so far, and the names that it has counted.
+
+    Keras forgets the dtype policy with them, so that it is set again: else the next model would compute in float32.
+    """
+    import keras  # here, as below
+
+    keras.backend.clear_session()
+    set_keras_defaults(precision)
 
 
 def set_keras_defaults(precision: str) -> None:

@@ -46,15 +46,40 @@ def timed(into: dict[str, float | None], name: str) -> Iterator[None]:
     into[name] = elapsed()
 
 
-def windows(count: int, steps: int, step: Callable[[], Any], sync: Callable[[Any], None]) -> Timed:
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a regime repeats: windows of `steps` calls of `step`, and one `sync` of what the last of them returned."""
+
+    steps: int
+    step: Callable[[], Any]
+    sync: Callable[[Any], None]
+
+    def window(self) -> float:
+        """Seconds of one window."""
+        return window(self.steps, self.step, self.sync)
+
+    def windows(self, count: int, warm: Callable[[], None] = lambda: None) -> Timed:
+        """Windows until they are steady, as `windows` has them."""
+        return windows(count, self.steps, self.step, self.sync, warm)
+
+
+def windows(
+    count: int,
+    steps: int,
+    step: Callable[[], Any],
+    sync: Callable[[Any], None],
+    warm: Callable[[], None] = lambda: None,
+) -> Timed:
     """Time windows of `steps` calls of `step` until they are steady; the device is idle at both edges of each.
 
     `step` starts its work and returns what `sync` is to wait for. The windows kept are the last ones: `count` or
     more, of `LEAST_S` together or `MOST_WINDOWS`. Whatever ran before them is warm-up, the first window always.
     Windows are added until those kept are steady, or until `_PATIENCE` times as many have run: then they are kept
-    as they are, and `steadiness.fault` says so of them.
+    as they are, and `steadiness.fault` says so of them. `warm` is called once the first window, which may compile, is
+    over.
     """
     seconds = [window(steps, step, sync)]
+    warm()
     while True:
         seconds.append(window(steps, step, sync))
         kept = _last(seconds[1:], count)

@@ -25,6 +25,7 @@ from bcdl import experiment as command
 from bcdl.errors import BcdlError
 from bcdl.experiments import cpu_cores, largest_batch
 from bcdl.experiments.engine import rates
+from bcdl.experiments.engine.cores import in_words
 from bcdl.experiments.workers import loop
 from bcdl.records import experiment
 from bcdl.records.record import Record
@@ -80,7 +81,7 @@ def test_workers_are_held_to_the_cores_of_their_way(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(launch, "run", rate_by_cores)
     ways = cpu_cores.ways(job(), NO_OPTIONS)
-    assert next(iter(ways)) == cpu_cores._name(len(cores))
+    assert next(iter(ways)) == in_words(len(cores))
     assert ways["1 core"]() == {"1 core": 100.0}
     assert psutil.Process().cpu_affinity() == cores
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from bcdl.machine import gpus
+
 SOURCE = Path(__file__).with_suffix(".c")
 H100 = "NVIDIA H100 80GB HBM3"
 # Results of NVML, as `init` takes them.
@@ -78,28 +80,32 @@ T4 = FakeGpu(
 SLICED = FakeGpu(mig=1, slices=(Slice(),))
 
 
-def variables(folder: Path, *gpus: FakeGpu, init: int = 0) -> dict[str, str]:
+def variables(folder: Path, *listed: FakeGpu, init: int = 0) -> dict[str, str]:
     """The environment variables with which a command sees these GPUs; their files are put into `folder`.
 
     Args:
         folder: an existing folder.
-        gpus: the GPUs, in the order in which NVML lists them; none if a driver hides them.
+        listed: the GPUs, in the order in which NVML lists them; none if a driver hides them.
         init: the result of NVML's initialisation, 0 if it succeeds.
     """
-    library, listed = folder / "libnvidia-ml.so.1", folder / "gpus.txt"
-    shutil.copy(_compiled(), library)
-    listed.write_text(_text(gpus, init), encoding="ascii")
+    shutil.copy(_compiled(), folder / "libnvidia-ml.so.1")
+    file = folder / "gpus.txt"
+    file.write_text(_text(listed, init), encoding="ascii")
     path = [str(folder), os.environ.get("LD_LIBRARY_PATH")]
-    return {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, path)), "FAKE_NVML": str(listed)}
+    return {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, path)), "FAKE_NVML": str(file)}
 
 
-def loaded(monkeypatch: pytest.MonkeyPatch, folder: Path, *gpus: FakeGpu, init: int = 0) -> None:
-    """Let this process see these GPUs until the test ends."""
+def loaded(monkeypatch: pytest.MonkeyPatch, folder: Path, *listed: FakeGpu, init: int = 0) -> None:
+    """Let this process see these GPUs, all of them visible, until the test ends."""
     import pynvml
 
-    monkeypatch.setenv("FAKE_NVML", variables(folder, *gpus, init=init)["FAKE_NVML"])
+    monkeypatch.setenv("FAKE_NVML", variables(folder, *listed, init=init)["FAKE_NVML"])
     monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(_compiled())))
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    for variable in (gpus.VISIBLE, gpus.ORDER):
+        monkeypatch.delenv(variable, raising=False)
+    for name in ("found", "other_processes"):  # what was read before is of other GPUs
+        monkeypatch.setattr(gpus, name, functools.cache(getattr(gpus, name).__wrapped__))
 
 
 @functools.cache
@@ -109,15 +115,15 @@ def _compiled() -> Path:
     if compiler is None:
         pytest.skip("no C compiler (cc), so that the stand-in for NVML can't be built")
     library = Path(tempfile.mkdtemp(prefix="bcdl-fake-nvml-")) / "libnvidia-ml.so.1"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-Wl,-soname,libnvidia-ml.so.1", "-o", str(library), str(SOURCE)]
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE)]
     subprocess.run(command, check=True)
     return library
 
 
-def _text(gpus: Sequence[FakeGpu], init: int) -> str:
+def _text(listed: Sequence[FakeGpu], init: int) -> str:
     """The file that the stand-in reads."""
     lines = [f"init {init}", "driver 580.65.06", "cuda 13000"]
-    for gpu in gpus:
+    for gpu in listed:
         lines += ["gpu", *_lines(gpu, "pids", "slices"), *(f"pid {pid}" for pid in gpu.pids)]
         for piece in gpu.slices:
             lines += ["slice", *_lines(piece)]

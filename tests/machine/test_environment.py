@@ -21,9 +21,9 @@ def test_unwanted_variables_are_left_out_and_others_kept() -> None:
 def test_unwanted_variables_are_cleared_from_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in environment.UNWANTED:
         monkeypatch.setenv(name, "1")
-    environment.clear_unwanted()
+    environment.prepare()
     assert not set(environment.UNWANTED) & os.environ.keys()
-    environment.clear_unwanted()
+    environment.prepare()
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +34,9 @@ def asked_anew() -> Iterator[None]:
 
 
 def test_a_variable_without_effect_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert environment.notices() == []
+    assert environment.notices("cpu") == []
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
-    (notice,) = environment.notices()
+    (notice,) = environment.notices("cpu")
     assert notice == "note: KERAS_MAX_EPOCHS is set, and has no effect: what runs is what was asked for"
     assert "KERAS_MAX_EPOCHS" not in environment.variables()
 
@@ -120,10 +120,10 @@ def test_what_is_told_stands_on_one_line_and_says_the_same_of_the_same(variables
 
 def test_what_changes_no_figure_does_not_count() -> None:
     said = environment.told(
-        {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0"}
+        {"TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "CUDA_LAUNCH_BLOCKING": "0"}
     )
     assert environment.decisive(said, "cpu") == {"OMP_NUM_THREADS": "1"}
-    assert environment.decisive(said, "gpu") == {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0"}
+    assert environment.decisive(said, "gpu") == {"OMP_NUM_THREADS": "1", "CUDA_LAUNCH_BLOCKING": "0"}
 
 
 def test_what_a_framework_adds_later_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,34 +132,6 @@ def test_of_older_records_it_is_unknown() -> None:
     assert identity.in_words({}) is None
 
 
-def test_gpus_are_known_by_more_than_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = iter(["81559, 9.0, Disabled\n40960, 8.0, [N/A]", None])
-    monkeypatch.setattr(identity, "output", lambda *command: next(printed))
-    names = ("NVIDIA H100", "NVIDIA A100")
-    identity.gpu_facts.cache_clear()
-    known = identity.gpu_facts(names)
-    identity.gpu_facts.cache_clear()
-    unknown = identity.gpu_facts(names)
-    identity.gpu_facts.cache_clear()
-    assert known[0] == {
-        "name": "NVIDIA H100",
-        "memory_mib": "81559",
-        "compute_capability": "9.0",
-        "mig_mode": "Disabled",
-    }
-    assert "gpus" in identity.identity({}, 1, unknown)["unknown"]
-    assert "gpus" not in identity.identity({}, 1, known)["unknown"]
-
-
-def test_uuids_are_digests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "output", lambda *command: "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6")
-    identity.gpu_uuids.cache_clear()
-    (digest,) = identity.gpu_uuids()
-    identity.gpu_uuids.cache_clear()
-    assert len(digest) == 8
-    assert digest not in "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
-
-
 @pytest.mark.skipif(not hasattr(psutil.Process, "cpu_affinity"), reason="only Linux holds a process to some cores")
 def test_a_process_held_to_one_core_runs_on_another_machine() -> None:
     process = psutil.Process()

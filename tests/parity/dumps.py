@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from bcdl.parity.dumps import Dump, dump_of, reference_of, write_layer_checks
+from bcdl.parity import references
+from bcdl.parity.dumps import dump_of, write_layer_checks
 from bcdl.parity.findings import Finding
 from bcdl.parity.judge import judge
-from bcdl.parity.settings import STEPS, Plan
+from bcdl.parity.references import batch_digest, default_folder
+from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan, least_tolerance
 
 RUN = "20260101T000000Z-0000"
 PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=1)
 LAYERS = ("first", "second", "third")
 ROUNDING = 1e-5
-ENVIRONMENT = {"versions": {"keras": "3.15.1"}}
+ENVIRONMENT: Any = {"versions": {"keras": "3.15.1"}}
+IMAGES, LABELS = np.zeros((4, 32, 32, 3), np.uint8), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]
 
 
 def vectors(layers: dict[str, float], gradient: float = 0.0) -> dict[str, list[tuple[str, np.ndarray]]]:
@@ -36,11 +39,13 @@ def vectors(layers: dict[str, float], gradient: float = 0.0) -> dict[str, list[t
     return parts | {f"weights_{step}": [("weights", np.full(3, 1.0 + step))] for step in (0, *STEPS)}
 
 
-def write(results: Path, backend: str, layers: dict[str, float] | None = None, **changes: Any) -> None:
+def write(results: Path, backend: str, layers: dict[str, float] | None = None, of: Plan = PLAN, **changes: Any) -> None:
     """The dump of a backend, its vectors off as in `vectors`, with `changes` to its facts."""
-    resumed = {"state": "s", "outputs": [[0.5, 0.5]], "resumed_loss": 0.7, "resumed_outputs": [[0.4, 0.6]]}
-    facts = {
+    resumed: Any = {"state": "s", "outputs": [[0.5, 0.5]], "resumed_loss": 0.7, "resumed_outputs": [[0.4, 0.6]]}
+    facts: Any = {
         "start": "a",
+        "definition": "e",
+        "first_batch": batch_digest(IMAGES, LABELS),
         "batches": ["b"],
         "settled": "c",
         "losses": [0.7] * max(STEPS),
@@ -49,43 +54,56 @@ def write(results: Path, backend: str, layers: dict[str, float] | None = None, *
         "chaos": [],
         "resumed": resumed,
         "layers": dict.fromkeys(LAYERS, "Conv2D"),
-        "plan": PLAN.to_dict(),
+        "plan": of.to_dict(),
         "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
         "started": "t0",
         "ended": "t1",
         "environment": ENVIRONMENT,
     }
-    dump: Dump[Any] = dump_of(results, PLAN, backend)
+    dump = dump_of(results, of, backend)
     dump.write(vectors(layers or {}, changes.pop("gradient", 0.0)), facts | changes)
     dump.write_loaded({backend: {**resumed, "loads_as_it_is": True}})
-    write_layer_checks(results, PLAN.precision, backend, {"Conv2D": 1e-8})
+    write_layer_checks(results, of.precision, backend, {"Conv2D": 1e-8})
 
 
-def write_reference(results: Path, rounding: float = ROUNDING) -> None:
-    """The reference, of vectors of ones, every part of which rounding moves by `rounding`."""
-    parts = vectors({})
+def write_reference(
+    results: Path,
+    moved_by: float = ROUNDING,
+    parts: Any = None,
+    whole: dict[str, float] | None = None,
+    layers: dict[str, list[float]] | None = None,
+    of: Plan = PLAN,
+    **changes: Any,
+) -> Path:
+    """The file of the reference, of vectors of ones; `changes` are those to its facts.
+
+    Rounding moves each by `moved_by`, but for the vectors in `whole` and the parts of those in `layers`.
+    """
+    parts = {name: named for name, named in vectors({}).items() if not name.startswith("weights")} | (parts or {})
     moved = {
-        "loss": rounding,
-        "whole": dict.fromkeys(parts, rounding),
-        "parts": {name: [rounding] * len(named) for name, named in parts.items()},
+        "loss": moved_by,
+        "whole": dict.fromkeys(parts, moved_by) | (whole or {}),
+        "parts": {name: [moved_by] * len(named) for name, named in parts.items()} | (layers or {}),
     }
-    facts = {
+    facts: Any = {
         "backend": "tensorflow",
         "worst_layer_check": 1e-15,
         "gradient_check": 1e-8,
+        "start": "a",
+        "definition": "e",
         "settled": "c",
+        "sizes": {},
         "loss": 0.7,
-        "rounding": moved,
-        "plan": PLAN.to_dict(),
+        "rounding": {each: {**moved, "moved": least_tolerance(each)} for each in UNIT_ROUNDOFF},
+        "plan": of.subject,
         "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
         "started": "t0",
         "ended": "t1",
         "environment": ENVIRONMENT,
     }
-    reference: Dump[Any] = reference_of(results, PLAN)
-    reference.write(parts, facts)
+    return references.write(default_folder(results), of, facts | changes, IMAGES, LABELS, parts)
 
 
-def judged(results: Path) -> Finding:
+def judged(results: Path, plan: Plan = PLAN) -> Finding:
     """The finding from what was written."""
-    return judge(results, PLAN, RUN)
+    return judge(results, default_folder(results), plan, RUN)

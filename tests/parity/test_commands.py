@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -61,6 +62,32 @@ def test_judge_keeps_the_finding_and_draws_the_page(tmp_path: Path) -> None:
     assert (kept["schema"], kept["plan"]) == (SCHEMA, PLAN.to_dict())
     assert kept["pairs"] == judged(tmp_path).pairs
     assert "| CNN | within float32 rounding |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_dumps_are_judged_by_a_reference_that_was_carried_from_elsewhere(tmp_path: Path) -> None:
+    """As on a machine with a GPU: with two backends, and none of them made the reference."""
+    plan = dataclasses.replace(PLAN, precision="mixed_bfloat16", device="gpu")
+    write(tmp_path, "jax", of=plan)
+    write(tmp_path, "torch", {"third": 1e-2}, of=plan)
+    carried = tmp_path / "carried"
+    carried.mkdir()
+    write_reference(tmp_path / "elsewhere").rename(carried / "cnn-32px-b4-seed0.npz")
+    options = [*OPTIONS[:-1], "gpu", "--precision", "mixed_bfloat16", "--reference", str(carried), "--no-report"]
+    done = bcdl_parity("judge", *options, "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "cnn, jax-torch: within mixed_bfloat16 rounding" in done.stdout
+    (file,) = (tmp_path / "parity").glob("*/*.jsonl")
+    assert f"findings: {file}" in done.stdout
+    assert json.loads(file.read_text(encoding="utf-8"))["reference"]["sketch_length"] == 512
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_a_reference_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch")
+    done = bcdl_parity("judge", *OPTIONS, "--results", str(tmp_path), "--reference", str(tmp_path / "no"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: there is no cnn-32px-b4-seed0.npz in ")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,16 @@ import numpy as np
 import pytest
 
 from bcdl.errors import UsageError
-from bcdl.parity.dumps import dump_of, reference_of, relative
+from bcdl.parity.dumps import dump_of, relative
 from bcdl.parity.findings import WITHIN_ROUNDING
-from bcdl.parity.settings import STEPS
+from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, least_tolerance
 from tests.parity.dumps import PLAN, ROUNDING, judged, vectors, write, write_reference
+
+# Of rounding that hides what the last layers give, and not what the first ones do.
+HIDING: dict[str, Any] = {
+    "whole": {"outputs": 0.6, "training_outputs": 0.6},
+    "layers": {"inference_layers": [0.1, 0.1, 0.6], "training_layers": [0.1, 0.6, 0.6]},
+}
 
 
 def verdict(results: Path) -> str:
@@ -103,8 +110,40 @@ def test_a_fault_before_them_is_named_all_the_same(tmp_path: Path) -> None:
 def test_a_tolerance_that_could_hide_a_fault_is_no_proof(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch", {"third": 1e-8})
-    write_reference(tmp_path, rounding=0.6)
+    write_reference(tmp_path, moved_by=0.6)
     assert verdict(tmp_path).startswith("not judged: rounding alone moves outputs and training outputs")
+
+
+def test_of_what_rounding_hides_the_layers_that_it_does_not_hide_are_judged(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"second": 0.05, "third": 0.3})
+    write_reference(tmp_path, **HIDING)
+    assert verdict(tmp_path) == (
+        "not judged: rounding alone moves outputs and training outputs by more than 50%; what it moves less is within "
+        "rounding, in layers 2 of 3 of outputs and 1 of 3 of training outputs"
+    )
+
+
+def test_a_fault_in_a_layer_that_rounding_does_not_hide_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", {"second": 0.2, "third": 0.3})
+    write_reference(tmp_path, **HIDING)
+    assert verdict(tmp_path).startswith("differs: second (Conv2D, torch), 2.0e-01 relative (rounding: 1.0e-01)")
+
+
+@pytest.mark.parametrize("precision", UNIT_ROUNDOFF)
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_one_reference_judges_every_precision_and_device(tmp_path: Path, precision: str, device: str) -> None:
+    plan = dataclasses.replace(PLAN, precision=precision, device=device)
+    allowed = max(ROUNDING, least_tolerance(precision))
+    write_reference(tmp_path)
+    for name, size in (("jax", 0.9), ("torch", 1.1)):
+        write(tmp_path, name, {"second": allowed * size, "third": allowed * size}, of=plan)
+    finding = judged(tmp_path, plan)
+    assert [*finding.suspects] == ["torch"]
+    assert finding.suspects["torch"]["layer"] == "second"
+    write(tmp_path, "torch", of=plan)
+    assert judged(tmp_path, plan).pairs["jax-torch"]["verdict"] == f"within {precision} rounding"
 
 
 def test_one_dump_is_not_enough(tmp_path: Path) -> None:
@@ -132,10 +171,8 @@ def test_dumps_of_another_model_definition_are_refused(tmp_path: Path) -> None:
 def test_a_reference_of_another_model_definition_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch")
-    write_reference(tmp_path)
-    reference = reference_of(tmp_path, PLAN)
-    reference.write(vectors({}) | {"outputs": [("scores", np.ones(3))]}, reference.facts)
-    with pytest.raises(UsageError, match="the reference of cnn was made with other settings"):
+    write_reference(tmp_path, parts={"outputs": [("scores", np.ones(3))]})
+    with pytest.raises(UsageError, match="the reference of cnn has vectors of other lengths than its dumps"):
         judged(tmp_path)
 
 
@@ -146,7 +183,7 @@ _OF_AN_OLDER_BCDL = b'{"start": "a", "food": ["b"], "segments": {}}'
     ("name", "content"),
     [
         ("facts.json", b""),
-        ("facts.json", b'{"format": 2, "fa'),
+        ("facts.json", b'{"format": 3, "fa'),
         ("facts.json", _OF_AN_OLDER_BCDL),
         ("facts.json", b"[]"),
         ("outputs.npy", b""),

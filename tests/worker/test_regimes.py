@@ -95,7 +95,8 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     outputs(prepared, prepared.dataset.test.images)
     probed(prepared)
     timed = regimes.time_steps(prepared)
-    regimes.time_predictions(prepared)
+    with regimes.predictions(prepared) as work:
+        work.windows(prepared.cell.windows)
     assert len(fit.seconds) == cell.epochs
     # Python runs the code once a trace where the framework compiles, and once a step where it does not.
     run = cell.epochs * pipeline.steps_per_epoch + timed.count * cell.window_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bcdl.settings.job import Job
@@ -24,7 +24,7 @@ def _no_options(add: Callable[..., Any]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Shared:
-    """What both kinds of experiment define.
+    """What all kinds of experiment define.
 
     Attributes:
         name: its name in records and on the page.
@@ -68,4 +68,30 @@ class InWorkers(_Shared):
     slowdowns: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-Definition = InProcess | InWorkers
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two figures that are compared.
+
+    Attributes:
+        subject: what is measured, in words.
+        ways: the names of the two ways, as tables show them.
+        figures: the names of their figures, which ways gave.
+    """
+
+    subject: str
+    ways: tuple[str, str]
+    figures: tuple[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WithoutCell(_Shared):
+    """An experiment on something else than a cell, whose ways start a process each: it takes no option of a cell.
+
+    Attributes:
+        plan: makes, from the options that were given, the ways to measure, by name, and what is compared.
+    """
+
+    plan: Callable[[argparse.Namespace], tuple[Mapping[str, Way], Sequence[Comparison]]]
+
+
+Definition = InProcess | InWorkers | WithoutCell

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError
-from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way
+from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way, WithoutCell
 from bcdl.machine import environment, hardware, provenance
 from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
@@ -23,33 +23,52 @@ _SKIPPED_ROUNDS = 1  # in one process, after compilation, until caches are warm
 
 
 def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[Experiment]]:
-    """The experiments of each cell, one for each way but the first, as soon as they are kept.
+    """The experiments of each cell, one for each comparison, as soon as they are kept.
 
     Args:
         definition: the definition of the experiment.
-        arguments: the values of the options of a cell, and `backend`, `models`, `rounds`.
+        arguments: the values of `results`, of `rounds` and of the definition's options; and, if it measures cells, of
+            the options of a cell, and `backend` and `models`.
 
     Raises:
         UsageError: an option can't be used, or the backend or the hardware lacks what the experiment needs.
         BcdlError: a worker failed.
     """
     results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
-    jobs = resolve(vars(arguments), arguments.backend, arguments.models, spread=False)
-    if len({in_words(job.cell) for job in jobs}) < len(jobs):
-        raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
-    provenance.take()
-    store.check_writable(results)
-    for notice in [*notices(vars(arguments), spread=False), *log.repair(results), *environment.notices()]:
-        print(notice)
-    run_id = runs.new_run_id()
+    if isinstance(definition, WithoutCell):
+        run_id = _begin(results, "cpu")
+        yield _kept(results, "cpu", _measure_without_cell(definition, arguments, rounds, run_id))
+        return
+    jobs = _jobs(arguments)
+    run_id = _begin(results, jobs[0].cell.device, notices(vars(arguments), spread=False))
     for job in jobs:
         try:
             experiments = _measure(definition, job, arguments, rounds, run_id)
-        except backends.UnsupportedError as error:
+        except (backends.DeviceError, backends.UnsupportedError) as error:
             raise UsageError(str(error)) from error
-        for measured in experiments:
-            experiment.append(results, hardware.machine_name(job.cell.device), measured)
-        yield experiments
+        yield _kept(results, job.cell.device, experiments)
+
+
+def _begin(results: Path, device: str, of_options: Sequence[str] = ()) -> str:
+    """Take note of the code, look after the results folder, and print all notices; the run's id."""
+    provenance.take()
+    store.check_writable(results)
+    for notice in [*of_options, *log.repair(results), *environment.notices(device)]:
+        print(notice)
+    return runs.new_run_id()
+
+
+def _jobs(arguments: argparse.Namespace) -> list[Job]:
+    jobs = resolve(vars(arguments), arguments.backend, arguments.models, spread=False)
+    if len({in_words(job.cell) for job in jobs}) < len(jobs):
+        raise UsageError(f"an experiment takes one seed and one split, and was given {len(jobs)} cells; give --seeds 0")
+    return jobs
+
+
+def _kept(results: Path, device: str, experiments: list[Experiment]) -> list[Experiment]:
+    for measured in experiments:
+        experiment.append(results, hardware.machine_name(device), measured)
+    return experiments
 
 
 def in_words(cell: Cell) -> str:
@@ -59,7 +78,7 @@ def in_words(cell: Cell) -> str:
 
 
 def _measure(
-    definition: Definition, job: Job, arguments: argparse.Namespace, rounds: int, run_id: str
+    definition: InProcess | InWorkers, job: Job, arguments: argparse.Namespace, rounds: int, run_id: str
 ) -> list[Experiment]:
     """The ways of the cell, each but the first compared with the first."""
     facts = {**hardware.describe(job.cell.device), **provenance.commit()}
@@ -90,6 +109,30 @@ def _measure(
             slowdown=slowdowns.get(way),
         )
         for way in others
+    ]
+
+
+def _measure_without_cell(
+    definition: WithoutCell, arguments: argparse.Namespace, rounds: int, run_id: str
+) -> list[Experiment]:
+    facts = {**hardware.describe("cpu"), **provenance.commit()}
+    ways, comparisons = definition.plan(arguments)
+    figures = _run_rounds(ways, rounds, 0, seed=0)
+    files = [f"bcdl.backends.{name}.input_pipeline" for name in backends.NAMES]
+    facts["code_changed"] = provenance.changed(backends.NAMES[0], __name__, definition.plan.__module__, *files)
+    return [
+        Experiment(
+            run=run_id,
+            name=definition.name,
+            subject=comparison.subject,
+            ways=comparison.ways,
+            a=figures[comparison.figures[0]],
+            b=figures[comparison.figures[1]],
+            environment=facts,
+            unit=definition.unit,
+            sample="process",
+        )
+        for comparison in comparisons
     ]
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from bcdl.backends import Backend
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.worker import fitting, regimes
+from bcdl.worker import fitting, regimes, session
 from bcdl.worker.clocks import Callback, EpochClock, wait_for_training
 from bcdl.worker.input_pipeline import InputPipeline
-from bcdl.worker.prepared import Model, Prepared, prepare
+from bcdl.worker.prepared import Model, Prepared, build, prepare
 
 # An epoch that is timed takes at least so long, so that its first step matters little...
 _LEAST_EPOCH_S = 2.0
@@ -55,6 +57,16 @@ class TrainingCell:
         regimes.first_step(other)
         return TrainingCell(other)
 
+    def with_settings(self, changed: Mapping[str, Any]) -> TrainingCell:
+        """The same cell with other settings, built anew, that has then run a step.
+
+        Raises UnsupportedError if the backend or the device lacks one of them.
+        """
+        job = dataclasses.replace(self.job, cell=dataclasses.replace(self.cell, **changed))
+        session.apply_settings(self.adapter, job.cell)
+        model = build(job, self.prepared.class_weights)
+        return TrainingCell(dataclasses.replace(self.prepared, job=job)).with_model(model)
+
     def with_long_epochs(self) -> TrainingCell:
         """The same with training images repeated until an epoch takes `_LEAST_EPOCH_S`, by two that ran."""
         cell, together = self.cell, STEPS_TOGETHER * self.cell.batch_size
@@ -74,5 +86,6 @@ class TrainingCell:
 
     def fit(self, *callbacks: Callback) -> None:
         """One epoch of `fit`, to the end of its last step."""
+        session.apply_settings(self.adapter, self.cell)  # others may have run meanwhile
         fitting.run_epochs(self.prepared, 1, list(callbacks))
         wait_for_training(self.prepared.model, self.adapter)

@@ -1,8 +1,9 @@
 """A worker that times training steps alone: `python -m bcdl.experiments.workers.steps SHARE JOB RESULT EVENTS`.
 
-It stands in for `bcdl.worker` if many processes are needed. After each step it waits, busily, for SHARE of the time
-that the step took: 0 for none, 0.1 for a step that takes a tenth longer. A batch may be larger than the training
-split; its images are repeated then.
+It stands in for `bcdl.worker` if many processes are needed. With a SHARE it waits for the device after each step, and
+then, busily, for SHARE of the time that the step took: 0.1 for a step that takes a tenth longer, 0 for one that is
+waited for and no more, so that two shares differ by nothing else. With `none` steps run as in `bcdl.worker`, waited for
+at the edges of a window. A batch may be larger than the training split; its images are repeated then.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from bcdl.settings.job import Job
 from bcdl.worker import measurement, timing
 from bcdl.worker.measured import Measured
 
+_AS_IT_IS = "none"
 
-def command(share: float = 0.0) -> tuple[str, ...]:
+
+def command(share: float | None = None) -> tuple[str, ...]:
     """The interpreter's arguments that start this worker, as `bcdl.runner.launch.run` takes them."""
-    return ("-m", "bcdl.experiments.workers.steps", str(share))
+    return ("-m", "bcdl.experiments.workers.steps", _AS_IT_IS if share is None else str(share))
 
 
 def main(share: str, job_file: str, result_file: str, events_file: str) -> int:
     def time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
-        _time_steps(job, cast(Backend, Slowed(adapter, float(share))), measured)
+        timed = adapter if share == _AS_IT_IS else cast(Backend, Slowed(adapter, float(share)))
+        _time_steps(job, timed, measured)
 
     return measurement.serve(job_file, result_file, events_file, process=measurement.Process(time_steps, keep=False))
 

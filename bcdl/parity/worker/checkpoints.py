@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def load_all(files: dict[str, Path], batch: Batch) -> dict[str, Loaded]:
             runner = loaded
             # The file holds what jit_compile resolved to on the saver's backend, and forces it on this one.
             runner.compile(optimizer=runner.optimizer, loss=runner.loss, jit_compile="auto")
-        elif _definition(loaded) != _definition(runner):
+        elif instrumented.definition(loaded) != instrumented.definition(runner):
             results[saver] = {"error": "another model definition"}
             continue
         for variable, value in zip(_state(runner), _state(loaded), strict=True):
@@ -97,29 +96,3 @@ def _bits(variable: Any) -> bytes:
     """A variable's bits; whole numbers as int64, since a step counter is int64 on one backend and int32 on another."""
     value = instrumented.to_numpy(variable)
     return (value.astype(np.int64) if np.issubdtype(value.dtype, np.integer) else value).tobytes()
-
-
-def _definition(model: keras.Model) -> str:
-    """The model's configuration, names replaced in order of appearance: Keras counts names on in a process."""
-    config = json.loads(json.dumps(model.get_config(), default=str))
-    names: dict[str, str] = {}
-    _collect_names(config, names)
-    return json.dumps(_renamed(config, names), sort_keys=True)
-
-
-def _collect_names(config: Any, names: dict[str, str]) -> None:
-    if isinstance(config, dict):
-        name = config.get("name")
-        if isinstance(name, str):
-            names.setdefault(name, f"#{len(names)}")
-    parts = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
-    for part in parts:
-        _collect_names(part, names)
-
-
-def _renamed(config: Any, names: dict[str, str]) -> Any:
-    if isinstance(config, dict):
-        return {key: _renamed(value, names) for key, value in config.items()}
-    if isinstance(config, list):
-        return [_renamed(value, names) for value in config]
-    return names.get(config, config) if isinstance(config, str) else config

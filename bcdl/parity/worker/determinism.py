@@ -17,7 +17,7 @@ from typing import TypedDict
 from bcdl.backends import Backend
 from bcdl.errors import BcdlError, UsageError
 from bcdl.machine import environment
-from bcdl.parity.dumps import BackendFacts, Dump
+from bcdl.parity.dumps import Dump
 from bcdl.parity.findings import Determinism
 from bcdl.parity.settings import STEPS, Plan
 from bcdl.parity.worker import instrumented
@@ -40,7 +40,7 @@ class Pace(TypedDict):
     repeats: bool
 
 
-def is_repeatable(dump: Dump[BackendFacts], backend: str) -> bool:
+def is_repeatable(dump: Dump, backend: str) -> bool:
     """Whether the dump's backend gave the same bits twice in its process, and in another that loaded its checkpoint.
 
     Raises UsageError if checkpoints were not exchanged yet.

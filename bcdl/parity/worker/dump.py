@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from bcdl.backends import Backend
 from bcdl.machine.clock import stopwatch
+from bcdl.parity import references
 from bcdl.parity.dumps import BackendFacts, Dump, Parts, relative
 from bcdl.parity.findings import Draw
+from bcdl.parity.references import Reference
 from bcdl.parity.settings import REPEATED_STEPS, STEPS, Plan
 from bcdl.parity.worker import checkpoints, instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Steps
@@ -26,17 +28,36 @@ from bcdl.worker.snapshot import Snapshot
 _EPOCHS_COMPARED = 2
 
 
-def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool) -> None:
-    """Write the plan's dump on this backend; `perturbed` adds the runs that show the size of chaos."""
+class _Inputs(TypedDict):
+    """Digests of what the vectors are computed from, as in `BackendFacts`."""
+
+    start: str
+    definition: str
+    first_batch: str
+
+
+def dump(plan: Plan, adapter: Backend, into: Dump, reference: Reference | None, perturbed: bool) -> None:
+    """Write the plan's dump on this backend; `perturbed` adds the runs that show the size of chaos.
+
+    It begins with the images and the sizes of the reference, if there is one. Raises UsageError if that was not made
+    from the same weights and model.
+    """
     started = now()
-    subject = instrumented.build(plan)
+    subject = instrumented.build(plan, (reference.images, reference.labels) if reference else None)
     model, (pixels, _) = subject.model, subject.batches[0]
     start = Snapshot(model)
-    start_checksum, batches = weights_checksum(model), _batches(adapter, subject.pipeline)
+    inputs: _Inputs = {
+        "start": weights_checksum(model),
+        "definition": subject.definition,
+        "first_batch": references.batch_digest(*subject.first),
+    }
+    if reference:
+        references.check(reference, plan, inputs, f"this dump of {adapter.name}")
+    batches = _batches(adapter, subject.pipeline)
 
     training_walk = instrumented.walk(model, pixels, training=True)
     start.restore()
-    instrumented.settle(subject, training_walk)
+    instrumented.settle(subject, training_walk, reference.facts["sizes"] if reference else None)
     settled_checksum = weights_checksum(model)
     vectors: dict[str, Parts] = {
         "pixels": [("preprocess", pixels)],
@@ -52,7 +73,7 @@ def dump(plan: Plan, adapter: Backend, into: Dump[BackendFacts], perturbed: bool
     vectors |= {"gradient": steps.gradient, "statistics": steps.statistics}
     vectors |= {f"weights_{step}": [("weights", weights)] for step, weights in steps.weights.items()}
     facts: BackendFacts = {
-        "start": start_checksum,
+        **inputs,
         "settled": settled_checksum,
         "batches": batches,
         "losses": steps.losses,
@@ -88,9 +109,11 @@ def _checksum(batches: Iterable[tuple[Any, Any]]) -> str:
 
 
 def _perturbed_run(subject: Instrumented, start: Snapshot, steps: Steps, draw: int) -> Draw:
-    """How far a run whose pixels are moved by one float32 ulp drifts from the run of the pixels themselves."""
+    """How far a run whose pixels are moved by one ulp drifts from the run of the pixels themselves."""
     generator = rounding.stream(subject.plan, draw)
-    batches = [(rounding.one_ulp(pixels, generator), labels) for pixels, labels in subject.batches]
+    batches = [
+        (rounding.one_ulp(pixels, subject.plan.precision, generator), labels) for pixels, labels in subject.batches
+    ]
     run = instrumented.train(subject.model, batches, start)
     return {
         "weights": {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any, cast
 
 import keras
@@ -36,7 +39,9 @@ class Instrumented:
         plan: what it was built for.
         model: from float32 pixels [B, S, S, 3] to outputs [B, 2]; shares its layers with the whole model.
         frozen: the same layers, to be trained with every batch norm in inference mode.
+        definition: digest of the whole model's configuration, preprocessing included.
         pipeline: gives the batches before preprocessing.
+        first: (images [B, S, S, 3] uint8, one-hot labels [B, 2] float32) of the first step.
         batches: (preprocessed pixels [B, S, S, 3] float32, one-hot labels [B, 2] float32), one a step.
         dataset: of the images.
     """
@@ -44,13 +49,19 @@ class Instrumented:
     plan: Plan
     model: keras.Model
     frozen: keras.Model
+    definition: str
     pipeline: InputPipeline
+    first: Batch
     batches: list[Batch]
     dataset: DatasetFacts
 
 
-def build(plan: Plan) -> Instrumented:
-    """The plan's model with the harness's own initial weights and dropout off, and batches for the longest run."""
+def build(plan: Plan, first: Batch | None = None) -> Instrumented:
+    """The plan's model with the harness's own initial weights and dropout off, and batches for the longest run.
+
+    `first` (images [B, S, S, 3] uint8, labels [B, 2] float32) replaces the first of them: a library that draws or turns
+    images otherwise than where the reference was made does not matter then.
+    """
     dataset = datasets.load(datasets.Request(DATA, plan.image_size))
     pipeline = InputPipeline(dataset.train, plan.batch_size, plan.seed, augmented=True)
     whole = network.build(find(plan.model), plan.image_size, plan.seed)
@@ -64,19 +75,22 @@ def build(plan: Plan) -> Instrumented:
     for each in (model, frozen):
         each.compile(optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM), loss="binary_crossentropy")
     batches = [pipeline.batch(*divmod(step, pipeline.steps_per_epoch)) for step in range(max(STEPS))]
+    batches[0] = first or batches[0]
     pixels = [to_numpy(preprocess(images)).astype(np.float32) for images, _ in batches]
     return Instrumented(
         plan,
         model,
         frozen,
+        definition_digest(whole),
         pipeline,
+        batches[0],
         list(zip(pixels, (labels for _, labels in batches), strict=True)),
         {"name": dataset.name, "checksum": dataset.checksum},
     )
 
 
 def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provenance:
-    """Where the figures of a dump come from that was begun at `started` (UTC, ISO 8601)."""
+    """Where the figures come from of a dump or a reference that was begun at `started` (UTC, ISO 8601)."""
     code = {**commit(), "code_changed": changed(adapter.name, "bcdl.parity.worker.steps")}
     return {
         "plan": subject.plan.to_dict(),
@@ -85,6 +99,44 @@ def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provena
         "ended": now(),
         "environment": cast(Environment, {**adapter.describe(), **hardware.describe(subject.plan.device), **code}),
     }
+
+
+def definition(model: keras.Model) -> str:
+    """The model's configuration but for its float types, names replaced in order of appearance.
+
+    Keras counts names on in a process.
+    """
+    config = json.loads(json.dumps(model.get_config(), default=str), object_hook=_without_float_types)
+    names: dict[str, str] = {}
+    _collect_names(config, names)
+    return json.dumps(_renamed(config, names), sort_keys=True)
+
+
+def definition_digest(model: keras.Model) -> str:
+    """SHA-256 of the model's definition."""
+    return hashlib.sha256(definition(model).encode()).hexdigest()
+
+
+def _without_float_types(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "dtype"}
+
+
+def _collect_names(config: Any, names: dict[str, str]) -> None:
+    if isinstance(config, dict):
+        name = config.get("name")
+        if isinstance(name, str):
+            names.setdefault(name, f"#{len(names)}")
+    parts = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    for part in parts:
+        _collect_names(part, names)
+
+
+def _renamed(config: Any, names: dict[str, str]) -> Any:
+    if isinstance(config, dict):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_renamed(value, names) for value in config]
+    return names.get(config, config) if isinstance(config, str) else config
 
 
 def to_numpy(value: Any) -> np.ndarray:
@@ -117,18 +169,21 @@ def walk(model: keras.Model, pixels: np.ndarray, training: bool) -> Parts:
     return parts
 
 
-def settle(subject: Instrumented, training_walk: Parts) -> None:
+def settle(subject: Instrumented, training_walk: Parts, sizes: Mapping[str, float] | None = None) -> dict[str, float]:
     """Give every batch norm moving averages, scale and shift of the size that its input has, and logits a size of 1.
+
+    Gives these sizes by layer; if `sizes` are given, they are taken instead of measured.
 
     At the start they are 0 and 1, with which a deep net's inference output hardly depends on the image, so
     that equal outputs would prove nothing; and scores of nearly 0 or 1 would hide differences in the logits. Sizes
-    are rounded to powers of two, so that backends that differ by rounding get the same bits.
+    are rounded to powers of two, so that backends that differ by rounding get the same bits: all but surely in float32,
+    and surely if they are those of the reference.
     """
-    given = dict(training_walk)
+    given, settled = dict(training_walk), dict(sizes or {})
     for place, layer in enumerate(network.every_layer(subject.model)):
         if isinstance(layer, keras.layers.BatchNormalization):
             source = layer.input._keras_history.operation.name
-            size = _power_of_two(np.var(given[source], dtype=np.float64))
+            size = settled.setdefault(layer.name, _power_of_two(np.var(given[source], dtype=np.float64)))
             generator = np.random.default_rng([subject.plan.seed, _SETTLING, place])
             shape = tuple(layer.moving_mean.shape)
             _assign(layer.moving_variance, size * generator.uniform(0.5, 1.5, shape))
@@ -137,10 +192,18 @@ def settle(subject: Instrumented, training_walk: Parts) -> None:
             if layer.scale:
                 _assign(layer.gamma, generator.uniform(0.5, 1.5, shape))
     scores = subject.model.layers[-1]
+    size = settled.setdefault(scores.name, _power_of_two(np.sqrt(np.mean(_logits(subject) ** 2))))
+    _assign(scores.kernel, to_numpy(scores.kernel) / size)
+    return settled
+
+
+def _logits(subject: Instrumented) -> np.ndarray:
+    """The logits [B, 2] of the first batch in inference mode, float64."""
+    scores = subject.model.layers[-1]
     sigmoid, scores.activation = scores.activation, keras.activations.linear
     logits = to_numpy(subject.model(subject.batches[0][0], training=False)).astype(np.float64)
     scores.activation = sigmoid
-    _assign(scores.kernel, to_numpy(scores.kernel) / _power_of_two(np.sqrt(np.mean(logits**2))))
+    return logits
 
 
 def _power_of_two(size: Any) -> float:

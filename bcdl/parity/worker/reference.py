@@ -2,21 +2,25 @@
 
 Rounding in lower precision acts like small changes of the weights and the input (backward error: Higham,
 Accuracy and Stability of Numerical Algorithms, 2nd ed., 2002, section 1.5). So each draw moves every weight
-and pixel by `settings.MOVED_ULPS` units in the last place, up or down, and computes again in float64. The largest
-relative change over the draws is what rounding may do in this model, quantity by quantity and layer by layer.
+and pixel by `settings.MOVED_ULPS` units in the last place, up or down, and computes again in float64, for each
+precision anew. The largest relative change over the draws is what rounding may do in this model, quantity by quantity
+and layer by layer.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from bcdl.backends import Backend
 from bcdl.evaluation import quality
-from bcdl.parity.dumps import Dump, ReferenceFacts, Rounding, relative
-from bcdl.parity.settings import Plan
+from bcdl.parity import references
+from bcdl.parity.dumps import relative
+from bcdl.parity.references import ReferenceFacts, Rounding
+from bcdl.parity.settings import UNIT_ROUNDOFF, Plan, least_tolerance
 from bcdl.parity.worker import instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Parts
 from bcdl.records.moment import now
@@ -28,18 +32,19 @@ from bcdl.worker.snapshot import Snapshot
 _DIFFERENCE_STEP = 1e-6
 
 
-def dump(plan: Plan, adapter: Backend, into: Dump[ReferenceFacts], worst_layer_check: float) -> None:
-    """Write the plan's reference: the vectors of a dump in float64, and what rounding may do to each.
+def make(plan: Plan, adapter: Backend, folder: Path, worst_layer_check: float) -> Path:
+    """Write the plan's reference into the folder, and return its file.
 
-    `worst_layer_check` is the largest relative error of this backend's float64 against NumPy, which is kept with it.
+    It has the vectors of a dump in float64, and what rounding in each precision may do to each. `worst_layer_check` is
+    the largest relative error of this backend's float64 against NumPy, which is kept with it.
     """
     started = now()
     subject = instrumented.build(plan)
     model, batch = subject.model, subject.batches[0]
-    start = Snapshot(model)
+    start, start_checksum = Snapshot(model), weights_checksum(model)
     training_walk = instrumented.walk(model, batch[0], training=True)
     start.restore()
-    instrumented.settle(subject, training_walk)
+    sizes = instrumented.settle(subject, training_walk)
     settled = Snapshot(model)
     settled_checksum = weights_checksum(model)
     vectors, loss = _vectors(subject, adapter, start, settled)
@@ -47,12 +52,19 @@ def dump(plan: Plan, adapter: Backend, into: Dump[ReferenceFacts], worst_layer_c
         "backend": adapter.name,
         "worst_layer_check": worst_layer_check,
         "loss": loss,
+        "start": start_checksum,
         "settled": settled_checksum,
-        "rounding": _rounding(subject, adapter, start, settled, vectors, loss),
+        "definition": subject.definition,
+        "sizes": sizes,
+        "rounding": {
+            precision: _rounding(subject, adapter, least_tolerance(precision), start, settled, vectors, loss)
+            for precision in UNIT_ROUNDOFF
+        },
         "gradient_check": _gradient_check(model, batch, start, vectors["gradient"]),
         **instrumented.provenance(subject, adapter, started),
+        "plan": plan.subject,
     }
-    into.write(vectors, facts)
+    return references.write(folder, plan, facts, *subject.first, vectors)
 
 
 def _vectors(
@@ -76,20 +88,21 @@ def _vectors(
 def _rounding(
     subject: Instrumented,
     adapter: Backend,
+    roundoff: float,
     start: Snapshot,
     settled: Snapshot,
     vectors: dict[str, Parts],
     loss: float,
 ) -> Rounding:
-    """The largest relative change over the draws."""
+    """The largest relative change over the draws, of weights and pixels moved by twice `roundoff`."""
     largest: Rounding = {
+        "moved": roundoff,
         "loss": 0.0,
         "whole": dict.fromkeys(vectors, 0.0),
         "parts": {name: [0.0] * len(parts) for name, parts in vectors.items()},
     }
     for draw in range(subject.plan.draws):
         generator = rounding.stream(subject.plan, draw)
-        roundoff = subject.plan.least_tolerance
         pixels, labels = subject.batches[0]
         nudged = dataclasses.replace(subject, batches=[(rounding.rounded(pixels, roundoff, generator), labels)])
         moved = [_moved(state, len(subject.model.variables), roundoff, generator) for state in (start, settled)]
@@ -110,7 +123,7 @@ def _rounding(
 def _moved(state: Snapshot, weights: int, roundoff: float, generator: np.random.Generator) -> Snapshot:
     """The state with its first `weights` values, those of the model, moved by rounding."""
     values = [
-        rounding.rounded(value, roundoff, generator) if place < weights and value.dtype == np.float64 else value
+        rounding.rounded(value, roundoff, generator) if place < weights and value.dtype.kind == "f" else value
         for place, value in enumerate(state.values)
     ]
     return state.replaced(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bcdl.parity.settings import Plan
+from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
 
 # Key of the random streams of perturbed runs.
 _PERTURBATION = 7
@@ -15,9 +15,11 @@ def stream(plan: Plan, draw: int) -> np.random.Generator:
     return np.random.default_rng([plan.seed, _PERTURBATION, draw])
 
 
-def one_ulp(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Each float32 value moved to its neighbour, up or down at random."""
-    return np.nextafter(values, np.where(generator.integers(0, 2, values.shape), np.inf, -np.inf).astype(np.float32))
+def one_ulp(values: np.ndarray, precision: str, generator: np.random.Generator) -> np.ndarray:
+    """Each float32 value moved by one unit in the last place of that precision, up or down at random; float32."""
+    signs = np.where(generator.integers(0, 2, values.shape), 1, -1).astype(np.float32)
+    units = np.spacing(np.abs(values)) * np.float32(UNIT_ROUNDOFF[precision] / UNIT_ROUNDOFF["float32"])
+    return values + signs * units
 
 
 def rounded(values: np.ndarray, roundoff: float, generator: np.random.Generator) -> np.ndarray:

@@ -9,32 +9,39 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import keras
-
 from bcdl import backends
 from bcdl.backends import Backend
 from bcdl.errors import UsageError
-from bcdl.parity import known_differences
-from bcdl.parity.dumps import dump_of, reference_of, write_layer_checks
+from bcdl.parity import known_differences, references
+from bcdl.parity.dumps import dump_of, write_layer_checks
 from bcdl.parity.settings import Plan
 from bcdl.parity.worker import checkpoints, determinism, instrumented, layer_checks
 from bcdl.parity.worker import dump as dumping
 from bcdl.parity.worker import reference as referencing
+from bcdl.worker.session import forget_models
 
 Say = Callable[[str], None]
 
 
-def dump(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
-    """Check each layer type, then write the dump of each model on this backend."""
+def dump(plans: Sequence[Plan], results: Path, folder: Path, adapter: Backend, say: Say) -> None:
+    """Check each layer type, then write the dump of each model on this backend; references lie in `folder`."""
     write_layer_checks(results, plans[0].precision, adapter.name, layer_checks.check())
-    for plan in _one_by_one(plans, f"{adapter.name}: dump", say):
-        # One backend is enough to show the size of chaos: the backend that made the reference.
-        reference = reference_of(results, plan)
-        perturbed = reference.exists and reference.facts["backend"] == adapter.name
-        dumping.dump(plan, adapter, dump_of(results, plan, adapter.name), perturbed)
+    for plan in _one_by_one(plans, plans[0].precision, f"{adapter.name}: dump", say):
+        reference = references.find(folder, plan)
+        if reference is None:
+            say(f"no float64 reference of {plan.model} in {folder}: it can be compared, and not judged")
+        perturbed = not _is_perturbed(plan, results, but=adapter.name)
+        dumping.dump(plan, adapter, dump_of(results, plan, adapter.name), reference, perturbed)
 
 
-def reference(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
+def _is_perturbed(plan: Plan, results: Path, but: str) -> bool:
+    """Whether a dump of the plan, `but` that backend's, has the runs that show the size of chaos: one is enough."""
+    others = (dump_of(results, plan, name) for name in backends.NAMES if name != but)
+    facts = (other.facts for other in others if other.is_whole)
+    return any(bool(fact["chaos"]) and fact["plan"] == plan.to_dict() for fact in facts)
+
+
+def reference(plans: Sequence[Plan], folder: Path, adapter: Backend, say: Say) -> None:
     """Write the float64 reference of each model, if float64 is sound on this backend, which was started in it."""
     # A known difference that no model meets is no evidence against its float64.
     errors = {
@@ -47,13 +54,14 @@ def reference(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) 
             f"{layer_checks.REFERENCE_TOLERANCE:g}"
         )
         return
-    for plan in _one_by_one(plans, f"{adapter.name}: float64 reference", say):
-        referencing.dump(plan, adapter, reference_of(results, plan), errors[worst])
+    for plan in _one_by_one(plans, "float64", f"{adapter.name}: float64 reference", say):
+        file = referencing.make(plan, adapter, folder, errors[worst])
+        say(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
 
 
 def exchange(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
     """Load every backend's checkpoint of each model; UsageError if this backend has no dump of it."""
-    for plan in _one_by_one(plans, f"{adapter.name}: checkpoints", say):
+    for plan in _one_by_one(plans, plans[0].precision, f"{adapter.name}: checkpoints", say):
         dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
         files = {name: each.checkpoint for name, each in dumps.items() if each.exists}
         if adapter.name not in files:
@@ -74,9 +82,9 @@ def measure_determinism(plans: Sequence[Plan], results: Path, adapter: Backend, 
         say(f"{plan.model} on {adapter.name}: made deterministic, a step takes {cost['ratio']:.2f} times as long")
 
 
-def _one_by_one(plans: Sequence[Plan], doing: str, say: Say) -> Iterator[Plan]:
+def _one_by_one(plans: Sequence[Plan], precision: str, doing: str, say: Say) -> Iterator[Plan]:
     for place, plan in enumerate(plans, start=1):
         say(f"[{place}/{len(plans)}] {plan.model} on {doing}")
         yield plan
-        keras.backend.clear_session()
+        forget_models(precision)
         gc.collect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bcdl.machine.provenance import short_commit
 from bcdl.records import comparability
@@ -10,9 +10,10 @@ from bcdl.records.comparability import Evidence, Purpose, code_changed
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
 from bcdl.report import formats
-from bcdl.report.doubt_lines import clock_lines
+from bcdl.report.doubt_lines import clock_lines, notes
 from bcdl.report.sections import utilisation
-from bcdl.statistics import doubts
+from bcdl.statistics import disturbance, doubts
+from bcdl.statistics.disturbance import HeldBack
 from bcdl.text import escape
 
 
@@ -74,18 +75,30 @@ def _circumstances(ran: Sequence[Record]) -> list[str]:
     lines = [f"Arithmetic, by the probe: {', '.join(sorted(probed))}"] if probed else []
     lines += sorted({f"CODE CHANGED while it ran: {r.cell.title}" for r in ran if code_changed(Evidence.of(r))})
     lines += sorted({f"Emulated: {lacking}" for r in ran if (lacking := r.environment.get("lacking"))})
-    gpus = [(record, regime, gpu) for record in ran for regime, gpu in record.environment.get("gpu_state", {}).items()]
-    for record, regime, gpu in gpus:
-        held_back = (f"{cause} {formats.seconds(s)}" for cause, s in gpu.get("held_back_s", {}).items())
-        causes = ", ".join([*gpu.get("throttled", ()), *held_back])
-        if causes:
-            lines.append(f"THROTTLED: {record.cell.model} on {record.cell.backend}, {regime}: {causes}")
+    lines += [line for record in ran for line in _of_gpu(record)]
+    lines += [f"Note: {line}" for line in notes(ran)]
+    pools = {f"{r.cell.backend}: {pool}" for r in ran if (pool := r.environment.get("memory_pool"))}
+    lines += [f"Memory of the GPU, {pool}" for pool in sorted(pools)]
     lines += [f"CLOCK: {r.cell.title}: {jump}" for r in ran for jump in clock_lines(r.environment)]
     if unrecorded := doubts.unrecorded(ran):
         lines.append(f"Disturbance: {unrecorded}")
-    if ran and not gpus:
+    if ran and not any(record.environment.get("gpu_state") for record in ran):
         lines.append("Energy, clocks and temperature: not measured, no NVML answered")
     return lines
+
+
+def _of_gpu(record: Record) -> Iterator[str]:
+    """What held the GPU back in each regime, and why there is no energy, a line each."""
+    for regime, gpu in record.environment.get("gpu_state", {}).items():
+        where = f"{record.cell.model} on {record.cell.backend}, {regime}"
+        if causes := ", ".join(map(_held, disturbance.held_back(record, regime))):
+            yield f"THROTTLED: {where}: {causes}"
+        if why := gpu.get("energy_missing"):
+            yield f"ENERGY not reported: {where}: {why}"
+
+
+def _held(held: HeldBack) -> str:
+    return held.why if held.share is None else f"{held.why}, {formats.reading(held.share, '% of the time')}"
 
 
 def _versions(group: Group, backend: str) -> str:

@@ -20,6 +20,7 @@ from bcdl.report.sections.metrics import (
     WARM,
     MetricRow,
     metric_table,
+    recordable,
 )
 from bcdl.report.tables import Table
 from bcdl.text import escape
@@ -42,7 +43,7 @@ def section(group: Group) -> Section:
     timed = group.first.cell.timing
     results = estimates.results(group)
     limit = utilisation.peaks(group)
-    metrics = _tables(group, METRICS if timed else QUALITY)
+    metrics = _tables(group, recordable(METRICS, group.records) if timed else QUALITY)
     energy = _tables(group, (*_recorded(group, INPUT), *(ENERGY if _recorded(group, ENERGY) else ())))
     startup = _tables(group, (*STARTUP, *_recorded(group, WARM)) if timed else ())
     where = phases.phase_tables(group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bcdl.evaluation import smoke
 from bcdl.machine.provenance import is_uncommitted
@@ -39,6 +39,7 @@ class MetricRow:
             it under another name, and the entry says so.
         read: reads the metric from a record, if it is not among the record's own metrics.
         of_test: whether it is of the test images, which may be so few that its title names a smoke test.
+        device: the device whose cells have it; empty if those of both have.
     """
 
     name: str
@@ -51,6 +52,7 @@ class MetricRow:
     of_compiling: bool = False
     read: Callable[[Record], float | None] | None = None
     of_test: bool = False
+    device: str = ""
 
     def of(self, record: Record) -> float | None:
         """The record's value; None if it is undefined or was not measured."""
@@ -90,7 +92,24 @@ METRICS = (
     MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
     MetricRow("latency_ms", "Latency of one image, host to host (ms)", 1, rate=True, sample="request_s", is_time=True),
     MetricRow("first_step_s", "First step, compilation included (s)", 1, short="first step s", of_compiling=True),
-    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB", of_compiling=True),
+    MetricRow("peak_memory_mib", "Peak memory (MiB)", 0, short="peak MiB", of_compiling=True, device="cpu"),
+    MetricRow(
+        "device_peak_memory_mib",
+        "Peak memory of the GPU in training (MiB)",
+        0,
+        short="GPU peak MiB",
+        of_compiling=True,
+        device="gpu",
+    ),
+    MetricRow("predict_device_peak_memory_mib", "Peak memory of the GPU in inference (MiB)", 0, device="gpu"),
+    MetricRow(
+        "host_peak_memory_mib",
+        "Peak memory of the worker on the host (MiB)",
+        0,
+        short="host peak MiB",
+        of_compiling=True,
+        device="gpu",
+    ),
 )
 STARTUP = (
     MetricRow("import_s", "Import of the framework and Keras (s)", 1),
@@ -111,16 +130,25 @@ WARM = (
     MetricRow("warm_build_s", "Building the model, from a warm compilation cache (s)", 1),
     MetricRow("warm_request_warm_up_s", "Single requests until they are steady, from a warm compilation cache (s)", 1),
     MetricRow("warm_peak_memory_mib", "Peak memory of a process with a warm compilation cache (MiB)", 0),
+    MetricRow("warm_device_peak_memory_mib", "Peak memory of the GPU, from a warm compilation cache (MiB)", 0),
+    MetricRow("warm_host_peak_memory_mib", "Peak memory on the host, from a warm compilation cache (MiB)", 0),
 )
 ENERGY = (
     MetricRow("step_energy_j_per_image", "Energy of training (J/image)", 3),
     MetricRow("predict_energy_j_per_image", "Energy of inference (J/image)", 3),
     MetricRow("step_power_w", "Mean power in training (W)", 0),
+    MetricRow("idle_power_w", "Power of the idle GPU, before the framework was imported (W)", 0),
 )
 STALENESS = (
     MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3),
     MetricRow("inference_mode_accuracy", "Accuracy on the same training images, inference mode", 3),
 )
+
+
+def recordable(rows: Iterable[MetricRow], records: Sequence[Record]) -> tuple[MetricRow, ...]:
+    """Those of the rows that records of such a device have, or that one of these has all the same."""
+    devices = {"", *(record.cell.device for record in records)}
+    return tuple(row for row in rows if row.device in devices or any(row.name in each.metrics for each in records))
 
 
 def metric_table(group: Group, metric: MetricRow) -> Table:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator
 
 from bcdl.parity import known_differences
 from bcdl.parity.findings import Distance, Exchange, Finding, Number
 from bcdl.parity.judge import QUANTITIES, WIDEST
-from bcdl.parity.settings import MOVED_ULPS, STEPS, UNIT_ROUNDOFF
+from bcdl.parity.settings import EMULATED, MOVED_ULPS, STEPS, UNIT_ROUNDOFF
 from bcdl.parity.verdicts import NEVER_MEASURED, ParityGroup, title_of
 from bcdl.report import figures as pictures
 from bcdl.report import formats
@@ -34,16 +35,18 @@ _INTRODUCTION = """\
 Whether the backends compute the same model. Each starts from the same weights (NumPy draws) and is given the same
 bytes; dropout is off. The reference is the same model in float64 on a backend whose float64 agrees with NumPy, layer
 type by layer type. What rounding may do is measured on the reference: every weight and pixel is moved by {ulps} units
-in the last place, up or down at random, and the largest change of several draws (or that many unit roundoffs, if that
-is larger) is the tolerance. A backend within it is within rounding; one beyond it differs, and the first layer beyond
-its own tolerance is named. Differences are Euclidean norms, as a share of the reference's. A tolerance above {widest}
-(marked *) could hide a fault; it proves nothing, and the gradient with batch norms frozen stands in for it.
+in the last place of {precision} ({roundoff} of the value), up or down at random, and the largest change of several
+draws (or {ulps} unit roundoffs, if that is larger) is the tolerance. A backend within it is within rounding; one beyond
+it differs, and the first layer beyond its own tolerance is named. Differences are Euclidean norms, as a share of the
+reference's. A tolerance above {widest} (marked *) could hide a fault; the whole then proves nothing. Its layers are
+judged one by one, as far as rounding hides none of them, and the gradient with batch norms frozen stands in for the
+gradient.
 """
 
 _STEPS_TEXT = """\
 Distance of the weights after some steps of SGD (rate 2^-10, momentum 0.9), as a share of the way they have come. Two
-runs of one backend whose pixels differ by one float32 ulp drift apart too: that is the size of chaos, beside which the
-pairs are to be read.
+runs of one backend whose pixels differ by one ulp of the precision drift apart too: that is the size of chaos, beside
+which the pairs are to be read.
 """
 
 _CHECKPOINTS_TEXT = """\
@@ -72,10 +75,9 @@ def section(group: ParityGroup) -> Section:
 
 
 def _text(group: ParityGroup, tables: dict[str, Table], drawn: Iterable[str]) -> str:
-    ulps = MOVED_ULPS[group.first.plan.precision]
     parts = [
         f"## Parity: {escape(group.title)}",
-        _INTRODUCTION.format(ulps=ulps, widest=formats.percent(WIDEST)).strip(),
+        _introduction(group.first.plan.precision),
         _facts(group),
         tables["verdicts"].to_markdown(),
         *map(figure_link, drawn),
@@ -94,6 +96,16 @@ def _text(group: ParityGroup, tables: dict[str, Table], drawn: Iterable[str]) ->
     return "\n\n".join(parts) + "\n"
 
 
+def _introduction(precision: str) -> str:
+    ulps = MOVED_ULPS[precision]
+    return _INTRODUCTION.format(
+        ulps=ulps,
+        precision=precision,
+        roundoff=_scientific(2 * ulps * UNIT_ROUNDOFF[precision]),
+        widest=formats.percent(WIDEST),
+    ).strip()
+
+
 def _facts(group: ParityGroup) -> str:
     first = group.first
     lines = [
@@ -104,11 +116,20 @@ def _facts(group: ParityGroup) -> str:
     ]
     missing = [name for name in MODELS if name not in {finding.plan.model for finding in group.findings}]
     lines += [f"Not measured: {', '.join(missing)}"] if missing else []
-    for precision in UNIT_ROUNDOFF:
-        if precision != first.plan.precision:
-            reason = f"not run on this machine: {first.lacking[precision]}" if precision in first.lacking else ""
-            lines.append(f"{precision}: {reason or 'if it was run, in a section of its own'}")
+    lines += [_arithmetic(first, precision) for precision in UNIT_ROUNDOFF]
     return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def _arithmetic(finding: Finding, precision: str) -> str:
+    """How the machine had that precision, in words."""
+    reason = finding.lacking.get(precision)
+    if precision == finding.plan.precision:
+        return f"{precision}: " + (
+            f"emulated, rightly and slowly: {reason}" if reason else "the machine's own arithmetic"
+        )
+    if reason and precision not in EMULATED:
+        return f"{precision}: not run on this machine: {reason}"
+    return f"{precision}: if it was run, in a section of its own"
 
 
 def _reference_lines(group: ParityGroup) -> Iterator[str]:
@@ -120,6 +141,9 @@ def _reference_lines(group: ParityGroup) -> Iterator[str]:
             f"Reference: {references[0]['backend']} in float64, within {_scientific(layers, 0)} of NumPy in every "
             f"layer type; its gradients within {_scientific(gradients, 0)} of central differences of the loss"
         )
+        if lengths := [reference["sketch_length"] for reference in references if "sketch_length" in reference]:
+            share = formats.percent(1 / math.sqrt(2 * min(lengths)))
+            yield f"Differences from the reference are estimated from sketches of it: they are right to {share} or so"
 
 
 def _largest(numbers: Iterable[Number]) -> Number:

@@ -12,6 +12,7 @@ from bcdl.report.tables import Column, Entry, Table, figures, number, words
 PHASES = {
     "starting": False,
     "describing the machine": False,
+    "measuring idle power": True,
     "importing": True,
     "probing precision": False,
     "loading data": False,
@@ -29,6 +30,7 @@ PHASES = {
     "timing steps": True,
     "timing predictions": True,
     "timing single requests": True,
+    "measuring energy": True,
     "measuring the device": True,
     "ending": False,
 }

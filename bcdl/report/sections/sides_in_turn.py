@@ -133,7 +133,7 @@ def _side(records: Sequence[Record]) -> str:
     """A side in words, by its first record that is ok."""
     record = next((record for record in records if record.ok), records[0])
     cell, environment = record.cell, record.environment
-    versions = sorted((comparability.versions(environment) or {}).items())
+    versions = sorted((comparability.versions(environment, cell.device) or {}).items())
     ran_on = ", ".join(f"{name} {version}" for name, version in versions)
     commit, jit = short_commit(environment), environment.get("jit_compile")
     return f"{cell.backend}, {cell.precision} ({ran_on}), commit {commit}, jit_compile {jit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,30 +13,36 @@ import pytest
 
 from bcdl import backends
 from bcdl.errors import UsageError
-from bcdl.parity.dumps import BackendFacts, Dump, Parts, ReferenceFacts, dump_of, reference_of, write_layer_checks
+from bcdl.parity.dumps import BackendFacts, dump_of, write_layer_checks
+from bcdl.parity.findings import DIFFERS, Finding
 from bcdl.parity.judge import judge
-from bcdl.parity.settings import Plan
+from bcdl.parity.references import Reference, find
+from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
 network = pytest.importorskip("bcdl.worker.network")
+session = pytest.importorskip("bcdl.worker.session")
 dump = pytest.importorskip("bcdl.parity.worker.dump")
 instrumented = pytest.importorskip("bcdl.parity.worker.instrumented")
+referencing = pytest.importorskip("bcdl.parity.worker.reference")
 determinism = pytest.importorskip("bcdl.parity.worker.determinism")
 checkpoints = pytest.importorskip("bcdl.parity.worker.checkpoints")
 
-PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=0)
+PLAN = Plan("cnn", image_size=32, batch_size=4, seed=0, precision="float32", device="cpu", draws=2)
 # SHA-256 of the first two epochs' images and labels at 32 pixels, batch 4, seed 0: the same on every backend.
 BATCHES = [
     "46e9cb9f55fc2ec1146ade84121fc562bac80bb4588a28573de40797b8169499",
     "c61d4fe324978fdc444845650470429e74b376839a14e17697b0c421bd06d84e",
 ]
+# Arithmetic that gives all of this number's bits but those that TF32's fraction of 10 bits has no place for.
+_TF32_SPLITTER = 2.0**13 + 1
 
 
 @pytest.fixture(autouse=True)
 def fresh_names() -> Iterator[None]:
     yield
-    keras.backend.clear_session()
+    session.forget_models("float32")
 
 
 @pytest.fixture(scope="module")
@@ -51,49 +58,65 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clean(results: Path, adapter: backends.Backend) -> BackendFacts:
-    """The facts of a dump of the CNN as it is; it also stands in for the reference, with rounding of 1e-6."""
+def folder(results: Path, adapter: backends.Backend) -> Path:
+    """The folder of a reference of the CNN, which this backend made in float32: its own is not sound on each."""
+    made = results / "references"
+    referencing.make(PLAN, adapter, made, 0.0)
+    session.forget_models("float32")
+    return made
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Reference:
+    made = find(folder, PLAN)
+    assert made
+    return made
+
+
+@pytest.fixture(scope="module")
+def clean(results: Path, reference: Reference, adapter: backends.Backend) -> BackendFacts:
+    """The facts of a dump of the CNN as it is."""
     dumped = dump_of(results, PLAN, "jax")
-    dump.dump(PLAN, adapter, dumped, perturbed=False)
-    facts = dumped.facts
-    parts = {name: _parts(dumped, name) for name in dumped.segments}
-    reference: ReferenceFacts = {
-        "plan": facts["plan"],
-        "dataset": facts["dataset"],
-        "started": facts["started"],
-        "ended": facts["ended"],
-        "environment": facts["environment"],
-        "settled": facts["settled"],
-        "backend": "jax",
-        "worst_layer_check": 0.0,
-        "gradient_check": 0.0,
-        "loss": facts["losses"][0],
-        "rounding": {
-            "loss": 1e-6,
-            "whole": dict.fromkeys(parts, 1e-6),
-            "parts": {name: [1e-6] * len(named) for name, named in parts.items()},
-        },
-    }
-    reference_of(results, PLAN).write(parts, reference)
-    for name in ("jax", "torch"):
-        write_layer_checks(results, PLAN.precision, name, {})
-    return facts
-
-
-def _parts(dumped: Dump[BackendFacts], name: str) -> Parts:
-    names, sizes = zip(*dumped.segments[name], strict=True)
-    return list(zip(names, np.split(dumped.vector(name), np.cumsum(sizes)[:-1]), strict=True))
+    dump.dump(PLAN, adapter, dumped, reference, perturbed=False)
+    for precision in UNIT_ROUNDOFF:
+        for name in ("jax", "torch"):
+            write_layer_checks(results, precision, name, {})
+    return dumped.facts
 
 
 def test_every_backend_is_given_the_same_bytes(clean: BackendFacts) -> None:
     assert clean["batches"] == BATCHES
 
 
-def test_a_model_agrees_with_itself(results: Path, clean: BackendFacts, adapter: backends.Backend) -> None:
-    dump.dump(PLAN, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
-    finding = judge(results, PLAN, "run")
+def test_a_model_agrees_with_itself(
+    results: Path, folder: Path, reference: Reference, clean: BackendFacts, adapter: backends.Backend
+) -> None:
+    dump.dump(PLAN, adapter, dump_of(results, PLAN, "torch"), reference, perturbed=False)
+    finding = judge(results, folder, PLAN, "run")
     assert finding.pairs["jax-torch"]["verdict"] in ("identical", "within float32 rounding")
     assert finding.suspects == {}
+
+
+def test_a_dump_begins_with_the_images_and_sizes_of_the_reference(
+    results: Path, reference: Reference, clean: BackendFacts, adapter: backends.Backend
+) -> None:
+    """Libraries that draw images, and rounding that a power of two hangs by, may differ from those of its machine."""
+    sizes = {name: 2 * size for name, size in reference.facts["sizes"].items()}
+    facts: Any = {**reference.facts, "sizes": sizes}
+    carried = dataclasses.replace(reference, facts=facts, images=255 - reference.images)
+    dumped = dump_of(results, dataclasses.replace(PLAN, model="carried"), "jax")
+    dump.dump(PLAN, adapter, dumped, carried, perturbed=False)
+    assert dumped.facts["first_batch"] == carried.first_batch != clean["first_batch"]
+    assert dumped.facts["settled"] != clean["settled"]
+    assert dumped.facts["batches"] == BATCHES
+
+
+def test_a_reference_of_other_weights_is_refused_by_the_dump(
+    results: Path, reference: Reference, adapter: backends.Backend
+) -> None:
+    facts: Any = {**reference.facts, "start": "other"}
+    with pytest.raises(UsageError, match="the reference of cnn was made from other initial weights than this dump"):
+        dump.dump(PLAN, adapter, dump_of(results, PLAN, "torch"), dataclasses.replace(reference, facts=facts), False)
 
 
 def test_settled_outputs_depend_on_the_image(results: Path, clean: BackendFacts) -> None:
@@ -110,7 +133,10 @@ def _wrong_side(layer: Any) -> None:
 
 def _transposed(layer: Any) -> None:
     layer.call = lambda maps: keras.ops.relu(
-        keras.ops.conv(maps, keras.ops.transpose(layer.kernel, (1, 0, 2, 3)), padding=layer.padding) + layer.bias
+        keras.ops.conv(
+            maps, keras.ops.cast(keras.ops.transpose(layer.kernel, (1, 0, 2, 3)), maps.dtype), padding=layer.padding
+        )
+        + keras.ops.cast(layer.bias, maps.dtype)
     )
 
 
@@ -119,7 +145,75 @@ def _wrong_momentum(layer: Any) -> None:
 
 
 def _wrong_epsilon(layer: Any) -> None:
-    layer.epsilon = 1e-2
+    layer.epsilon = 1e-1
+
+
+def _rounded_to_tf32(values: Any) -> Any:
+    """The values rounded to 10 bits of fraction, to nearest (Dekker 1971, section 5); the gradient passes."""
+    split = values * _TF32_SPLITTER
+    return split - (split - values)
+
+
+@contextlib.contextmanager
+def _arithmetic_of(precision: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keras in that precision; TF32, which a CPU has not, is imitated: factors of products are rounded to its bits."""
+    session.set_keras_defaults(precision)
+    with monkeypatch.context() as patches:
+        if precision == "tf32":
+            for name in ("conv", "matmul"):
+                product = getattr(keras.src.ops, name)
+                patches.setattr(
+                    keras.src.ops,
+                    name,
+                    lambda maps, kernel, *rest, product=product, **options: product(
+                        _rounded_to_tf32(maps), _rounded_to_tf32(kernel), *rest, **options
+                    ),
+                )
+        yield
+
+
+@pytest.fixture(params=UNIT_ROUNDOFF)
+def judged(
+    request: pytest.FixtureRequest,
+    results: Path,
+    folder: Path,
+    clean: BackendFacts,
+    adapter: backends.Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Callable[[Any], None] | None, str], tuple[Finding, str]]:
+    """Judges, in each precision, the CNN as it is beside one whose layer was changed; the finding and the precision."""
+    plan = dataclasses.replace(PLAN, precision=request.param)
+    sound = network.build
+
+    def judged_beside(plant: Callable[[Any], None] | None, layer: str) -> tuple[Finding, str]:
+        def faulty(*arguments: Any) -> Any:
+            model = sound(*arguments)
+            if plant:  # as a backend would that computes the layer wrongly: the model's definition does not show it
+                planted = model.get_layer(layer)
+                config = planted.get_config()
+                plant(planted)
+                planted.get_config = lambda: config
+            return model
+
+        with _arithmetic_of(plan.precision, monkeypatch):
+            given = find(folder, plan)
+            if not dump_of(results, plan, "jax").exists:
+                dump.dump(plan, adapter, dump_of(results, plan, "jax"), given, perturbed=False)
+                session.forget_models(plan.precision)
+            monkeypatch.setattr(network, "build", faulty)
+            dump.dump(plan, adapter, dump_of(results, plan, "torch"), given, perturbed=False)
+        return judge(results, folder, plan, "run"), plan.precision
+
+    return judged_beside
+
+
+def test_rounding_alone_is_judged_as_rounding_in_each_precision(judged: Any) -> None:
+    finding, precision = judged(None, "")
+    assert finding.suspects == {}
+    assert finding.pairs["jax-torch"]["outcome"] != DIFFERS
+    given = {error for errors in finding.errors.values() for error in errors.values()}
+    if precision != "float32":
+        assert max(given) > 8 * UNIT_ROUNDOFF["float32"], "it was not computed in that precision"
 
 
 @pytest.mark.parametrize(
@@ -131,24 +225,10 @@ def _wrong_epsilon(layer: Any) -> None:
         ("head_norm", _wrong_epsilon),
     ],
 )
-def test_a_planted_fault_is_named_by_its_layer(
-    results: Path,
-    clean: BackendFacts,
-    adapter: backends.Backend,
-    monkeypatch: pytest.MonkeyPatch,
-    layer: str,
-    plant: Callable[[Any], None],
+def test_a_planted_fault_is_named_by_its_layer_in_each_precision(
+    judged: Any, layer: str, plant: Callable[[Any], None]
 ) -> None:
-    sound = network.build
-
-    def faulty(*arguments: Any) -> Any:
-        model = sound(*arguments)
-        plant(model.get_layer(layer))
-        return model
-
-    monkeypatch.setattr(network, "build", faulty)
-    dump.dump(PLAN, adapter, dump_of(results, PLAN, "torch"), perturbed=False)
-    finding = judge(results, PLAN, "run")
+    finding, _ = judged(plant, layer)
     assert finding.suspects["torch"]["layer"] == layer
     assert finding.pairs["jax-torch"]["verdict"].startswith(f"differs: {layer} (")
 

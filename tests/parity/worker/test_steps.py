@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bcdl.parity import known_differences
-from bcdl.parity.dumps import reference_of
+from bcdl.parity.references import default_folder, find
 from bcdl.parity.settings import Plan
 from tests.conftest import ROOT
 
@@ -25,8 +25,9 @@ def test_only_sound_float64_gives_a_reference(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("False\n"), "only a report draws"
     plan = Plan("cnn", 32, 4, 0, "float32", "cpu", 1)
-    sound = reference_of(tmp_path, plan).exists
+    reference = find(default_folder(tmp_path), plan)
+    sound = reference is not None
     assert sound == ("no reference from" not in done.stdout)
     assert sound == (keras.backend.backend() not in known_differences.UNSOUND_FLOAT64)
-    if sound:
-        assert reference_of(tmp_path, plan).facts["gradient_check"] < 1e-6
+    if reference:
+        assert reference.facts["gradient_check"] < 1e-6
