@@ -135,7 +135,7 @@ def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: P
     steps = [Step.read(text, _names(arguments.models), names) for text in _names(arguments.steps)]
     jobs = {step: _jobs(arguments, step) for step in steps if step.kind in PRECISIONS}
     cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, resolve_limits(vars(arguments)))
-    precision = next((step.kind for step in jobs), PRECISIONS[0])
+    precision = arguments.precision or next((step.kind for step in jobs), PRECISIONS[0])
     common = ["--precision", precision, "--results", str(results)]
     device = ["--device", arguments.device] if arguments.device else []
     plan = [*cells.preparation()]
@@ -229,7 +229,7 @@ def _parity(step: Step, folder: Path | None, options: list[str], results: Path) 
             title = f"parity, {match['model']} on {backend}"
             yield _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
         title = f"parity, {match['model']}"
-        yield _command(title, ["parity", "judge", *plan], _log(results, title))
+        yield _command(title, ["parity", "judge", "--no-report", *plan], _log(results, title))
 
 
 def _log(results: Path, title: str) -> Path:
