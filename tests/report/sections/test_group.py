@@ -35,6 +35,8 @@ def real() -> tuple[Group, Section]:
 def test_a_backend_without_a_column_is_named_with_why() -> None:
     """Records of a GPU machine that has no TensorFlow."""
     made = [record(backend=name, device="gpu", precision="mixed_bfloat16") for name in ("jax", "torch")]
+    for each in made:
+        each.environment["versions"] = {}
     text = group_section.section(group(*made)).text
     assert "- tensorflow: no column: nothing was run on it\n" in text
     for each in made:
