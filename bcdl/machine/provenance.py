@@ -191,8 +191,10 @@ def commit() -> dict[str, Any]:
 
 @functools.cache
 def _commit() -> dict[str, Any]:
+    if packed := _packed_commit():  # whatever repository it was put into, or made of
+        return packed
     if not _is_checkout():
-        return _packed_commit() or {"commit": None, "dirty": None}
+        return {"commit": None, "dirty": None}
     revision = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return {"commit": revision, "dirty": bool(changes) if revision and changes is not None else None}
