@@ -230,7 +230,7 @@ def _parity(step: Step, folder: Path | None, options: list[str], results: Path) 
             title = f"parity, {match['model']} on {backend}"
             yield _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
         title = f"parity, {match['model']}"
-        yield _command(title, ["parity", "judge", *plan], _log(results, title))
+        yield _command(title, ["parity", "judge", *plan, "--no-report"], _log(results, title))
 
 
 def _log(results: Path, title: str) -> Path:
