@@ -50,8 +50,8 @@ from bcdl.parity.sketches import LENGTH, sketch
 QUANTITIES = ("outputs", "training_outputs", "statistics", "frozen_gradient", "gradient")
 # If rounding moves a quantity by more than this share, the quantity can't show a fault.
 WIDEST = 0.5
-# What rounding moves that far is as far off as two unrelated runs, and the few draws vary: it shows a fault only if it is
-# this many times as far off as its tolerance, or not finite.
+# What rounding moves that far is as far off as two unrelated runs, and the few draws vary: it shows a fault only if it
+# is this many times as far off as its tolerance, or not finite.
 _HIDDEN_SAFETY = 4.0
 # The quantities without which nothing is proven: forward in both modes, what training writes, and backward.
 _DECISIVE = ("outputs", "training_outputs", "statistics", "frozen_gradient")

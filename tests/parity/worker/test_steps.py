@@ -6,15 +6,44 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from bcdl.machine import hardware
 from bcdl.parity import known_differences
+from bcdl.parity.dumps import dump_of
 from bcdl.parity.references import default_folder, find
 from bcdl.parity.settings import Plan
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
+
+
+def parity(step: str, results: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bcdl.parity", step, "--image-size", "32", "--results", str(results), *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_every_model_of_a_run_is_dumped_in_the_precision_asked_for(tmp_path: Path) -> None:
+    """Keras forgets the dtype policy with a model, so that those after it were in float32."""
+    options = ("--models", "cnn,cnn", "--precision", "mixed_bfloat16", "--device", "cpu", "--draws", "0")
+    done = parity("dump", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    plan = Plan("cnn", 32, 4, 0, "mixed_bfloat16", "cpu", 0)
+    dumped = dump_of(tmp_path, plan, keras.backend.backend())
+    (_, size), *_ = dumped.segments["inference_layers"]
+    bits = np.array(dumped.vector("inference_layers")[:size], dtype=np.float32).view(np.uint32)
+    assert not (bits & 0xFFFF).any(), "the first layer's output has more bits than bfloat16"
+
+
+@pytest.mark.skipif(hardware.default_device() == "gpu", reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+    done = parity("dump", tmp_path, "--models", "cnn", "--device", "gpu")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: --device gpu with --precision float32 can't be had on {keras.backend.backend()}: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_only_sound_float64_gives_a_reference(tmp_path: Path) -> None:
