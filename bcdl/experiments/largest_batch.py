@@ -30,7 +30,7 @@ _CLOSE = 1 / 8
 
 def ways(job: Job, arguments: argparse.Namespace) -> dict[str, Way]:
     limits, own = resolve_limits(vars(arguments)), job.cell.batch_size
-    size = largest(own, lambda batch: fits(job, batch, limits))
+    size = largest(own, lambda batch: fits(job, batch, limits) if batch == own else runs(job, batch, limits))
     named = {f"batch {own}": own, f"batch {size}, the largest found in {_room(job, limits)}": size}
     return {name: _timed(with_batch(job, batch), name, limits) for name, batch in named.items()}
 
@@ -71,6 +71,15 @@ def fits(job: Job, batch_size: int, limits: Limits) -> bool:
     if not result.ok and result.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
         raise BcdlError(f"{job.cell.title}, batch {batch_size}: {result.status}: {result.reason}")
     return result.ok
+
+
+def runs(job: Job, batch_size: int, limits: Limits) -> bool:
+    """As `fits`; a batch that fails for another reason, as of kernels that count no further, is too large as well."""
+    try:
+        return fits(job, batch_size, limits)
+    except BcdlError as error:
+        print(f"{error}: it counts as too large")
+        return False
 
 
 def with_batch(job: Job, batch_size: int) -> Job:

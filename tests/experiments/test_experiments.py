@@ -319,6 +319,23 @@ def test_only_a_slowed_worker_waits_at_each_step(monkeypatch: pytest.MonkeyPatch
     assert {share: type(adapter) for share, adapter in given.items()} == {"0.0": Slowed, "0.1": Slowed}
 
 
+def test_a_larger_batch_that_fails_otherwise_ends_no_search(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kernels that count in 32 bits refuse large tensors; the sizes that ran are known all the same."""
+
+    def run(tried: Job, *arguments: object, **named: object) -> Record:
+        return record(status="ok" if tried.cell.batch_size < 20 else "failed")
+
+    monkeypatch.setattr(launch, "run", run)
+    options = argparse.Namespace(cell_timeout="60s", memory_limit="1GiB")
+    assert list(largest_batch.ways(job(), options)) == ["batch 4", "batch 18, the largest found in 1.0 GiB and 60 s"]
+    assert "batch 32: failed: it was made to fail: it counts as too large" in capsys.readouterr().out
+    monkeypatch.setattr(launch, "run", lambda *arguments, **named: record(status="failed"))
+    with pytest.raises(BcdlError, match="batch 4: failed: it was made to fail"):
+        largest_batch.ways(job(), options)
+
+
 def test_on_a_gpu_the_largest_batch_is_limited_by_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int | None] = []
 
