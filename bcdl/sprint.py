@@ -137,7 +137,7 @@ def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: P
     steps = [Step.read(text, _names(arguments.models), names) for text in _names(arguments.steps)]
     jobs = {step: _jobs(arguments, step) for step in steps if step.kind in PRECISIONS}
     cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, resolve_limits(vars(arguments)))
-    precision = next((step.kind for step in jobs), PRECISIONS[0])
+    precision = arguments.precision or next((step.kind for step in jobs), PRECISIONS[0])
     common = ["--precision", precision, "--results", str(results)]
     device = ["--device", arguments.device] if arguments.device else []
     plan = [*cells.preparation()]
@@ -190,8 +190,7 @@ class _Cells:
             yield Item("the data of the cells", self._check)
 
     def item(self, job: Job) -> Item:
-        title = f"{job.cell.title}, batch {job.cell.batch_size}"
-        return Item(title, lambda seconds: self._measure(job, seconds))
+        return Item(f"{job.cell.title}, batch {job.cell.batch_size}", lambda seconds: self._measure(job, seconds))
 
     def _check(self, seconds: float) -> str:
         for line in self._run.check():
@@ -232,7 +231,7 @@ def _parity(step: Step, folder: Path | None, options: list[str], results: Path) 
             title = f"parity, {match['model']} on {backend}"
             yield _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
         title = f"parity, {match['model']}"
-        yield _command(title, ["parity", "judge", *plan], _log(results, title))
+        yield _command(title, ["parity", "judge", "--no-report", *plan], _log(results, title))
 
 
 def _log(results: Path, title: str) -> Path:

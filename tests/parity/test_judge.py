@@ -124,6 +124,15 @@ def test_of_what_rounding_hides_the_layers_that_it_does_not_hide_are_judged(tmp_
     )
 
 
+def test_what_chaos_has_taken_shows_a_fault_only_if_it_is_far_beyond(tmp_path: Path) -> None:
+    write_reference(tmp_path, moved_by=0.6)
+    write(tmp_path, "jax")
+    write(tmp_path, "torch", gradient=0.7)
+    assert verdict(tmp_path).startswith("not judged: ")
+    write(tmp_path, "torch", gradient=3.0)
+    assert verdict(tmp_path).startswith("differs: third (Conv2D, torch)")
+
+
 def test_a_fault_in_a_layer_that_rounding_does_not_hide_is_named(tmp_path: Path) -> None:
     write(tmp_path, "jax")
     write(tmp_path, "torch", {"second": 0.2, "third": 0.3})

@@ -22,6 +22,8 @@ from bcdl.parity.worker import numpy_layers as exact
 REFERENCE_TOLERANCE = 1e-12
 # The same for float32, in which every row is checked too.
 FLOAT32_TOLERANCE = 1e-5
+# The same for mixed_bfloat16: a few roundings of a half unit in the last place.
+BFLOAT16_TOLERANCE = 2.0**-6
 
 # Of the optimizers: binary fractions, which keep their value if Keras rounds such settings to float32.
 _RATE, _MOMENTUM, _SECOND_MOMENTUM, _EPSILON = 2.0**-7, 0.75, 1 - 2.0**-10, 2.0**-23
@@ -260,7 +262,8 @@ def _loss_error() -> float:
 
 def _loss_gradient_error(logit: float) -> float:
     """Of the gradient of binary cross-entropy by a logit whose label is 0: it is the sigmoid of the logit."""
-    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, activation="sigmoid", use_bias=False)])
+    scores = layers.Dense(1, activation="sigmoid", use_bias=False, dtype=keras.config.floatx())  # as in the models
+    model = keras.Sequential([keras.Input((1,)), scores])
     model.layers[-1].kernel.assign([[logit]])
     model.compile(optimizer=keras.optimizers.SGD(_RATE, momentum=_MOMENTUM), loss="binary_crossentropy")
     model.train_on_batch(np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
