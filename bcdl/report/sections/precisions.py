@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bcdl.records.groups import Group
 from bcdl.report.section import Section
-from bcdl.report.sections.metrics import METRICS, MetricRow, metric_entry
+from bcdl.report.sections.metrics import METRICS, MetricRow, line_entry
 from bcdl.report.tables import Table, figures, word, words
 from bcdl.settings.options import PRECISIONS
 from bcdl.settings.words import title_words
@@ -54,7 +54,7 @@ def _table(groups: Sequence[Group], metric: MetricRow) -> Table:
     rows = [
         (
             *map(word, (line.title, line.start, name)),
-            *(metric_entry(group.of(line, name), metric) for group in groups),
+            *(line_entry(group, line, name, metric) for group in groups),
         )
         for line in lines
         for name in names

@@ -33,8 +33,8 @@ def test_each_precision_is_a_column_in_order_and_a_gap_is_told() -> None:
     (step,) = (table for table in tables if table.title == "Step rate (images/s)")
     assert [column.title for column in step.columns][-3:] == ["float32", "tf32", "mixed_bfloat16"]
     jax, torch = step.shown()
-    assert jax[2:] == ("jax", "not run", "not run", "400.0")
-    assert torch[2:] == ("torch", "100.0", "200.0", "300.0")
+    assert jax[2:] == ("jax", "not run", "not run", "400.0†")
+    assert torch[2:] == ("torch", "100.0", "200.0", "300.0†")  # of one backend alone there is no parity to measure
 
 
 def test_one_precision_or_other_settings_have_no_table() -> None:
