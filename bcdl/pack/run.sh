@@ -9,7 +9,8 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 seconds=${1:-550}
 shift $(($# > 0))
-export OUT=${OUT:-$here/out}
+out=${OUT:-$here/out}
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit
 python=${PYTHON:-python3}
 start=$SECONDS
 
@@ -19,7 +20,7 @@ export PYTHONUNBUFFERED=1 CUDA_DEVICE_ORDER=PCI_BUS_ID
 export PYTHONPATH=$here/site:$here/source
 
 measure() {
-    nvidia-smi -q >"$OUT/nvidia-smi.txt" 2>&1 || echo "note: nvidia-smi gives no answer; see nvidia-smi.txt"
+    nvidia-smi -q >"$out/nvidia-smi.txt" 2>&1 || echo "note: nvidia-smi gives no answer; see nvidia-smi.txt"
     "$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --upgrade \
         --target "$here/site" "$here"/wheels/*.whl || return
     "$python" -m pip check | grep -E '^(keras|namex|optree|platformdirs|pooch) .*not installed' &&
@@ -28,9 +29,8 @@ measure() {
     cd "$here" || return
     references=()
     [ -d parity ] && references=(--parity parity)
-    "$python" -m bcdl sprint --seconds $((seconds - SECONDS + start)) --out "$OUT" --results results \
+    "$python" -m bcdl sprint --seconds $((seconds - SECONDS + start)) --out "$out" --results results \
         "${references[@]}" "$@"
 }
 
-mkdir -p "$OUT" || exit
-measure "$@" 2>&1 | tee "$OUT/screen.txt"
+measure "$@" 2>&1 | tee "$out/screen.txt"

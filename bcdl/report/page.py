@@ -16,7 +16,7 @@ from bcdl.records.store import PAGE, PAGE_START, check_folder
 from bcdl.report import artefacts
 from bcdl.report.check import differences
 from bcdl.report.section import Section
-from bcdl.report.sections import experiments, group, parity, premium, sides_in_turn
+from bcdl.report.sections import experiments, group, parity, precisions, premium, sides_in_turn
 from bcdl.report.sources import Sources
 from bcdl.text import escape
 
@@ -115,6 +115,7 @@ def _sections(sources: Sources) -> list[Section]:
     whole = (sides_in_turn.section(sources.records, verdicts), experiments.section(sources.experiments))
     return [
         *map(group.section, groups),
+        *precisions.sections(groups),
         *premium.sections(groups),
         *map(parity.section, group_findings(sources.findings)),
         *filter(None, whole),

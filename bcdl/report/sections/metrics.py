@@ -158,7 +158,10 @@ def metric_table(group: Group, metric: MetricRow) -> Table:
     if it is doubtful (`!`), with notes that say why.
     """
     columns = line_columns(group)
-    rows = [(word(line.title), word(line.start), *_entries(group, line, metric)) for line in group.lines]
+    rows = [
+        (word(line.title), word(line.start), *(line_entry(group, line, name, metric) for name in group.backends))
+        for line in group.lines
+    ]
     if metric.of_test:
         return Table(titles.with_note(metric.title, smoke.note(group.records)), columns, tuple(rows))
     notes = _doubts(group, metric)
@@ -189,15 +192,11 @@ def line_columns(group: Group) -> tuple[Column, ...]:
     return (words("model"), words("start"), *map(figures, group.backends))
 
 
-def _entries(group: Group, line: Line, metric: MetricRow) -> list[Entry]:
-    """The line's entry on each backend."""
-    wanted = len(group.draws(line))
-    entries = []
-    for backend in group.backends:
-        records = group.of(line, backend)
-        mark = _verdicts(group).mark(group.machine, records, group.ok_records(line)) if metric.rate else ""
-        entries.append(metric_entry(records, metric, wanted, mark))
-    return entries
+def line_entry(group: Group, line: Line, backend: str, metric: MetricRow) -> Entry:
+    """The line's entry on a backend, marked if it is a rate and the backend's parity failed or was never measured."""
+    records = group.of(line, backend)
+    mark = _verdicts(group).mark(group.machine, records, group.ok_records(line)) if metric.rate else ""
+    return metric_entry(records, metric, len(group.draws(line)), mark)
 
 
 def _warm_names(metric: MetricRow) -> tuple[str, ...]:
