@@ -135,6 +135,9 @@ def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: P
     """All that is to be done, in order, each thing once; UsageError, before the first begins, if one can't be."""
     names = _backends(arguments.backends)
     steps = [Step.read(text, _names(arguments.models), names) for text in _names(arguments.steps)]
+    for text, step in zip(_names(arguments.steps), steps, strict=True):
+        if not (step.models and step.backends):
+            print(f"note: {text} has nothing to do: its model or backend is none of --models or --backends")
     jobs = {step: _jobs(arguments, step) for step in steps if step.kind in PRECISIONS}
     cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, resolve_limits(vars(arguments)))
     precision = arguments.precision or next((step.kind for step in jobs), PRECISIONS[0])

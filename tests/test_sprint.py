@@ -59,7 +59,7 @@ def test_the_most_valuable_is_first_and_the_backends_are_in_turn(planned: list[s
 
 
 def test_a_step_may_name_a_model_and_a_backend(
-    planned: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    planned: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     steps = "tf32/mobilenet/torch,native-models/resnet50/torch,tf32/mobilenet,doctor,tf32/nasnetlarge"
     assert titles(monkeypatch, tmp_path, "--steps", steps) == [
@@ -69,6 +69,7 @@ def test_a_step_may_name_a_model_and_a_backend(
         "mobilenet on jax, tf32, seed 0, batch 32",
         "bcdl doctor",
     ]
+    assert "note: tf32/nasnetlarge has nothing to do" in capsys.readouterr().out
 
 
 def test_parity_is_judged_of_the_models_that_have_a_reference(
