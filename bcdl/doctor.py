@@ -18,6 +18,7 @@ from bcdl import __version__, backends
 from bcdl.errors import program, run_command
 from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.runner import progress
+from bcdl.settings import profiles
 from bcdl.settings.options import PRECISIONS
 from bcdl.worker import session
 
@@ -34,7 +35,8 @@ def main() -> int:
     console = progress.console()
     for notice in environment.notices(arguments.device):
         console.print(notice, markup=False)
-    console.print(_grid("bcdl", {"version": __version__, **provenance.commit()}))
+    profile = {"default profile": profiles.default(arguments.device)}
+    console.print(_grid("bcdl", {"version": __version__, **provenance.commit(), **profile}))
     facts = hardware.describe(arguments.device)
     identity, variables, versions = (facts.pop(name) for name in ("identity", "variables", "versions"))
     console.print(_grid("machine", {"name": hardware.machine_name(arguments.device), **facts}))

@@ -29,7 +29,7 @@ from bcdl.runner.progress import RunProgress, console, duration
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, resolve, whole
+from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, notices, resolve, whole
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
 _MODELS = "resnet50,mobilenet"
@@ -102,6 +102,8 @@ def main() -> int:
     out, results = Path(arguments.out), Path(arguments.results)
     out.mkdir(parents=True, exist_ok=True)
     plan = _plan(arguments, given, results, out)
+    for line in notices(vars(arguments)):
+        print(line)
     outcomes = _work_through(plan, ends, lambda: _send_home(results, out))
     return _summary(outcomes, seconds, out)
 
@@ -135,7 +137,7 @@ def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: P
     steps = [Step.read(text, _names(arguments.models), names) for text in _names(arguments.steps)]
     jobs = {step: _jobs(arguments, step) for step in steps if step.kind in PRECISIONS}
     cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, resolve_limits(vars(arguments)))
-    precision = next((step.kind for step in jobs), PRECISIONS[0])
+    precision = arguments.precision or next((step.kind for step in jobs), PRECISIONS[0])
     common = ["--precision", precision, "--results", str(results)]
     device = ["--device", arguments.device] if arguments.device else []
     plan = [*cells.preparation()]
@@ -188,8 +190,7 @@ class _Cells:
             yield Item("the data of the cells", self._check)
 
     def item(self, job: Job) -> Item:
-        title = f"{job.cell.title}, {job.cell.precision}, batch {job.cell.batch_size}"
-        return Item(title, lambda seconds: self._measure(job, seconds))
+        return Item(f"{job.cell.title}, batch {job.cell.batch_size}", lambda seconds: self._measure(job, seconds))
 
     def _check(self, seconds: float) -> str:
         for line in self._run.check():
@@ -230,7 +231,7 @@ def _parity(step: Step, folder: Path | None, options: list[str], results: Path) 
             title = f"parity, {match['model']} on {backend}"
             yield _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
         title = f"parity, {match['model']}"
-        yield _command(title, ["parity", "judge", *plan, "--no-report"], _log(results, title))
+        yield _command(title, ["parity", "judge", "--no-report", *plan], _log(results, title))
 
 
 def _log(results: Path, title: str) -> Path:

@@ -186,9 +186,11 @@ def _use_gpus() -> None:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         with tf.device("/GPU:0"):
-            tf.zeros(1).numpy()
+            place = tf.zeros(1).device
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise DeviceError(f"TensorFlow {tf.__version__} can't use its GPU: {first_line(error)}") from error
+    if "GPU" not in place:  # TensorFlow computes elsewhere without a word
+        raise DeviceError(f"TensorFlow {tf.__version__} lists a GPU, and computes on {place} all the same")
 
 
 def _intra_op_threads() -> int:

@@ -83,11 +83,15 @@ def of_child() -> dict[str, str]:
     return {**variables, **gpus.variables(), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def prepare() -> None:
-    """Remove the variables of `UNWANTED` from this process and show it one GPU; before a framework is imported."""
+def prepare(device: str) -> None:
+    """Remove the variables of `UNWANTED` from this process and, if a GPU computes, show it no other.
+
+    It is to be called before a framework is imported.
+    """
     for name in UNWANTED:
         os.environ.pop(name, None)
-    os.environ |= gpus.variables()
+    if device == "gpu":
+        os.environ |= gpus.variables()
 
 
 def notices(device: str) -> list[str]:

@@ -141,9 +141,13 @@ def _named(entry: str, cards: Sequence[Card]) -> Gpu | None:
 
 
 def variables() -> dict[str, str]:
-    """The variables by which a process sees the GPU that computes, and no other; none if no GPU does."""
+    """The variables by which a process sees the GPU that computes, and no other; none if no GPU does.
+
+    A GPU that has no UUID can't be named to CUDA: others are then left visible.
+    """
     gpu = computing()
-    return {ORDER: "PCI_BUS_ID", VISIBLE: gpu.uuid} if gpu else {}
+    named = {VISIBLE: gpu.uuid} if gpu and gpu.uuid != UNKNOWN else {}
+    return {ORDER: "PCI_BUS_ID", **named} if gpu else {}
 
 
 def are_asked_for() -> bool:
@@ -151,7 +155,8 @@ def are_asked_for() -> bool:
 
     So it is, too, if CUDA_VISIBLE_DEVICES names a GPU and there is none of that name: `check` then says so.
     """
-    return bool(found().cards) and not _is_hidden()
+    is_named = VISIBLE in os.environ and not _is_hidden()
+    return computing() is not None or (is_named and bool(found().cards))
 
 
 def check(device: str) -> None:
@@ -167,7 +172,7 @@ def notices(device: str) -> list[str]:
     """What a person should know of the GPUs before cells run on `device`, in lines."""
     gpu, cards = computing(), found().cards
     if device == "gpu" and gpu and len(cards) > 1:
-        reason = f"the first that {VISIBLE} names" if VISIBLE in os.environ else "the first"
+        reason = f"the first that {VISIBLE} names" if VISIBLE in os.environ else "the first by PCI address"
         return [f"note: one GPU of {len(cards)} is used, {gpu.name}: {reason}; the others are hidden from the workers"]
     if device == "gpu" or _is_hidden():
         return []

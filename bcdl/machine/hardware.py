@@ -105,7 +105,7 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
-def company(device: str) -> dict[str, int]:
+def other_processes(device: str) -> dict[str, int]:
     """How many other processes computed on the GPU as this one began, as a JSON value; nothing if that is not known."""
     others = gpus.other_processes() if device == "gpu" else None
     return {} if others is None else {"gpu_processes": others}

@@ -125,8 +125,8 @@ PACKAGES = (
     "pillow",
     "scikit-learn",
 )
-# Likewise on a GPU, and nowhere else: kernels, the plugins by which JAX computes, and compilers. The name of each may end
-# with the release of CUDA that it is for.
+# Likewise on a GPU, and nowhere else: kernels, the plugins by which JAX computes, and compilers. Names may end with the
+# release of CUDA that a package is for.
 GPU_PACKAGES = (
     "nvidia-cudnn",
     "nvidia-cublas",
@@ -191,8 +191,10 @@ def commit() -> dict[str, Any]:
 
 @functools.cache
 def _commit() -> dict[str, Any]:
+    if packed := _packed_commit():  # whatever repository it was put into, or made of
+        return packed
     if not _is_checkout():
-        return _packed_commit() or {"commit": None, "dirty": None}
+        return {"commit": None, "dirty": None}
     revision = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     return {"commit": revision, "dirty": bool(changes) if revision and changes is not None else None}

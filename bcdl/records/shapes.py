@@ -425,25 +425,13 @@ class Weights(TypedDict, total=False):
     ]
 
 
-class GpuState(TypedDict, total=False):
-    """What a GPU reported of a regime: at the edges of its timed windows, and while they were repeated for it.
+class GpuWatched(TypedDict, total=False):
+    """What a GPU reported while it was watched; other readings may follow."""
 
-    Other readings may follow.
-    """
-
-    held_back_share: Annotated[
-        dict[str, float],
-        Field(
-            "share of the time of the timed windows for which it was held back, as it counts itself",
-            "the rate is not the GPU's best then",
-            unit="share",
-            since=9,
-            keys=("cause",),
-            only=ON_GPU,
-        ),
-    ]
-    watched_s: Annotated[
-        float, Field("how long the windows were repeated", "what follows is of this time", unit="s", since=9)
+    watched_s: Annotated[float, Field("how long it was watched", "what follows is of this time", unit="s", since=9)]
+    repeats: Annotated[
+        int,
+        Field("windows that ran meanwhile", "their rate should be near that of the windows that were timed", since=9),
     ]
     samples: Annotated[int, Field("how often the GPU was looked at meanwhile", "a share of few says little", since=9)]
     energy_updates: Annotated[
@@ -483,6 +471,22 @@ class GpuState(TypedDict, total=False):
             "it should be near the power that the counter of energy gives",
             unit="W",
             since=9,
+            only=ON_GPU,
+        ),
+    ]
+
+
+class GpuState(GpuWatched, total=False):
+    """What a GPU reported of a regime: at the edges of its timed windows, and while they were repeated for it."""
+
+    held_back_share: Annotated[
+        dict[str, float],
+        Field(
+            "share of the time of the timed windows for which it was held back, as it counts itself",
+            "the rate is not the GPU's best then",
+            unit="share",
+            since=9,
+            keys=("cause",),
             only=ON_GPU,
         ),
     ]
@@ -782,7 +786,7 @@ class Environment(TypedDict, total=False):
         Field("why the hardware lacks this arithmetic; empty if it has it", "an emulated rate is marked", since=2),
     ]
     gpu_idle: Annotated[
-        GpuState,
+        GpuWatched,
         Field(
             "what the GPU reported while `idle_power_w` was read",
             "its clock says whether it had gone to rest after the work of others",

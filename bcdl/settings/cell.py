@@ -372,7 +372,6 @@ class Cell:
             within_table="line",
             default="keras",
             choices=("keras", "on"),
-            words=Words(80, lambda cell: "autotuned" if cell.autotune == "on" else ""),
             since=9,
             before="keras",
         ),

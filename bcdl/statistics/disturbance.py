@@ -139,13 +139,13 @@ def held_back(record: Record, regime: str) -> list[HeldBack]:
     """Why the GPU was held back in the regime, if that was for more than `HELD_BACK` of the time.
 
     Causes are of the timed windows, by the GPU's own counters, and reasons of the time for which these were repeated,
-    by samples. Of records before schema 9 it is whatever was seen before and after the regime.
+    by samples. Of records before schema 9 it is each reason that was seen before or after the regime.
     """
     state = _gpu(record, regime)
     shares = {**state.get("throttled_share", {}), **state.get("held_back_share", {})}
-    earlier = dict.fromkeys([*state.get("throttled", ()), *state.get("held_back_s", {})])
-    return [HeldBack(why, share) for why, share in shares.items() if share > HELD_BACK] + [
-        HeldBack(why, None) for why in earlier if why not in shares
+    return [
+        *(HeldBack(why, share) for why, share in shares.items() if share > HELD_BACK),
+        *(HeldBack(why, None) for why in state.get("throttled", ())),
     ]
 
 

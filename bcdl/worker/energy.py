@@ -167,7 +167,7 @@ class Repeated:
         }
 
     def state(self) -> dict[str, Any]:
-        """What `shapes.GpuState` names, as JSON values; what the GPU does not report is absent."""
+        """What `shapes.GpuWatched` names, as JSON values; what the GPU does not report is absent."""
         named = {
             "sm_clock_median_mhz": _over(statistics.median, [sample.sm_clock_mhz for sample in self.samples]),
             "sm_clock_least_mhz": _over(min, [sample.sm_clock_mhz for sample in self.samples]),
@@ -178,6 +178,7 @@ class Repeated:
         }
         counted = {
             "watched_s": self.seconds,
+            "repeats": self.count,
             "samples": len(self.samples),
             "energy_updates": len(self.updates),
             "throttled_share": self._throttled(),

@@ -137,7 +137,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     phases.begin("describing the machine")
     measured.environment |= {**hardware.describe(job.cell.device), **provenance.facts(job.cell.backend)}
     measured.environment |= {"clock_mhz": hardware.clock_mhz(), "process": {"cells_before": process.cells_before}}
-    measured.environment |= hardware.company(job.cell.device)
+    measured.environment |= hardware.other_processes(job.cell.device)
     if process.measures_whole_cells and job.cell.timing and job.cell.device == "gpu":
         phases.begin("measuring idle power")
         measured.note_idle_gpu(energy.at_rest(job.cell.device))

@@ -34,7 +34,7 @@ def watching_memory(regime: str, prepared: Prepared, measured: Measured) -> Iter
         measured.note(f"{metric} is not known: the framework's allocator keeps no peak")
         return
     if not is_new and regime != _TRAINING and peak <= before:
-        measured.note(f"{metric} is not known: the framework can't reset its peak, and training had needed no less")
+        measured.note(f"{metric} is not known: the framework can't reset it, and training had needed no less")
         return
     measured.metrics[metric] = peak / hardware.MIB
     if not is_new and regime == _TRAINING:

@@ -27,7 +27,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
         UnsupportedError: the hardware lacks the precision.
     """
     environment.variables()  # as they are before a framework adds its own
-    environment.prepare()
+    environment.prepare(device)
     os.environ |= {"KERAS_BACKEND": name, "KERAS_NNX_ENABLED": "false"}  # whatever a user's keras.json says
     adapter = backends.load(name)
     adapter.configure(device, precision)

@@ -1,6 +1,6 @@
-"""NumPy's own random streams, many at once, to the bit: under a microsecond each, instead of ten.
+"""NumPy's own random streams, many at once, to the bit, in a fraction of the time.
 
-A generator of its own for each image takes longer than all else that an image needs besides its warp, and holds the
+To make a generator for each image takes longer than all else that an image needs besides its warp, and holds the
 interpreter's lock meanwhile. The algorithms are those of `numpy.random.SeedSequence` and `numpy.random.PCG64` (NumPy,
 `numpy/random/bit_generator.pyx` and `numpy/random/src/pcg64/pcg64.h`), whose streams NumPy keeps (NEP 19). PCG64 is
 the generator PCG XSL RR 128/64 of M. E. O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good

@@ -240,6 +240,28 @@ def _said(done: subprocess.CompletedProcess[str]) -> bool:
     return "finds no" in printed and "AssertionError" not in printed and "Traceback" not in printed
 
 
+def test_a_gpu_that_is_there_and_broken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real errors of frameworks that are made to believe in a GPU; JAX's is made up."""
+    broken = backends.load(BACKEND)
+    if BACKEND == "jax":
+
+        def fail(*given: Any) -> None:
+            raise RuntimeError("INTERNAL: CUDA error: unknown error\nmore of it")
+
+        monkeypatch.setattr("jax.device_put", fail)
+        monkeypatch.setattr("jax.config.update", lambda *given: None)
+        monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "0.5")
+    elif BACKEND == "torch":
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    else:
+        monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind=None: ["a GPU"])
+        monkeypatch.setattr("tensorflow.config.experimental.set_memory_growth", lambda *given: None)
+    with pytest.raises(backends.DeviceError) as caught:
+        broken.configure("gpu", "float32")
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).endswith("; use --device cpu")
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow alone Keras's choice depends on the GPUs listed")
 def test_a_cpu_means_the_same_on_a_machine_with_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keras compiles if TensorFlow lists a GPU, hidden or not."""

@@ -26,7 +26,9 @@ from bcdl.errors import BcdlError
 from bcdl.experiments import cpu_cores, largest_batch
 from bcdl.experiments.engine import rates
 from bcdl.experiments.engine.cores import in_words
-from bcdl.experiments.workers import loop
+from bcdl.experiments.engine.definition import WithoutCell
+from bcdl.experiments.workers import loop, steps
+from bcdl.experiments.workers.slowed import Slowed
 from bcdl.records import experiment
 from bcdl.records.record import Record
 from bcdl.runner import launch
@@ -284,8 +286,8 @@ def test_every_experiment_explains_itself_and_has_a_name_of_its_own(name: str) -
     done = bcdl("bcdl", "experiment", name, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: bcdl experiment {name}")
-    assert "--backend" in done.stdout
     definition = experiments.load(name)
+    assert ("--backend" in done.stdout) != isinstance(definition, WithoutCell)
     subjects = [(other.name, getattr(other, "subject", "")) for other in map(experiments.load, experiments.names())]
     assert subjects.count((definition.name, getattr(definition, "subject", ""))) == 1
 
@@ -302,3 +304,31 @@ def test_the_list_of_experiments_needs_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_only_a_slowed_worker_waits_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest batch is timed as a cell times its steps; shares wait alike, so that nothing else differs."""
+    given: dict[str, object] = {}
+    monkeypatch.setattr(steps, "_time_steps", lambda job, adapter, measured: given.update({share: adapter}))
+    monkeypatch.setattr(steps.measurement, "Process", lambda measure, keep: measure)
+    monkeypatch.setattr(steps.measurement, "serve", lambda *files, process: process(None, "the adapter", None))
+    for worker in (steps.command(), steps.command(0.0), steps.command(0.1)):
+        share = worker[-1]
+        steps.main(share, "job", "result", "events")
+    assert given.pop("none") == "the adapter"
+    assert {share: type(adapter) for share, adapter in given.items()} == {"0.0": Slowed, "0.1": Slowed}
+
+
+def test_on_a_gpu_the_largest_batch_is_limited_by_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int | None] = []
+
+    def note(tried: Job, *arguments: object, limits: Limits, **named: object) -> Record:
+        seen.append(limits.memory_bytes)
+        return record()
+
+    monkeypatch.setattr(launch, "run", note)
+    on_gpu = dataclasses.replace(job(), cell=dataclasses.replace(job().cell, device="gpu"))
+    assert largest_batch.fits(on_gpu, 4, Limits(60, 1000))
+    assert seen == [1000]
+    assert largest_batch._room(on_gpu, Limits(60, 2**30)) == "the GPU's memory and 60 s"
+    assert largest_batch._room(job(), Limits(60, 2**30)) == "1.0 GiB and 60 s"

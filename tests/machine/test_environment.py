@@ -21,9 +21,9 @@ def test_unwanted_variables_are_left_out_and_others_kept() -> None:
 def test_unwanted_variables_are_cleared_from_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in environment.UNWANTED:
         monkeypatch.setenv(name, "1")
-    environment.prepare()
+    environment.prepare("cpu")
     assert not set(environment.UNWANTED) & os.environ.keys()
-    environment.prepare()
+    environment.prepare("cpu")
 
 
 @pytest.fixture(autouse=True)

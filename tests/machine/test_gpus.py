@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -92,6 +93,12 @@ def test_what_a_driver_does_not_report_is_absent(monkeypatch: pytest.MonkeyPatch
     assert hardware.lacks("gpu", "mixed_bfloat16")
 
 
+def test_a_gpu_without_a_uuid_is_left_visible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """CUDA would find none of the name `unknown`."""
+    see(monkeypatch, tmp_path, FakeGpu(uuid=""))
+    assert gpus.variables() == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
 @pytest.mark.parametrize("visible", ["all", "0", UUID, SLICED.slices[0].uuid, "MIG-5f1a"])
 def test_of_a_divided_gpu_an_instance_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, visible: str) -> None:
     see(monkeypatch, tmp_path, SLICED, visible=visible)
@@ -118,7 +125,7 @@ def test_another_instance_is_had_by_its_name(monkeypatch: pytest.MonkeyPatch, tm
         (BOTH, 0, "-1", "cpu", "CUDA_VISIBLE_DEVICES='-1' hides the GPUs"),
         (BOTH, 0, "2", "gpu", "CUDA_VISIBLE_DEVICES='2' names no GPU of this machine; use 0 to 1, or a UUID"),
         (BOTH, 0, "GPU-77", "gpu", "names no GPU of this machine"),
-        ((FakeGpu(mig=1),), 0, "all", "gpu", "MIG is on and no instance was made"),
+        ((FakeGpu(mig=1),), 0, "all", "cpu", "MIG is on and no instance was made"),
     ],
 )
 def test_without_a_gpu_the_reason_is_said_in_a_line(
@@ -158,7 +165,9 @@ def test_a_process_that_measures_sees_one_gpu_alone(monkeypatch: pytest.MonkeyPa
     name, facts = hardware.machine_name("gpu"), hardware.describe("gpu")
     for variable in gpus.variables():  # monkeypatch puts them back
         monkeypatch.setenv(variable, os.environ.get(variable, ""))
-    environment.prepare()
+    environment.prepare("cpu")
+    assert os.environ[gpus.VISIBLE] == "1,0"
+    environment.prepare("gpu")
     assert expected.items() <= os.environ.items()
     assert (hardware.machine_name("gpu"), hardware.describe("gpu")) == (name, facts)
     (note,) = gpus.notices("gpu")
@@ -177,8 +186,8 @@ def test_other_processes_are_counted_as_the_first_question_found_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     see(monkeypatch, tmp_path, FakeGpu(pids=(os.getpid(), 7, 8)))
-    assert hardware.company("gpu") == {"gpu_processes": 2}
-    assert hardware.company("cpu") == {}
+    assert hardware.other_processes("gpu") == {"gpu_processes": 2}
+    assert hardware.other_processes("cpu") == {}
 
 
 def cards(count: int) -> tuple[Card, ...]:
@@ -236,6 +245,22 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_of_one_line(
     *before, error, code = said.splitlines()
     assert (before, code) == ([], "exit code 2")
     assert error.startswith("error: --device gpu: the NVIDIA driver ")
+
+
+@pytest.mark.keras
+def test_a_run_is_of_the_gpu_that_cuda_shows(tmp_path: Path) -> None:
+    """The framework here finds none: its record and folder name the GPU that was to compute all the same."""
+    arguments = ("--model", "cnn", "--profile", "smoke", "--device", "gpu", "--results", str(tmp_path / "results"))
+    said = run(tmp_path, "bcdl.train", *arguments, CUDA_VISIBLE_DEVICES="1")
+    assert "note: one GPU of 2 is used, Tesla T4: the first that CUDA_VISIBLE_DEVICES names" in said
+    *_, error, code = said.splitlines()
+    assert (error.startswith("error: failed: "), code) == (True, "exit code 1")
+    (folder,) = (tmp_path / "results" / "records").iterdir()
+    assert folder.name.startswith("tesla-t4-x1-")
+    (log,) = folder.glob("*.jsonl")
+    environment = json.loads(log.read_text(encoding="utf-8"))["environment"]
+    assert (environment["gpus"], environment["gpu"]["present"]) == (["Tesla T4"], 2)
+    assert T4.uuid not in log.read_text(encoding="utf-8")
 
 
 def test_without_permission_doctor_says_so_and_describes_the_cpu(tmp_path: Path) -> None:

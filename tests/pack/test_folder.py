@@ -57,15 +57,24 @@ def test_a_pack_has_the_tracked_files_that_measure_and_nothing_else(offline: Non
     assert sorted(path.name for path in made.parent.iterdir()) == ["pack"]
 
 
+def commit_all(repository: Path) -> None:
+    """Make the folder a repository, and a commit of all that is in it, as a tool that copies files may do."""
+    git = ("git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "a copy"]):
+        subprocess.run([*git, *command], check=True)
+
+
 def test_the_packed_source_names_its_commit_and_its_code(offline: None, tmp_path: Path) -> None:
-    """Where there is no git, and inside another repository; a changed module makes it dirty."""
+    """Where there is no git, inside another repository, and as one; a changed module makes it dirty."""
     made = tmp_path / "pack"
     folder.make(made, "cp312")
-    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
     code = SAID.format(backends.NAMES[0])
-    here, there = (python(code, place) for place in (ROOT, made / "source"))
-    assert here == there
-    assert provenance.commit()["commit"] in there
+    here = python(code, ROOT)
+    assert provenance.commit()["commit"] in here
+    assert python(code, made / "source") == here
+    for repository in (made / "source", tmp_path):
+        commit_all(repository)
+        assert python(code, made / "source") == here
     module = made / "source" / "bcdl" / "text.py"
     module.write_text(module.read_text() + "# changed\n")
     assert '"dirty": true' in python(code, made / "source")

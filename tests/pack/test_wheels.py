@@ -24,9 +24,9 @@ IMAGE = {
     *("pytest-benchmark", "requests", "rich", "scikit-learn", "scipy", "torch", "typing-extensions"),
 }
 _DISTRIBUTION = {"cpuinfo": "py-cpuinfo", "cv2": "opencv-python-headless", "PIL": "pillow", "pynvml": "nvidia-ml-py"}
-_DISTRIBUTION |= {"sklearn": "scikit-learn"}
-# Asked for only after something was found in its place, or by a backend that the image has not.
-_OPTIONAL = {"tensorflow"}
+_DISTRIBUTION |= {"sklearn": "scikit-learn", "absl": "absl-py"}
+# Of a backend that the image has not, and of a comparison that is made elsewhere.
+_OPTIONAL = {"tensorflow", "grain"}
 
 
 @given(st.text(max_size=6) | st.from_regex(r"cp3[0-9]{1,2}", fullmatch=True))

@@ -203,6 +203,11 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
         ("environment", {"clock_mhz": 2000.0, "hypervisor": True, "gpu_uuids": ["0"]}, ""),
         ("environment", {"cpu": "another"}, "RATES RESUME DURATION"),
         ("environment", {"driver": "1.2"}, "RATES RESUME"),
+        ("environment", {"gpu": {"cuda_driver": "13.0"}}, "RATES RESUME"),
+        ("environment", {"gpu": {"power_limit_w": 350.0}}, "RATES RESUME DURATION"),
+        ("environment", {"gpu": {"ecc": False}}, "RATES RESUME DURATION"),
+        ("environment", {"gpu": {"memory_mib": 81559, "present": 2}, "gpu_processes": 1}, ""),
+        ("environment", {"versions": {"keras": "3.15.1", "nvidia-cudnn-cu13": "9.1", "triton": "3"}}, ""),
         ("environment", {"python": "3.12.1"}, "RATES RESUME"),
         ("environment", {"code": "0" * 16}, "RATES RESUME COMPILED"),
         ("environment", {"commit": "0" * 40}, "RATES"),
@@ -220,6 +225,18 @@ def test_each_fact_sets_records_apart_for_its_purposes_alone(part: str, values: 
     assert [purpose.name for purpose in Purpose if differences(*sides, purpose)] == [
         purpose.name for purpose in Purpose if purpose.name in apart.split()
     ]
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["nvidia-cudnn-cu12", "nvidia-cublas", "nvidia-nccl-cu13", "jax-cuda13-plugin", "jax-cuda12-pjrt", "triton"],
+)
+def test_libraries_for_gpus_count_on_a_gpu_alone(package: str) -> None:
+    for device, count in (("gpu", 1), ("cpu", 0)):
+        made = record(device=device)
+        versions = {**made.environment["versions"], package: "9.1"}
+        sides = Evidence.of(made), Evidence.of(changed(made, "environment", versions=versions))
+        assert [d.fact for d in differences(*sides, Purpose.RATES)] == ["versions"] * count
 
 
 def test_diagnoses_across_backends_must_be_known_to_start_alike() -> None:

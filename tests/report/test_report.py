@@ -57,8 +57,39 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
     report.build(tmp_path)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert page.count("Energy of training (J/image)") == 1
-    assert "THROTTLED: cnn on torch, step: software power cap, power 1.5 s" in page
+    assert "THROTTLED: cnn on torch, step: software power cap\n" in page
     assert page.count("not measured, no NVML answered") == 1
+
+
+def test_a_gpu_is_called_throttled_for_a_share_of_the_time_and_absent_energy_is_explained(tmp_path: Path) -> None:
+    """A violation of a moment was called throttling."""
+    measured = record(device="gpu")
+    measured.metrics["idle_power_w"] = 82.0
+    measured.environment["gpu_state"] = {
+        "fit": {"held_back_share": {"power": 1e-9, "temperature": 0.0}},
+        "step": {"held_back_share": {"power": 0.9}, "throttled_share": {"software power cap": 0.999}},
+        "predict": {"energy_missing": "the counter of energy went backwards"},
+    }
+    store.append(tmp_path, "m", measured)
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    throttled = "THROTTLED: cnn on torch, step: software power cap, 100% of the time, power, 90% of the time"
+    assert throttled in page
+    assert page.count("THROTTLED") == 1
+    assert "ENERGY not reported: cnn on torch, predict: the counter of energy went backwards" in page
+    assert "Power of the idle GPU, before the framework was imported (W)" in page
+
+
+def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> None:
+    for number in range(2):
+        entry = record(device="gpu", seed=number)
+        entry.environment.update({"notes": ["something to know"], "memory_pool": "as it is needed"})
+        store.append(tmp_path, "m", entry)
+    report.build(tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert page.count("- Note: torch: something to know (2 cells)") == 1
+    assert page.count("- Memory of the GPU, torch: as it is needed") == 1
+    assert "GPU in training (MiB)" in page
 
 
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])

@@ -116,6 +116,13 @@ def at_the_end(*records: Record) -> str:
     return text.getvalue()
 
 
+def test_a_run_ends_with_its_notes_each_once() -> None:
+    noted = [record(seed=seed) for seed in range(2)]
+    for entry in noted:
+        entry.environment["notes"] = ["something to know"]
+    assert at_the_end(*noted, record(model="mobilenet")).count("note: torch: something to know (2 cells)\n") == 1
+
+
 def test_a_run_ends_with_a_table_for_each_set_of_settings() -> None:
     other = dataclasses.replace(tested(ENOUGH)[0], cell=record(profile="accuracy", timing=False, image_size=64).cell)
     quick, accuracy = run_table.run_tables([record(), other, record(model="mobilenet")])

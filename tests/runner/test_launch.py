@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import stat
 import sys
 from pathlib import Path
@@ -41,6 +42,33 @@ def test_keras_settings_that_would_change_the_run_are_left_out(tmp_path: Path, m
     monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
     record, _ = run(tmp_path, "print('KERAS_MAX_EPOCHS' in os.environ)\nsys.exit(1)")
     assert record.log_tail == ["False"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "status"),
+    [
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "out_of_memory"),
+        (
+            "terminate called after an instance of 'c10::OutOfMemoryError'\\nCUDA out of memory.",
+            "out_of_memory",
+        ),
+        ("F0000 stream_executor.cc:12 RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 b", "out_of_memory"),
+        ("F0000 cuda_dnn.cc:12 Could not create cudnn handle: CUDNN_STATUS_ALLOC_FAILED", "out_of_memory"),
+        ("F0000 kernel.cc:12 RESOURCE_EXHAUSTED: Shared memory size limit exceeded: requested 2, has 1", "crashed"),
+        ("an illegal memory access was encountered", "crashed"),
+    ],
+)
+def test_a_worker_that_aborts_ran_out_of_memory_if_it_says_so(tmp_path: Path, printed: str, status: str) -> None:
+    record, _ = run(tmp_path, f'print("{printed}", flush=True)\nos.abort()')
+    assert record.status == status, record.reason
+
+
+@pytest.mark.parametrize(("device", "name"), [("cpu", "peak_memory_mib"), ("gpu", "host_peak_memory_mib")])
+def test_the_memory_that_a_driver_sees_is_that_of_the_host(tmp_path: Path, device: str, name: str) -> None:
+    asked = dataclasses.replace(job(), cell=dataclasses.replace(job().cell, device=device))
+    sleeps = ("-c", "import time; time.sleep(1)")
+    record = launch.run(asked, "a-run", tmp_path / "log", lambda phase: None, worker=sleeps)
+    assert set(record.metrics) == {name}
 
 
 @pytest.mark.parametrize(

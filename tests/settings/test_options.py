@@ -19,6 +19,8 @@ from bcdl.settings.limits import resolve_limits
 from bcdl.settings.setting import Setting
 from tests.conftest import ROOT
 from tests.factory import OPTIONS
+from tests.machine import fake_nvml
+from tests.machine.fake_nvml import FakeGpu
 
 
 @pytest.fixture(autouse=True)
@@ -249,11 +251,7 @@ def test_a_whole_number_under_the_least_is_refused(value: str, least: int) -> No
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver, as far as files and tools say."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    fake_nvml.loaded(monkeypatch, tmp_path, FakeGpu())
 
 
 @pytest.mark.usefixtures("gpu")

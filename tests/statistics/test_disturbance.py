@@ -43,6 +43,8 @@ DISTURBED = {
     "the machine was suspended": {"asleep_s": 600.0},
     "other runs of bcdl measured at the time": {"other_runs": 1},
 }
+# Likewise of what is not read of each regime, but of the whole cell.
+OF_CELLS = {"other processes computed on the GPU as its worker began": {"gpu_processes": 2}}
 
 
 def seen(readings: dict[str, Any], regime: str = "step", device: str = "cpu", **changes: Any) -> Record:
@@ -60,13 +62,37 @@ def test_a_quiet_machine_is_not_marked() -> None:
 
 
 def test_there_is_a_case_of_every_cause() -> None:
-    assert [cause.what for cause in disturbance.CAUSES] == list(DISTURBED)
+    assert [cause.what for cause in disturbance.CAUSES] == [*DISTURBED, *OF_CELLS]
 
 
 @pytest.mark.parametrize("cause", DISTURBED)
 def test_each_cause_is_named_alone(cause: str) -> None:
     assert causes(seen({**QUIET, **DISTURBED[cause]})) == [cause]
     assert causes(seen({**QUIET, **DISTURBED[cause]}), "predict") == []
+
+
+@pytest.mark.parametrize("cause", OF_CELLS)
+def test_a_cause_of_the_whole_cell_counts_in_every_regime(cause: str) -> None:
+    entry = seen(QUIET, **OF_CELLS[cause])
+    assert causes(entry) == causes(entry, "predict") == [cause]
+    assert causes(seen(QUIET, **dict.fromkeys(OF_CELLS[cause], 0))) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [
+        ({"held_back_share": {"temperature": 0.009, "power": 0.9}}, []),
+        ({"held_back_share": {"temperature": 0.011}}, [(0.011, "% of the time: temperature")]),
+        ({"throttled_share": {"hardware slowdown": 0.5}}, [(0.5, "% of the time: hardware slowdown")]),
+        ({"throttled_share": {"software power cap": 1.0}}, []),
+        ({"throttled": ["hardware slowdown"]}, [(None, "hardware slowdown")]),
+    ],
+)
+def test_a_gpu_is_held_back_if_it_was_so_for_a_share_of_the_time(
+    state: dict[str, Any], named: list[tuple[float | None, str]]
+) -> None:
+    entry = seen(QUIET, device="gpu", gpu_state={"step": state})
+    assert [(found.reading, found.unit) for found in disturbance.of(entry, "step")] == named
 
 
 def test_a_process_of_many_threads_that_is_stopped_is_known_by_its_stops() -> None:

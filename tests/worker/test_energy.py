@@ -1,4 +1,4 @@
-"""What a GPU draws, by a stand-in for NVML: of work that is warm, between two movements of the counter, or said why not."""
+"""What a GPU draws, by a stand-in for NVML: of warm work, from one movement of the counter to another, or why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bcdl.machine import nvml
 from bcdl.records.fields import fits
-from bcdl.records.shapes import GpuState
+from bcdl.records.shapes import GpuWatched
 from bcdl.worker import energy, timing
 from bcdl.worker.energy import Repeated, Span, Update
 from tests.machine import fake_nvml
@@ -37,8 +37,9 @@ def test_power_is_that_of_the_gpu_however_its_counter_moves(
     figures = seen.metrics("step", images=8)
     assert figures["step_power_w"] == pytest.approx(400, rel=0.15)
     # 400 W for the 10 ms and a little more that 8 images take.
-    assert figures["step_energy_j_per_image"] == pytest.approx(figures["step_power_w"] * seen.seconds / seen.count / 8)
-    assert fits(GpuState)(seen.state())
+    joules = figures["step_power_w"] * seen.seconds / seen.count / 8
+    assert figures["step_energy_j_per_image"] == pytest.approx(joules)
+    assert fits(GpuWatched)(seen.state())
     assert "energy_missing" not in seen.state()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bcdl.records.record import Record
 from bcdl.worker.measured import Measured
 
 pytestmark = pytest.mark.keras
@@ -54,7 +55,8 @@ def measured(allocator: _Allocator, device: str, training: int = 600, inference:
 def test_each_regime_has_its_own_peak_if_the_framework_resets_it() -> None:
     result = measured(_Allocator(resets=True), "gpu")
     host = result.metrics.pop("host_peak_memory_mib")
-    assert host and host > 50
+    assert host is not None
+    assert host > 50
     assert result.metrics == {"device_peak_memory_mib": 600, "predict_device_peak_memory_mib": 300}
     assert result.environment == {}
 
@@ -65,7 +67,7 @@ def test_a_peak_that_is_not_reset_is_of_all_until_then_and_says_so() -> None:
     assert "predict_device_peak_memory_mib" not in result.metrics
     assert result.environment["notes"] == [
         "device_peak_memory_mib is of all until then, the tuning of the first step too: the framework can't reset it",
-        "predict_device_peak_memory_mib is not known: the framework can't reset its peak, and training had needed no less",
+        "predict_device_peak_memory_mib is not known: the framework can't reset it, and training had needed no less",
     ]
 
 
@@ -103,3 +105,27 @@ def test_the_adapter_of_a_cpu_keeps_no_peak() -> None:
     assert adapter.peak_memory_bytes() is None
     assert adapter.reset_peak_memory() is False
     assert "memory_pool" not in adapter.describe()
+
+
+@pytest.mark.usefixtures("short_regimes")
+def test_a_whole_cell_whose_device_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processor stands in for a GPU whose allocator is made up; no management library answers."""
+    from bcdl import backends
+    from bcdl.worker import measurement
+    from bcdl.worker.phases import Phases
+    from tests.factory import jobs
+
+    adapter, allocator = backends.load(BACKEND), _Allocator(resets=True)
+    configure = adapter.configure
+    monkeypatch.setattr(adapter, "configure", lambda device, precision: configure("cpu", precision))
+    monkeypatch.setattr(adapter, "peak_memory_bytes", allocator.peak_memory_bytes)
+    monkeypatch.setattr(adapter, "reset_peak_memory", allocator.reset_peak_memory)
+    monkeypatch.setattr(backends, "load", lambda name: adapter)
+    allocator.use(held=100, at_most=900)
+    (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="1", device="gpu")
+    record, _ = measurement.run(job, "a-run", Phases())
+    assert (record.status, record.reason) == ("ok", "")
+    assert record.metrics["device_peak_memory_mib"] == record.metrics["predict_device_peak_memory_mib"] == 100
+    assert any(name.endswith("host_peak_memory_mib") for name in record.metrics)
+    assert "peak_memory_mib" not in record.metrics
+    assert Record.from_json(record.to_json()) == record

@@ -12,12 +12,15 @@ import pytest
 
 from bcdl import backends, datasets
 from bcdl.records.fields import fits
+from bcdl.records.record import Record
 from bcdl.records.shapes import Disturbance
 from bcdl.settings.job import Job
+from bcdl.statistics import disturbance
 from bcdl.worker import measurement, session, timing
 from bcdl.worker.input_pipeline import one_hot
 from bcdl.worker.phases import Phases
 from tests.factory import jobs
+from tests.machine import fake_nvml
 
 pytestmark = [pytest.mark.keras, pytest.mark.usefixtures("short_regimes")]
 keras = pytest.importorskip("keras")
@@ -105,6 +108,39 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     assert not compiled or len(forwards) == first_forwards
 
 
+def test_a_cell_on_a_gpu_says_what_it_drew_and_how_the_gpu_was(
+    adapter: backends.Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A GPU by NVML alone, while the framework computes on the CPU: the whole path of a record."""
+    throttled = {"held_back_percent": 20, "reasons": fake_nvml.POWER_CAP, "throttled_percent": 50}
+    gpu = fake_nvml.FakeGpu(watts=300, pids=[7], **throttled)
+    fake_nvml.loaded(monkeypatch, tmp_path, fake_nvml.T4, gpu)
+    monkeypatch.setattr(session, "start", lambda cell: adapter)
+    (job,) = jobs(BACKEND, "cnn", device="gpu", cold=True)
+    made, _ = measurement.run(job, "a-run", Phases())
+    assert (made.status, made.reason) == ("ok", "")
+    made = Record.from_json(made.to_json())
+    environment, metrics = made.environment, made.metrics
+    assert (environment["gpus"], environment["gpu"]["power_limit_w"]) == ([fake_nvml.H100], 700.0)
+    assert environment["gpu_processes"] == 1
+    assert metrics["idle_power_w"] == pytest.approx(300, rel=0.1)
+    for regime in ("step", "predict", "request"):
+        images = 1 if regime == "request" else job.cell.batch_size * job.cell.window_steps
+        state = environment["gpu_state"][regime]
+        assert state["held_back_share"]["temperature"] == pytest.approx(0.2, abs=0.1)
+        assert state["throttled_share"]["software power cap"] > 0
+        assert metrics[f"{regime}_power_w"] == pytest.approx(300, rel=0.1)
+        # Of an image it is the power times the time of an image, whatever the first request compiles.
+        joules = metrics[f"{regime}_power_w"] * state["watched_s"] / state["repeats"] / images
+        assert metrics[f"{regime}_energy_j_per_image"] == pytest.approx(joules)
+    assert environment["gpu_state"]["fit"].keys() == {"held_back_share"}
+    assert made.phases["measuring energy"] >= 6
+    assert {disturbed.what for disturbed in disturbance.of(made, "step")} >= {
+        "the GPU was held back",
+        "other processes computed on the GPU as its worker began",
+    }
+
+
 def _count_calls(model: Any, name: str) -> list[None]:
     calls: list[None] = []
     original = getattr(model, name)
@@ -183,10 +219,34 @@ def test_mixed_bfloat16_runs_and_is_recorded() -> None:
         session.set_keras_defaults("float32")
 
 
+@pytest.mark.parametrize(("model", "precision"), [("mobilenet", "float32"), ("cnn", "mixed_bfloat16")])
+def test_a_cell_of_the_other_layout_trains_the_same_model(model: str, precision: str) -> None:
+    cells: dict[str, Any] = {"channels_last": None, "channels_first": None}
+    small = {"image_size": "32", "epochs": "1"}
+    try:
+        for data_format in cells:
+            (job,) = jobs(BACKEND, model, **small, data_format=data_format, precision=precision)
+            cells[data_format], _ = measurement.run(job, "a-run", Phases())
+    finally:
+        session.set_keras_defaults("float32")
+    last, first = cells.values()
+    assert (last.status, last.reason) == ("ok", "")
+    if first.status == "skipped":
+        assert "take channels_last only" in first.reason
+        return
+    assert (first.status, first.reason) == ("ok", "")
+    assert first.cell.data_format == "channels_first"
+    for fact in ("initial_weights", "parameters", "head_padding"):
+        assert first.model[fact] == last.model[fact]
+    assert first.environment["autotune"] == "off"
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "reason"),
     [
         ({"precision": "tf32"}, "skipped", "TF32 is arithmetic of NVIDIA GPUs"),
+        ({"input_transfer": "prefetched"}, "skipped", "leave --input-transfer out"),
+        ({"autotune": "on"}, "skipped", "leave --autotune out"),
         ({"batch_size": "500"}, "failed", "--batch-size 500 is more than the"),
     ],
 )

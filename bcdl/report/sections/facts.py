@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bcdl import backends
 from bcdl.machine.provenance import short_commit
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose, code_changed
@@ -27,6 +28,7 @@ def group_facts(group: Group) -> str:
         majority = formats.fixed(ran[0].value("test_majority_accuracy"), 3, formats.NOT_MEASURED)
         lines.append(f"Majority class on the test split: {majority}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
+    lines += [f"{name}: {_why_absent(group, name)}" for name in backends.NAMES if name not in group.backends]
     lines += utilisation.yardstick_lines([record for *_, record in group.ran()])
     lines += _circumstances(ran)
     commits = sorted({short_commit(record.environment) for record in group.records})
@@ -99,6 +101,14 @@ def _of_gpu(record: Record) -> Iterator[str]:
 
 def _held(held: HeldBack) -> str:
     return held.why if held.share is None else f"{held.why}, {formats.reading(held.share, '% of the time')}"
+
+
+def _why_absent(group: Group, backend: str) -> str:
+    """Why there is no column of a backend, as far as the records say."""
+    packages = {name for record in group.records for name in record.environment.get("versions", {})}
+    if packages and not any(name.startswith(backend) for name in packages):
+        return "no column: nothing was run on it, and the Python that ran the others has none"
+    return "no column: nothing was run on it"
 
 
 def _versions(group: Group, backend: str) -> str:

@@ -32,6 +32,22 @@ def real() -> tuple[Group, Section]:
     return of, group_section.section(of)
 
 
+def test_a_backend_without_a_column_is_named_with_why() -> None:
+    """Records of a GPU machine that has no TensorFlow."""
+    made = [record(backend=name, device="gpu", precision="mixed_bfloat16") for name in ("jax", "torch")]
+    for each in made:
+        each.environment["versions"] = {}
+    text = group_section.section(group(*made)).text
+    assert "- tensorflow: no column: nothing was run on it\n" in text
+    for each in made:
+        each.environment["versions"] = {"jax": "0.11.2", "keras": "3.15.1", "torch": "2.11.0"}
+    text = group_section.section(group(*made)).text
+    assert "- tensorflow: no column: nothing was run on it, and the Python that ran the others has none\n" in text
+    assert "| model | start | jax | torch | parity |" in text
+    made.append(record(backend="tensorflow", device="gpu", precision="mixed_bfloat16"))
+    assert "no column" not in group_section.section(group(*made)).text
+
+
 def test_the_files_of_a_group_bear_its_name(real: tuple[Group, Section]) -> None:
     of, section = real
     assert list(section.tables) == [of.slug, *(f"{of.slug}-{name}" for name in ("cost", "quality", "agreement"))]

@@ -6,7 +6,7 @@ import dataclasses
 
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
-from bcdl.report.sections.metrics import METRICS, STARTUP, WARM, metric_entry, metric_table
+from bcdl.report.sections.metrics import METRICS, STARTUP, WARM, metric_entry, metric_table, recordable
 from tests.factory import record
 
 ACCURACY = METRICS[0]
@@ -44,6 +44,17 @@ def test_a_rate_stands_under_its_backend_beside_the_parity_of_all() -> None:
     table = metric_table(group, step)
     assert [column.title for column in table.columns] == ["model", "start", "jax", "torch", "parity"]
     assert table.shown()[0] == ("CNN", "random", "10.0†", "20.0†", "not measured")
+
+
+def test_each_device_has_its_own_columns_of_memory() -> None:
+    def columns(*records: Record) -> list[str]:
+        return [row.name for row in recordable(METRICS, records) if "memory" in row.name]
+
+    of_gpu = ["device_peak_memory_mib", "predict_device_peak_memory_mib", "host_peak_memory_mib"]
+    assert columns(record()) == ["peak_memory_mib"]
+    measured = dataclasses.replace(record(device="gpu"), metrics={"device_peak_memory_mib": 1.0})
+    assert columns(measured) == of_gpu
+    assert columns(record(device="gpu")) == ["peak_memory_mib", *of_gpu]  # as older schemas recorded it
 
 
 def test_the_newest_run_of_a_cell_counts() -> None:
