@@ -112,10 +112,10 @@ NOTE_IMPORTS = """
 import builtins, json, sys
 plain, imported = builtins.__import__, set()
 
-def note(name, globals=None, *others, **named):
-    if ((globals or {}).get("__name__") or "").startswith("bcdl"):
+def note(name, globals=None, locals=None, fromlist=(), level=0):
+    if level == 0 and ((globals or {}).get("__name__") or "").startswith("bcdl"):
         imported.add(name.split(".")[0])
-    return plain(name, globals, *others, **named)
+    return plain(name, globals, locals, fromlist, level)
 
 def after():
     files = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "bcdl"}
@@ -138,7 +138,7 @@ def test_a_whole_cell_imports_these_packages_and_no_other(tmp_path: Path, augmen
     record, printed = run_cell(tmp_path, absent + NOTE_IMPORTS, augment=augment)
     assert (record.status, record.reason) == ("ok", "")
     noted = json.loads(printed.splitlines()[-1])
-    imported = packages(set(noted["imported"])) - {""}  # a relative import has no name
+    imported = packages(set(noted["imported"]))
     own = {"keras", "numpy", record.cell.backend}
     assert own <= imported | {"numpy"}
     assert imported - own <= CELL_PACKAGES | ({"cv2"} if augment else set())

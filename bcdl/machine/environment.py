@@ -25,8 +25,18 @@ _NAMES = (
     *("LD_PRELOAD", "LD_BIND_NOW", "GLIBC_TUNABLES", "NPROC", "PYTHONMALLOC", "PYTHONOPTIMIZE", "PYTHONDEVMODE"),
     *("PYTHON_GIL", "PYTHON_JIT"),
 )
-# Terraform's, and Azure's: whatever they hold, they are none of TensorFlow.
-_OF_OTHERS = ("TF_VAR_", "TF_CLI_", "TF_LOG", "TF_TOKEN_", "TF_WORKSPACE", "TF_DATA_DIR", "TF_INPUT", "TF_BUILD")
+# Terraform's, Azure's, and what a container's image requires of a driver: whatever they hold, no framework reads them.
+_OF_OTHERS = (
+    "NVIDIA_REQUIRE_",
+    "TF_VAR_",
+    "TF_CLI_",
+    "TF_LOG",
+    "TF_TOKEN_",
+    "TF_WORKSPACE",
+    "TF_DATA_DIR",
+    "TF_INPUT",
+    "TF_BUILD",
+)
 # Those that change no figure: what bcdl itself sets for each cell, what is only printed, what names a folder or an
 # image of a container, and what packages set for themselves when they are imported.
 _HARMLESS = frozenset(
@@ -36,7 +46,7 @@ _HARMLESS = frozenset(
         *("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MIN_VLOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE", "TF2_BEHAVIOR"),
         *("TPU_ML_PLATFORM", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "KMP_WARNINGS", "OPENCV_LOG_LEVEL"),
         *("CUDA_VERSION", "CUDA_HOME", "CUDA_PATH", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_PRODUCT_NAME"),
-        *("NCCL_VERSION", "TORCH_HOME", "TORCH_LOGS", "NVIDIA_REQUIRE_CUDA"),
+        *("NCCL_VERSION", "TORCH_HOME", "TORCH_LOGS", "TORCH_CUDA_ARCH_LIST", "NVIDIA_REQUIRE_CUDA"),
         # A record says which GPU computed, whatever number it has.
         *(gpus.VISIBLE, gpus.ORDER, "NVIDIA_VISIBLE_DEVICES"),
     )

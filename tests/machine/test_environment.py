@@ -72,6 +72,7 @@ def test_a_variable_without_effect_is_reported(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_what_is_plain_is_told_and_the_rest_withheld(name: str, value: str, said: str) -> None:
     others = {"HOME": "/home/ann", "PATH": "/bin", "TF_VAR_database": "hunter2", "TF_CLI_ARGS": "-x"}
+    others |= {"NVIDIA_REQUIRE_CUDA": "cuda>=13.0 brand=tesla,driver>=535"}
     assert environment.told({name: value, **others}) == {name: said}
 
 

@@ -21,7 +21,9 @@ CLOCKS = {
     for unit in ("", "_ns")
 } | {"default_timer"}
 # Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago it was.
-WAITING = {(f"bcdl/runner/{name}.py", "monotonic") for name in ("budget", "progress", "supervisor")}
+WAITING = {
+    (f"bcdl/{name}.py", "monotonic") for name in ("runner/budget", "runner/progress", "runner/supervisor", "sprint")
+}
 SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
 # One clock measures; the others of its module show what may have disturbed what it measured.
 CLOCK = "bcdl/machine/clock.py"
