@@ -222,6 +222,8 @@ def _experiments(step: Step, options: list[str], results: Path) -> Iterator[Item
 
 def _parity(step: Step, folder: Path | None, options: list[str], results: Path) -> Iterator[Item]:
     """Of each model that has a reference: a dump on each backend, then a judgement."""
+    if folder and not folder.is_dir():
+        raise UsageError(f"--parity {folder} is no folder; bcdl pack --parity FILE makes one, beside run.sh")
     found = [match for file in sorted(folder.iterdir()) if (match := _REFERENCE.fullmatch(file.name))] if folder else []
     if not found:
         print("note: parity is left out, since no reference was carried here; bcdl pack --parity FILE takes one along")

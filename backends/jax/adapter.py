@@ -29,7 +29,7 @@ from .. import (
 )
 from . import native
 
-# The share of the GPU's free memory that XLA's pool may take, unless a user's variable says otherwise: by its own
+# The share of all the GPU's memory that XLA's pool takes, unless a user's variable says otherwise: by its own
 # default, three quarters, the largest batch would be one of three quarters of the GPU. A tenth is left to what lies
 # outside the pool: compiled kernels, cuDNN and cuBLAS.
 _POOL_SHARE = "0.9"
@@ -211,7 +211,7 @@ def _memory_pool() -> str:
     share = next(filter(None, map(os.environ.get, _POOL_VARIABLES)), "0.75")
     kept = os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE") in ("false", "False", "0")
     allocator = os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default").lower()
-    return f"{allocator} allocator, {share} of what is free, {'as it is needed' if kept else 'taken at the start'}"
+    return f"{allocator} allocator, {share} of all memory, {'as it is needed' if kept else 'taken at the start'}"
 
 
 @contextlib.contextmanager

@@ -117,7 +117,7 @@ class Adapter:
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.
         if os.environ["KERAS_TORCH_DEVICE"] == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.current_stream().synchronize()  # not of the device: another stream may copy batches
 
     def peak_memory_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated() if os.environ["KERAS_TORCH_DEVICE"] == "cuda" else None

@@ -54,9 +54,8 @@ class Gpu:
     def finish(self, tensors: Tensors, copied: torch.cuda.Event) -> None:
         computing = torch.cuda.current_stream()
         computing.wait_event(copied)
-        for (
-            tensor
-        ) in tensors:  # or its memory, which the other stream owns, might be given away while it is computed on
+        # Else its memory, which the other stream owns, might be given away while it is computed on.
+        for tensor in tensors:
             tensor.record_stream(computing)
 
 

@@ -43,6 +43,8 @@ def make(folder: Path, tag: str, more: Sequence[str] = (), references: Sequence[
         BcdlError: the wheels can't be had, or the pack is larger than `MOST_BYTES`.
     """
     version = wheels.python_version(tag)
+    if not provenance.commit()["commit"]:
+        raise UsageError("bcdl pack takes the files of a git checkout, and this is none; clone the repository")
     requirements = wheels.pins(_CHECKOUT, (*wheels.NAMES, *more), version)
     check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,8 +98,6 @@ def _is_of_pack(name: str, packed: Pack | None) -> bool:
 def _pack_source(source: Path) -> None:
     """Copy the tracked files that are taken, as they are now, and say beside them which commit they are of."""
     code, names = provenance.commit(), provenance.tracked_files(*_TAKEN)
-    if not code["commit"] or not names:
-        raise UsageError("bcdl pack takes the files of a git checkout, and this is none; clone the repository")
     hashes = {}
     for name in names:
         file = source / name

@@ -166,7 +166,8 @@ METRICS = {
     ),
     "idle_power_w": Field(
         "the GPU's mean power before the framework was imported, while the worker waited and held no part of it",
-        "the energy of an image holds it, and the model has no part in it; with a framework at rest it draws more",
+        "the energy of an image holds it, and the model has no part in it; with a framework at rest, or just after "
+        "other work, it draws more",
         unit="W",
         since=9,
         only=ON_GPU,

@@ -23,9 +23,10 @@ from bcdl.text import escape
 _INTRODUCTION = """
 How to read it. Each section holds what may be compared: one machine, one data set (by checksum), one set of settings.
 Models go down, backends across. Rates are medians of the samples in the records. **Fit** is what a user of `model.fit`
-gets, input pipeline included, validation and compilation left out; **step** is the device's own rate, the batch already
-on the device; the **first step** includes tracing and compilation, from a cold cache. Peak memory is the framework's
-allocator peak on a GPU and the worker's peak resident memory on a CPU. The rules are in
+gets, input pipeline included, validation and compilation left out; **step** is the rate with the batch already on
+the device: the device's own, or that at which the framework launches kernels, if that is lower; the **first step**
+includes tracing and compilation, from a cold cache. Peak memory is the worker's peak resident memory on a CPU; on a GPU
+the allocator's peak in training and in inference, and the worker's on the host. The rules are in
 [the methodology](../docs/methodology.md), each with the experiment behind it.
 
 A figure is **unstable** if its samples never settled: beside it stands what their first and then their second half

@@ -77,7 +77,7 @@ def test_a_gpu_is_called_throttled_for_a_share_of_the_time_and_absent_energy_is_
     assert throttled in page
     assert page.count("THROTTLED") == 1
     assert "ENERGY not reported: cnn on torch, predict: the counter of energy went backwards" in page
-    assert "Power of the idle GPU, before the framework was imported (W)" in page
+    assert "Power of the GPU before the framework was imported, which may not be at rest yet (W)" in page
 
 
 def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bcdl.report.plots.axes import log_rate, mark_rate
 from bcdl.report.plots.captions import caption
 from bcdl.report.plots.style import colour, plain, signs
 
-_REGIMES = {"fit": "fit: what a user of model.fit gets", "step": "step: the device's own rate"}
+_REGIMES = {"fit": "fit: what a user of model.fit gets", "step": "step: the batch already on the device"}
 _SPREAD = 0.22  # of a row's height, between backends
 
 

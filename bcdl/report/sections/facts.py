@@ -107,7 +107,7 @@ def _why_absent(group: Group, backend: str) -> str:
     """Why there is no column of a backend, as far as the records say."""
     packages = {name for record in group.records for name in record.environment.get("versions", {})}
     if packages and not any(name.startswith(backend) for name in packages):
-        return "no column: nothing was run on it, and the Python that ran the others has none"
+        return "no column: nothing was run on it; it is not installed in the Python that ran the others"
     return "no column: nothing was run on it"
 
 

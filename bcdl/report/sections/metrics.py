@@ -137,7 +137,9 @@ ENERGY = (
     MetricRow("step_energy_j_per_image", "Energy of training (J/image)", 3),
     MetricRow("predict_energy_j_per_image", "Energy of inference (J/image)", 3),
     MetricRow("step_power_w", "Mean power in training (W)", 0),
-    MetricRow("idle_power_w", "Power of the idle GPU, before the framework was imported (W)", 0),
+    MetricRow(
+        "idle_power_w", "Power of the GPU before the framework was imported, which may not be at rest yet (W)", 0
+    ),
 )
 STALENESS = (
     MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3),

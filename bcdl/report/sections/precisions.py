@@ -15,7 +15,8 @@ from bcdl.text import escape
 
 _TEXT = """\
 The same data, settings and machine; what is rounded differs. The cells of a line were not interleaved. Quality, spreads
-and doubts are in the section of each precision.
+and doubts are in the section of each precision. If fewer bits are not faster, launching kernels and not arithmetic is
+likely the limit.
 """
 _SHOWN = ("step_images_per_s", "fit_images_per_s", "predict_images_per_s")
 

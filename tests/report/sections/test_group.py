@@ -42,7 +42,10 @@ def test_a_backend_without_a_column_is_named_with_why() -> None:
     for each in made:
         each.environment["versions"] = {"jax": "0.11.2", "keras": "3.15.1", "torch": "2.11.0"}
     text = group_section.section(group(*made)).text
-    assert "- tensorflow: no column: nothing was run on it, and the Python that ran the others has none\n" in text
+    assert (
+        "- tensorflow: no column: nothing was run on it; it is not installed in the Python that ran the others\n"
+        in text
+    )
     assert "| model | start | jax | torch | parity |" in text
     made.append(record(backend="tensorflow", device="gpu", precision="mixed_bfloat16"))
     assert "no column" not in group_section.section(group(*made)).text
