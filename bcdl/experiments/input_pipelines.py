@@ -27,7 +27,7 @@ from bcdl.errors import BcdlError, UsageError
 from bcdl.experiments.engine import cores
 from bcdl.experiments.engine.definition import Comparison, Way, WithoutCell
 from bcdl.experiments.workers import batches
-from bcdl.experiments.workers.batches import OWN
+from bcdl.experiments.workers.batches import IMAGES, OWN
 from bcdl.machine import environment
 from bcdl.runner import supervisor
 from bcdl.settings.limits import Limits
@@ -63,6 +63,10 @@ class _Setting:
 def plan(arguments: argparse.Namespace) -> tuple[dict[str, Way], list[Comparison]]:
     sizes = [whole("--pixels", size, _LEAST_PIXELS) for size in arguments.pixels.split(",")]
     batch_size, others = whole("--batch", arguments.batch), _asked_for(arguments.pipelines)
+    if batch_size > IMAGES:
+        raise UsageError(
+            f"--batch {batch_size} is more than the {IMAGES} images that each pipeline has; use a smaller one"
+        )
     counts = cores.counts()[::-1]
     ways: dict[str, Way] = {}
     comparisons = []
@@ -88,7 +92,7 @@ def _by_cores(fewer: _Setting, more: _Setting) -> Comparison:
 def _asked_for(given: str | None) -> list[str]:
     """The frameworks' pipelines that were asked for, all if none was; UsageError if one is unknown or not installed."""
     packages = {name: package for name, (package, _) in backends.input_pipelines().items()}
-    chosen = [name.strip() for name in given.split(",")] if given else list(packages)
+    chosen = list(dict.fromkeys(name.strip() for name in given.split(","))) if given else list(packages)
     for name in chosen:
         if name not in packages:
             raise UsageError(f"unknown input pipeline {name!r}; those known are {', '.join(packages)}")

@@ -23,6 +23,7 @@ UNKNOWN = "unknown"
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 _MIB = 2**20  # bytes
 _DRIVER = Path("/proc/driver/nvidia/version")
+_LONG = 10  # digits of a number that is no GPU's
 _HIDING = re.compile(r"\s*(-.*)?")  # values by which a user hides all GPUs
 
 
@@ -129,8 +130,9 @@ def visible(variable: str | None, cards: Sequence[Card]) -> tuple[Gpu, ...]:
 
 def _named(entry: str, cards: Sequence[Card]) -> Gpu | None:
     """What an entry of CUDA_VISIBLE_DEVICES names; None if that is nothing, or not one thing."""
-    if number := re.match(r"\+?([0-9]+)", entry):
-        matching = [card.parts[:1] for card in cards[int(number[1]) :][:1]]
+    if number := re.match(r"\+?0*([0-9]+)", entry):
+        index = int(number[1]) if len(number[1]) < _LONG else len(cards)
+        matching = [card.parts[:1] for card in cards[index:][:1]]
     elif entry.startswith("GPU-"):
         matching = [card.parts[:1] for card in cards if card.uuid.startswith(entry)]
     elif entry.startswith("MIG-"):

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,11 @@ from bcdl.records import disk, runs
 # Raised if the content of the file changes, so that one of another bcdl is refused rather than misread.
 _FORMAT = 1
 _ARRAYS = ("images", "labels", "sketches")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+# What NumPy and the modules beneath it raise for damaged files; a shape that was damaged may ask for any memory.
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
 
 
 class Rounding(TypedDict):

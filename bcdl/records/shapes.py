@@ -543,6 +543,15 @@ class Process(TypedDict):
     ]
 
 
+class IdentityGpu(TypedDict, total=False):
+    """What of a GPU makes a machine this one, as texts; `unknown` is what its driver does not report."""
+
+    name: Annotated[str, Field("its name", "rates depend on it", since=8)]
+    memory_mib: Annotated[str, Field("all of its memory", "cards of one name come with several", unit="MiB", since=8)]
+    compute_capability: Annotated[str, Field("version of its architecture", "it decides on the arithmetic", since=8)]
+    mig_mode: Annotated[str, Field("whether it is divided into instances", "an instance is a part of a GPU", since=8)]
+
+
 class Identity(TypedDict, total=False):
     """What makes a machine this one. A fact that the system does not say is `unknown`, an empty list or null."""
 
@@ -560,8 +569,8 @@ class Identity(TypedDict, total=False):
     l2_kib: Annotated[list[int], Field("size of one L2 cache; several if cores differ", "as `vendor`", unit="KiB")]
     l3_kib: Annotated[list[int], Field("size of one L3 cache; several if cores differ", "as `vendor`", unit="KiB")]
     gpus: Annotated[
-        list[dict[str, str]],
-        Field("name, memory, compute capability and MIG mode of each GPU", "as `vendor`", only="if a GPU computes"),
+        list[IdentityGpu],
+        Field("the GPU that computes; before schema 9 each one there is", "as `vendor`", only="if a GPU computes"),
     ]
     cores_allowed: Annotated[
         float | None,

@@ -69,7 +69,7 @@ class Sample:
     memory_clock_mhz: float | None
     power_w: float | None
     temperature_c: float | None
-    throttled: tuple[str, ...]
+    throttled: tuple[str, ...] | None
 
 
 class Watch:
@@ -175,20 +175,24 @@ class Repeated:
             "temperature_most_c": _over(max, [sample.temperature_c for sample in self.samples]),
             "power_median_w": _over(statistics.median, [sample.power_w for sample in self.samples]),
             "energy_missing": self.missing or None,
+            "throttled_share": self._throttled(),
         }
         counted = {
             "watched_s": self.seconds,
             "repeats": self.count,
             "samples": len(self.samples),
             "energy_updates": len(self.updates),
-            "throttled_share": self._throttled(),
         }
         return (counted if self.count else {}) | {name: value for name, value in named.items() if value is not None}
 
-    def _throttled(self) -> dict[str, float]:
-        """The share of the samples in which the GPU was held back, by reason; those that were never seen are absent."""
-        counts = {why: sum(why in sample.throttled for sample in self.samples) for why in _THROTTLING}
-        return {why: count / len(self.samples) for why, count in counts.items() if count}
+    def _throttled(self) -> dict[str, float] | None:
+        """The share of the samples in which the GPU was held back, by reason; those that were never seen are absent.
+
+        None if the GPU does not say whether it is held back.
+        """
+        known = [sample.throttled for sample in self.samples if sample.throttled is not None]
+        counts = {why: sum(why in throttled for throttled in known) for why in _THROTTLING}
+        return {why: count / len(known) for why, count in counts.items() if count} if known else None
 
 
 def _over(reduce: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
@@ -277,10 +281,10 @@ class _Watcher:
             memory_clock_mhz=self._card.ask("nvmlDeviceGetClockInfo", _MEMORY),
             power_w=None if milliwatts is None else milliwatts / 1e3,
             temperature_c=self._card.ask("nvmlDeviceGetTemperature", _OF_THE_CHIP),
-            throttled=tuple(name for name, bit in _THROTTLING.items() if reasons & bit),
+            throttled=None if reasons is None else tuple(why for why, bit in _THROTTLING.items() if reasons & bit),
         )
 
-    def _reasons(self) -> int:
-        """Bits of why the GPU is held back; drivers before 535 have the function by its earlier name."""
+    def _reasons(self) -> int | None:
+        """Bits of why the GPU is held back; drivers before 535 have the function by its earlier name, or none."""
         names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-        return next((bits for name in names if (bits := self._card.ask(name)) is not None), 0)
+        return next((bits for name in names if (bits := self._card.ask(name)) is not None), None)

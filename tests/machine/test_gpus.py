@@ -46,6 +46,7 @@ def see(monkeypatch: pytest.MonkeyPatch, folder: Path, *listed: FakeGpu, init: i
         ("GPU-2", None),
         ("1,1", None),
         ("none", None),
+        ("1" + 5000 * "0", None),
     ],
 )
 def test_the_gpu_that_computes_is_the_first_that_cuda_shows(

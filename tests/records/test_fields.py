@@ -111,7 +111,7 @@ def test_the_document_has_a_line_for_every_row() -> None:
     named = {line.split("`")[1] for line in lines}
     for shape, skip in ((Record, 1), (Experiment, 0), (Finding, 0)):
         for row in rows(shape, elsewhere=(Listed, Environment) if shape is not Record else (Listed,)):
-            names = {row.name, ".".join(row.path[skip:])}
+            names = {row.name, ".".join(row.path[skip:]).replace(".[]", "[]")}
             assert names & named or len(row.path) == 1 or row.path[0] == "cell", row.name
     assert not any(re.search("<|>", re.sub("`[^`]*`", "", line)) for line in lines)  # they would be tags
     keys = {f"<{key}>" for key in KEYS}

@@ -167,3 +167,8 @@ def test_without_nvml_the_reason_is_said_and_on_a_cpu_nothing_is_asked(monkeypat
     with energy.watched("gpu") as gpu:
         assert gpu.repeat(WAIT).state() == {"energy_missing": "NVML knows no GPU that computes"}
     assert energy.at_rest("gpu").power_w is None
+
+
+def test_a_driver_that_does_not_say_whether_it_holds_back_is_not_taken_for_one_that_never_does() -> None:
+    sample = energy.Sample(1980, 2619, 400, 50, throttled=None)
+    assert "throttled_share" not in energy.Repeated(1.0, 1, (), (sample,), missing="no counter").state()

@@ -25,7 +25,7 @@ from bcdl.worker.input_pipeline import InputPipeline
 
 COMMAND = ("-m", "bcdl.experiments.workers.batches")
 OWN = "bcdl"
-_IMAGES = 1024  # more than caches hold, at 96 pixels too
+IMAGES = 1024  # more than caches hold, at 96 pixels too
 _WARM_UP_S = 1.0
 _TIMED_S = 2.0
 _FEWEST = 20  # batches that the warm-up and the timing have at least
@@ -33,7 +33,7 @@ _FEWEST = 20  # batches that the warm-up and the timing have at least
 
 def main(pipeline: str, pixels: str, batch: str, cores: str, result: str) -> int:
     parent_death.end_with_driver()
-    split, batch_size = _noise(_IMAGES, int(pixels)), int(batch)
+    split, batch_size = _noise(IMAGES, int(pixels)), int(batch)
     if pipeline == OWN:
         stream: Iterator[Any] = InputPipeline(split, batch_size, seed=0, augmented=True).stream()
     else:
