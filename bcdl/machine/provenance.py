@@ -218,11 +218,14 @@ class Pack:
         commit: the commit that it was packed from.
         dirty: whether the checkout had changes that the commit lacks.
         files: SHA-256 of each file beside that one, by its path from there.
+        beside: likewise of each file of the pack beside the source, by its path from the pack's folder; None if an
+            older bcdl packed it, which noted none.
     """
 
     commit: str
     dirty: bool
     files: Mapping[str, str]
+    beside: Mapping[str, str] | None = None
 
     def write(self, source: Path) -> None:
         """Write it into the folder of the source."""
@@ -236,7 +239,8 @@ def read_pack(source: Path) -> Pack | None:
         values = json.loads((source / PACK_FILE).read_text(encoding="utf-8"))
         if values.pop(_WRITER_KEY) != _WRITER:
             return None
-        return Pack(str(values["commit"]), bool(values["dirty"]), dict(values["files"]))
+        beside = dict(values["beside"]) if "beside" in values else None
+        return Pack(str(values["commit"]), bool(values["dirty"]), dict(values["files"]), beside)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

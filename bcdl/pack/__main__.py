@@ -7,9 +7,11 @@ measured leaves after every cell; `bcdl unpack` brings it home. docs/gpu.md show
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from pathlib import Path
 
-from bcdl.errors import program, run_command
+from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import provenance
 from bcdl.machine.hardware import MIB
 from bcdl.pack import folder, wheels
@@ -17,15 +19,27 @@ from bcdl.pack import folder, wheels
 
 def main() -> int:
     arguments = _parse()
-    out = Path(arguments.out or f"bcdl-{arguments.tag}")
+    out = _out(arguments.out, arguments.tag)
     provenance.take()
     size = folder.make(out, arguments.tag, _names(arguments.more), [Path(file) for file in arguments.parity])
     code = provenance.commit()
     print(f"{out}: {size / MIB:.1f} MiB of at most {folder.MOST_BYTES / MIB:.0f}, commit {code['commit'][:10]}")
     if code["dirty"]:
         print("note: the checkout has changes that this commit lacks, and its records will say so; commit, then pack")
-    print(f"carry it to the machine, and run there: bash {out.name}/{folder.RUN} SECONDS")
+    print(f"carry it to the machine, and run there: bash {_command(out)} SECONDS")
     return 0
+
+
+def _out(given: str | None, tag: str) -> Path:
+    if given == "":
+        raise UsageError(f"--out '' names no folder; name one, or leave --out away for bcdl-{tag}")
+    return Path(f"bcdl-{tag}" if given is None else given)
+
+
+def _command(out: Path) -> str:
+    """The command in the folder as a shell takes it, whatever the folder's name."""
+    name = Path(os.path.realpath(out)).name
+    return shlex.quote(f"{'./' * name.startswith('-')}{name}/{folder.RUN}")
 
 
 def _parse() -> argparse.Namespace:

@@ -6,7 +6,8 @@ references that were added, and `run.sh` the command.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -16,16 +17,14 @@ from pathlib import Path
 from bcdl.errors import BcdlError, UsageError
 from bcdl.machine import provenance
 from bcdl.machine.hardware import MIB
-from bcdl.machine.provenance import PACK_FILE, Pack
-from bcdl.pack import wheels
+from bcdl.machine.provenance import Pack
+from bcdl.pack import carried, checkout, place, wheels
+from bcdl.pack.place import SOURCE
 
 MOST_BYTES = 64 * MIB
-RUN, SOURCE, WHEELS, PARITY = "run.sh", "source", "wheels", "parity"
-# What of a checkout runs and measures; tests, documents and results stay.
-_TAKEN = ("backends", "bcdl", "benchmarks", "pyproject.toml", "LICENSE")
-# What a run makes beside what was packed, and makes anew: it may go with an old pack.
-_MADE = ("site", "__pycache__")
-_CHECKOUT = provenance.ROOT
+RUN, WHEELS, PARITY = "run.sh", "wheels", "parity"
+# The disk, not the file that was read, is why a copy fails so.
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EROFS}
 
 
 def make(folder: Path, tag: str, more: Sequence[str] = (), references: Sequence[Path] = ()) -> int:
@@ -38,85 +37,76 @@ def make(folder: Path, tag: str, more: Sequence[str] = (), references: Sequence[
         references: files of parity references that the machine judges its dumps by.
 
     Raises:
-        UsageError: there is no checkout to pack, a package is not pinned, a reference is no file, or the folder holds
-            something else than a pack.
+        UsageError: there is no checkout to pack, a package is not pinned, a reference can't be used there, the folder
+            holds something else than a pack, or its disk is full.
         BcdlError: the wheels can't be had, or the pack is larger than `MOST_BYTES`.
     """
     version = wheels.python_version(tag)
-    if not provenance.commit()["commit"]:
-        raise UsageError("bcdl pack takes the files of a git checkout, and this is none; clone the repository")
-    requirements = wheels.pins(_CHECKOUT, (*wheels.NAMES, *more), version)
-    check_place(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made_in:
-        new = Path(made_in) / "new"
-        new.mkdir(mode=0o755)
-        _pack_source(new / SOURCE)
-        shutil.copy(Path(__file__).with_name(RUN), new / RUN)
-        _pack_references(references, new / PARITY)
-        wheels.download(requirements, version, new / WHEELS)
-        size = sum(file.stat().st_size for file in _files(new))
-        if size > MOST_BYTES:
-            raise BcdlError(
-                f"the pack would have {size / MIB:.1f} MiB, and at most {MOST_BYTES / MIB:.0f} can be carried; leave "
-                "references or packages out"
-            )
-        if folder.exists():
-            os.replace(folder, Path(made_in) / "old")
-        os.replace(new, folder)
+    names = checkout.files()
+    requirements = wheels.pins(checkout.FOLDER, (*wheels.NAMES, *more), version)
+    carried.check(references)
+    folder = place.own_path(folder)
+    place.check(folder)
+    with _room_at(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made_in:
+            new = Path(made_in) / "new"
+            new.mkdir(mode=0o755)
+            _copy(names, references, new)
+            wheels.download(requirements, version, new / WHEELS)
+            _describe(new)
+            size = _checked_size(new)
+            place.check(folder)  # again, since pip may have taken minutes
+            if folder.exists():
+                os.replace(folder, Path(made_in) / "old")
+            os.replace(new, folder)
     return size
 
 
-def check_place(folder: Path) -> None:
-    """Raise UsageError if something is there that is no pack, or holds what somebody put beside what was packed."""
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if folder.is_symlink() or not folder.is_dir():
-        raise UsageError(f"{folder} is there and is no folder; give another one with --out")
-    packed = provenance.read_pack(folder / SOURCE)
-    if packed is None and any(folder.iterdir()):
-        raise UsageError(f"{folder} holds something that bcdl pack did not write; give another folder with --out")
-    names = (file.relative_to(folder).as_posix() for file in _files(folder))
-    foreign = [name for name in names if not _is_of_pack(name, packed)]
-    if foreign:
+@contextlib.contextmanager
+def _room_at(folder: Path) -> Iterator[None]:
+    """A block that writes the folder; UsageError, which names it, if its disk takes no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
         raise UsageError(
-            f"{folder} holds what was not packed, {foreign[0]} for one; bring it home with bcdl unpack or move it "
-            "away, then pack again"
-        )
+            f"{folder} can't be written ({error.strerror}); make room on its disk, or give another folder with --out"
+        ) from error
 
 
-def _is_of_pack(name: str, packed: Pack | None) -> bool:
-    """Whether a file, by its path from the pack's folder, was packed, or is made anew by the next run."""
-    top, _, below = name.partition("/")
-    if any(part in _MADE for part in name.split("/")):
-        return True
-    if top == SOURCE and packed:
-        return below in packed.files or below == PACK_FILE
-    return name == RUN or top in (WHEELS, PARITY)
-
-
-def _pack_source(source: Path) -> None:
-    """Copy the tracked files that are taken, as they are now, and say beside them which commit they are of."""
-    code, names = provenance.commit(), provenance.tracked_files(*_TAKEN)
-    hashes = {}
+def _copy(names: Sequence[str], references: Sequence[Path], pack: Path) -> None:
+    """Copy the files of the checkout, as they are now, the command and the references."""
     for name in names:
-        file = source / name
+        file = pack / SOURCE / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_CHECKOUT / name, file)
-        hashes[name] = hashlib.sha256(file.read_bytes()).hexdigest()
-    Pack(code["commit"], bool(code["dirty"]), hashes).write(source)
+        shutil.copy(checkout.FOLDER / name, file)
+    shutil.copy(Path(__file__).with_name(RUN), pack / RUN)
+    for reference in references:
+        (pack / PARITY).mkdir(exist_ok=True)
+        shutil.copy(reference, pack / PARITY / reference.name)
 
 
-def _pack_references(references: Sequence[Path], folder: Path) -> None:
-    for file in references:
-        if not file.is_file():
-            raise UsageError(f"--parity {file} is no file; `bcdl parity reference` makes one")
-        folder.mkdir(exist_ok=True)
-        shutil.copy(file, folder / file.name)
+def _describe(pack: Path) -> None:
+    """Say in the source which commit it is of, and what each file was as it was packed."""
+    digests = {file.relative_to(pack).as_posix(): provenance.sha256(file) for file in sorted(place.files_of(pack))}
+    of_source = {name.removeprefix(f"{SOURCE}/") for name in digests if name.startswith(f"{SOURCE}/")}
+    code = provenance.commit()
+    Pack(
+        code["commit"],
+        bool(code["dirty"]),
+        {name: digests.pop(f"{SOURCE}/{name}") for name in sorted(of_source)},
+        digests,
+    ).write(pack / SOURCE)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """All files and links under the folder; no link is followed."""
-    for parent, folders, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names)
-        yield from (path for path in (Path(parent, name) for name in folders) if path.is_symlink())
+def _checked_size(pack: Path) -> int:
+    """The bytes of the pack; BcdlError if they can't be carried."""
+    size = sum(file.stat().st_size for file in place.files_of(pack))
+    if size > MOST_BYTES:
+        raise BcdlError(
+            f"the pack would have {size / MIB:.1f} MiB, and at most {MOST_BYTES / MIB:.0f} can be carried; leave "
+            "references or packages out"
+        )
+    return size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -57,7 +59,7 @@ def _applies(requirement: Requirement, environment: dict[str, str]) -> bool:
 def download(requirements: Sequence[str], version: str, folder: Path) -> None:
     """Put the wheels of the requirements, and of nothing that they need, into the folder; for Linux on x86-64.
 
-    Raises BcdlError if pip can't get them.
+    Raises BcdlError if pip can't get them, and OSError if the disk is full.
     """
     command = [*_pip(), "download", "--quiet", "--no-deps", "--only-binary=:all:", "--retries", "1"]
     command += ["--implementation", "cp", "--python-version", version]
@@ -73,6 +75,8 @@ def download(requirements: Sequence[str], version: str, folder: Path) -> None:
         code, said = done.returncode, done.stderr
     except subprocess.TimeoutExpired:
         code, said = 1, f"no answer within {_PATIENCE_S} s"
+    if code and os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, "pip found no space left, there or for temporary files")
     if code:
         raise BcdlError(
             f"pip can't get the wheels {' '.join(requirements)} for Python {version}: {_reason(said)}; see to the "

@@ -20,7 +20,7 @@ from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.parity import references
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
-from bcdl.parity.settings import EMULATED, UNIT_ROUNDOFF, Plan
+from bcdl.parity.settings import DRAWS, EMULATED, UNIT_ROUNDOFF, Plan
 from bcdl.records import log, runs, store
 from bcdl.settings import models
 from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
@@ -78,7 +78,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", default="0", help="of weights, order and augmentation; default 0")
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
     parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
-    parser.add_argument("--draws", default="8", help="perturbed runs that show the size of rounding; default 8")
+    parser.add_argument(
+        "--draws", default=str(DRAWS), help=f"perturbed runs that show the size of rounding; default {DRAWS}"
+    )
     parser.add_argument("--reference", metavar="FOLDER", help="folder of the references; default: one in the results")
     parser.add_argument("--no-report", action="store_true", help="judge: keep the findings, and draw no page of them")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")

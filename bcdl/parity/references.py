@@ -140,7 +140,11 @@ def write(
 def find(folder: Path, plan: Plan) -> Reference | None:
     """The reference for that plan, None if there is none; UsageError if it is not whole or of other settings."""
     file = file_of(folder, plan)
-    return _read(file, plan) if file.exists() else None
+    if not file.exists():
+        return None
+    reference = read(file)
+    check_settings(reference.facts, plan)
+    return reference
 
 
 def check_there(folder: Path, plans: Sequence[Plan]) -> None:
@@ -170,7 +174,8 @@ def check(reference: Reference, plan: Plan, facts: Mapping[str, Any], whose: str
         )
 
 
-def _read(file: Path, plan: Plan) -> Reference:
+def read(file: Path) -> Reference:
+    """The reference in the file, of whatever plan; UsageError if it is not whole or of another bcdl."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("values", *_ARRAYS)}
@@ -183,9 +188,7 @@ def _read(file: Path, plan: Plan) -> Reference:
         raise UsageError(
             f"{file} is no whole parity reference of this bcdl: copy it again, or make it with bcdl parity reference"
         )
-    facts: ReferenceFacts = values["facts"]
-    _check_settings(facts, plan)
-    return Reference(facts, arrays["images"], arrays["labels"], _parts(values["vectors"], arrays["sketches"]))
+    return Reference(values["facts"], arrays["images"], arrays["labels"], _parts(values["vectors"], arrays["sketches"]))
 
 
 def _parts(table: Mapping[str, Any], sketches: np.ndarray) -> dict[str, list[Part]]:
@@ -200,7 +203,7 @@ def _parts(table: Mapping[str, Any], sketches: np.ndarray) -> dict[str, list[Par
     return vectors
 
 
-def _check_settings(facts: ReferenceFacts, plan: Plan) -> None:
+def check_settings(facts: ReferenceFacts, plan: Plan) -> None:
     """UsageError if the reference is of another plan, or its rounding of another bcdl."""
     differing = [
         f"{name.replace('_', ' ')} {facts['plan'].get(name)}, not {value}"

@@ -11,6 +11,8 @@ from bcdl.records.fields import Field
 STEPS = (1, 5, 20)
 # Steps that run a second time in the same process, to see whether the backend repeats itself.
 REPEATED_STEPS = 5
+# Perturbed runs, unless --draws gives another number.
+DRAWS = 8
 # A power of two: after the first step a momentum slot holds -rate * gradient, which gives the gradient exactly.
 LEARNING_RATE = 2.0**-10
 MOMENTUM = 0.9

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,23 +15,13 @@ import pytest
 from bcdl import backends
 from bcdl.errors import BcdlError, UsageError
 from bcdl.machine import provenance
+from bcdl.pack import __main__ as pack
 from bcdl.pack import folder, wheels
 from tests.conftest import ROOT
+from tests.pack.test_carried import carried_reference
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")
 SAID = "import json; from bcdl.machine import provenance as p; print(json.dumps([p.commit(), p.digest({!r})]))"
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wheels come from nowhere: an empty file stands for each."""
-
-    def download(requirements: list[str], version: str, into: Path) -> None:
-        into.mkdir()
-        for requirement in requirements:
-            (into / f"{requirement.replace('==', '-')}-py3-none-any.whl").touch()
-
-    monkeypatch.setattr(wheels, "download", download)
 
 
 def python(code: str, source: Path, **variables: str) -> str:
@@ -93,39 +85,6 @@ def test_a_file_that_bcdl_pack_did_not_write_names_no_commit(content: str, tmp_p
     assert provenance.read_pack(tmp_path) is None
 
 
-def test_an_unused_pack_is_replaced(offline: None, tmp_path: Path) -> None:
-    folder.make(tmp_path / "pack", "cp312")
-    (tmp_path / "pack" / "site" / "keras").mkdir(parents=True)
-    (tmp_path / "pack" / "site" / "keras" / "__init__.py").touch()
-    (tmp_path / "pack" / "source" / "bcdl" / "__pycache__").mkdir()
-    (tmp_path / "pack" / "source" / "bcdl" / "__pycache__" / "text.pyc").touch()
-    folder.make(tmp_path / "pack", "cp312")
-    assert not (tmp_path / "pack" / "site").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pack"]
-
-
-@pytest.mark.parametrize("name", ["mine.txt", "pack/out/results.tar.gz", "pack/source/mine.py", "pack/results/a.jsonl"])
-def test_nothing_that_was_not_packed_is_replaced(name: str, offline: None, tmp_path: Path) -> None:
-    if name.startswith("pack/"):
-        folder.make(tmp_path / "pack", "cp312")
-    place = tmp_path / "pack"
-    mine = tmp_path / name if name.startswith("pack/") else place / name
-    mine.parent.mkdir(exist_ok=True, parents=True)
-    mine.write_text("mine")
-    with pytest.raises(UsageError, match="pack"):
-        folder.make(place, "cp312")
-    assert mine.read_text() == "mine"
-
-
-def test_a_file_or_a_link_in_its_place_stays(offline: None, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "folder")
-    for name in ("file", "link"):
-        with pytest.raises(UsageError, match="no folder"):
-            folder.make(tmp_path / name, "cp312")
-
-
 def test_what_fails_leaves_nothing_and_the_old_pack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
 
@@ -140,20 +99,33 @@ def test_what_fails_leaves_nothing_and_the_old_pack(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_pack_too_large_to_carry_is_refused(offline: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    reference = tmp_path / "cnn.npz"
-    reference.write_bytes(bytes(3 * 2**20))
-    monkeypatch.setattr(folder, "MOST_BYTES", 2 * 2**20)
-    with pytest.raises(BcdlError, match=r"would have \d+\.\d MiB, and at most 2 can be carried"):
+    reference = carried_reference(tmp_path)
+    monkeypatch.setattr(folder, "MOST_BYTES", 2**10)
+    with pytest.raises(BcdlError, match=r"would have \d+\.\d MiB, and at most 0 can be carried"):
         folder.make(tmp_path / "pack", "cp312", references=[reference])
     monkeypatch.setattr(folder, "MOST_BYTES", 64 * 2**20)
     folder.make(tmp_path / "pack", "cp312", references=[reference])
-    assert (tmp_path / "pack" / "parity" / "cnn.npz").stat().st_size == 3 * 2**20
+    assert (tmp_path / "pack" / "parity" / reference.name).read_bytes() == reference.read_bytes()
 
 
-def bcdl_pack(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize("fails", ["copy", "pip"])
+def test_a_full_disk_is_a_line_that_names_the_folder(
+    fails: str, offline: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(source: object, *rest: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    monkeypatch.setattr(*((shutil, "copy") if fails == "copy" else (wheels, "download")), full)
+    with pytest.raises(UsageError, match=r"pack can't be written .*No space left on device.*; make room") as refused:
+        folder.make(tmp_path / "pack", "cp312")
+    assert str(ROOT) not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def bcdl_pack(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "bcdl", "pack", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +134,15 @@ def bcdl_pack(*arguments: str, **variables: str) -> subprocess.CompletedProcess[
         (["--for", "py3"], "--for 'py3' is no CPython"),
         (["--with", "no-such-package"], "no-such-package can't be packed"),
         (["--parity", "nowhere.npz"], "nowhere.npz is no file"),
+        (["--out", ""], "--out '' names no folder"),
+        (["--out", "."], "is the working folder or holds it"),
+        (["--out", "nosuch/.."], "is the working folder or holds it"),
+        (["--out", ".."], "is the working folder or holds it"),
+        (["--out", f"{__file__}/x/y"], "is no folder"),
     ],
 )
 def test_a_wrong_option_is_a_line(arguments: list[str], said: str, tmp_path: Path) -> None:
-    done = bcdl_pack("--out", str(tmp_path / "pack"), *arguments)
+    done = bcdl_pack("--out", str(tmp_path / "pack"), *arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert said in done.stderr
     assert not list(tmp_path.iterdir())
@@ -179,3 +156,49 @@ def test_an_index_that_can_not_be_reached_is_a_line(tmp_path: Path) -> None:
     assert "error: pip can't get the wheels keras==" in done.stderr
     assert "see to the network" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_without_git_and_with_a_git_that_refuses_the_reason_is_said(tmp_path: Path) -> None:
+    """Not that this is no checkout."""
+    fake = tmp_path / "git"
+    answers = {
+        "fatal: detected dubious ownership in repository at '/x'": "config --global --add safe.directory",
+        "fatal: bad object HEAD": "git can't read this one (fatal: bad object HEAD)",
+    }
+    for answer, said in ({"": "there is no git on the PATH"} | answers).items():
+        if answer:
+            fake.write_text(f'#!/bin/sh\necho "{answer}" >&2\nexit 128\n')
+            fake.chmod(0o755)
+        done = bcdl_pack("--out", str(tmp_path / "pack"), PATH=str(tmp_path))
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert said in done.stderr
+        assert "this is none" not in done.stderr
+    assert not (tmp_path / "pack").exists()
+
+
+def test_a_pack_is_not_packed_again(offline: None, tmp_path: Path) -> None:
+    """Without its history it would be a pack of nothing."""
+    folder.make(tmp_path / "pack", "cp312")
+    code = "import sys; from bcdl.pack import __main__ as m; sys.argv[1:] = []; m.run_command(m.main)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "pack" / "source")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "this is the source of a pack" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "a'b$x", "-n", "*"])
+def test_the_printed_command_is_one_that_a_shell_takes(
+    name: str, offline: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bcdl pack", f"--out=x/../{name}"])
+    assert pack.main() == 0
+    command = capsys.readouterr().out.splitlines()[-1].partition("run there: ")[2]
+    program, script, seconds = shlex.split(command)
+    assert (program, seconds) == ("bash", "SECONDS")
+    assert not script.startswith("-")
+    assert (tmp_path / script).samefile(tmp_path / name / "run.sh")
+    shown = subprocess.run(["sh", "-c", f"printf %s {command.split(' ', 1)[1]}"], capture_output=True, text=True)
+    assert shown.stdout == f"{script}SECONDS"
