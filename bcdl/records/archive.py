@@ -204,6 +204,8 @@ def _known(results: Path, place: Place) -> Counter[str]:
         for part in (file.parent, file):
             if part.is_symlink():
                 raise UsageError(f"{part} is a link, and would be written through; put what it leads to in its place")
+        if file.parent.exists() and not file.parent.is_dir():
+            raise UsageError(f"{file.parent} is no folder, and one is needed there; move it away, then unpack again")
         if not file.exists():
             return Counter()
         if not file.is_file():

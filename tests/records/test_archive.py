@@ -279,6 +279,16 @@ def test_a_link_at_home_is_not_written_through(is_folder: bool, tmp_path: Path) 
     assert not log.file_of(home, log.RECORDS, "a-gpu", RUN).exists()
 
 
+def test_a_file_in_the_place_of_a_folder_is_refused_before_a_line_is_added(tmp_path: Path) -> None:
+    store.append(tmp_path / "away", "a-cpu", factory.record(run=OTHER))
+    file, home = away(tmp_path / "away", [1]), tmp_path / "home"
+    (home / "records").mkdir(parents=True)
+    (home / "records" / "a-gpu").write_text("mine")
+    with pytest.raises(UsageError, match="a-gpu is no folder"):
+        archive.unpack(file, home)
+    assert [path.name for path in (home / "records").iterdir()] == ["a-gpu"]
+
+
 def test_what_can_not_be_read_at_home_is_not_blamed_on_the_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
