@@ -6,9 +6,12 @@ import argparse
 from pathlib import Path
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import archive, store
+from bcdl.parity import findings
+from bcdl.records import archive, log, store
 from bcdl.settings.options import DEFAULT_RESULTS
 from bcdl.text import legible
+
+_READERS = {**archive.READERS, log.PARITY: archive.Reader(findings.Finding.from_json, findings.SCHEMA)}
 
 
 def main() -> int:
@@ -17,20 +20,29 @@ def main() -> int:
     parser.add_argument("--results", default=DEFAULT_RESULTS, help=f"folder of records; default {DEFAULT_RESULTS}")
     arguments = parser.parse_args()
     results = Path(arguments.results)
+    contents = _read_all(arguments.archive)
     store.check_writable(results)
-    for file in arguments.archive:
+    for notice in log.repair(results):
+        print(f"note: {legible(notice)}")
+    for file, content in contents.items():
+        _show(file, archive.add(content, results, _READERS), results)
+    return 0
+
+
+def _read_all(files: list[Path]) -> dict[Path, archive.Contents]:
+    """What each archive holds; UsageError, before anything is added, if one is missing or not whole."""
+    for file in files:
         if not file.is_file():
             raise UsageError(f"{file} is no file; name the results.tar.gz that came home")
-        _show(file, archive.unpack(file, results), results)
-    return 0
+    return {file: archive.read(file) for file in files}
 
 
 def _show(file: Path, done: archive.Unpacked, results: Path) -> None:
     for name, lines in done.added.items():
         print(f"{results / name}: {lines} lines added")
     print(f"{file}: {sum(done.added.values())} lines added, {done.known} were there already")
-    if done.torn:
-        print(f"note: {done.torn} lines were cut off or are of no run, and are left out")
+    if done.left_out:
+        print(f"note: {len(done.left_out)} lines are left out, the first: {legible(str(done.left_out[0]))}")
     if done.ignored:
         print(f"note: {len(done.ignored)} members are no logs of bcdl, {legible(done.ignored[0])} for one; left out")
 

@@ -1,29 +1,76 @@
 """Logs on their way home: packed into one file on the machine that measured, added to a results folder at home.
 
-The machine counted its lines from one, since it had no other logs. At home they are counted on, so that they come after
-what was there before; nothing else of a line changes, and no line that is there is touched or added a second time.
+The machine counted its lines from one, since it had no other logs. At home they are counted on, in the machine's order,
+so that they come after what was there before; nothing else of a line changes, and no line that is there is touched or
+added a second time. Of an archive that is not whole nothing is added.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+import gzip
 import io
+import itertools
 import json
 import re
 import tarfile
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from bcdl.errors import UsageError
-from bcdl.records import disk, log, runs
-from bcdl.records.line import schema_of
+from bcdl.records import disk, experiment, log, runs, schema
+from bcdl.records.experiment import Experiment
+from bcdl.records.line import MOST_COUNT, schema_of
+from bcdl.records.log import Problem
+from bcdl.records.record import Record
 
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,120}", re.ASCII)
-_SEQUENCE = re.compile(r'("sequence":\s*)[0-9]{1,10}(?=\s*[,}])')
-# No run's log is nearly so long; what is longer is no log, and would fill the memory.
+_NAME = re.compile(r'[\s,]*("(?:[^"\\]|\\.)*")\s*:\s*')  # of a field of a JSON object, up to its value
+# No machine's logs are nearly so long; what is longer is no log, and would fill the memory.
 _MOST_BYTES = 256 * 2**20
+_CHUNK = 2**20
+_LOCK = "unpack"  # the lock that is held from the look at what is there to the last line added
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """How the lines of a log are read; `parse` and `schema` are as in `log.read`."""
+
+    parse: Callable[[str], log.Entry]
+    schema: int
+
+
+READERS = {
+    log.RECORDS: Reader(Record.from_json, schema.SCHEMA),
+    log.EXPERIMENTS: Reader(Experiment.from_json, experiment.SCHEMA),
+}
+
+
+class Place(NamedTuple):
+    """The file of a run's lines in a results folder."""
+
+    log: str
+    machine: str
+    run: str
+
+    def __str__(self) -> str:
+        return f"{self.log}/{self.machine}/{self.run}.jsonl"
+
+
+@dataclasses.dataclass
+class Contents:
+    """What an archive holds.
+
+    Attributes:
+        logs: the content of each log.
+        ignored: names of members that are no logs of ours.
+    """
+
+    logs: dict[Place, bytes] = dataclasses.field(default_factory=dict)
+    ignored: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass
@@ -33,14 +80,26 @@ class Unpacked:
     Attributes:
         added: lines added, by the path of their file in the results folder.
         known: lines that were there already.
-        torn: lines that were cut off, since their writer was ended.
+        left_out: lines that no reader takes, for instance since their writer was ended midway.
         ignored: names of members that are no logs of ours.
     """
 
     added: Counter[str] = dataclasses.field(default_factory=Counter)
     known: int = 0
-    torn: int = 0
+    left_out: list[Problem] = dataclasses.field(default_factory=list)
     ignored: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A line from an archive, the file that it belongs to, and its count on the machine."""
+
+    text: str
+    place: Place
+    sequence: int
+
+    def counted(self, count: int) -> str:
+        return _counted(self.text, count)
 
 
 def pack(results: Path, archive: Path) -> Path:
@@ -53,68 +112,177 @@ def pack(results: Path, archive: Path) -> Path:
     return disk.replace(archive, content.getvalue())
 
 
-def unpack(archive: Path, results: Path) -> Unpacked:
-    """Add the lines of the archive's logs that are not there yet to those of the results folder.
+def unpack(archive: Path, results: Path, readers: Mapping[str, Reader] = READERS) -> Unpacked:
+    """Add the lines of an archive to the results folder, as `read` and `add` do."""
+    return add(read(archive), results, readers)
 
-    Raises UsageError if the archive can't be read, or if the results can't be written.
-    """
-    done = Unpacked()
+
+def read(archive: Path) -> Contents:
+    """What the archive holds; UsageError if it is none, or not whole."""
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if _place(member) is None:
-                    done.ignored += [] if member.isdir() else [member.name]
-                    continue
-                stream = tar.extractfile(member)
-                _add(stream.read() if stream else b"", PurePosixPath(member.name), results, done)
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise UsageError(f"{archive} can't be read as an archive of records ({error}); bring it home again") from error
-    return done
+        with archive.open("rb") as file, gzip.open(file) as stream:
+            while stream.read(_CHUNK):  # to its end, where its checksum is
+                pass
+            stream.seek(0)
+            return _members(archive, stream)
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"{archive} can't be read as an archive of records ({reason}); bring it home again, nothing of it was added"
+        ) from error
 
 
-def _place(member: tarfile.TarInfo) -> tuple[str, str, str] | None:
-    """The log, machine and run whose file the member is; None if it is none: nothing else is ever written."""
+def _members(archive: Path, stream: gzip.GzipFile) -> Contents:
+    contents = Contents()
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        for member in tar:
+            if (place := _place(member)) is None:
+                contents.ignored += [] if member.isdir() else [member.name]
+                continue
+            if place in contents.logs:
+                raise UsageError(f"{archive} holds {place} twice; unpack an archive as run.sh or bcdl sprint made it")
+            if sum(map(len, contents.logs.values())) + member.size > _MOST_BYTES:
+                raise UsageError(
+                    f"{archive} holds more than {_MOST_BYTES} bytes of logs; unpack its parts by themselves"
+                )
+            content = tar.extractfile(member)
+            contents.logs[place] = content.read() if content else b""
+        _check_end(stream, tar.offset)
+    return contents
+
+
+def _check_end(stream: gzip.GzipFile, offset: int) -> None:
+    """TarError if the list of members does not end there: at a damaged one tarfile stops without a word."""
+    stream.seek(offset)
+    first = stream.read(tarfile.BLOCKSIZE)
+    rest = itertools.chain([first], iter(lambda: stream.read(_CHUNK), b""))
+    if len(first) < tarfile.BLOCKSIZE or any(block.strip(b"\0") for block in rest):
+        raise tarfile.ReadError(f"its list of files is damaged at byte {offset}")
+
+
+def _place(member: tarfile.TarInfo) -> Place | None:
+    """The file that the member is; None if it is no log: nothing else is ever written."""
     parts = PurePosixPath(member.name).parts
     if not member.isreg() or len(parts) != 3 or not 0 < member.size <= _MOST_BYTES:
         return None
     name, machine, file = parts
     run = file.removesuffix(".jsonl")
     is_ours = name in log.LOGS and _MACHINE.fullmatch(machine) and file != run and runs.is_run_id(run)
-    return (name, machine, run) if is_ours else None
+    return Place(name, machine, run) if is_ours else None
 
 
-def _add(content: bytes, place: PurePosixPath, results: Path, done: Unpacked) -> None:
-    """Add those of a run's lines that its file in the results folder lacks."""
-    name, machine, run = place.parts[0], place.parts[1], place.stem
-    there = log.file_of(results, name, machine, run)
-    known = Counter(map(_uncounted, _lines(there.read_bytes()))) if there.is_file() else Counter()
-    for line in _lines(content):
-        if not _is_whole(line, run):
-            done.torn += 1
-        elif known[_uncounted(line)]:
-            known[_uncounted(line)] -= 1
-            done.known += 1
-        else:
-            log.append(results, name, machine, run, functools.partial(_counted, line))
-            done.added[place.as_posix()] += 1
+def add(contents: Contents, results: Path, readers: Mapping[str, Reader] = READERS) -> Unpacked:
+    """Add the lines that are not there yet to the logs of the results folder, in the order of their counts.
+
+    Args:
+        contents: of an archive.
+        results: the results folder.
+        readers: by the name of the log; a log without one is ignored.
+
+    Raises:
+        UsageError: something in the results folder can't be read, or not be written.
+    """
+    logs = {place: content for place, content in contents.logs.items() if place.log in readers}
+    done = Unpacked(ignored=contents.ignored + [str(place) for place in contents.logs if place not in logs])
+    if not logs:
+        return done
+    with runs.one_at_a_time(results, _LOCK):
+        known = {place: _known(results, place) for place in logs}
+        missing = [
+            line for place in logs for line in _missing(logs[place], place, known[place], readers[place.log], done)
+        ]
+        for line in sorted(missing, key=lambda line: (line.sequence, line.place.run, line.place.machine)):
+            log.append(results, *line.place, line.counted)
+            done.added[str(line.place)] += 1
+    return done
 
 
-def _lines(content: bytes) -> Iterator[str]:
-    return (line for line in content.decode("utf-8", errors="replace").split("\n") if line)
-
-
-def _is_whole(line: str, run: str) -> bool:
-    """Whether it is a whole line of that run."""
+def _known(results: Path, place: Place) -> Counter[str]:
+    """The lines that are there, as if not counted; UsageError if the file can't be read, or not be added to."""
+    file = log.file_of(results, *place)
     try:
-        values = json.loads(line)
+        for part in (file.parent, file):
+            if part.is_symlink():
+                raise UsageError(f"{part} is a link, and would be written through; put what it leads to in its place")
+        if file.parent.exists() and not file.parent.is_dir():
+            raise UsageError(f"{file.parent} is no folder, and one is needed there; move it away, then unpack again")
+        if not file.exists():
+            return Counter()
+        if not file.is_file():
+            raise UsageError(f"{file} is no file, and lines belong there; move it away, then unpack again")
+        lines = file.read_bytes().decode("utf-8", errors="surrogateescape").split("\n")
+    except OSError as error:
+        raise UsageError(
+            f"{file} can't be read ({error.strerror or error}); see to its permissions, then unpack again"
+        ) from error
+    return Counter(_counted(line, 0) for line in lines)
+
+
+def _missing(content: bytes, place: Place, known: Counter[str], reader: Reader, done: Unpacked) -> Iterator[_Line]:
+    """The lines of a run's file that are not among the known ones."""
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            read_line = _read_line(line, place, reader)
+        except UnicodeDecodeError:
+            done.left_out.append(Problem(str(place), number, "holds bytes that are no UTF-8"))
+        except (ValueError, RecursionError) as error:
+            done.left_out.append(Problem(str(place), number, str(error)))
+        else:
+            if known[read_line.counted(0)]:
+                known[read_line.counted(0)] -= 1
+                done.known += 1
+            else:
+                yield read_line
+
+
+def _read_line(content: bytes, place: Place, reader: Reader) -> _Line:
+    """The line; ValueError, with the reason, if it is not one of that run that a reader of its log takes."""
+    text = content.decode()
+    try:
+        entry = reader.parse(text)
+        is_of_run, sequence = entry.run == place.run, entry.sequence
     except (ValueError, RecursionError):
-        return False
-    return isinstance(values, dict) and schema_of(values) > 0 and values.get("run") == run
+        if (values := _of_newer(text, reader.schema)) is None:
+            raise
+        is_of_run, sequence = values.get("run") == place.run, _count_of_newer(values)
+    if not is_of_run:
+        raise ValueError("a line of another run than its file's")
+    return _Line(text, place, sequence)
 
 
-def _uncounted(line: str) -> str:
-    return _SEQUENCE.sub(r"\g<1>0", line, count=1)
+def _of_newer(text: str, newest: int) -> dict[str, Any] | None:
+    """The line's values if a newer bcdl wrote it, else None."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) and schema_of(values) > newest else None
+
+
+def _count_of_newer(values: dict[str, Any]) -> int:
+    """The count of a line that a newer bcdl wrote; ValueError if it is none."""
+    sequence = values.get("sequence", 0)
+    if type(sequence) is not int or not 0 <= sequence <= MOST_COUNT:
+        raise ValueError(f"its sequence is not a count: {str(sequence)[:20]}")
+    return sequence
 
 
 def _counted(line: str, count: int) -> str:
-    return _SEQUENCE.sub(rf"\g<1>{count}", line, count=1)
+    """The line with that count in place of its own; as it is if it has none."""
+    start, end = _own_count(line)
+    return f"{line[:start]}{count}{line[end:]}" if start else line
+
+
+def _own_count(line: str) -> tuple[int, int]:
+    """Where the line's own sequence begins and ends, not that of a part of it; zeros if it has none."""
+    decode, found = json.JSONDecoder().raw_decode, (0, 0)
+    try:
+        end = line.index("{") + 1
+        while name := _NAME.match(line, end):
+            _, end = decode(line, name.end())
+            found = (name.end(), end) if json.loads(name[1]) == "sequence" else found
+    except (ValueError, RecursionError):
+        return 0, 0
+    return found
