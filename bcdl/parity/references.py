@@ -165,7 +165,21 @@ def check(reference: Reference, plan: Plan, facts: Mapping[str, Any], whose: str
         )
 
 
+def subject_of(file: Path) -> dict[str, Any]:
+    """What the reference in the file was made of, as `Plan.subject` has it; UsageError if the file is not whole."""
+    values, _ = _load(file)
+    return dict(values["facts"]["plan"])
+
+
 def _read(file: Path, plan: Plan) -> Reference:
+    values, arrays = _load(file)
+    facts: ReferenceFacts = values["facts"]
+    _check_settings(facts, plan)
+    return Reference(facts, arrays["images"], arrays["labels"], _parts(values["vectors"], arrays["sketches"]))
+
+
+def _load(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The values and the arrays of the file; UsageError if it is not whole."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("values", *_ARRAYS)}
@@ -178,9 +192,7 @@ def _read(file: Path, plan: Plan) -> Reference:
         raise UsageError(
             f"{file} is no whole parity reference of this bcdl: copy it again, or make it with bcdl parity reference"
         )
-    facts: ReferenceFacts = values["facts"]
-    _check_settings(facts, plan)
-    return Reference(facts, arrays["images"], arrays["labels"], _parts(values["vectors"], arrays["sketches"]))
+    return values, arrays
 
 
 def _parts(table: Mapping[str, Any], sketches: np.ndarray) -> dict[str, list[Part]]:
