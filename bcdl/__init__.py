@@ -9,6 +9,8 @@ import sys
 from bcdl.errors import handle_uncaught
 
 __version__ = "0.1.0"
+# If a command finds this variable set, it ends when the process ends that holds the other end of its stdin.
+ENDS_WITH_DRIVER = "BCDL_ENDS_WITH_DRIVER"
 
 if sys.argv[:1] == ["-m"]:  # `python -m bcdl.NAME` finds its module: what that imports, it imports before `run_command`
     sys.excepthook = handle_uncaught

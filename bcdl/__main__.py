@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NamedTuple
 
-from bcdl import __version__
+from bcdl import ENDS_WITH_DRIVER, __version__
 from bcdl.errors import UsageError, run_command
 
 
@@ -51,6 +52,10 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that the arguments name, and leave with its exit code."""
+    if os.environ.pop(ENDS_WITH_DRIVER, None):
+        from bcdl.worker import parent_death  # here: no other command needs it
+
+        parent_death.end_with_driver()
     run_command(_run)
 
 

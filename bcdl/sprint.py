@@ -8,35 +8,39 @@ the cell in hand. `bcdl unpack` adds that file to a results folder. The options 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import itertools
+import os
 import re
 import sys
 import tarfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from bcdl import backends
+from bcdl import ENDS_WITH_DRIVER, backends
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.machine import environment
-from bcdl.records import archive, disk, record, runs
+from bcdl.parity import references
+from bcdl.records import archive, disk, record, runs, store
 from bcdl.runner import supervisor
 from bcdl.runner.progress import RunProgress, console, duration
 from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.settings import models as all_models
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, notices, resolve, whole
+from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, check_backend, notices, resolve, whole
+from bcdl.unpack import READERS
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
 _MODELS = "resnet50,mobilenet"
 EXPERIMENTS = ("native-models", "largest-batch")
 _ROUNDS = 4
 # An experiment takes steps on one batch: to draw more images would take the time of its rounds.
-_EXPERIMENT_DATA = ("--data", "synthetic-96")
+_EXPERIMENT_DATA = "synthetic-96"
 PARITY, DOCTOR = "parity", "doctor"
 KINDS = (*PRECISIONS, *EXPERIMENTS, PARITY, DOCTOR)
 # In order of value; what an earlier step has done, a later one leaves out. Figures that others publish are of ResNet50
@@ -48,10 +52,14 @@ STEPS = (
 _CELL_TIMEOUT = "180s"  # a cell that hangs leaves time for the others
 _LEAST_S = 45  # nothing is begun with less: it would not end
 _END_S = 5  # what the way home of the last records takes
+_MOST_S = 7 * 24 * 60 * 60
+_PROBE_BYTES = 64 * 2**10  # what the records of a few small cells take
 _LOG_BYTES = 256 * 2**10  # of each worker's log, its end
 _SHOWN_LINES = 12  # of what a command printed
 # How an item ends for which there was too little time: ended unfinished, or not begun.
 NO_TIME, LEFT_OUT = "no time", "left out"
+# How an item's end begins that was asked for what can't be run.
+REFUSED = "refused"
 # How `bcdl parity reference` names its files.
 _REFERENCE = re.compile(r"(?P<model>[a-z0-9]+)-(?P<size>[0-9]+)px-b(?P<batch>[0-9]+)-seed(?P<seed>[0-9]+)\.npz")
 
@@ -81,13 +89,17 @@ class Step:
     def read(cls, text: str, models: Sequence[str], names: Sequence[str]) -> Step:
         """The step that `KIND`, `KIND/MODEL` or `KIND/MODEL/BACKEND` names; UsageError if there is none of that name.
 
-        A model or backend that is not among those given leaves the step with nothing to do.
+        A model or backend that is known, but not among those given, leaves the step with nothing to do.
         """
         kind, *only = text.split("/")
-        if kind not in KINDS or len(only) > 2:
+        if kind not in KINDS or len(only) > (0 if kind == DOCTOR else 2):
             kinds = ", ".join(KINDS)
             raise UsageError(f"--steps {text!r} is unknown; give one of {kinds}, or KIND/MODEL or KIND/MODEL/BACKEND")
         of_model, of_backend = (*only, "", "")[:2]
+        if of_model:
+            all_models.find(of_model)
+        if of_backend:
+            check_backend(of_backend, installed_here=False)
         return cls(
             kind,
             tuple(name for name in models if of_model in ("", name)),
@@ -97,15 +109,24 @@ class Step:
 
 def main() -> int:
     arguments, given = _parse()
-    seconds = whole("--seconds", arguments.seconds)
+    seconds = _seconds(arguments.seconds)
     ends = time.monotonic() + seconds - _END_S
-    out, results = Path(arguments.out), Path(arguments.results)
-    out.mkdir(parents=True, exist_ok=True)
-    plan = _plan(arguments, given, results, out)
+    home = _Home(Path(arguments.results), Path(arguments.out))
+    plan = _plan(arguments, given, home.results, home.out)
+    home.check()
+    store.check_writable(home.results)
+    home.take_in()
     for line in notices(vars(arguments)):
         print(line)
-    outcomes = _work_through(plan, ends, lambda: _send_home(results, out))
-    return _summary(outcomes, seconds, out)
+    outcomes = _work_through(plan, ends, home.send)
+    return _summary(outcomes, seconds, home)
+
+
+def _seconds(text: str) -> int:
+    seconds = whole("--seconds", text)
+    if seconds > _MOST_S:
+        raise UsageError(f"--seconds is more than {_MOST_S}, a week; give the time that is left on the machine")
+    return seconds
 
 
 def _parse() -> tuple[argparse.Namespace, list[str]]:
@@ -133,27 +154,46 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
 
 def _plan(arguments: argparse.Namespace, given: list[str], results: Path, out: Path) -> list[Item]:
     """All that is to be done, in order, each thing once; UsageError, before the first begins, if one can't be."""
-    names = _backends(arguments.backends)
-    steps = [Step.read(text, _names(arguments.models), names) for text in _names(arguments.steps)]
-    for text, step in zip(_names(arguments.steps), steps, strict=True):
-        if not (step.models and step.backends):
-            print(f"note: {text} has nothing to do: its model or backend is none of --models or --backends")
+    steps = _steps(arguments)
     jobs = {step: _jobs(arguments, step) for step in steps if step.kind in PRECISIONS}
-    cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, resolve_limits(vars(arguments)))
-    precision = arguments.precision or next((step.kind for step in jobs), PRECISIONS[0])
+    cells = _Cells(list(dict.fromkeys(itertools.chain(*jobs.values()))), results, arguments)
+    precision = next((step.kind for step in jobs), PRECISIONS[0])
     common = ["--precision", precision, "--results", str(results)]
     device = ["--device", arguments.device] if arguments.device else []
+    parity = _parity([step for step in steps if step.kind == PARITY], arguments.parity, [*common, *device], results)
     plan = [*cells.preparation()]
     for step in steps:
         if step in jobs:
             plan += map(cells.item, jobs[step])
         elif step.kind in EXPERIMENTS:
-            plan += _experiments(step, [*_EXPERIMENT_DATA, *given, *common], results)
+            _check_experiment(step, arguments, precision)
+            plan += _experiments(step, ["--data", _EXPERIMENT_DATA, *given, *common], results)
         elif step.kind == PARITY:
-            plan += _parity(step, Path(arguments.parity) if arguments.parity else None, [*common, *device], results)
+            plan += parity[step]
         else:
-            plan.append(_command("bcdl doctor", ["doctor", *device], out / DOCTOR_FILE, shown=False))
+            plan.append(_doctor(device, results, out / DOCTOR_FILE))
+    if not plan:
+        raise UsageError("nothing is left to do of what --steps, --models, --backends and --parity name; name more")
     return list({item.title: item for item in plan}.values())
+
+
+def _steps(arguments: argparse.Namespace) -> list[Step]:
+    """The steps in order, each once; those with nothing to do are named on the screen."""
+    if arguments.precision:
+        raise UsageError(
+            f"--precision {arguments.precision!r} has no effect in a sprint, whose steps say it; "
+            "give one as a step: --steps tf32, for instance"
+        )
+    names, of_models = _backends(arguments.backends), _names(arguments.models)
+    for name in names:
+        check_backend(name)
+    for model in of_models:
+        all_models.find(model)
+    steps = {text: Step.read(text, of_models, names) for text in _names(arguments.steps)}
+    for text, step in steps.items():
+        if not (step.models and step.backends):
+            print(f"note: {text} has nothing to do: its model or backend is none of --models or --backends")
+    return list(dict.fromkeys(steps.values()))
 
 
 def _names(text: str) -> list[str]:
@@ -183,9 +223,11 @@ def _jobs(arguments: argparse.Namespace, step: Step) -> list[Job]:
 class _Cells:
     """The cells of the sprint, one run, which draws its data once, before the first of them."""
 
-    def __init__(self, jobs: list[Job], results: Path, limits: Limits) -> None:
-        self._run = Run(jobs, results, limits=limits, resume=True)
+    def __init__(self, jobs: list[Job], results: Path, arguments: argparse.Namespace) -> None:
+        limits, clean = resolve_limits(vars(arguments)), bool(arguments.require_clean)
+        self._run = Run(jobs, results, limits=limits, resume=True, require_clean=clean)
         self._progress: RunProgress | None = None
+        self._refusal: UsageError | None = None
 
     def preparation(self) -> Iterator[Item]:
         """What has to be done once, before the first cell."""
@@ -196,13 +238,20 @@ class _Cells:
         return Item(f"{job.cell.title}, batch {job.cell.batch_size}", lambda seconds: self._measure(job, seconds))
 
     def _check(self, seconds: float) -> str:
-        for line in self._run.check():
+        try:
+            notes = self._run.check()
+        except UsageError as error:
+            self._refusal = error
+            raise
+        for line in notes:
             print(line)
         cells = [job.cell for job in self._run.left]
         self._progress = RunProgress(console(), cells, self._run.folder / STATUS_FILE)
         return record.OK
 
     def _measure(self, job: Job, seconds: float) -> str:
+        if self._refusal:
+            raise self._refusal
         if self._progress is None:
             return "failed: its data could not be made ready"
         if job not in self._run.records:
@@ -210,6 +259,13 @@ class _Cells:
             self._run.measure([job], self._progress, allowed_s=lambda _: ends - time.monotonic())
         outcome = self._run.records.get(job)
         return NO_TIME if outcome is None else outcome.status
+
+
+def _check_experiment(step: Step, arguments: argparse.Namespace, precision: str) -> None:
+    """UsageError if an experiment of the step would refuse its options."""
+    options = {**vars(arguments), "precision": precision, "data": arguments.data or _EXPERIMENT_DATA}
+    for backend in step.backends if step.models else ():
+        resolve(options, backend, ",".join(step.models), spread=False)
 
 
 def _experiments(step: Step, options: list[str], results: Path) -> Iterator[Item]:
@@ -220,23 +276,61 @@ def _experiments(step: Step, options: list[str], results: Path) -> Iterator[Item
         yield _command(title, ["experiment", *arguments], _log(results, title))
 
 
-def _parity(step: Step, folder: Path | None, options: list[str], results: Path) -> Iterator[Item]:
-    """Of each model that has a reference: a dump on each backend, then a judgement."""
+def _parity(steps: Sequence[Step], text: str | None, options: list[str], results: Path) -> dict[Step, list[Item]]:
+    """What each of the steps does: dumps of the models that have a reference, judged once all of them are made."""
+    items: dict[Step, list[Item]] = {step: [] for step in steps}
+    for found in _references(Path(text) if text else None) if steps else ():
+        taking = [step for step in steps if found["model"] in step.models]
+        names = list(dict.fromkeys(name for step in taking for name in step.backends))
+        if len(names) < 2:
+            why = f"{names[0]} alone has nothing to be compared with" if names else "no step is of its model"
+            print(f"note: parity with {found[0]} is left out: {why}; see --steps, --models and --backends")
+            continue
+        title = f"parity, {found['model']} of {found['size']} px, batch {found['batch']}, seed {found['seed']}"
+        plan = ["--models", found["model"], "--image-size", found["size"], "--batch-size", found["batch"]]
+        plan += ["--seed", found["seed"], "--draws", _draws(Path(str(text)) / found[0])]
+        plan += ["--reference", str(text), *options]
+        for step in taking:
+            items[step] += [_dump(title, name, plan, results) for name in step.backends]
+        items[taking[-1]].append(_command(title, ["parity", "judge", "--no-report", *plan], _log(results, title)))
+    return items
+
+
+def _references(folder: Path | None) -> list[re.Match[str]]:
+    """The references in the folder, by their names; a line on the screen if there is none."""
     if folder and not folder.is_dir():
         raise UsageError(f"--parity {folder} is no folder; bcdl pack --parity FILE makes one, beside run.sh")
     found = [match for file in sorted(folder.iterdir()) if (match := _REFERENCE.fullmatch(file.name))] if folder else []
     if not found:
         print("note: parity is left out, since no reference was carried here; bcdl pack --parity FILE takes one along")
-    for match in found:
-        if match["model"] not in step.models:
-            continue
-        plan = ["--models", match["model"], "--image-size", match["size"], "--batch-size", match["batch"]]
-        plan += ["--seed", match["seed"], "--reference", str(folder), *options]
-        for backend in step.backends:
-            title = f"parity, {match['model']} on {backend}"
-            yield _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
-        title = f"parity, {match['model']}"
-        yield _command(title, ["parity", "judge", "--no-report", *plan], _log(results, title))
+    return found
+
+
+def _draws(reference: Path) -> str:
+    """How many draws the reference was made with: what is judged by it is made with as many."""
+    return str(references.read(reference).facts["plan"].get("draws"))
+
+
+def _dump(title: str, backend: str, plan: list[str], results: Path) -> Item:
+    title = f"{title}, on {backend}"
+    return _command(title, ["parity", "dump", *plan], _log(results, title), KERAS_BACKEND=backend)
+
+
+def _doctor(options: list[str], results: Path, home: Path) -> Item:
+    """What doctor says, put into the file `home` in one step."""
+    title = "bcdl doctor"
+    log = _log(results, title)
+    command = _command(title, ["doctor", *options], log, shown=False)
+
+    def do(seconds: float) -> str:
+        outcome = command.do(seconds)
+        try:
+            disk.replace(home, log.read_bytes())
+        except OSError as error:
+            raise BcdlError(f"{home} can't be written ({error.strerror or error}); see {log}") from error
+        return outcome
+
+    return Item(title, do)
 
 
 def _log(results: Path, title: str) -> Path:
@@ -245,23 +339,38 @@ def _log(results: Path, title: str) -> Path:
 
 
 def _command(title: str, arguments: list[str], log: Path, shown: bool = True, **variables: str) -> Item:
-    """A command of bcdl, whose output goes to the file `log`; its last lines are shown, too, or only if it fails."""
+    """A command of bcdl, whose output goes to the file `log`; its last lines are shown, too, or only if it fails.
+
+    It ends when this process ends, however that ends.
+    """
 
     def do(seconds: float) -> str:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with disk.writing(log.parent):
+            log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "bcdl", *arguments]
-        with supervisor.started(command, {**environment.of_child(), **variables}, log) as process:
+        of_child = {**environment.of_child(), **variables, ENDS_WITH_DRIVER: "1"}
+        with supervisor.started(command, of_child, log) as process:
             ending = process.watch(Limits(seconds), lambda: None)
         code = ending.code if ending and not ending.over else None
         if shown or code:
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            print("\n".join(lines[-_SHOWN_LINES:]))
-        return NO_TIME if code is None else record.OK if code == 0 else f"failed with exit code {code}"
+            with contextlib.suppress(OSError):  # a full disk had no room for it
+                lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+                print("\n".join(lines[-_SHOWN_LINES:]))
+        return _outcome(code)
 
     return Item(title, do)
 
 
-def _work_through(plan: Sequence[Item], ends: float, send_home: Callable[[], None]) -> list[tuple[Item, str]]:
+def _outcome(code: int | None) -> str:
+    """How an item ended whose command gave that exit code, or none within its time."""
+    if code is None:
+        return NO_TIME
+    if code == 0:
+        return record.OK
+    return f"{REFUSED if code == UsageError.exit_code else 'failed'} with exit code {code}"
+
+
+def _work_through(plan: Sequence[Item], ends: float, send_home: Callable[[], object]) -> list[tuple[Item, str]]:
     """Do the items one after the other until the time is over; how each ended."""
     outcomes = []
     for item in plan:
@@ -279,6 +388,8 @@ def _try(item: Item, seconds: float) -> str:
     """How the item ended; whatever goes wrong in it costs none of those after it."""
     try:
         return item.do(seconds)
+    except UsageError as error:
+        return f"{REFUSED}: {error}"
     except BcdlError as error:
         return f"failed: {error}"
     except Exception as error:  # a fault of ours: the machine is paid for, and its other figures are wanted
@@ -286,32 +397,94 @@ def _try(item: Item, seconds: float) -> str:
         return f"failed: {type(error).__name__}: {error}"
 
 
-def _send_home(results: Path, out: Path) -> None:
-    """Put all records and the ends of all logs so far into two files of the folder that comes home."""
-    try:
-        archive.pack(results, out / RECORDS_FILE)
+@dataclasses.dataclass
+class _Home:
+    """The folder that comes home, and the results that are put into it.
+
+    Attributes:
+        results: the results folder.
+        out: the folder that comes home.
+        arrived: whether all records so far are in `out`.
+    """
+
+    results: Path
+    out: Path
+    arrived: bool = True
+
+    def check(self) -> None:
+        """Make the folder; UsageError if nothing can be written into it."""
+        probe = self.out / f".probe-{os.getpid()}"
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            try:
+                disk.replace(probe, bytes(_PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--out {self.out} can't be written ({error.strerror or error}); make room or name another folder"
+            ) from error
+
+    def take_in(self) -> None:
+        """Add the records that an earlier sprint left in the folder to the results, since its file is replaced."""
+        file = self.out / RECORDS_FILE
+        if not os.path.lexists(file):
+            return
+        advice = "it would be overwritten: move it away, or name another folder with --out"
+        try:
+            done = archive.unpack(file, self.results, READERS)
+        except UsageError as error:
+            raise UsageError(f"{error}; {advice}") from error
+        if others := [*done.ignored, *map(str, done.left_out)]:
+            raise UsageError(f"{file} holds what can't be added to the records, {others[0]} for one, and {advice}")
+        if count := sum(done.added.values()):
+            print(f"{count} records of an earlier sprint, in {file}, were added to {self.results}")
+
+    def send(self) -> bool:
+        """Put all records and the ends of all logs so far into two files of the folder; whether that went well."""
+        try:
+            archive.pack(self.results, self.out / RECORDS_FILE)
+            disk.replace(self.out / LOGS_FILE, self._logs())
+            self.arrived = True
+        except (OSError, BcdlError) as error:  # the next time may do better
+            reason = getattr(error, "strerror", None) or error
+            print(f"note: {self.out} can't be written ({reason}); the records are in {self.results}")
+            self.arrived = False
+        return self.arrived
+
+    def _logs(self) -> bytes:
+        """An archive of the end of each log."""
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w:gz") as tar:
-            for file in sorted((results / runs.RUNS).glob("*/*.log")):
+            for file in sorted((self.results / runs.RUNS).glob("*/*.log")):
                 end = file.read_bytes()[-_LOG_BYTES:]
-                member = tarfile.TarInfo(file.relative_to(results / runs.RUNS).as_posix())
+                member = tarfile.TarInfo(file.relative_to(self.results / runs.RUNS).as_posix())
                 member.size = len(end)
                 tar.addfile(member, io.BytesIO(end))
-        disk.replace(out / LOGS_FILE, content.getvalue())
-    except OSError as error:  # the next time may do better
-        print(f"note: {out} can't be written ({error.strerror or error}); the records are in {results}")
+        return content.getvalue()
 
 
-def _summary(outcomes: Sequence[tuple[Item, str]], seconds: int, out: Path) -> int:
+def _summary(outcomes: Sequence[tuple[Item, str]], seconds: int, home: _Home) -> int:
     """Say what was done and what was not; the exit code."""
     by_outcome: dict[str, list[str]] = {}
     for item, outcome in outcomes:
         by_outcome.setdefault(outcome, []).append(item.title)
     for outcome, titles in by_outcome.items():
         print(f"{outcome}: {len(titles)}" + ("" if outcome == record.OK else f" ({'; '.join(titles)})"))
-    print(f"all within {duration(seconds)}; bring {out} home, then: bcdl unpack {RECORDS_FILE}")
-    fine: set[Any] = {record.OK, record.SKIPPED, LEFT_OUT, NO_TIME}
-    return 0 if by_outcome.keys() <= fine else 1
+    if not home.arrived:
+        results = home.results.resolve()
+        print(f"error: the last records are not in {home.out}, which can't be written; bring {results} home itself")
+        return 1
+    print(f"all within {duration(seconds)}; bring {home.out} home, then: bcdl unpack {RECORDS_FILE}")
+    return _exit_code(by_outcome.keys())
+
+
+def _exit_code(outcomes: Iterable[str]) -> int:
+    """That of wrong usage if all that was begun was refused, 1 if anything failed."""
+    begun = {outcome for outcome in outcomes if outcome != LEFT_OUT}
+    if begun and all(outcome.startswith(REFUSED) for outcome in begun):
+        return UsageError.exit_code
+    return 0 if begun <= {record.OK, record.SKIPPED, NO_TIME} else 1
 
 
 if __name__ == "__main__":

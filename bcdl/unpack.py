@@ -11,7 +11,8 @@ from bcdl.records import archive, log, store
 from bcdl.settings.options import DEFAULT_RESULTS
 from bcdl.text import legible
 
-_READERS = {**archive.READERS, log.PARITY: archive.Reader(findings.Finding.from_json, findings.SCHEMA)}
+# The readers of all logs; `records` alone knows none of parity.
+READERS = {**archive.READERS, log.PARITY: archive.Reader(findings.Finding.from_json, findings.SCHEMA)}
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
     for notice in log.repair(results):
         print(f"note: {legible(notice)}")
     for file, content in contents.items():
-        _show(file, archive.add(content, results, _READERS), results)
+        _show(file, archive.add(content, results, READERS), results)
     return 0
 
 

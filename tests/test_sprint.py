@@ -6,15 +6,21 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bcdl import backends, sprint
-from bcdl.errors import BcdlError
+from bcdl.errors import BcdlError, UsageError
+from bcdl.parity import references
 from bcdl.records import archive, store
 from bcdl.sprint import Item
 from tests.conftest import ROOT
+
+HOME = sprint._Home(Path("results"), Path("out"))
 
 
 def item(title: str, outcome: str | Exception, done: list[str]) -> Item:
@@ -77,10 +83,125 @@ def test_parity_is_judged_of_the_models_that_have_a_reference(
 ) -> None:
     assert not any("parity" in title for title in titles(monkeypatch, tmp_path))
     assert "parity is left out, since no reference was carried" in capsys.readouterr().out
-    for name in ("mobilenet-96px-b4-seed0.npz", "cnn-96px-b4-seed0.npz", "notes.txt"):
-        (tmp_path / name).touch()
-    found = titles(monkeypatch, tmp_path, "--steps", "parity", "--parity", str(tmp_path))
-    assert found == ["parity, mobilenet on jax", "parity, mobilenet on torch", "parity, mobilenet"]
+    monkeypatch.setattr(references, "read", lambda file: SimpleNamespace(facts={"plan": {"draws": 5}}))
+    of = tmp_path / "references"
+    of.mkdir()
+    for name in ("mobilenet-32px-b4-seed0.npz", "mobilenet-96px-b8-seed1.npz", "cnn-96px-b4-seed0.npz", "notes.txt"):
+        (of / name).touch()
+    small, large = "parity, mobilenet of 32 px, batch 4, seed 0", "parity, mobilenet of 96 px, batch 8, seed 1"
+    found = titles(monkeypatch, tmp_path, "--steps", "parity", "--parity", str(of))
+    assert found == [f"{one}{end}" for one in (small, large) for end in (", on jax", ", on torch", "")]
+    assert "note: parity with cnn-96px-b4-seed0.npz is left out: no step is of its model" in capsys.readouterr().out
+    steps = "parity/mobilenet/torch,parity/mobilenet/jax"
+    found = titles(monkeypatch, tmp_path, "--steps", steps, "--parity", str(of))
+    assert found.index(small) > found.index(f"{small}, on jax") > found.index(f"{small}, on torch")
+    found = titles(monkeypatch, tmp_path, "--steps", "parity,doctor", "--parity", str(of), "--backends", "jax")
+    assert found == ["bcdl doctor"]
+    assert "jax alone has nothing to be compared with" in capsys.readouterr().out
+    assert sprint._draws(of / "any") == "5"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--steps", ""], ["--steps", "tf32/nosuch"], ["--steps", "tf32/cnn/nosuch"], ["--steps", "doctor/cnn"]),
+        *(["--steps", "parity"], ["--precision", "tf32"], ["--steps", "largest-batch", "--batch-size", "0"]),
+        ["--steps", "largest-batch", "--data", "nosuch"],
+    ],
+)
+def test_what_can_not_be_done_is_refused_before_anything_runs(
+    planned: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str]
+) -> None:
+    with pytest.raises(UsageError):
+        titles(monkeypatch, tmp_path, *options)
+
+
+def test_clean_data_is_required_of_the_run(planned: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[bool] = []
+    run_type = sprint.Run
+    monkeypatch.setattr(sprint, "Run", lambda *a, **k: asked.append(k["require_clean"]) or run_type(*a, **k))
+    titles(monkeypatch, tmp_path, "--require-clean")
+    assert asked == [True]
+
+
+def test_usage_errors_alone_end_with_their_code() -> None:
+    ended = sprint._work_through([item(t, UsageError("a batch"), []) for t in "ab"], float("inf"), lambda: None)
+    assert sprint._summary(ended, 9, HOME) == 2
+    assert sprint._summary([*ended, (item("c", "ok", []), "ok")], 9, HOME) == 1
+
+
+def test_a_week_is_the_most() -> None:
+    with pytest.raises(UsageError, match="a week"):
+        sprint._seconds("9" * 400)
+
+
+@pytest.mark.parametrize("name", ["file", "file/x"])
+def test_a_folder_that_can_not_be_written_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="--out"):
+        sprint._Home(tmp_path / "results", tmp_path / name).check()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_can_not_go_home_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    home = sprint._Home(tmp_path / "results", tmp_path / "file")
+    assert not home.send()
+    assert sprint._summary([], 9, home) == 1
+    assert f"bring {tmp_path / 'results'} home itself" in capsys.readouterr().out
+
+
+def test_records_of_an_earlier_sprint_are_kept(tmp_path: Path) -> None:
+    """Also those of another results folder; what is no archive of ours is not overwritten."""
+    run, out = "20260101T000000Z-abcd", tmp_path / "out"
+    file = store.file_of(tmp_path / "old", "machine", run)
+    file.parent.mkdir(parents=True)
+    file.write_text(f'{{"schema": 1, "run": "{run}", "sequence": 1}}\n')
+    archive.pack(tmp_path / "old", out / sprint.RECORDS_FILE)
+    home = sprint._Home(tmp_path / "new", out)
+    home.take_in()
+    home.take_in()
+    assert home.send()
+    with tarfile.open(out / sprint.RECORDS_FILE) as tar:
+        assert tar.getnames() == [f"records/machine/{run}.jsonl"]
+    (out / sprint.RECORDS_FILE).write_text("notes")
+    with pytest.raises(UsageError, match="overwritten"):
+        home.take_in()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_command_ends_with_its_driver(tmp_path: Path) -> None:
+    """It waits in an import, as one at work would in its framework."""
+    site = tmp_path / "site"
+    site.mkdir()
+    pid = tmp_path / "pid"
+    wait = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    (site / "platformdirs.py").write_text(wait)
+    code = "import sys\nfrom pathlib import Path\nfrom bcdl import sprint\n"
+    code += f"sprint._command('doctor', ['doctor'], Path({str(tmp_path / 'log')!r})).do(60)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT)])}
+    driver = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    until(lambda: pid.exists() and pid.read_text() != "")
+    driver.kill()
+    driver.wait()
+    until(lambda: not Path("/proc", pid.read_text()).exists())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("seconds", ["--steps", "9m", "5.5", "08", "0"])
+def test_a_wrong_number_of_seconds_is_a_line(seconds: str, tmp_path: Path) -> None:
+    script = ROOT / "bcdl" / "pack" / "run.sh"
+    environment = {**os.environ, "OUT": str(tmp_path / "out")}
+    done = subprocess.run(["bash", str(script), seconds], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: SECONDS")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_goes_wrong_costs_nothing_that_comes_after(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +214,7 @@ def test_what_goes_wrong_costs_nothing_that_comes_after(capsys: pytest.CaptureFi
     assert sent == [1, 2, 3, 4, 5]  # what was measured leaves after each
     said = [outcome for _, outcome in ended]
     assert said == ["ok", "failed: no room", "failed: ValueError: a fault", "out_of_memory", "ok"]
-    assert sprint._summary(ended, 550, Path("out")) == 1
+    assert sprint._summary(ended, 550, HOME) == 1
     printed = capsys.readouterr()
     assert "ok: 2\nfailed: no room: 1 (b)" in printed.out
     assert "ValueError: a fault" in printed.err  # with its trace, in the log that comes home
@@ -113,7 +234,7 @@ def test_nothing_is_begun_that_would_not_end_and_it_is_named(
 
     ended = sprint._work_through([Item(title, do) for title in "abcd"], 130.0, lambda: None)
     assert done == ["130 s", "70 s"]
-    assert sprint._summary(ended, 130, Path("out")) == 0
+    assert sprint._summary(ended, 130, HOME) == 0
     assert "left out: 2 (c; d)" in capsys.readouterr().out
 
 
