@@ -24,7 +24,7 @@ from pathlib import Path
 from bcdl import ENDS_WITH_DRIVER, backends
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.machine import environment
-from bcdl.parity import references
+from bcdl.parity import findings, references
 from bcdl.records import archive, disk, record, runs, store
 from bcdl.runner import supervisor
 from bcdl.runner.progress import RunProgress, console, duration
@@ -33,7 +33,6 @@ from bcdl.settings import models as all_models
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, check_backend, notices, resolve, whole
-from bcdl.unpack import READERS
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
 _MODELS = "resnet50,mobilenet"
@@ -432,7 +431,7 @@ class _Home:
             return
         advice = "it would be overwritten: move it away, or name another folder with --out"
         try:
-            done = archive.unpack(file, self.results, READERS)
+            done = archive.unpack(file, self.results, findings.READERS)
         except UsageError as error:
             raise UsageError(f"{error}; {advice}") from error
         if others := [*done.ignored, *map(str, done.left_out)]:

@@ -11,9 +11,6 @@ from bcdl.records import archive, log, store
 from bcdl.settings.options import DEFAULT_RESULTS
 from bcdl.text import legible
 
-# The readers of all logs; `records` alone knows none of parity.
-READERS = {**archive.READERS, log.PARITY: archive.Reader(findings.Finding.from_json, findings.SCHEMA)}
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog=program("unpack"), description=__doc__)
@@ -26,7 +23,7 @@ def main() -> int:
     for notice in log.repair(results):
         print(f"note: {legible(notice)}")
     for file, content in contents.items():
-        _show(file, archive.add(content, results, READERS), results)
+        _show(file, archive.add(content, results, findings.READERS), results)
     return 0
 
 

@@ -18,6 +18,7 @@ from bcdl.errors import BcdlError, UsageError
 from bcdl.parity import references
 from bcdl.records import archive, store
 from bcdl.sprint import Item
+from tests import factory
 from tests.conftest import ROOT
 
 HOME = sprint._Home(Path("results"), Path("out"))
@@ -153,17 +154,15 @@ def test_what_can_not_go_home_is_a_failure(tmp_path: Path, capsys: pytest.Captur
 
 def test_records_of_an_earlier_sprint_are_kept(tmp_path: Path) -> None:
     """Also those of another results folder; what is no archive of ours is not overwritten."""
-    run, out = "20260101T000000Z-abcd", tmp_path / "out"
-    file = store.file_of(tmp_path / "old", "machine", run)
-    file.parent.mkdir(parents=True)
-    file.write_text(f'{{"schema": 1, "run": "{run}", "sequence": 1}}\n')
+    out, kept = tmp_path / "out", factory.record()
+    store.append(tmp_path / "old", "machine", kept)
     archive.pack(tmp_path / "old", out / sprint.RECORDS_FILE)
     home = sprint._Home(tmp_path / "new", out)
     home.take_in()
     home.take_in()
     assert home.send()
     with tarfile.open(out / sprint.RECORDS_FILE) as tar:
-        assert tar.getnames() == [f"records/machine/{run}.jsonl"]
+        assert tar.getnames() == [f"records/machine/{kept.run}.jsonl"]
     (out / sprint.RECORDS_FILE).write_text("notes")
     with pytest.raises(UsageError, match="overwritten"):
         home.take_in()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
-from bcdl.records import fields, log
+from bcdl.records import archive, fields, log
 from bcdl.records.fields import Field
 from bcdl.records.line import parse_object
 from bcdl.records.log import Problem
@@ -390,3 +390,6 @@ def _to_4(values: dict[str, Any]) -> None:
 
 # By the schema from which they lift a finding to the next.
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
+
+# The readers of all logs that come home: `bcdl.records` knows none of parity.
+READERS = {**archive.READERS, log.PARITY: archive.Reader(Finding.from_json, SCHEMA)}
