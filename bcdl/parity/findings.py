@@ -330,6 +330,8 @@ def _check(finding: Finding) -> None:
         if not fields.fits(shape)(value):
             raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
         _check_sizes(name, value)
+    if finding.reference and not 1 <= finding.reference.get("sketch_length", 1) <= _MOST:
+        raise ValueError(f"the length of the reference's sketch is {str(finding.reference['sketch_length'])[:60]}")
     pairs = itertools.combinations(finding.backends, 2)
     if not finding.pairs.keys() <= {pair_name(a, b) for a, b in pairs}:
         raise ValueError(f"pairs of other backends: {', '.join(finding.pairs)[:60]}")

@@ -139,6 +139,8 @@ def damaged(**changes: Any) -> str:
         {"errors__jax__loss": "small"},
         {"pairs": {"jax-mxnet": json.loads(LINES[findings.SCHEMA])["pairs"]["jax-torch"]}},
         {"reference": {}},
+        {"reference__sketch_length": 0},
+        {"reference__sketch_length": 10**400},
         {"chaos": {}},
         {"checkpoints": {"jax": {"torch": {"same_state": True}}}},
         {"backends__jax__determinism": {"ratio": 1.0}},
