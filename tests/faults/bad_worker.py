@@ -101,8 +101,11 @@ def keep_forking(job: Path, result: Path) -> None:
 
 
 def fork_bomb(job: Path, result: Path) -> None:
-    """Each process starts two more, up to some hundreds, each in a session of its own; then death."""
-    code = "import os, time\nfor _ in range(9):\n    if not os.fork():\n        os.setsid()\ntime.sleep(3600)\n"
+    """Each process starts more, up to a hundred, each in a session of its own; then death.
+
+    Together they stay below the limit of memory, however late they are looked at.
+    """
+    code = "import os, time\nfor _ in range(7):\n    if not os.fork():\n        os.setsid()\ntime.sleep(3600)\n"
     subprocess.Popen([sys.executable, "-S", "-c", code])
     time.sleep(0.1)
     os._exit(1)
