@@ -23,7 +23,7 @@ _WORKERS = {
     "leave_children": "A worker that leaves 200 children, half of them in sessions of their own",
     "leave_a_daemon": "A worker that leaves a daemon",
     "keep_forking": "A worker that leaves a process that forks and dies, twenty times a second",
-    "fork_bomb": "A worker that leaves a fork bomb of 512 processes, each in a session of its own, still growing",
+    "fork_bomb": "A worker that leaves a fork bomb of 128 processes, each in a session of its own, still growing",
     "print_gigabytes": "A worker that prints 2 GiB",
     "print_no_text": "A worker that prints bytes that are no UTF-8",
     "leave_half_a_result": "A result file cut in the middle",
