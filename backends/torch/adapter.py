@@ -55,7 +55,7 @@ class Adapter:
         raise UnsupportedError("eager torch compiles nothing, so there is no cache to measure")
 
     def describe(self) -> dict[str, Any]:
-        gpu = os.environ.get("KERAS_TORCH_DEVICE") == "cuda"
+        gpu = self._on_gpu()
         return {
             "device": torch.cuda.get_device_name() if gpu else "cpu",
             "platform": "gpu" if gpu else "cpu",
@@ -116,14 +116,14 @@ class Adapter:
 
     def sync(self, value: Any) -> None:
         # Work on a CPU is done when the call returns.
-        if os.environ["KERAS_TORCH_DEVICE"] == "cuda":
+        if self._on_gpu():
             torch.cuda.current_stream().synchronize()  # not of the device: another stream may copy batches
 
     def peak_memory_bytes(self) -> int | None:
-        return torch.cuda.max_memory_allocated() if os.environ["KERAS_TORCH_DEVICE"] == "cuda" else None
+        return torch.cuda.max_memory_allocated() if self._on_gpu() else None
 
     def reset_peak_memory(self) -> bool:
-        if os.environ["KERAS_TORCH_DEVICE"] != "cuda":
+        if not self._on_gpu():
             return False
         torch.cuda.reset_peak_memory_stats()
         return True
@@ -132,7 +132,7 @@ class Adapter:
         return isinstance(error, torch.OutOfMemoryError) or is_lack_of_memory(error, RuntimeError)
 
     def _on_gpu(self) -> bool:
-        return os.environ["KERAS_TORCH_DEVICE"] == "cuda"
+        return os.environ.get("KERAS_TORCH_DEVICE") == "cuda"
 
 
 def _check_gpu() -> None:
