@@ -33,6 +33,7 @@ from bcdl.settings import models as all_models
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, check_backend, notices, resolve, whole
+from bcdl.text import names_in
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
 _MODELS = "resnet50,mobilenet"
@@ -59,8 +60,6 @@ _SHOWN_LINES = 12  # of what a command printed
 NO_TIME, LEFT_OUT = "no time", "left out"
 # How an item's end begins that was asked for what can't be run.
 REFUSED = "refused"
-# How `bcdl parity reference` names its files.
-_REFERENCE = re.compile(r"(?P<model>[a-z0-9]+)-(?P<size>[0-9]+)px-b(?P<batch>[0-9]+)-seed(?P<seed>[0-9]+)\.npz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,26 +182,22 @@ def _steps(arguments: argparse.Namespace) -> list[Step]:
             f"--precision {arguments.precision!r} has no effect in a sprint, whose steps say it; "
             "give one as a step: --steps tf32, for instance"
         )
-    names, of_models = _backends(arguments.backends), _names(arguments.models)
+    names, of_models = _backends(arguments.backends), names_in(arguments.models)
     for name in names:
         check_backend(name)
     for model in of_models:
         all_models.find(model)
-    steps = {text: Step.read(text, of_models, names) for text in _names(arguments.steps)}
+    steps = {text: Step.read(text, of_models, names) for text in names_in(arguments.steps)}
     for text, step in steps.items():
         if not (step.models and step.backends):
             print(f"note: {text} has nothing to do: its model or backend is none of --models or --backends")
     return list(dict.fromkeys(steps.values()))
 
 
-def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
 def _backends(text: str | None) -> list[str]:
     """The backends that were asked for, or all that are installed; those that are not are named on the screen."""
     if text:
-        return _names(text)
+        return names_in(text)
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
     missing = [name for name in backends.NAMES if name not in installed]
     if not installed:
@@ -299,7 +294,8 @@ def _references(folder: Path | None) -> list[re.Match[str]]:
     """The references in the folder, by their names; a line on the screen if there is none."""
     if folder and not folder.is_dir():
         raise UsageError(f"--parity {folder} is no folder; bcdl pack --parity FILE makes one, beside run.sh")
-    found = [match for file in sorted(folder.iterdir()) if (match := _REFERENCE.fullmatch(file.name))] if folder else []
+    names = sorted(file.name for file in folder.iterdir()) if folder else []
+    found = [match for name in names if (match := references.FILE_NAME.fullmatch(name))]
     if not found:
         print("note: parity is left out, since no reference was carried here; bcdl pack --parity FILE takes one along")
     return found

@@ -45,3 +45,8 @@ def escape(text: str) -> str:
     """`text` for a cell of a Markdown table: no bar, line break, tag, link, formula or control character has effect."""
     plain = html.escape(legible(re.sub(r"\s+", " ", text)), quote=False)
     return re.sub(r"[|\[\]$]", lambda match: f"&#{ord(match[0])};", plain)
+
+
+def names_in(text: str) -> list[str]:
+    """The names that the text has, separated by commas: each once, in their order."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

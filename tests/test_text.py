@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcdl.text import LONGEST_NAME, encodable, legible, safe_name
+from bcdl.text import LONGEST_NAME, encodable, legible, names_in, safe_name
 
 
 @given(st.text(st.characters(exclude_categories=())), st.none() | st.integers(8, 40))
@@ -34,3 +34,7 @@ def test_every_name_can_be_written_as_utf_8_and_as_a_part_of_a_file_name(name: s
 @given(st.text())
 def test_a_name_that_is_utf_8_stays_as_it_is(name: str) -> None:
     assert encodable(name) == name
+
+
+def test_names_in_a_text_are_each_given_once() -> None:
+    assert names_in(" b, a,,b ,") == ["b", "a"]

@@ -15,13 +15,14 @@ from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import provenance
 from bcdl.machine.hardware import MIB
 from bcdl.pack import folder, wheels
+from bcdl.text import names_in
 
 
 def main() -> int:
     arguments = _parse()
     out = _out(arguments.out, arguments.tag)
     provenance.take()
-    size = folder.make(out, arguments.tag, _names(arguments.more), [Path(file) for file in arguments.parity])
+    size = folder.make(out, arguments.tag, names_in(arguments.more), [Path(file) for file in arguments.parity])
     code = provenance.commit()
     print(f"{out}: {size / MIB:.1f} MiB of at most {folder.MOST_BYTES / MIB:.0f}, commit {code['commit'][:10]}")
     if code["dirty"]:
@@ -57,10 +58,6 @@ def _parse() -> argparse.Namespace:
         "--parity", action="append", default=[], metavar="FILE", help="a parity reference that is carried along"
     )
     return parser.parse_args()
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 if __name__ == "__main__":

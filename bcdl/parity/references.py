@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import tokenize
 import zipfile
 import zlib
@@ -27,6 +28,8 @@ from bcdl.records import disk, runs
 
 # Raised if the content of the file changes, so that one of another bcdl is refused rather than misread.
 _FORMAT = 1
+# What `file_of` names.
+FILE_NAME = re.compile(r"(?P<model>[a-z0-9]+)-(?P<size>[0-9]+)px-b(?P<batch>[0-9]+)-seed(?P<seed>[0-9]+)\.npz")
 _ARRAYS = ("images", "labels", "sketches")
 # What NumPy and the modules beneath it raise for damaged files; a shape that was damaged may ask for any memory.
 _UNREADABLE = (
@@ -110,7 +113,7 @@ def default_folder(results: Path) -> Path:
 
 
 def file_of(folder: Path, plan: Plan) -> Path:
-    """The file of the reference for that plan."""
+    """The file of the reference for that plan; `FILE_NAME` reads its name."""
     return folder / f"{plan.model}-{plan.image_size}px-b{plan.batch_size}-seed{plan.seed}.npz"
 
 
