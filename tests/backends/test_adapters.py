@@ -310,4 +310,4 @@ def test_the_pool_takes_most_of_a_gpu_unless_a_user_says_otherwise(
         patched.setattr("jax.config.update", lambda *given: None)
         adapter.configure("gpu", "float32")
     pool = sys.modules[type(adapter).__module__]._memory_pool()
-    assert pool == f"default allocator, {share} of what is free, {when}"
+    assert pool == f"default allocator, {share} of all memory, {when}"
