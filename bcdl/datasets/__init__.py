@@ -3,7 +3,7 @@
 source -> `Pool` (all its images) -> split -> `Dataset`; a source is a module of `bcdl.datasets.sources`.
 """
 
-from bcdl.datasets.dataset import Dataset, Request, Split
+from bcdl.datasets.dataset import Dataset, LabelsTable, Request, Split
 from bcdl.datasets.loading import load, loader, name_of, read_pool, split_pool
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 
@@ -11,6 +11,7 @@ __all__ = [
     "LABELS",
     "SPLITS",
     "Dataset",
+    "LabelsTable",
     "Pool",
     "Request",
     "Split",

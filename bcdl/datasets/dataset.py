@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,22 @@ from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.leaks import Leaks, across
 from bcdl.datasets.pool import SPLITS
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsTable:
+    """A table with a row for each image.
+
+    Attributes:
+        file: its path.
+        image_column, label_column, group_column: the headers of its columns; an empty one is found by its usual names,
+            and a group is optional.
+    """
+
+    file: str
+    image_column: str = ""
+    label_column: str = ""
+    group_column: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +42,10 @@ class Request:
         split_seed: of the split, if the data is not split already.
         magnification: BreaKHis magnification to keep, or 0 for all.
         skip_unreadable: leave unreadable images out, counted, instead of failing.
+        class_map: which names of folders, or labels of a table, mean which class, as `--class-map` takes it; empty if
+            the names say it.
+        labels: the table that says each image's class; None if folders do.
+        grey_bits: the depth of grey images of more than 8 bits; 0 if it is to be found.
         by_group: whether a split never cuts a group; if it may, the split is by image, and leaks.
         folds: of a cross-validation, or 0 for the single split.
         fold: which fold is the test set, from 0.
@@ -35,6 +56,9 @@ class Request:
     split_seed: int = 0
     magnification: int = 0
     skip_unreadable: bool = False
+    class_map: str = ""
+    labels: LabelsTable | None = None
+    grey_bits: int = 0
     by_group: bool = True
     folds: int = 0
     fold: int = 0
@@ -47,12 +71,16 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images [N, S, S, 3] uint8, labels [N] int64 (1 is malignant), groups [N] and names [N] str."""
+    """Images [N, S, S, 3] uint8, labels [N] int64 (1 is malignant), groups [N] and names [N] str.
+
+    `known` [N] bool says whether each image's group is known; if it is not, the image is a group of its own.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
     names: np.ndarray
+    known: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,7 +88,11 @@ class Split:
     def repeated(self, count: int) -> Split:
         """The first `count` images, or all of them over and over until there are so many."""
         chosen = np.arange(count) % len(self)
-        return Split(self.images[chosen], self.labels[chosen], self.groups[chosen], self.names[chosen])
+        return self.at(chosen)
+
+    def at(self, chosen: np.ndarray) -> Split:
+        """The images at these places."""
+        return Split(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +104,7 @@ class Dataset:
         synthetic: whether the images were drawn by a program.
         train, val, test: the splits.
         notices: what a person should know of it.
-        grouped: whether its groups (patients) are known; if not, every image is a group of its own.
+        rules, facts: as in `Pool`.
         fingerprints: computes the fingerprints of all images that the source has; None if the splits have all of them.
     """
 
@@ -82,17 +114,26 @@ class Dataset:
     val: Split
     test: Split
     notices: tuple[str, ...]
-    grouped: bool = True
+    rules: int = 1
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def splits(self) -> dict[str, Split]:
         return {name: getattr(self, name) for name in SPLITS}
 
+    @property
+    def grouped(self) -> bool:
+        """Whether the group (patient) of every image is known."""
+        return all(part.known.all() for part in self.splits.values())
+
     @functools.cached_property
     def checksum(self) -> str:
-        """SHA-256 over every split's pixels, labels, groups and names, in order."""
-        digest = hashlib.sha256()
+        """SHA-256 over every split's pixels, labels, groups and names, in order, and the version of the rules.
+
+        The first version counts in no checksum: what was recorded under it stays as it is.
+        """
+        digest = hashlib.sha256(f"rules {self.rules}".encode() if self.rules > 1 else b"")
         for name, part in self.splits.items():
             digest.update(f"{name}{part.images.shape}".encode())
             digest.update(part.images.tobytes())

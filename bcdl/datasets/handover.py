@@ -12,8 +12,8 @@ import numpy as np
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.pool import Pool
 
-_ARRAYS = ("images", "labels", "groups", "names", "given")
-_FACTS = ("name", "synthetic", "grouped", "notices")
+_ARRAYS = ("images", "labels", "groups", "names", "given", "known")
+_FACTS = ("name", "synthetic", "notices", "rules", "facts")
 
 
 class Handover:

@@ -47,16 +47,15 @@ def read_pool(request: Request) -> Pool:
 def split_pool(pool: Pool, request: Request) -> Dataset:
     """The data set that the request makes of a pool; UsageError if it can't be split so."""
     parts, notices = split.split(pool, request)
+    everything = Split(pool.images, pool.labels, pool.groups, pool.names, pool.groups_known())
     return Dataset(
         name=pool.name,
         synthetic=pool.synthetic,
         notices=(*pool.notices, *notices),
-        grouped=pool.grouped,
+        rules=pool.rules,
+        facts=pool.facts,
         fingerprints=pool.fingerprints,
-        **{
-            name: Split(pool.images[chosen], pool.labels[chosen], pool.groups[chosen], pool.names[chosen])
-            for name, chosen in parts.items()
-        },
+        **{name: everything.at(chosen) for name, chosen in parts.items()},
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,11 @@ class Pool:
         names: [N] str, each image's name within the data set; never a path outside it.
         given: [N] str, the split that the source itself assigns to each (`train`, `val`, `test`); None if it assigns
             none.
-        grouped: whether groups (patients) are known; if not, every image is a group of its own.
-        notices: what a person should know: classes left out, groups dropped, files skipped.
+        known: [N] bool, whether the group (patient) of each image is known; an image of no known group is a group of
+            its own. None if all are known.
+        notices: what a person should know: classes left out, images dropped, files skipped.
+        rules: the version of the rules by which the source chooses images and their groups.
+        facts: what a record holds of how the source was read, by the names of `records.shapes.SourceFacts`.
         fingerprints: computes the fingerprints of all images that the source has, dropped ones included; None if
             `images` are all that it has.
     """
@@ -41,6 +45,12 @@ class Pool:
     groups: np.ndarray
     names: np.ndarray
     given: np.ndarray | None = None
-    grouped: bool = True
+    known: np.ndarray | None = None
     notices: tuple[str, ...] = ()
+    rules: int = 1
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = None
+
+    def groups_known(self) -> np.ndarray:
+        """[N] bool, whether the group of each image is known."""
+        return np.ones(len(self.labels), bool) if self.known is None else self.known

@@ -42,7 +42,7 @@ def _notices(pool: Pool, request: Request) -> list[str]:
         notices.append(f"cross-validated over {request.folds} folds; of the rest, one image in {VAL_FOLDS} validates")
     if not request.by_group:
         notices.append("LEAKY: split by image, as was asked for, so that one patient's images stand on both sides")
-    elif not pool.grouped:
+    elif not pool.groups_known().any():
         notices.append("no patients or groups are known: the split is by image, and may leak")
     return notices
 
@@ -61,7 +61,7 @@ def _complete(pool: Pool, parts: dict[str, np.ndarray], seed: int) -> tuple[dict
     if not len(parts["val"]):
         parts["train"], parts["val"] = _carve(pool, pool.groups, parts["train"], VAL_FOLDS, seed)
         notices.append(f"no validation split: {len(parts['val'])} images carved from train, by group")
-    if not pool.grouped:
+    if not pool.groups_known().any():
         notices.append("no patients or groups are known: whether the given split cuts one can't be checked")
     return parts, notices
 

@@ -21,6 +21,7 @@ ON_GPU = "on a GPU that reports it"
 COLD_ON_GPU = "on a GPU, if speed is measured and nothing was loaded from the compilation cache"
 KNOWN_ON_GPU = "on a GPU, if the framework can tell; else a note says why not"
 LOOKED = "if the run looked for leaks"
+FROM_FILES = "if the images are files"
 NOTED = "if there is something to say"
 OLDER = "if a schema before 8 recorded it"
 BEFORE_9 = "in records of schemas before 9"
@@ -52,6 +53,9 @@ KEYS: dict[str, tuple[str, tuple[str, ...]]] = {
     "package": ("a package by its name in the index", ()),
     "variable": ("an environment variable", ()),
     "pool": ("a pool of threads: `intra_op`, `inter_op`", ()),
+    "kind": ("what is left out, in words", ()),
+    "name": ("a name of a folder or a label", ()),
+    "part": ("a part of what is said of the table: `name`, `sha256`, `image`, `label`, `group`", ()),
     "flag": ("a setting of the framework, by its own name", ()),
     "operation": ("what the probe of precision runs", ("matmul", "conv")),
     "cause": ("what held the GPU back", ("power", "temperature")),
@@ -340,6 +344,26 @@ class Leaks(TypedDict, total=False):
     ]
 
 
+class SourceFacts(TypedDict, total=False):
+    """How images were read from files; each fact only if there is something to say."""
+
+    layout: Annotated[str, Field("the layout that was recognised", "it decides classes, splits and patients")]
+    groups_from: Annotated[str, Field("what says which patient an image is of", "a guess is told as one")]
+    class_map: Annotated[
+        dict[str, str], Field("class by the name of a folder or label", "a wrong map is a wrong label", keys=("name",))
+    ]
+    labels: Annotated[
+        dict[str, str],
+        Field("the table of labels: name, SHA-256, and columns read", "as `class_map`", keys=("part",)),
+    ]
+    left_out: Annotated[
+        dict[str, int], Field("files and images that are not used", "nothing is left out silently", keys=("kind",))
+    ]
+    grey_bits: Annotated[
+        int, Field("depth of grey images of more than 8 bits, found or given", "a wrong depth is a black image")
+    ]
+
+
 class _EveryDataset(TypedDict):
     name: Annotated[str, Field("the data set's name, never a path", "titles name it")]
     checksum: Annotated[
@@ -360,13 +384,37 @@ class _EveryDataset(TypedDict):
 
 
 class DatasetFacts(_EveryDataset, total=False):
-    """What a record says of its data; never a path. Counts are by split. Older records lack the last three."""
+    """What a record says of its data; never a path. Counts are by split. Older records lack some of these."""
 
     images_checksum: Annotated[
         str,
         Field("SHA-256 of the images, whatever their split", "folds and seeds of one data set are recognised", since=4),
     ]
-    grouped: Annotated[bool, Field("whether patients or groups are known", "else each image counts as one", since=4)]
+    grouped: Annotated[
+        bool,
+        Field(
+            "whether every image's patient or group is known; before schema 10, whether any was",
+            "else each image of none counts as one",
+            since=4,
+        ),
+    ]
+    ungrouped: Annotated[
+        dict[str, int],
+        Field(
+            "images whose patient or group is not known",
+            "each counts as a patient of its own, in the interval too",
+            keys=("split",),
+            since=10,
+        ),
+    ]
+    rules: Annotated[
+        int,
+        Field("version of the rules that choose images and groups", "other rules make another data set", since=10),
+    ]
+    source: Annotated[
+        SourceFacts,
+        Field("how the data was read", "what was given is not taken on trust", since=10, only=FROM_FILES),
+    ]
     leaks: Annotated[
         Leaks,
         Field(

@@ -307,7 +307,7 @@ def _examples(dataset: Dataset) -> Dataset:
 
     def few(part: Split) -> Split:
         chosen = [place for label in LABELS.values() for place in np.flatnonzero(part.labels == label)[:_EXAMPLES]]
-        return Split(part.images[chosen], part.labels[chosen], part.groups[chosen], part.names[chosen])
+        return part.at(np.array(chosen, dtype=np.int64))
 
     return dataclasses.replace(
         dataset, train=few(dataset.train), val=few(dataset.val), test=few(dataset.test), fingerprints=None

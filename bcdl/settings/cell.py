@@ -376,6 +376,69 @@ class Cell:
             before="keras",
         ),
     ]
+    class_map: Annotated[
+        str,
+        Setting(
+            metavar="NAME=CLASS,...",
+            help="class of each name of a folder, or of each label of a table, that does not say it itself, as in "
+            "`benign cases=benign,1=malignant`",
+            default="",
+            since=10,
+            before="",
+        ),
+    ]
+    labels: Annotated[
+        str,
+        Setting(
+            metavar="FILE",
+            help="table (CSV) that says the class of each image; if not given, folders do",
+            default="",
+            since=10,
+            before="",
+        ),
+    ]
+    image_column: Annotated[
+        str,
+        Setting(
+            metavar="HEADER",
+            help="column of `--labels` with an image's path or name; if not given, it is found by its usual names",
+            default="",
+            since=10,
+            before="",
+        ),
+    ]
+    label_column: Annotated[
+        str,
+        Setting(
+            metavar="HEADER",
+            help="column of `--labels` with the class; if not given, it is found by its usual names",
+            default="",
+            since=10,
+            before="",
+        ),
+    ]
+    group_column: Annotated[
+        str,
+        Setting(
+            metavar="HEADER",
+            help="column of `--labels` with the patient or group; if not given, it is found by its usual names, and "
+            "without one no groups are known",
+            default="",
+            since=10,
+            before="",
+        ),
+    ]
+    grey_bits: Annotated[
+        int,
+        Setting(
+            help="depth of grey images of more than 8 bits, from 8 to 16; 0 finds the data set's own",
+            default=0,
+            metavar="N",
+            choices=(0, 8, 9, 10, 11, 12, 13, 14, 15, 16),
+            since=10,
+            before=0,
+        ),
+    ]
 
     def __post_init__(self) -> None:
         for name, row in self.rows().items():

@@ -20,6 +20,7 @@ class Job:
         weights_file: path of the backbone's weights; None if they are not a file.
         skip_unreadable: leave unreadable images out instead of failing.
         cold: compile everything anew, and keep nothing of it for later processes.
+        labels_file: path of the table that says each image's class; None if folders do.
         pool: folder in which the driver put the images that it has read, for its workers; None if it put none.
     """
 
@@ -28,6 +29,7 @@ class Job:
     weights_file: str | None
     skip_unreadable: bool
     cold: bool = False
+    labels_file: str | None = None
     pool: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,12 +51,16 @@ class Job:
     def request(self) -> datasets.Request:
         """The request that loads the cell's data set."""
         cell = self.cell
+        columns = (cell.image_column, cell.label_column, cell.group_column)
         return datasets.Request(
             self.data,
             cell.image_size,
             cell.split_seed,
             cell.magnification,
             self.skip_unreadable,
+            class_map=cell.class_map,
+            labels=datasets.LabelsTable(self.labels_file, *columns) if self.labels_file else None,
+            grey_bits=cell.grey_bits,
             by_group=cell.split_by == "group",
             folds=cell.folds,
             fold=cell.fold,

@@ -95,12 +95,14 @@ def resolve(
     models.check_sizes(rows, shared["image_size"])
     data, weights = shared["data"], start.by_model(shared["weights"], rows)
     shared["data"] = datasets.name_of(data)
+    labels_file = shared["labels"] or None
+    shared["labels"] = Path(shared["labels"]).name
     skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
     jobs = []
     for row, draw in request.in_order(rows, request.draws(shared["folds"])):
         name, file = weights[row.name]
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
-        jobs.append(Job(cell_type(**{**shared, **own, **draw}), data, file, skip_unreadable, cold))
+        jobs.append(Job(cell_type(**{**shared, **own, **draw}), data, file, skip_unreadable, cold, labels_file))
     return jobs
 
 

@@ -120,4 +120,4 @@ def _draw(split: Split, cell: Cell, most: int) -> Split:
     """Images drawn from the split, `most` full batches at most."""
     count = min(most, len(split) // cell.batch_size) * cell.batch_size
     chosen = np.random.default_rng([cell.seed, len(split)]).permutation(len(split))[:count]
-    return Split(split.images[chosen], split.labels[chosen], split.groups[chosen], split.names[chosen])
+    return split.at(chosen)

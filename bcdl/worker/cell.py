@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import cast
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from bcdl.backends import Backend
 from bcdl.datasets import Dataset, Split
 from bcdl.evaluation import quality
 from bcdl.machine import hardware, provenance
-from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
+from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions, SourceFacts
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
 from bcdl.worker.measured import Measured
@@ -72,17 +73,22 @@ def _probe_precision(adapter: Backend, precision: str, measured: Measured) -> No
 
 def describe_dataset(dataset: Dataset) -> DatasetFacts:
     """What a record says of the data: never a path."""
-    return {
+    facts: DatasetFacts = {
         "name": dataset.name,
         "checksum": dataset.checksum,
         "images_checksum": dataset.images_checksum,
         "grouped": dataset.grouped,
+        "ungrouped": {name: int((~part.known).sum()) for name, part in dataset.splits.items()},
+        "rules": dataset.rules,
         "synthetic": dataset.synthetic,
         "images": {name: len(part) for name, part in dataset.splits.items()},
         "malignant": {name: int(part.labels.sum()) for name, part in dataset.splits.items()},
         "groups": {name: len(np.unique(part.groups)) for name, part in dataset.splits.items()},
         "notices": list(dataset.notices),
     }
+    if dataset.facts:
+        facts["source"] = cast(SourceFacts, dict(dataset.facts))
+    return facts
 
 
 def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:

@@ -21,7 +21,7 @@ from bcdl.report import record_fields
 from tests.conftest import ROOT
 from tests.described import absent, undescribed
 
-SCHEMAS = sorted((ROOT / "tests" / "records" / "schemas").glob("*.json"))
+SCHEMAS = sorted((ROOT / "tests" / "records" / "schemas").glob("*.json"), key=lambda file: int(file.stem))
 EXPERIMENTS = ROOT / "tests" / "records" / "experiments"
 FINDINGS = ROOT / "tests" / "parity" / "schemas"
 

@@ -29,7 +29,7 @@ from tests.cells import cells, values_of
 ROWS = Cell.rows()
 OPTIONS = {name: row for name, row in ROWS.items() if row.given_by == "option"}
 # Held to more than their rows, as test_options.py checks: files, a model's least size, one another.
-HELD_TO_MORE = ("data", "weights", "profile", "fold", "folds", "image_size")
+HELD_TO_MORE = ("data", "labels", "weights", "profile", "fold", "folds", "image_size")
 # What a title does not tell apart, and why.
 UNTITLED = {
     "data": "the title begins with it: see Group.title",
@@ -164,7 +164,7 @@ def test_an_option_gives_its_setting_any_value_of_the_row(name: str) -> None:
 
     @given(values_of(row))
     def check(value: object) -> None:
-        given_option = [row.option, str(value)]
+        given_option = [f"{row.option}={value}"]
         if row.kind is bool:
             given_option = [row.option if value else row.option.replace("--", "--no-")]
         asked = {**parsed("--profile", "smoke"), name: parsed(*given_option)[name]}

@@ -1,6 +1,7 @@
 """Batches: every one full, an order of its own each epoch, the same bytes whatever thread made them."""
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import math
@@ -34,13 +35,14 @@ def split(count: int) -> Split:
     """Images that hold their own index, so that a batch shows which it has."""
     images = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     names = np.array([str(i) for i in range(count)])
-    return Split(images, np.arange(count) % 2, names, names)
+    return Split(images, np.arange(count) % 2, names, names, np.ones(count, bool))
 
 
 def noise(count: int, size: int) -> Split:
     images = np.random.default_rng(size).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     names = np.array([str(i) for i in range(count)])
-    return Split(images, np.random.default_rng(1).integers(0, 2, count), names, names)
+    labels = np.random.default_rng(1).integers(0, 2, count)
+    return Split(images, labels, names, names, np.ones(count, bool))
 
 
 def checksum(pipeline: InputPipeline, batches: int) -> str:
@@ -86,7 +88,7 @@ def test_pieces_of_a_batch_are_the_batch(batch_size: int, augmented: bool) -> No
 def test_images_of_a_file_that_is_mapped_and_read_only_give_the_same_batches(augmented: bool, tmp_path: Path) -> None:
     source = noise(20, 16)
     np.save(tmp_path / "images.npy", source.images)
-    mapped = Split(np.load(tmp_path / "images.npy", mmap_mode="r"), source.labels, source.groups, source.names)
+    mapped = dataclasses.replace(source, images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     of_file, of_memory = (InputPipeline(split, 5, seed=2, augmented=augmented) for split in (mapped, source))
     assert checksum(of_file, 8) == checksum(of_memory, 8)
     np.testing.assert_array_equal(source.images, mapped.images)
@@ -116,7 +118,8 @@ def test_what_is_made_ahead_keeps_every_thread_busy_and_is_bounded(cores: int, b
     names = np.broadcast_to(np.array("0"), batch_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hardware, "cores_allowed", lambda: cores)
-        ahead = InputPipeline(Split(one, np.zeros(batch_size, int), names, names), batch_size, 0, True).batches_ahead
+        images = Split(one, np.zeros(batch_size, int), names, names, np.ones(batch_size, bool))
+        ahead = InputPipeline(images, batch_size, 0, True).batches_ahead
     pieces = ahead * math.ceil(batch_size / input_pipeline._PIECE)
     assert pieces >= 2 * cores or (ahead + 1) * batch_size * size * size * 3 > 2**30
     assert ahead * batch_size * size * size * 3 <= 2**30 or ahead == 2

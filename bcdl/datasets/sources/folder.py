@@ -81,7 +81,7 @@ def read(request: Request) -> Pool:
         groups=np.array([group for _, group in pairs])[readable],
         names=np.array(names)[readable],
         given=given if given.any() else None,
-        grouped=grouped,
+        known=np.full(len(readable), grouped),
         notices=tuple(notices),
         fingerprints=lambda: _fingerprints(everything),
     )

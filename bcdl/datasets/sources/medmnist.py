@@ -64,7 +64,7 @@ def read(request: Request) -> Pool:
         groups=names,
         names=names,
         given=np.array([name.split("/")[0] for name in names]),
-        grouped=False,
+        known=np.zeros(len(names), bool),
         notices=("labels read as BreastMNIST's: 0 malignant, 1 normal or benign; turned round, 1 is malignant here",),
         fingerprints=lambda: Fingerprints(np.stack([fingerprint(image) for image in originals]), names, 1 - labels),
     )

@@ -103,7 +103,7 @@ class Drawn:
 def _noise(count: int, size: int) -> Split:
     images = np.random.default_rng(size).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     names = np.arange(count).astype(str)
-    return Split(images, np.arange(count) % 2, names, names)
+    return Split(images, np.arange(count) % 2, names, names, np.ones(count, bool))
 
 
 if __name__ == "__main__":
