@@ -11,7 +11,6 @@ import collections
 import csv
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,6 +18,7 @@ from PIL import Image
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
 from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.text import encodable
@@ -28,13 +28,6 @@ READS = "a folder of class folders (benign, malignant)"
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
 _MOST_TABLE_BYTES = 64 * 2**20  # half a million images
 _LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
-
-
-class _File(NamedTuple):
-    path: Path
-    name: str  # within the data set, with forward slashes
-    label: int
-    given: str | None  # train, val or test, if the folders say so
 
 
 def accepts(data: str) -> bool:
@@ -87,19 +80,19 @@ def read(request: Request) -> Pool:
     )
 
 
-def _fingerprints(files: list[_File]) -> Fingerprints:
+def _fingerprints(files: list[ImageFile]) -> Fingerprints:
     fingerprints, readable = read_fingerprints([file.path for file in files])
     names = np.array([file.name for file in files])
     return Fingerprints(fingerprints, names[readable], np.array([file.label for file in files])[readable])
 
 
-def _list(root: Path) -> tuple[list[_File], list[str]]:
+def _list(root: Path) -> tuple[list[ImageFile], list[str]]:
     """The images of the two classes in a fixed order, and notices of what else is there."""
     tops = _subfolders(root, root)
     splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
     parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
     class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(root, parent).values()]
-    listed: list[_File] = []
+    listed: list[ImageFile] = []
     others: collections.Counter[str] = collections.Counter()
     for split, folder in class_folders:
         label = LABELS.get(folder.name.lower())
@@ -107,7 +100,7 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
         if label is None:
             others[f"images of class {folder.name!r}"] += len(images)
         else:
-            listed += [_File(p, encodable(p.relative_to(root).as_posix()), label, split) for p in images]
+            listed += [ImageFile(p, encodable(p.relative_to(root).as_posix()), label, split) for p in images]
     others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(listed) - others.total()
     others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
     missing = [name for name, label in LABELS.items() if all(file.label != label for file in listed)]
@@ -138,7 +131,7 @@ def _is_inside(root: Path, path: Path) -> bool:
     return path.resolve().is_relative_to(root.resolve())
 
 
-def _keep_magnification(files: list[_File], wanted: int) -> tuple[list[_File], list[str]]:
+def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:
     if not wanted:
         return files, []
     matches = [(file, BREAKHIS.match(file.path.name)) for file in files]
@@ -152,7 +145,7 @@ def _keep_magnification(files: list[_File], wanted: int) -> tuple[list[_File], l
     return kept, [f"{len(files) - len(kept)} images of other magnifications than {wanted}X left out"]
 
 
-def _groups(root: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+def _groups(root: Path, files: list[ImageFile]) -> tuple[list[str | None], bool, list[str]]:
     """Each file's group (None: drop the file), whether groups are known, and notices."""
     if (root / GROUPS_FILE).is_file():
         return _groups_from_csv(root / GROUPS_FILE, files)
@@ -182,7 +175,7 @@ def read_table(table: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+def _groups_from_csv(table: Path, files: list[ImageFile]) -> tuple[list[str | None], bool, list[str]]:
     rows = read_table(table)
     listed = {row["path"]: row["group"] for row in rows}
     classes = collections.defaultdict(set)
