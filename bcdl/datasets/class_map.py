@@ -16,8 +16,8 @@ _WORDS = {"benign": 0, "benigns": 0, "malignant": 1, "malignants": 1, "malign": 
 _PREFIX = re.compile(r"(?:\d+|class)[ _.-]+")
 # What a name could mean: for the advice of a refusal alone, never to read by.
 _HINTS = {
-    **{word: 0 for word in ("normal", "healthy", "negative", "neg", "noncancer", "noncancerous", "nontumor")},
-    **{word: 1 for word in ("cancer", "cancerous", "carcinoma", "positive", "pos", "tumor", "tumour", "idc")},
+    **dict.fromkeys(("normal", "healthy", "negative", "neg", "noncancer", "noncancerous", "nontumor"), 0),
+    **dict.fromkeys(("cancer", "cancerous", "carcinoma", "positive", "pos", "tumor", "tumour", "idc"), 1),
 }
 _NUMBER = re.compile(r"(?:class|label|category)?[ _-]*([01])")
 

@@ -1,7 +1,7 @@
 """The tree of a data folder: walked once, in a fixed order, every file sorted into what it is.
 
-Images are what the layouts choose from. Hidden files, masks, previews, and files that are no images are counted, by kind.
-Links that lead out of the folder are not followed; a link within it is, once, unless it leads in a circle.
+Images are what the layouts choose from. Hidden files, masks, previews, and files that are no images are counted, by
+kind. Links that lead out of the folder are not followed; a link within it is, once, unless it leads in a circle.
 """
 
 from __future__ import annotations
@@ -29,8 +29,20 @@ _BROKEN = "broken links"
 _SPECIAL = "pipes, sockets or devices"
 
 _SYSTEM = frozenset(
-    "__macosx thumbs.db ehthumbs.db ehthumbs_vista.db desktop.ini $recycle.bin recycler #recycle @eadir @__thumb "
-    "lost+found __pycache__".split()
+    [
+        "__macosx",
+        "thumbs.db",
+        "ehthumbs.db",
+        "ehthumbs_vista.db",
+        "desktop.ini",
+        "$recycle.bin",
+        "recycler",
+        "#recycle",
+        "@eadir",
+        "@__thumb",
+        "lost+found",
+        "__pycache__",
+    ]
 ) | {"icon\r", "system volume information"}
 
 _FORMATS = {  # pictures, which no part of bcdl reads, unless their suffix is in EXTENSIONS
@@ -59,8 +71,8 @@ _KINDS = {
     suffix: kind for kinds in (_FORMATS, _OTHERS) for kind, suffixes in kinds.items() for suffix in suffixes.split()
 }
 
-# A file is a mask or a preview of X if its name is X and one of these words, and an X is there. Of the first words it is
-# one even if its X is missing, beside other images.
+# A file is a mask or a preview of X if its name is X and one of these words, and an X is there. By the first words it
+# is a mask even if its X is missing, beside other images.
 _CLEARLY_MASK = r"masks?|segmentations?|ground[ _-]?truths?"
 _PERHAPS_MASK = r"seg|gt|rois?|tumou?rs?|contours?|annotations?|annotated|outlines?|overlays?|labels?|other"
 _PREVIEW = r"thumb(?:nail)?s?|previews?|tn"
@@ -243,7 +255,7 @@ def _part(files: Sequence[Found], is_other: Callable[[Found], bool]) -> tuple[li
 
 
 def _in_folder(files: Sequence[Found], name: re.Pattern[str], named: frozenset[str]) -> Callable[[Found], bool]:
-    """Whether a file is in a folder of such a name beside which, or beside a folder of which, other images lie."""
+    """Whether a file is in a folder of such a name, if there are images in others, too."""
     folders = {file.folders for file in files}
     siblings = {(*parent, comparable(last)) for *parent, last in _with_parents(folders)}
 
@@ -255,10 +267,10 @@ def _in_folder(files: Sequence[Found], name: re.Pattern[str], named: frozenset[s
         return bool(name.fullmatch(last) or (before and (*parent, before["of"]) in siblings))
 
     suspects = {folder for folder in _with_parents(folders) if is_one(folder)}
-    others = {folder for folder in folders if not any(start in suspects for start in _starts(folder))}
-    around = {start for folder in others for start in _starts(folder)}
-    refused = {folder for folder in suspects if folder[:-1] in around}
-    return lambda file: any(start in refused for start in _starts(file.folders))
+    inside = {folder for folder in folders if any(start in suspects for start in _starts(folder))}
+    if inside == folders:  # nothing is beside them: they are what there is
+        return lambda file: False
+    return lambda file: file.folders in inside
 
 
 def _starts(folder: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
