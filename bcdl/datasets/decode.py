@@ -18,7 +18,9 @@ from bcdl.datasets.fingerprint import FINGERPRINT, fingerprint
 from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.errors import UsageError
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+EXTENSIONS = frozenset(
+    ".png .jpg .jpeg .jpe .jfif .tif .tiff .bmp .dib .webp .gif .pgm .ppm .pbm .pnm .jp2".split()  # noqa: SIM905
+)
 # 40 times a micrograph of 1,600 x 1,000 pixels; a file that claims more is a mistake or a decompression bomb.
 MOST_PIXELS = 64_000_000
 _RULES = 1  # raise when the decoding below changes, so that old cache entries are not used

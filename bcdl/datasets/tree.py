@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from bcdl.datasets.decode import EXTENSIONS
 from bcdl.errors import UsageError
-from bcdl.text import comparable, encodable, quoted
+from bcdl.text import LONGEST_NAME, comparable, encodable, legible, quoted
 
 HIDDEN = "hidden or system files"
 LINKS_OUT = "links out of the folder"
@@ -124,6 +124,11 @@ class Tree:
     left_out: collections.Counter[str]
     notices: tuple[str, ...]
 
+    @property
+    def called(self) -> str:
+        """The folder's name, for a message."""
+        return _called(self.root)
+
 
 def walk(root: Path, named: Collection[str] = ()) -> Tree:
     """What is in the folder; one of the folders `named`, as names are compared, is never one of masks or previews.
@@ -168,6 +173,10 @@ def _kind(name: str) -> str:
     return _KINDS.get(suffix, STRAY)
 
 
+def _called(root: Path) -> str:
+    return legible(encodable(root.resolve().name), LONGEST_NAME)
+
+
 class _Scan:
     """All files under a folder, in no particular order, and the number of what is not even looked at."""
 
@@ -188,9 +197,9 @@ class _Scan:
                 for entry in entries:
                     self._sort(entry, folders, linked)
         except OSError as error:
-            name = f"folder {quoted('/'.join(folders))} of data set" if folders else "data set folder"
+            name = f"folder {quoted(encodable('/'.join(folders)))} of data set" if folders else "data set folder"
             raise UsageError(
-                f"{name} {encodable(self.root.name)} can't be read ({error.strerror or type(error).__name__}); "
+                f"{name} {_called(self.root)} can't be read ({error.strerror or type(error).__name__}); "
                 "see to its permissions, or move it out of the data set"
             ) from error
 
