@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from bcdl.datasets.dataset import Request
-from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
+from bcdl.datasets.decode import EXTENSIONS, decode, is_image, read_fingerprints, survey
 from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.pixels import Depth
 from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.text import encodable
@@ -69,7 +70,11 @@ def read(request: Request) -> Pool:
     if not files:
         raise UsageError(f"data set {root.name} has no images left to use: {'; '.join(notices) or 'it is empty'}")
     names = [file.name for file in files]
-    images, readable = decode([file.path for file in files], names, request.image_size, request.skip_unreadable)
+    seen = survey([file.path for file in everything], [file.name for file in everything], request.grey_bits)
+    notices += seen.notices
+    images, readable = decode(
+        [file.path for file in files], names, request.image_size, request.skip_unreadable, seen.depth
+    )
     if len(readable) < len(files):
         notices.append(f"{len(files) - len(readable)} unreadable images skipped")
     given = np.array([file.given or "" for file in files])[readable]
@@ -83,12 +88,14 @@ def read(request: Request) -> Pool:
         given=given if given.any() else None,
         known=np.full(len(readable), grouped),
         notices=tuple(notices),
-        fingerprints=lambda: _fingerprints(everything),
+        rules=2,
+        facts=seen.facts,
+        fingerprints=lambda: _fingerprints(everything, seen.depth),
     )
 
 
-def _fingerprints(files: list[_File]) -> Fingerprints:
-    fingerprints, readable = read_fingerprints([file.path for file in files])
+def _fingerprints(files: list[_File], depth: Depth) -> Fingerprints:
+    fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     names = np.array([file.name for file in files])
     return Fingerprints(fingerprints, names[readable], np.array([file.label for file in files])[readable])
 
@@ -103,7 +110,7 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
     others: collections.Counter[str] = collections.Counter()
     for split, folder in class_folders:
         label = LABELS.get(folder.name.lower())
-        images = sorted(p for p in _files(root, folder) if p.suffix.lower() in EXTENSIONS)
+        images = sorted(filter(is_image, _files(root, folder)))
         if label is None:
             others[f"images of class {folder.name!r}"] += len(images)
         else:
@@ -122,7 +129,7 @@ def _list(root: Path) -> tuple[list[_File], list[str]]:
 
 def image_files(root: Path) -> list[Path]:
     """Every image under the folder, of whatever class, in a fixed order."""
-    return sorted(path for path in _files(root, root) if path.suffix.lower() in EXTENSIONS)
+    return sorted(filter(is_image, _files(root, root)))
 
 
 def _files(root: Path, folder: Path) -> list[Path]:
