@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bcdl.datasets.decode import EXTENSIONS
+from bcdl.datasets.decode import is_image
 from bcdl.errors import UsageError
 from bcdl.text import LONGEST_NAME, comparable, encodable, legible, quoted
 
@@ -45,7 +45,7 @@ _SYSTEM = frozenset(
     ]
 ) | {"icon\r", "system volume information"}
 
-_FORMATS = {  # pictures, which no part of bcdl reads, unless their suffix is in EXTENSIONS
+_FORMATS = {  # pictures, which no part of bcdl reads, unless it says that one is an image
     "HEIC images": ".heic .heif .hif",
     "AVIF images": ".avif",
     "JPEG XL images": ".jxl",
@@ -139,7 +139,7 @@ def walk(root: Path, named: Collection[str] = ()) -> Tree:
     scan = _Scan(root)
     by_kind: dict[str, list[Found]] = collections.defaultdict(list)
     for file in sorted(scan.files, key=lambda file: file.parts):
-        by_kind[_kind(file.parts[-1])].append(file)
+        by_kind[_kind(file.path)].append(file)
     candidates = by_kind.pop("", [])
     tables = by_kind.pop(TABLES, [])
     images, masks, previews, notices = _without_companions(candidates, frozenset(named))
@@ -162,14 +162,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "~$")) or name.casefold() in _SYSTEM
 
 
-def _kind(name: str) -> str:
-    """What a file of this name is; empty if it may be an image that can be read."""
-    name = name.lower()
-    suffix = os.path.splitext(name)[1]
-    if suffix in EXTENSIONS:
+def _kind(file: Path) -> str:
+    """What a file is, by its name, or by its beginning if it has no suffix; empty if it may be an image."""
+    if is_image(file):
         return ""
-    if name.endswith(".nii.gz"):
-        suffix = ".nii.gz"
+    suffix = ".nii.gz" if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
     return _KINDS.get(suffix, STRAY)
 
 

@@ -18,9 +18,10 @@ from PIL import Image
 
 from bcdl.datasets import class_map, layouts, tree
 from bcdl.datasets.dataset import Request
-from bcdl.datasets.decode import decode, read_fingerprints
+from bcdl.datasets.decode import decode, read_fingerprints, survey
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.layouts import ImageFile
+from bcdl.datasets.pixels import Depth
 from bcdl.datasets.pool import GROUPS_FILE, LABELS, Pool
 from bcdl.datasets.tree import Found
 from bcdl.errors import UsageError
@@ -69,7 +70,11 @@ def read(request: Request) -> Pool:
     if not files:
         raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices) or 'it is empty'}")
     names = [file.name for file in files]
-    images, readable = decode([file.path for file in files], names, request.image_size, request.skip_unreadable)
+    seen = survey([file.path for file in everything], [file.name for file in everything], request.grey_bits)
+    notices += seen.notices
+    images, readable = decode(
+        [file.path for file in files], names, request.image_size, request.skip_unreadable, seen.depth
+    )
     if len(readable) < len(files):
         notices.append(f"{len(files) - len(readable)} unreadable images skipped")
     given = np.array([file.given or "" for file in files])[readable]
@@ -85,11 +90,12 @@ def read(request: Request) -> Pool:
         notices=tuple(notices),
         rules=RULES,
         facts={
+            **seen.facts,
             "layout": layout.name,
             **({"class_map": class_map.facts(stated)} if stated else {}),
             **({"left_out": dict(sorted(left_out.items()))} if left_out else {}),
         },
-        fingerprints=lambda: _fingerprints(everything),
+        fingerprints=lambda: _fingerprints(everything, seen.depth),
     )
 
 
@@ -103,8 +109,8 @@ def _unused(tables: Sequence[Found], base: Path) -> collections.Counter[str]:
     return +collections.Counter({tree.TABLES: sum(table.path != base / GROUPS_FILE for table in tables)})
 
 
-def _fingerprints(files: list[ImageFile]) -> Fingerprints:
-    fingerprints, readable = read_fingerprints([file.path for file in files])
+def _fingerprints(files: list[ImageFile], depth: Depth) -> Fingerprints:
+    fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     names = np.array([file.name for file in files])
     return Fingerprints(fingerprints, names[readable], np.array([file.label for file in files])[readable])
 
