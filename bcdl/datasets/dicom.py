@@ -137,7 +137,9 @@ def _open(file: Path, stop_before_pixels: bool = False, only: list[str] | None =
     from pydicom import dcmread  # here: few need it
 
     # Old files lack the preamble; what is no DICOM at all has no pixels, then, which is told.
-    return dcmread(file, stop_before_pixels=stop_before_pixels, specific_tags=only, force=file.suffix.lower() in EXTENSIONS)
+    return dcmread(
+        file, stop_before_pixels=stop_before_pixels, specific_tags=only, force=file.suffix.lower() in EXTENSIONS
+    )
 
 
 @functools.cache
@@ -218,7 +220,7 @@ def _windowed(dataset: Dataset) -> tuple[np.ndarray, float, float]:
 
 
 def _stated_bits(dataset: Dataset) -> int:
-    """The bits that the file states to store; 0 if they are all that its pixels take, which may be more than it uses."""
+    """The bits that the file states to store; 0 if they are all that a pixel takes, which may be more than it uses."""
     bits = int(dataset.BitsStored)
     return bits if bits < dataset.BitsAllocated or bits <= 8 else 0
 
