@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bcdl.datasets import class_map as classes
-from bcdl.datasets.decode import EXTENSIONS
 from bcdl.datasets.pool import CLASSES, LABELS, SPLITS
 from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
@@ -215,7 +214,8 @@ def _patients(images: Sequence[_Image], levels: _Levels) -> _Patients:
     """Who says the patient: BreaKHis's folders, those above the class folders, or those below that are named so."""
     breakhis = [next(filter(None, map(_breakhis_patient, image.folders)), None) for image in images]
     if any(breakhis):
-        return _Patients(breakhis, "BreaKHis", [])
+        count = len(set(filter(None, breakhis)))
+        return _Patients(breakhis, "BreaKHis", [f"{count} folders of BreaKHis are taken for patients"])
     above = [_outer(image, levels) for image in images]
     if any(above):
         return _judge_outer(above)
@@ -311,7 +311,7 @@ def _outside(images: Sequence[_Image]) -> collections.Counter[str]:
 def _tell_around(around: tuple[str, ...]) -> list[str]:
     if not around:
         return []
-    return [f"{len(around)} folders down are the class folders, or those of splits, in {quoted('/'.join(around))}"]
+    return [f"{len(around)} folders down is what is read: {quoted(encodable('/'.join(around)))}"]
 
 
 def _tell_splits(images: Sequence[_Image], levels: _Levels) -> list[str]:
@@ -367,9 +367,11 @@ def _list(names: Sequence[str]) -> str:
 def _check_stated(tree: Tree, stated: Mapping[str, int], used: set[str]) -> None:
     unused = sorted(stated.keys() - {comparable(folder) for folder in used})
     if unused:
+        there = {comparable(folder) for found in tree.images for folder in found.folders}
+        near = difflib.get_close_matches(unused[0], sorted(there), 1)
         raise UsageError(
             f"--class-map names {_list(unused)}, but no class folder of data set {tree.called} is called so; "
-            f"{_found(tree)}"
+            f"{_found(tree)}{f'; did you mean {quoted(near[0])}?' if near else ''}"
         )
 
 
@@ -379,8 +381,8 @@ def _check_both(tree: Tree, images: Sequence[_Image], stated: Mapping[str, int])
         named = " and no ".join(CLASSES[label] for label in missing)
         raise UsageError(
             f"data set folder {tree.called} has no {named} images; it needs folders benign/ and malignant/ of "
-            f"{', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, and no links out of "
-            f"it; {_found(tree)}; {_remedy(tree, missing, stated)}"
+            "images (.png, .jpg, .tif, .dcm and others), at its top or under train/, val/ and test/, and no links out "
+            f"of it; {_found(tree)}; {_remedy(tree, missing, stated)}"
         )
 
 
