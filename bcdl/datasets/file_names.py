@@ -1,6 +1,7 @@
 """What the names of files say of an image: the patient, the class and the magnification, by data sets that write them.
 
-A name counts wherever in a file's name it stands: copies have a prefix (`100X_SOB_...`) or an ending (`... - Copy.png`).
+Such a name counts wherever in a file's name it stands: copies have something before it (`100X_SOB_...`) or after it
+(`... - Copy.png`).
 """
 
 from __future__ import annotations

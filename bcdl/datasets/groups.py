@@ -11,19 +11,19 @@ import collections
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bcdl.datasets import file_names, rows, tables
+from bcdl.datasets import class_map, file_names, rows, tables
 from bcdl.datasets.layouts import ImageFile
-from bcdl.datasets.pool import GROUPS_FILE, LABELS
+from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.errors import UsageError
-from bcdl.text import legible
+from bcdl.text import comparable, quoted
 
 _COLUMNS = ("path", "class", "group")
 _LONGEST = 200  # letters; all groups are kept at the length of the longest
 # What people and programs write into a cell that has nothing to say.
-_NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
+NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,107 +43,126 @@ class Groups:
     notices: tuple[str, ...] = ()
 
 
-def find(root: Path, files: Sequence[ImageFile], every: Sequence[str]) -> Groups:
+@dataclasses.dataclass(frozen=True)
+class GroupsTable:
+    """A table of groups: of each row its path, its class (empty if there is no such column) and its group."""
+
+    table: tables.Table
+    paths: list[str]
+    classes: list[str]
+    groups: list[str]
+
+
+def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: Mapping[str, int]) -> Groups:
     """The groups of the images of a folder.
 
     Args:
-        root: the folder.
+        root: the folder that the names of images are relative to.
         files: the images that are used.
         every: the names of all images in the folder, used or not.
+        stated: what `--class-map` says, as `class_map.parse` gives it.
 
     Raises:
         UsageError: `groups.csv` is no table of groups, names none of the images, or contradicts itself.
     """
-    if (root / GROUPS_FILE).is_file():
-        return _of_table(root / GROUPS_FILE, files, every)
+    if (root / GROUPS_FILE).exists():
+        return _of_table(read_table(root / GROUPS_FILE), files, every, stated)
     if any(file.patient for file in files):
         return _of_folders(files)
     return _of_names(files)
 
 
-def of_column(table_name: str, files: Sequence[ImageFile], said: Sequence[str], source: str) -> Groups:
-    """The groups that a column of a table says, one text for each image.
+def of_column(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
+    """The groups that the column of a table says, one text for each image; `name` is the table's.
 
     Raises:
         UsageError: a group has more than 200 letters.
     """
-    long = next((text for text in said if len(text) > _LONGEST), None)
-    if long:
-        raise UsageError(f"{table_name} has a group of {len(long)} letters, {legible(long[:20])!r}...; shorten it")
-    known = [_key(text) not in _NOTHING for text in said]
-    spelled: dict[str, str] = {}  # the first spelling of each group
+    if long := next((text for text in said if len(text) > _LONGEST), None):
+        raise UsageError(f"{name} has a group of {len(long)} letters, {quoted(long, 40)}; shorten it")
+    spellings: dict[str, dict[str, None]] = collections.defaultdict(dict)  # of each group, in their order
     for text in said:
-        spelled.setdefault(_key(text), unicodedata.normalize("NFC", text))
-    ids = [spelled[_key(text)] if is_known else file.name for file, text, is_known in zip(files, said, known, strict=True)]
+        spellings[key(text)].setdefault(unicodedata.normalize("NFC", text))
+    known = [key(text) not in NOTHING for text in said]
+    ids = [
+        next(iter(spellings[key(text)])) if is_known else file.name
+        for file, text, is_known in zip(files, said, known, strict=True)
+    ]
     notices = []
-    spellings = {unicodedata.normalize("NFC", text) for text, is_known in zip(said, known, strict=True) if is_known}
-    if several := [key for key, count in collections.Counter(map(_key, spellings)).items() if count > 1]:
-        notices.append(
-            f"{len(several)} groups of {table_name} are written in several ways that differ in case or blanks alone, "
-            f"as {legible(spelled[several[0]])!r}: each is taken as one"
-        )
-    return Groups(ids, known, source, tuple(notices))
+    if several := [of_one for group, of_one in spellings.items() if len(of_one) > 1 and group not in NOTHING]:
+        shown = " and ".join(quoted(text, 40) for text in list(several[0])[:2])
+        notices.append(f"{len(several)} groups of {name} are spelled in several ways, as {shown}: each counts as one")
+    return Groups(ids, known, name, tuple(notices))
 
 
-def read_table(file: Path) -> tuple[tables.Table, list[str], list[str], list[str]]:
-    """A table of groups and, for each row, its path, class and group; the class is empty if there is no such column.
+def read_table(file: Path) -> GroupsTable:
+    """The table of groups in a file.
 
     Raises:
         UsageError: it is no such table.
     """
     table = tables.read(file, _COLUMNS)
     places = {name: table.places([name]) for name in _COLUMNS}
-    if not places["path"] or not places["group"] or any(len(found) > 1 for found in places.values()):
+    if not places["path"] or not places["group"] or any(len(several) > 1 for several in places.values()):
         raise UsageError(
-            f"{table.name} is not a table with the columns path, class and group, each once (class may be missing): "
-            f"its header reads {table.shown_header}"
+            f"{table.name} is not a table with the columns path, class and group (class may be missing): its header "
+            f"reads {table.shown_header}; name them so, each once"
         )
     paths, classes, groups = (
         table.texts(table.rows, places[name][0]) if places[name] else [""] * len(table.rows) for name in _COLUMNS
     )
-    return table, paths, classes, groups
+    return GroupsTable(table, paths, classes, groups)
 
 
-def _of_table(file: Path, files: Sequence[ImageFile], every: Sequence[str]) -> Groups:
-    table, paths, classes, said = read_table(file)
-    labels = [LABELS.get(text.casefold()) for text in classes]
-    label_of = {image.name: image.label for image in files}
+def match(
+    said: GroupsTable, labels: Mapping[str, int], every: Sequence[str], stated: Mapping[str, int]
+) -> tuple[rows.Rows, list[int | None]]:
+    """Which image each row of a table of groups speaks of, and the label that its class means, None if none.
+
+    Args:
+        said: the table.
+        labels: the label of each image that is used, by name.
+        every: the names of all images in the folder.
+        stated: what `--class-map` says.
+    """
+    of_row = [class_map.class_of(text, stated) for text in said.classes]
 
     def fits(row: int, name: str) -> bool:
-        return labels[row] is None or label_of.get(name, labels[row]) == labels[row]
+        return of_row[row] is None or name not in labels or labels[name] == of_row[row]
 
-    statements = [(_key(group), text.casefold()) for group, text in zip(said, classes, strict=True)]
-    matched = rows.match(table, paths, statements, every, fits)
-    names = [image.name for image in files]
+    statements = [(key(group), comparable(text)) for group, text in zip(said.groups, said.classes, strict=True)]
+    return rows.match(said.table, said.paths, statements, every, fits), of_row
+
+
+def _of_table(said: GroupsTable, files: Sequence[ImageFile], every: Sequence[str], stated: Mapping[str, int]) -> Groups:
+    matched, labels = match(said, {file.name: file.label for file in files}, every, stated)
+    names, table = [file.name for file in files], said.table.name
     of_image = matched.places(names)
-    groups = of_column(table.name, files, ["" if row is None else said[row] for row in of_image], table.name)
+    groups = of_column(table, files, ["" if row is None else said.groups[row] for row in of_image])
     unlisted = of_image.count(None)
     notices = [
-        *table.notices,
+        *said.table.notices,
         *matched.notices(names),
         *groups.notices,
-        *_contradictions(table.name, files, [None if row is None else labels[row] for row in of_image]),
+        *_contradictions(table, files, [None if row is None else labels[row] for row in of_image]),
     ]
     if unlisted:
-        notices.append(f"{unlisted} images are not in {table.name}: each is a group of its own")
+        notices.append(f"{unlisted} images are not in {table}: each is a group of its own")
     if empty := groups.known.count(False) - unlisted:
-        notices.append(f"{empty} images have no group in {table.name}: each is a group of its own")
+        notices.append(f"{empty} images have no group in {table}: each is a group of its own")
     return dataclasses.replace(groups, notices=tuple(notices))
 
 
 def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int | None]) -> Iterable[str]:
-    """A notice if labels say something else of the images than their folders do."""
+    """A notice if labels say something else of the images than what they are used as."""
     wrong = [file.name for file, label in zip(files, labels, strict=True) if label not in (None, file.label)]
     if wrong:
-        yield (
-            f"{len(wrong)} images have another class in {name} than their folder says, as {legible(wrong[0])!r}: "
-            "the folder counts"
-        )
+        yield f"{len(wrong)} images have another class by {name}, as {quoted(wrong[0])}: it does not count"
 
 
 def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
-    return _counted(files, [file.patient or file.name for file in files], known, "the names of their folders")
+    return _counted(files, [file.patient or file.name for file in files], known, "the names of folders")
 
 
 def _of_names(files: Sequence[ImageFile]) -> Groups:
@@ -152,9 +171,9 @@ def _of_names(files: Sequence[ImageFile]) -> Groups:
         return Groups([file.name for file in files], [False] * len(files), "")
     data_sets = " and ".join(dict.fromkeys(named.data_set for named in read if named))
     ids = [named.patient if named else file.name for file, named in zip(files, read, strict=True)]
-    groups = _counted(files, ids, [bool(named) for named in read], f"file names, as in {data_sets}")
-    of_names = _contradictions("their file names", files, [named.label if named else None for named in read])
-    return dataclasses.replace(groups, notices=(*groups.notices, *of_names))
+    groups = _counted(files, ids, [bool(named) for named in read], f"the names of files, as in {data_sets}")
+    contradictions = _contradictions("the name of its file", files, [named and named.label for named in read])
+    return dataclasses.replace(groups, notices=(*groups.notices, *contradictions))
 
 
 def _counted(files: Sequence[ImageFile], ids: list[str], known: list[bool], source: str) -> Groups:
@@ -166,6 +185,6 @@ def _counted(files: Sequence[ImageFile], ids: list[str], known: list[bool], sour
     return Groups(ids, known, source, tuple(notices))
 
 
-def _key(group: str) -> str:
-    """A group as it is compared: two that differ in case or blanks alone are one, so that no patient is cut by a typo."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", group).casefold()).strip()
+def key(group: str) -> str:
+    """A group as it is compared: a patient spelled in two ways that differ in case or blanks alone is not cut."""
+    return re.sub(r"\s+", " ", comparable(group))

@@ -73,8 +73,8 @@ class Rows:
             )
         if self.contested:
             lines.append(
-                f"{len(self.contested)} rows of {self.table} may mean the same image as others that contradict them, as "
-                f"{_shown(self.paths[self.contested[0]])}: not used"
+                f"{len(self.contested)} rows of {self.table} may mean one image as others that say something else, "
+                f"as {_shown(self.paths[self.contested[0]])}: not used"
             )
         return lines
 
@@ -126,7 +126,8 @@ def _contradiction(table: Table, name: str, speaking: Sequence[int], said: Seque
     first = speaking[0]
     second = next(row for row in speaking if said[row] != said[first])
     shown = [
-        f"line {table.rows[row].line}, {legible(' | '.join(table.rows[row].cells), _SHOWN)!r}" for row in (first, second)
+        f"line {table.rows[row].line}, {legible(' | '.join(table.rows[row].cells), _SHOWN)!r}"
+        for row in (first, second)
     ]
     return f"{table.name} says two things of the image {_shown(name)}: {' and '.join(shown)}; keep one of them"
 

@@ -8,26 +8,29 @@ counted.
 from __future__ import annotations
 
 import collections
-import csv
-import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from bcdl.datasets import class_map, contradictions, groups, labels
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
+from bcdl.datasets.duplicates import Duplicates, find
+from bcdl.datasets.file_names import BREAKHIS
 from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.groups import Groups
+from bcdl.datasets.labels import Labelled
 from bcdl.datasets.layouts import ImageFile
-from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
+from bcdl.datasets.pool import CLASSES, GROUPS_FILE, LABELS, SPLITS, Pool
+from bcdl.datasets.tree import Tree, tell, walk
 from bcdl.errors import UsageError
-from bcdl.text import encodable
+from bcdl.text import comparable, encodable
 
 READS = "a folder of class folders (benign, malignant)"
-# SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
-BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
-_MOST_TABLE_BYTES = 64 * 2**20  # half a million images
-_LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
+# 2: a patient with both classes stays whole; images that are the same under both labels are left out.
+RULES = 2
 
 
 def accepts(data: str) -> bool:
@@ -52,38 +55,58 @@ def example(folder: Path) -> str:
 
 def read(request: Request) -> Pool:
     root = Path(request.data)
-    files, notices = _list(root)
+    stated = class_map.parse(request.class_map)
+    tree = walk(root)
+    of_table = labels.read(request.labels, tree, stated) if request.labels else None
+    files, notices = (of_table.files, [*of_table.notices, *tell(of_table.left_out)]) if of_table else _list(root)
     files, kept = _keep_magnification(files, request.magnification)
-    groups, grouped, dropped = _groups(root, files)
-    notices += kept + dropped
-    everything = files
-    pairs = [(file, group) for file, group in zip(files, groups, strict=True) if group is not None]
-    files = [file for file, _ in pairs]
-    if not files:
-        raise UsageError(f"data set {root.name} has no images left to use: {'; '.join(notices) or 'it is empty'}")
-    names = [file.name for file in files]
-    images, readable = decode([file.path for file in files], names, request.image_size, request.skip_unreadable)
-    if len(readable) < len(files):
-        notices.append(f"{len(files) - len(readable)} unreadable images skipped")
-    given = np.array([file.given or "" for file in files])[readable]
+    every = [image.name for image in tree.images]
+    of_images = (of_table and of_table.groups) or groups.find(root, files, every, stated)
+    duplicates = _duplicates(files, request.skip_unreadable)
+    notices += [*kept, *of_images.notices, *contradictions.notices(duplicates)]
+    dropped = contradictions.names(duplicates)
+    left = [place for place, file in enumerate(files) if file.name not in dropped]
+    if not left:
+        raise UsageError(f"data set {root.name} has no images left to use: {'; '.join(notices)}")
+    names = [files[place].name for place in left]
+    paths = [files[place].path for place in left]
+    images, readable = decode(paths, names, request.image_size, request.skip_unreadable)
+    if len(readable) < len(left):
+        notices.append(f"{len(left) - len(readable)} unreadable images skipped")
+    used = np.array(left)[readable]
+    given = np.array([file.given or "" for file in files])[used]
     return Pool(
         name=name_of(request.data),
         synthetic=False,
         images=images,
-        labels=np.array([file.label for file in files], dtype=np.int64)[readable],
-        groups=np.array([group for _, group in pairs])[readable],
-        names=np.array(names)[readable],
+        labels=np.array([file.label for file in files], dtype=np.int64)[used],
+        groups=np.array(of_images.ids)[used],
+        names=np.array([file.name for file in files])[used],
         given=given if given.any() else None,
-        known=np.full(len(readable), grouped),
+        known=np.array(of_images.known)[used],
         notices=tuple(notices),
-        fingerprints=lambda: _fingerprints(everything),
+        rules=RULES,
+        facts=_facts(of_images, of_table),
+        duplicates=duplicates,
     )
 
 
-def _fingerprints(files: list[ImageFile]) -> Fingerprints:
+def _facts(of_images: Groups, of_table: Labelled | None) -> dict[str, Any]:
+    """What a record holds of how the folder was read; only what there is something to say of."""
+    facts = {"groups_from": of_images.source, "labels": of_table and of_table.facts}
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _duplicates(files: list[ImageFile], skip_unreadable: bool) -> Duplicates:
+    """The duplicates among all images that can be read.
+
+    If some can't be, and may not be skipped, none are looked for, since the images will be refused in a moment.
+    """
     fingerprints, readable = read_fingerprints([file.path for file in files])
-    names = np.array([file.name for file in files])
-    return Fingerprints(fingerprints, names[readable], np.array([file.label for file in files])[readable])
+    if len(readable) < len(files) and not skip_unreadable:
+        fingerprints, readable = fingerprints[:0], readable[:0]
+    names, of_image = np.array([file.name for file in files]), np.array([file.label for file in files])
+    return find(Fingerprints(fingerprints, names[readable], of_image[readable]))
 
 
 def _list(root: Path) -> tuple[list[ImageFile], list[str]]:
@@ -113,9 +136,12 @@ def _list(root: Path) -> tuple[list[ImageFile], list[str]]:
     return listed, [f"{count} {what} left out" for what, count in others.items() if count]
 
 
-def image_files(root: Path) -> list[Path]:
-    """Every image under the folder, of whatever class, in a fixed order."""
-    return sorted(path for path in _files(root, root) if path.suffix.lower() in EXTENSIONS)
+def kinds(tree: Tree) -> dict[str, str]:
+    """The class of every image of a tree, by its name: benign or malignant, or else the name of its folder."""
+    files = _list(tree.root)[0]
+    return {image.name: comparable(image.path.parent.name) for image in tree.images} | {
+        file.name: CLASSES[file.label] for file in files
+    }
 
 
 def _files(root: Path, folder: Path) -> list[Path]:
@@ -134,7 +160,7 @@ def _is_inside(root: Path, path: Path) -> bool:
 def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:
     if not wanted:
         return files, []
-    matches = [(file, BREAKHIS.match(file.path.name)) for file in files]
+    matches = [(file, BREAKHIS.search(file.path.name)) for file in files]
     kept = [file for file, match in matches if match and int(match["magnification"]) == wanted]
     if not kept:
         there = sorted({int(match["magnification"]) for _, match in matches if match})
@@ -143,54 +169,3 @@ def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[Image
             + (f"there are {', '.join(map(str, there))}" if there else "the file names are not BreaKHis names")
         )
     return kept, [f"{len(files) - len(kept)} images of other magnifications than {wanted}X left out"]
-
-
-def _groups(root: Path, files: list[ImageFile]) -> tuple[list[str | None], bool, list[str]]:
-    """Each file's group (None: drop the file), whether groups are known, and notices."""
-    if (root / GROUPS_FILE).is_file():
-        return _groups_from_csv(root / GROUPS_FILE, files)
-    matches = [BREAKHIS.match(file.path.name) for file in files]
-    if any(matches):
-        return [m["patient"] if m else file.name for m, file in zip(matches, files, strict=True)], True, []
-    return [file.name for file in files], False, []
-
-
-def read_table(table: Path) -> list[dict[str, str]]:
-    """The rows of a table of groups, each with path, class and group; UsageError if it is none."""
-    if table.stat().st_size > _MOST_TABLE_BYTES:
-        raise UsageError(
-            f"{table.name} has {table.stat().st_size} bytes, more than {_MOST_TABLE_BYTES}; split the data"
-        )
-    try:
-        with table.open(newline="", encoding="utf-8") as lines:
-            rows = [
-                {"path": row["path"], "class": row["class"].lower(), "group": row["group"]}
-                for row in csv.DictReader(lines)
-            ]
-        long = next((row["group"] for row in rows if len(row["group"]) > _LONGEST_GROUP), None)
-    except (KeyError, AttributeError, TypeError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{table.name} is not a table with the columns path, class and group ({error!r})") from error
-    if long:
-        raise UsageError(f"{table.name} has a group of {len(long)} letters, {long[:20]!r}...; shorten it")
-    return rows
-
-
-def _groups_from_csv(table: Path, files: list[ImageFile]) -> tuple[list[str | None], bool, list[str]]:
-    rows = read_table(table)
-    listed = {row["path"]: row["group"] for row in rows}
-    classes = collections.defaultdict(set)
-    for row in rows:
-        classes[row["group"]].add(row["class"])
-    mixed = {group for group, kinds in classes.items() if len(kinds & LABELS.keys()) > 1}
-    groups = [listed.get(file.name, file.name) for file in files]
-    dropped = sum(group in mixed for group in groups)
-    unlisted = sum(file.name not in listed for file in files)
-    strange = len(listed.keys() - {file.name for file in files})
-    notices = []
-    if strange:
-        notices.append(f"{strange} rows of {table.name} name no image that is used here: ignored")
-    if mixed:
-        notices.append(f"{len(mixed)} groups of {table.name} that mix benign and malignant dropped ({dropped} images)")
-    if unlisted:
-        notices.append(f"{unlisted} images are not in {table.name}: each is a group of its own")
-    return [None if group in mixed else group for group in groups], True, notices
