@@ -36,8 +36,8 @@ _BREAKHIS_FOLDER = re.compile(r"SOB_[BM]_[A-Z]+[_-](?P<patient>\d+-\w+)", re.ASC
 _PATIENT_FOLDER = re.compile(r"(?:patient|pat|pt|subject|subj|sub|case|pid|id|p)[ _.#-]*\d\w*")
 # Folders between or around others that name no patient: magnifications, formats and the like.
 _NEUTRAL = re.compile(
-    r"(?:.*[ _-])?\d+ ?x|(?:images?|imgs?|pictures?|photos?|data|dataset|original|originals|raw|png|jpe?g|tiff?|bmp|left|right)"
-    r"|(?:fold|part|batch)[ _-]*\d*"
+    r"(?:.*[ _-])?\d+ ?x|(?:fold|part|batch)[ _-]*\d*"
+    r"|images?|imgs?|pictures?|photos?|data|dataset|originals?|raw|png|jpe?g|tiff?|bmp|left|right"
 )
 _FEWEST_PATIENTS = 5  # folders without a digit in their names are patients if they are so many
 _OTHER_CLASS = "images of class "
