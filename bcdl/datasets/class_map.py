@@ -70,9 +70,10 @@ def advise(names: Sequence[str], missing: Sequence[int]) -> str:
     """
     guesses: dict[int, str] = {}
     usable = list(dict.fromkeys(name for name in map(comparable, names) if not set(name) & set(',="')))
+    letters = {"b", "m"} <= set(usable)
     for name in usable:
-        label = guess(name)
-        if label in missing:
+        label = guess(name) if len(name) > 1 or not name.isalpha() or letters else None
+        if label is not None and label in missing:
             guesses.setdefault(label, name)
     if len(usable) == len(missing) == len(LABELS) and len(guesses) < len(LABELS):
         guesses = _both(sorted(usable), guesses)
@@ -106,5 +107,14 @@ def _guess_word(word: str) -> int | None:
     if word in _HINTS:
         return _HINTS[word]
     begun = [label for known, label in LABELS.items() if known.startswith(word)]
-    near = begun or [LABELS[known] for known in difflib.get_close_matches(word, LABELS, 1, cutoff=0.75)]
-    return near[0] if near else None
+    return begun[0] if begun else _near(word)
+
+
+def _near(word: str) -> int | None:
+    near = difflib.get_close_matches(word, LABELS, 1, cutoff=0.75)
+    return LABELS[near[0]] if near else None
+
+
+def resembles(name: str) -> bool:
+    """Whether a name has a word that is spelled nearly as a class is."""
+    return any(_near(word) is not None for word in re.findall(r"[^\W\d_]+", comparable(name)))

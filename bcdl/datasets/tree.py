@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bcdl.datasets.decode import EXTENSIONS
+from bcdl.datasets.decode import is_image
 from bcdl.errors import UsageError
-from bcdl.text import comparable, encodable, quoted
+from bcdl.text import LONGEST_NAME, comparable, encodable, legible, quoted
 
 HIDDEN = "hidden or system files"
 LINKS_OUT = "links out of the folder"
@@ -45,7 +45,7 @@ _SYSTEM = frozenset(
     ]
 ) | {"icon\r", "system volume information"}
 
-_FORMATS = {  # pictures, which no part of bcdl reads, unless their suffix is in EXTENSIONS
+_FORMATS = {  # pictures, which no part of bcdl reads, unless it says that one is an image
     "HEIC images": ".heic .heif .hif",
     "AVIF images": ".avif",
     "JPEG XL images": ".jxl",
@@ -124,6 +124,11 @@ class Tree:
     left_out: collections.Counter[str]
     notices: tuple[str, ...]
 
+    @property
+    def called(self) -> str:
+        """The folder's name, for a message."""
+        return _called(self.root)
+
 
 def walk(root: Path, named: Collection[str] = ()) -> Tree:
     """What is in the folder; one of the folders `named`, as names are compared, is never one of masks or previews.
@@ -134,7 +139,7 @@ def walk(root: Path, named: Collection[str] = ()) -> Tree:
     scan = _Scan(root)
     by_kind: dict[str, list[Found]] = collections.defaultdict(list)
     for file in sorted(scan.files, key=lambda file: file.parts):
-        by_kind[_kind(file.parts[-1])].append(file)
+        by_kind[_kind(file.path)].append(file)
     candidates = by_kind.pop("", [])
     tables = by_kind.pop(TABLES, [])
     images, masks, previews, notices = _without_companions(candidates, frozenset(named))
@@ -157,15 +162,16 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "~$")) or name.casefold() in _SYSTEM
 
 
-def _kind(name: str) -> str:
-    """What a file of this name is; empty if it may be an image that can be read."""
-    name = name.lower()
-    suffix = os.path.splitext(name)[1]
-    if suffix in EXTENSIONS:
+def _kind(file: Path) -> str:
+    """What a file is, by its name, or by its beginning if it has no suffix; empty if it may be an image."""
+    if is_image(file):
         return ""
-    if name.endswith(".nii.gz"):
-        suffix = ".nii.gz"
+    suffix = ".nii.gz" if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
     return _KINDS.get(suffix, STRAY)
+
+
+def _called(root: Path) -> str:
+    return legible(encodable(root.resolve().name), LONGEST_NAME)
 
 
 class _Scan:
@@ -188,9 +194,9 @@ class _Scan:
                 for entry in entries:
                     self._sort(entry, folders, linked)
         except OSError as error:
-            name = f"folder {quoted('/'.join(folders))} of data set" if folders else "data set folder"
+            name = f"folder {quoted(encodable('/'.join(folders)))} of data set" if folders else "data set folder"
             raise UsageError(
-                f"{name} {encodable(self.root.name)} can't be read ({error.strerror or type(error).__name__}); "
+                f"{name} {_called(self.root)} can't be read ({error.strerror or type(error).__name__}); "
                 "see to its permissions, or move it out of the data set"
             ) from error
 

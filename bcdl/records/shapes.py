@@ -328,7 +328,7 @@ class Leaks(TypedDict, total=False):
     clean: Annotated[
         bool,
         Field(
-            "whether nothing that could be looked for stands on both sides: `ungrouped` says whose patient could not be",
+            "whether nothing stands on both sides; of images that `ungrouped` counts, no patient could be looked for",
             "a figure from a leaking split is marked",
         ),
     ]

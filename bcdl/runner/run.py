@@ -13,10 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset, Pool, Request, Split
+from bcdl.datasets import Dataset, Pool, Request
 from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
@@ -26,7 +24,7 @@ from bcdl.machine import environment, hardware, provenance
 from bcdl.records import log, moment, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
-from bcdl.runner import launch
+from bcdl.runner import data_picture, launch
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
@@ -36,7 +34,6 @@ from bcdl.settings.limits import Limits
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)
 STATUS_FILE = "status.json"
 _DATA = "data"  # in the folder of a run, as long as it lives
-_EXAMPLES = 20  # of each class and split: as many as a picture of the data shows
 
 
 @dataclasses.dataclass
@@ -55,7 +52,6 @@ class Run:
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
-        examples: a few images of real data, for a picture of it after the cells have run; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
     """
 
@@ -69,11 +65,10 @@ class Run:
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
-    examples: Dataset | None = None
     behind_s: float = 0.0
 
     def check(self) -> list[str]:
-        """Check before the first cell whether all could run; notices about logs and data, for people.
+        """Check before the first cell whether all could run, and draw the data; notices about both, for people.
 
         Raises UsageError if the results can't be written or the data can't be used.
         """
@@ -85,6 +80,7 @@ class Run:
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         checksums: dict[Request, str] = {}
         duplicates: dict[Request, Duplicates] = {}
+        pictures: dict[Request, tuple[Dataset, Path]] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)
         for request in dict.fromkeys(job.request for job in self.jobs):
             pool = read(request.unsplit)
@@ -99,6 +95,10 @@ class Run:
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean:
                 _require_clean(dataset.name, self.leaks[request])
+            if source not in pictures:  # one is enough for all its splits
+                file = data_picture.file_of(dataset.name, dataset.checksum, self.results)
+                pictures[source] = data_picture.few(dataset), file
+        notes += [data_picture.save(shown, file) for shown, file in pictures.values()]
         if self.resume:
             notes += self._resume(checksums)
         return list(dict.fromkeys(notes))
@@ -137,8 +137,6 @@ class Run:
         batch_size = max(job.cell.batch_size for job in self.jobs if job.request == request)
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        if not (dataset.synthetic or self.examples):
-            self.examples = _examples(dataset)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
@@ -313,18 +311,6 @@ def _require_clean(name: str, leaks: Leaks) -> None:
             f"so that nobody can tell whether one is in two splits; give each image a group in {GROUPS_FILE}, or leave "
             "--require-clean out: what can be found is reported in any case"
         )
-
-
-def _examples(dataset: Dataset) -> Dataset:
-    """The data set with only the first images of each class and split, so that a run does not keep all in memory."""
-
-    def few(part: Split) -> Split:
-        chosen = [place for label in LABELS.values() for place in np.flatnonzero(part.labels == label)[:_EXAMPLES]]
-        return part.at(np.array(chosen, dtype=np.int64))
-
-    return dataclasses.replace(
-        dataset, train=few(dataset.train), val=few(dataset.val), test=few(dataset.test), fingerprints=None
-    )
 
 
 def _seconds(record: Record) -> float:

@@ -1,36 +1,36 @@
-"""A folder of class folders, `benign/` and `malignant/`, with or without `train/`, `val/`, `test/` above.
+"""A folder of images: their classes by its folders (`bcdl.datasets.layouts`) or by a table (`bcdl.datasets.labels`).
 
-BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups. No path in it is
-opened: its rows count only for images that are in the folder. Links that lead out of the folder are left out, and
-counted.
+`bcdl.datasets.groups` finds their patients. No path in a table is opened: its rows count only for images that are in the
+folder. Links that lead out of the folder are left out, and counted.
 """
 
 from __future__ import annotations
 
 import collections
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets import class_map, contradictions, groups, labels
-from bcdl.datasets.dataset import Request
-from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
+from bcdl.datasets import class_map, contradictions, groups, labels, layouts, tree
+from bcdl.datasets.dataset import LabelsTable, Request
+from bcdl.datasets.decode import decode, read_fingerprints, survey
 from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.file_names import BREAKHIS
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.groups import Groups
-from bcdl.datasets.labels import Labelled
 from bcdl.datasets.layouts import ImageFile
-from bcdl.datasets.pool import CLASSES, GROUPS_FILE, LABELS, SPLITS, Pool
-from bcdl.datasets.tree import Tree, tell, walk
+from bcdl.datasets.pixels import Depth
+from bcdl.datasets.pool import CLASSES, GROUPS_FILE, Pool
+from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
 from bcdl.text import comparable, encodable
 
 READS = "a folder of class folders (benign, malignant)"
-# 2: a patient with both classes stays whole; images that are the same under both labels are left out.
-RULES = 2
+RULES = 2  # raise when other images are read, or other groups are given to them: it counts in a data set's checksum
 
 
 def accepts(data: str) -> bool:
@@ -56,21 +56,19 @@ def example(folder: Path) -> str:
 def read(request: Request) -> Pool:
     root = Path(request.data)
     stated = class_map.parse(request.class_map)
-    tree = walk(root)
-    of_table = labels.read(request.labels, tree, stated) if request.labels else None
-    files, notices = (of_table.files, [*of_table.notices, *tell(of_table.left_out)]) if of_table else _list(root)
-    files, kept = _keep_magnification(files, request.magnification)
-    every = [image.name for image in tree.images]
-    of_images = (of_table and of_table.groups) or groups.find(root, files, every, stated)
-    duplicates = _duplicates(files, request.skip_unreadable)
-    notices += [*kept, *of_images.notices, *contradictions.notices(duplicates)]
+    walked = tree.walk(root, stated)
+    chosen = _by_table(request.labels, walked, stated) if request.labels else _by_folders(walked, stated)
+    files, kept = _keep_magnification(chosen.files, request.magnification)
+    of_images = chosen.groups_of(files)
+    seen = survey([file.path for file in files], [file.name for file in files], request.grey_bits)
+    duplicates = _duplicates(files, seen.depth, request.skip_unreadable)
     dropped = contradictions.names(duplicates)
     left = [place for place, file in enumerate(files) if file.name not in dropped]
+    notices = [*chosen.notices, *kept, *of_images.notices, *seen.notices, *contradictions.notices(duplicates)]
     if not left:
-        raise UsageError(f"data set {root.name} has no images left to use: {'; '.join(notices)}")
-    names = [files[place].name for place in left]
-    paths = [files[place].path for place in left]
-    images, readable = decode(paths, names, request.image_size, request.skip_unreadable)
+        raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices) or 'it is empty'}")
+    paths, names = [files[place].path for place in left], [files[place].name for place in left]
+    images, readable = decode(paths, names, request.image_size, request.skip_unreadable, seen.depth)
     if len(readable) < len(left):
         notices.append(f"{len(left) - len(readable)} unreadable images skipped")
     used = np.array(left)[readable]
@@ -86,75 +84,94 @@ def read(request: Request) -> Pool:
         known=np.array(of_images.known)[used],
         notices=tuple(notices),
         rules=RULES,
-        facts=_facts(of_images, of_table),
+        facts={
+            **seen.facts,
+            **chosen.facts,
+            **({"class_map": class_map.facts(stated)} if stated else {}),
+            **({"groups_from": of_images.source} if of_images.source else {}),
+        },
         duplicates=duplicates,
     )
 
 
-def _facts(of_images: Groups, of_table: Labelled | None) -> dict[str, Any]:
-    """What a record holds of how the folder was read; only what there is something to say of."""
-    facts = {"groups_from": of_images.source, "labels": of_table and of_table.facts}
-    return {name: fact for name, fact in facts.items() if fact}
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The images of the two classes, and what is known of how they were chosen.
+
+    Attributes:
+        files: the images.
+        groups_of: finds the groups of these of the images.
+        notices, facts: as in `Pool`.
+    """
+
+    files: list[ImageFile]
+    groups_of: Callable[[Sequence[ImageFile]], Groups]
+    notices: list[str]
+    facts: dict[str, Any]
 
 
-def _duplicates(files: list[ImageFile], skip_unreadable: bool) -> Duplicates:
+def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
+    """The images of which the folders say the class."""
+    layout = layouts.recognise(walked, stated)
+    place = _place_of_groups(walked.root, layout.base)
+    left_out = layout.left_out + _unused(walked.tables, place / GROUPS_FILE)
+    return _Chosen(
+        layout.files,
+        lambda files: groups.find(place, files, layout.every, stated),
+        [*layout.notices, *tree.tell(left_out)],
+        {"layout": layout.name, **_counted(left_out)},
+    )
+
+
+def _by_table(given: LabelsTable, walked: Tree, stated: Mapping[str, int]) -> _Chosen:
+    """The images of which a table says the class."""
+    labelled = labels.read(given, walked, stated)
+    left_out = walked.left_out + labelled.left_out + _unused(walked.tables, Path(given.file), walked.root / GROUPS_FILE)
+    return _Chosen(
+        labelled.files,
+        lambda files: labelled.groups_of(files) or groups.find(walked.root, files, labelled.every, stated),
+        [*labelled.notices, *walked.notices, *tree.tell(left_out)],
+        {"layout": "any, classes by a table", "labels": labelled.facts, **_counted(left_out)},
+    )
+
+
+def _counted(left_out: collections.Counter[str]) -> dict[str, dict[str, int]]:
+    """What a record holds of what is left out; nothing if nothing is."""
+    return {"left_out": dict(sorted(left_out.items()))} if left_out else {}
+
+
+def _place_of_groups(root: Path, base: Path) -> Path:
+    """The folder whose table of groups counts: that of the class folders, or the one that was named."""
+    return base if (base / GROUPS_FILE).is_file() else root
+
+
+def _unused(tables: Sequence[Found], *used: Path) -> collections.Counter[str]:
+    """How many tables say nothing that is read."""
+    read = {file.resolve() for file in used}
+    return +collections.Counter({tree.TABLES: sum(table.path.resolve() not in read for table in tables)})
+
+
+def _duplicates(files: Sequence[ImageFile], depth: Depth, skip_unreadable: bool) -> Duplicates:
     """The duplicates among all images that can be read.
 
-    If some can't be, and may not be skipped, none are looked for, since the images will be refused in a moment.
+    If some can't be, and may not be skipped, none are looked for: they are refused when they are decoded.
     """
-    fingerprints, readable = read_fingerprints([file.path for file in files])
+    fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     if len(readable) < len(files) and not skip_unreadable:
         fingerprints, readable = fingerprints[:0], readable[:0]
-    names, of_image = np.array([file.name for file in files]), np.array([file.label for file in files])
-    return find(Fingerprints(fingerprints, names[readable], of_image[readable]))
+    names, of_files = np.array([file.name for file in files]), np.array([file.label for file in files])
+    return find(Fingerprints(fingerprints, names[readable], of_files[readable]))
 
 
-def _list(root: Path) -> tuple[list[ImageFile], list[str]]:
-    """The images of the two classes in a fixed order, and notices of what else is there."""
-    tops = _subfolders(root, root)
-    splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
-    parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
-    class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(root, parent).values()]
-    listed: list[ImageFile] = []
-    others: collections.Counter[str] = collections.Counter()
-    for split, folder in class_folders:
-        label = LABELS.get(folder.name.lower())
-        images = sorted(p for p in _files(root, folder) if p.suffix.lower() in EXTENSIONS)
-        if label is None:
-            others[f"images of class {folder.name!r}"] += len(images)
-        else:
-            listed += [ImageFile(p, encodable(p.relative_to(root).as_posix()), label, split) for p in images]
-    others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(listed) - others.total()
-    others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
-    missing = [name for name, label in LABELS.items() if all(file.label != label for file in listed)]
-    if missing:
-        raise UsageError(
-            f"data set folder {root.name} has no {' and no '.join(missing)} images; it needs folders benign/ and "
-            f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, "
-            "and no links out of it"
-        )
-    return listed, [f"{count} {what} left out" for what, count in others.items() if count]
-
-
-def kinds(tree: Tree) -> dict[str, str]:
-    """The class of every image of a tree, by its name: benign or malignant, or else the name of its folder."""
-    files = _list(tree.root)[0]
-    return {image.name: comparable(image.path.parent.name) for image in tree.images} | {
-        file.name: CLASSES[file.label] for file in files
-    }
-
-
-def _files(root: Path, folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and _is_inside(root, path)]
-
-
-def _subfolders(root: Path, folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and _is_inside(root, path)}
-
-
-def _is_inside(root: Path, path: Path) -> bool:
-    """Whether the path, links followed, lies in the data folder."""
-    return path.resolve().is_relative_to(root.resolve())
+def kinds(walked: Tree) -> dict[str, str]:
+    """The class of every image of a tree, by its name: what the layout says, or else the name of its folder."""
+    of_folder = {image.name: comparable(image.parts[-2]) if image.folders else "" for image in walked.images}
+    try:
+        layout = layouts.recognise(walked, {})
+    except UsageError:
+        return of_folder
+    names = {image.path: image.name for image in walked.images}
+    return of_folder | {names[file.path]: CLASSES[file.label] for file in layout.files}
 
 
 def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:
