@@ -1,8 +1,8 @@
 """Groups: whose patient each image of a folder is, as a table, the folders or the files' names say.
 
 One source counts for all images of a data set, the first of these that there is: a column of the table of labels, a
-`groups.csv`, folders of patients, names of files. So a patient never has two ids. An image of which the source says
-nothing is a group of its own, and is counted: the data set is not called grouped then.
+`groups.csv`, folders of patients, PatientID in DICOM files, names of files. So a patient never has two ids. An image of
+which the source says nothing is a group of its own, and is counted: the data set is not called grouped then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bcdl.datasets import class_map, file_names, rows, tables
+from bcdl.datasets import class_map, dicom, file_names, rows, tables
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.errors import UsageError
@@ -70,7 +70,7 @@ def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: M
         return _of_table(read_table(root / GROUPS_FILE), files, every, stated)
     if any(file.patient for file in files):
         return _of_folders(files)
-    return _of_names(files)
+    return _of_dicom(files) or _of_names(files)
 
 
 def of_column(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
@@ -164,6 +164,15 @@ def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int 
 def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
     return _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
+
+
+def _of_dicom(files: Sequence[ImageFile]) -> Groups | None:
+    """The patients that DICOM files name, as digests; None if none does."""
+    patients = dicom.patients([file.path for file in files])
+    if not any(patients):
+        return None
+    ids = [patient or file.name for patient, file in zip(patients, files, strict=True)]
+    return _counted(files, ids, [bool(patient) for patient in patients], "PatientID in DICOM files")
 
 
 def _of_names(files: Sequence[ImageFile]) -> Groups:
