@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "--grey-bits",
         default="0",
         metavar="N",
-        help="depth of grey images of more than 8 bits, as the training data had it; default found over the images given",
+        help="depth of grey images of more than 8 bits, as the training data had it; default found over all given",
     )
     parser.add_argument(
         "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA GPU"
