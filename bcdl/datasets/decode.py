@@ -24,6 +24,7 @@ from bcdl.datasets import cache
 from bcdl.datasets.fingerprint import FINGERPRINT, fingerprint
 from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.errors import UsageError
+from bcdl.text import encodable
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
 # 40 times a micrograph of 1,600 x 1,000 pixels; a file that claims more is a mistake or a decompression bomb.
@@ -32,6 +33,7 @@ _RULES = 1  # raise when the decoding below changes, so that old cache entries a
 _SHOWN = 5  # unreadable files that a message names
 MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
 _CHUNK = 32  # images that a thread reads at a time
+_last_read: dict[Path, bytes] = {}  # the digest of each file that `decode` has last read in this process
 _FILTERS = threading.RLock()  # of who changes the filters of warnings
 
 Convert = Callable[[Image.Image], np.ndarray]
@@ -58,17 +60,33 @@ def decode(
         UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them.
     """
     kind = _Kind(str(size), np.dtype(np.uint8), (size, size, 3), lambda image: resize(image, size))
-    images, failures = _convert_all(files, kind)
+    images, failures, digests = _convert_all(files, kind)
+    _last_read.clear()
+    _last_read.update(zip(files, digests, strict=True))
     if failures and not skip_unreadable:
         raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
     return images, _readable(files, failures)
 
 
 def read_fingerprints(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """The fingerprints of `files` as [M] of dtype `FINGERPRINT`, and the [M] indices of those that could be read."""
+    """The fingerprints of `files` as [M] of dtype `FINGERPRINT`, and the [M] indices of those that could be read.
+
+    Raises:
+        UsageError: files have changed since `decode` has read them in this process; it counts and names them.
+    """
     kind = _Kind(f"fingerprint {FINGERPRINT_RULES}", FINGERPRINT, (), fingerprint)
-    fingerprints, failures = _convert_all(files, kind)
+    fingerprints, failures, digests = _convert_all(files, kind)
+    _check_unchanged(files, digests)
     return fingerprints, _readable(files, failures)
+
+
+def _check_unchanged(files: Sequence[Path], digests: Sequence[bytes]) -> None:
+    changed = [file for file, digest in zip(files, digests, strict=True) if _last_read.get(file, digest) != digest]
+    if changed:
+        named = ", ".join(repr(encodable(file.name)) for file in changed[:_SHOWN])
+        count = "1 image" if len(changed) == 1 else f"{len(changed)} images"
+        more = " and others" if len(changed) > _SHOWN else ""
+        raise UsageError(f"{count} changed while the data was read ({named}{more}); run again on data that stays")
 
 
 def read_image(file: Path, size: int) -> np.ndarray:
@@ -151,8 +169,8 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _convert_all(files: Sequence[Path], kind: _Kind) -> tuple[np.ndarray, dict[int, str]]:
-    """What `kind` makes of each readable image, [M, ...], and why the others can't be read, by index.
+def _convert_all(files: Sequence[Path], kind: _Kind) -> tuple[np.ndarray, dict[int, str], list[bytes]]:
+    """What `kind` makes of each readable image, [M, ...], why the others can't be read, by index, and all digests.
 
     Cached if all can be read.
     """
@@ -160,16 +178,16 @@ def _convert_all(files: Sequence[Path], kind: _Kind) -> tuple[np.ndarray, dict[i
     # Files of other sizes than all before were never decoded: they need not be read once more for their digests.
     sizes = cache.key_of(rules, "sizes", *map(_size, files))
     if cache.read_facts(sizes) is not None:
-        content = cache.key_of(rules, *_digests(files))
-        images = cache.read(content, kind.dtype, kind.row)
+        digests = _digests(files)
+        images = cache.read(cache.key_of(rules, *digests), kind.dtype, kind.row)
         if images is not None and len(images) == len(files):
-            return images, {}
+            return images, {}, digests
     with cache.Rows(kind.dtype, kind.row, len(files)) as rows:
         digests, failures = _decode_all(files, kind, rows)
         images = rows.finish(None if failures else cache.key_of(rules, *digests))
     if not failures:
         cache.write_facts(sizes, True)
-    return images, failures
+    return images, failures, digests
 
 
 def _size(file: Path) -> str:
