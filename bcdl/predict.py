@@ -173,7 +173,7 @@ def _depth(task: _Task) -> Depth:
     """The depth of grey images of more than 8 bits, all files taken as one set; notices go to stderr."""
     from bcdl.datasets.decode import survey
 
-    seen = survey(task.images, list(map(str, task.images)), task.grey_bits, cached=False)
+    seen = survey(task.images, list(map(str, task.images)), task.grey_bits)
     for notice in seen.notices:
         print(f"note: {notice}", file=sys.stderr)
     return seen.depth
