@@ -107,6 +107,7 @@ class Dataset:
         notices: what a person should know of it.
         rules, facts: as in `Pool`.
         fingerprints: computes the fingerprints of all images that the source has; None if the splits have all of them.
+        looked_for: the duplicates that the source has looked for among all its images; None if it has not.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Dataset:
     rules: int = 1
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = dataclasses.field(default=None, repr=False, compare=False)
+    looked_for: Duplicates | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -155,14 +157,16 @@ class Dataset:
     @functools.cached_property
     def duplicates(self) -> Duplicates:
         """Which images the source has twice, those that no split has included; computed when first asked for."""
+        if self.looked_for:
+            return self.looked_for
         fingerprints = self.fingerprints() if self.fingerprints else None
         return find(fingerprints or Fingerprints.of(*self._all("images", "names", "labels")))
 
     def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
         """What stands on both sides of the split; `duplicates` of the same data, if another split has them already."""
         names = {name: part.names.tolist() for name, part in self.splits.items()}
-        groups = {name: part.groups.tolist() for name, part in self.splits.items()}
-        return across(duplicates or self.duplicates, names, groups if self.grouped else None)
+        groups = {name: part.groups[part.known].tolist() for name, part in self.splits.items()}
+        return across(duplicates or self.duplicates, names, groups)
 
     def _all(self, *fields: str) -> list[np.ndarray]:
         return [np.concatenate([getattr(part, field) for part in self.splits.values()]) for field in fields]

@@ -26,7 +26,8 @@ from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.errors import UsageError
 from bcdl.text import encodable
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}) | dicom.EXTENSIONS
+_OF_PILLOW = ".png .jpg .jpeg .jpe .jfif .tif .tiff .bmp .dib .webp .gif .pgm .ppm .pbm .pnm .jp2"
+EXTENSIONS = frozenset(_OF_PILLOW.split()) | dicom.EXTENSIONS
 # 40 times a micrograph of 1,600 x 1,000 pixels; a file that claims more is a mistake or a decompression bomb.
 MOST_PIXELS = 64_000_000
 _RULES = 2  # raise when the decoding below, or of `pixels` or `dicom`, changes, so that old cache entries are not used
