@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets import class_map, contradictions, groups, labels, layouts, tree
+from bcdl.datasets import blank, class_map, contradictions, groups, labels, layouts, tree
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import decode, read_fingerprints, survey
-from bcdl.datasets.duplicates import Duplicates, find
+from bcdl.datasets.duplicates import find
 from bcdl.datasets.file_names import BREAKHIS
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.groups import Groups
@@ -73,7 +73,9 @@ def read(request: Request) -> Pool:
     files, of_images, left_out, facts, notices = choose(request, walked, stated)
     everything = [file.path for file in files]
     seen = survey(everything, [file.name for file in files], request.grey_bits)
-    duplicates = _duplicates(files, request.skip_unreadable, seen.depth)
+    fingerprints = _fingerprints(files, request.skip_unreadable, seen.depth)
+    _check_not_blank(walked.called, files, fingerprints)
+    duplicates = find(fingerprints)
     notices += [*tree.tell(left_out), *seen.notices, *contradictions.notices(duplicates)]
     dropped = contradictions.names(duplicates)
     left = [place for place, file in enumerate(files) if file.name not in dropped]
@@ -163,16 +165,26 @@ def _of_magnification(files: list[ImageFile], wanted: int) -> tuple[list[int], l
     return places, [f"{len(files) - len(places)} images of other magnifications than {wanted}X left out"]
 
 
-def _duplicates(files: list[ImageFile], skip_unreadable: bool, depth: Depth) -> Duplicates:
-    """The duplicates among all images that can be read.
+def _fingerprints(files: list[ImageFile], skip_unreadable: bool, depth: Depth) -> Fingerprints:
+    """The fingerprints of all images that can be read.
 
-    If some can't be, and may not be skipped, none are looked for, since the images will be refused in a moment.
+    If some can't be, and may not be skipped, there are none, since the images will be refused in a moment.
     """
     fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     if len(readable) < len(files) and not skip_unreadable:
         fingerprints, readable = fingerprints[:0], readable[:0]
     names, of_image = np.array([file.name for file in files]), np.array([file.label for file in files])
-    return find(Fingerprints(fingerprints, names[readable], of_image[readable]))
+    return Fingerprints(fingerprints, names[readable], of_image[readable])
+
+
+def _check_not_blank(called: str, files: list[ImageFile], fingerprints: Fingerprints) -> None:
+    """UsageError if all images, or those of a split, are of one value, before they are left out as identical ones."""
+    given = {file.name: file.given for file in files}
+    splits = np.array([given[str(name)] or "" for name in fingerprints.names])
+    for split in ("", *sorted(set(splits) - {""})):
+        what = f"split {split} of data set {called}" if split else f"data set {called}"
+        chosen = np.flatnonzero((splits == split) | (split == ""))
+        blank.check((np.dstack([fingerprints.images["grey"][place]] * 3) for place in chosen), what)
 
 
 def _facts(stated: Mapping[str, int], of_images: Groups, left_out: collections.Counter[str]) -> dict[str, Any]:
