@@ -162,7 +162,8 @@ def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int 
 
 def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
-    return _counted(files, [file.patient or file.name for file in files], known, "the names of folders")
+    groups = _counted(files, [file.patient or file.name for file in files], known, "the names of folders")
+    return dataclasses.replace(groups, notices=groups.notices[1:])  # the layout says which folders
 
 
 def _of_dicom(files: Sequence[ImageFile]) -> Groups | None:
