@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bcdl.datasets import class_map, groups
+from bcdl.datasets import class_map, groups, layouts
 from bcdl.datasets.decode import read_fingerprints, survey
 from bcdl.datasets.duplicates import Duplicates, Names, find, recover
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.pool import CLASSES, GROUPS_FILE
-from bcdl.datasets.sources import folder
 from bcdl.datasets.tree import tell, walk
 from bcdl.errors import UsageError, program, run_command
 from bcdl.text import legible, quoted
@@ -51,7 +50,7 @@ def _search(root: Path) -> tuple[Duplicates, dict[str, str]]:
             f"none of the {len(tree.images)} images in {quoted(str(root))} can be read; name another folder"
         )
     names = np.array(every)[readable]
-    kinds = folder.kinds(tree)
+    kinds = layouts.kinds(tree)
     labels = np.array([kinds[name] for name in names.tolist()])
     return find(Fingerprints(fingerprints, names, labels)), dict(zip(names.tolist(), labels.tolist(), strict=True))
 

@@ -21,6 +21,7 @@ from bcdl.errors import UsageError
 from bcdl.text import comparable, quoted
 
 _COLUMNS = ("path", "class", "group")
+FOLDERS = "the names of folders"  # if they are the source of groups
 _LONGEST = 200  # letters; all groups are kept at the length of the longest
 # What people and programs write into a cell that has nothing to say.
 NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
@@ -162,7 +163,7 @@ def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int 
 
 def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
-    groups = _counted(files, [file.patient or file.name for file in files], known, "the names of folders")
+    groups = _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
     return dataclasses.replace(groups, notices=groups.notices[1:])  # the layout says which folders
 
 

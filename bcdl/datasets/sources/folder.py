@@ -24,13 +24,16 @@ from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.groups import Groups
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pixels import Depth
-from bcdl.datasets.pool import CLASSES, GROUPS_FILE, Pool
+from bcdl.datasets.pool import GROUPS_FILE, Pool
 from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
-from bcdl.text import comparable, encodable
+from bcdl.text import encodable
 
 READS = "a folder of class folders (benign, malignant)"
-RULES = 2  # raise when other images are read, or other groups are given to them: it counts in a data set's checksum
+# It counts in a data set's checksum: raise it when other images are read, or other groups are given to them.
+# 2: more layouts are read; masks, previews and hidden files are no images; a patient with both classes stays whole;
+# images that are the same under both labels are left out.
+RULES = 2
 
 
 def accepts(data: str) -> bool:
@@ -64,7 +67,15 @@ def read(request: Request) -> Pool:
     duplicates = _duplicates(files, seen.depth, request.skip_unreadable)
     dropped = contradictions.names(duplicates)
     left = [place for place, file in enumerate(files) if file.name not in dropped]
-    notices = [*chosen.notices, *kept, *of_images.notices, *seen.notices, *contradictions.notices(duplicates)]
+    of_patients = chosen.of_patients if of_images.source in ("", groups.FOLDERS) else ()
+    notices = [
+        *chosen.notices,
+        *of_patients,
+        *kept,
+        *of_images.notices,
+        *seen.notices,
+        *contradictions.notices(duplicates),
+    ]
     if not left:
         raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices) or 'it is empty'}")
     paths, names = [files[place].path for place in left], [files[place].name for place in left]
@@ -102,12 +113,14 @@ class _Chosen:
         files: the images.
         groups_of: finds the groups of these of the images.
         notices, facts: as in `Pool`.
+        of_patients: notices of patients by folders, if nothing else says them better.
     """
 
     files: list[ImageFile]
     groups_of: Callable[[Sequence[ImageFile]], Groups]
     notices: list[str]
     facts: dict[str, Any]
+    of_patients: Sequence[str] = ()
 
 
 def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
@@ -120,6 +133,7 @@ def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
         lambda files: groups.find(place, files, layout.every, stated),
         [*layout.notices, *tree.tell(left_out)],
         {"layout": layout.name, **_counted(left_out)},
+        layout.of_patients,
     )
 
 
@@ -161,17 +175,6 @@ def _duplicates(files: Sequence[ImageFile], depth: Depth, skip_unreadable: bool)
         fingerprints, readable = fingerprints[:0], readable[:0]
     names, of_files = np.array([file.name for file in files]), np.array([file.label for file in files])
     return find(Fingerprints(fingerprints, names[readable], of_files[readable]))
-
-
-def kinds(walked: Tree) -> dict[str, str]:
-    """The class of every image of a tree, by its name: what the layout says, or else the name of its folder."""
-    of_folder = {image.name: comparable(image.parts[-2]) if image.folders else "" for image in walked.images}
-    try:
-        layout = layouts.recognise(walked, {})
-    except UsageError:
-        return of_folder
-    names = {image.path: image.name for image in walked.images}
-    return of_folder | {names[file.path]: CLASSES[file.label] for file in layout.files}
 
 
 def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:
