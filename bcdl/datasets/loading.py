@@ -43,7 +43,13 @@ def _read(request: Request, handed: str | None) -> Pool:
 
 def read_pool(request: Request) -> Pool:
     """All images that `request.data` names, not split; UsageError if they can't be read or used, or show nothing."""
-    pool = _source(request.data).read(request)
+    source = _source(request.data)
+    if request.class_map and not Path(request.data).is_dir():
+        raise UsageError(
+            f"--class-map says what folders or labels of a table mean, and --data {quoted(request.data)} is no folder; "
+            "leave it out"
+        )
+    pool = source.read(request)
     blank.check(pool.images, f"data set {pool.name}")
     return dataclasses.replace(pool, notices=(*pool.notices, *blank.notices(pool.images)))
 
