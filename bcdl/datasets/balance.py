@@ -1,7 +1,7 @@
 """Groups dealt to parts, so that each part has its share of images and of each class as nearly as can be.
 
-Shares are held in whole ten-millionths of all, and what is drawn comes from the raw stream of PCG64, which NumPy keeps as
-it is: the same deal on every platform and under every version.
+Shares are held in whole ten-millionths of all, and what is drawn comes from the raw stream of PCG64, which NumPy keeps
+as it is: the same deal on every platform and under every version.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ _MISSING = 10**15  # what a group too few weighs: more than all squares of share
 def deal(groups: np.ndarray, weights: Sequence[int], seed: Sequence[int], least: int = 1) -> np.ndarray:
     """The part [G] int64 of each group, of several deals the one whose shares are nearest to those asked for.
 
-    Nearness is the sum of squares of how far each part's share of images, of benign and of malignant ones is off. Before
-    all, each part has `least` groups with images of each class, if there are so many in all. If there are only few deals
-    or groups, the nearest of all is found; else the best of many that are drawn, which exchanges of groups make better.
+    How near is the sum of squares of how far each part's share of images, of benign and of malignant ones is off.
+    Before all, each part has `least` groups with images of each class, if there are so many in all. If there are so few
+    groups that all deals can be tried, the nearest of all is found; else the best of many that are drawn, made better
+    by exchanges of groups until every share is within a thousandth of all or no exchange helps.
 
     Args:
         groups: how many benign and malignant images each group has [G, 2], int64, in an order that depends on nothing
@@ -146,7 +147,9 @@ class _Table:
                 break
             one, other = parts[: len(loose), None], parts[None, partners]
             change = amounts[None, partners] - amounts[: len(loose), None]
-            after = self._costs(held[one] + change, self.asked[one]) + self._costs(held[other] - change, self.asked[other])
+            after = self._costs(held[one] + change, self.asked[one]) + self._costs(
+                held[other] - change, self.asked[other]
+            )
             gain = np.where(one == other, 0, costs[one] + costs[other] - after)
             group, place = np.unravel_index(gain.argmax(), gain.shape)
             if gain[group, place] <= 0:

@@ -1,4 +1,4 @@
-"""Train, validation and test: no group cut, each with its share of images and of each class, the same on every backend."""
+"""Train, validation and test: no group cut, each with its share of images and of each class, whatever the backend."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _dealt(
 
 
 def _table(pool: Pool, units: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The names [G] of the units of these images, the place among them of each image's [N], and images by class [G, 2]."""
+    """The units of these images by name [G], the place of each image's [N], and the images of each by class [G, 2]."""
     names, place = np.unique(units[chosen], return_inverse=True)
     counts = np.zeros((len(names), len(LABELS)), np.int64)
     np.add.at(counts, (place, pool.labels[chosen]), 1)
@@ -182,13 +182,13 @@ def _reason(what: str, of_units: np.ndarray) -> str:
 
 
 def _few(pool: Pool, parts: _Parts) -> Iterator[str]:
-    """A notice for each split and class of few images or groups."""
+    """A notice for each split of few images or groups of a class."""
     for name, chosen in parts.items():
         _, _, counts = _table(pool, pool.groups, chosen)
-        for kind, label in LABELS.items():
-            images, groups = int(counts[:, label].sum()), int((counts[:, label] > 0).sum())
-            if groups < FEW:
-                yield f"the {name} split has {few(images, groups, kind)}: {_RESTS[name]}"
+        by_class = zip(LABELS, counts.sum(axis=0), (counts > 0).sum(axis=0), strict=True)
+        listed = [few(int(images), int(groups), kind) for kind, images, groups in by_class if groups < FEW]
+        if listed:
+            yield f"the {name} split has {' and '.join(listed)}: {_RESTS[name]}"
 
 
 def few(images: int, groups: int, kind: str) -> str:

@@ -400,7 +400,7 @@ class DatasetFacts(_EveryDataset, total=False):
     ]
     benign_groups: Annotated[
         dict[str, int],
-        Field("patients or groups with benign images", "a figure of a class rests on so many", keys=("split",), since=10),
+        Field("patients or groups with benign images", "figures of a class rest on them", keys=("split",), since=10),
     ]
     malignant_groups: Annotated[
         dict[str, int],
