@@ -34,7 +34,7 @@ _RULES = 2  # raise when the decoding below, or of `pixels` or `dicom`, changes,
 _SHOWN = 5  # unreadable files that a message names
 MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
 _CHUNK = 32  # images that a thread reads at a time
-_last_read: dict[Path, bytes] = {}  # the digest of each file that `decode` has last read in this process
+_surveyed: dict[Path, bytes] = {}  # the digest of each file that `survey` has last read in this process
 _FILTERS = threading.RLock()  # of who changes the filters of warnings
 
 Convert = Callable[[Image.Image], np.ndarray]
@@ -66,7 +66,9 @@ def survey(files: Sequence[Path], names: Sequence[str], grey_bits: int) -> pixel
         UsageError: a level is above the given depth, the images would be almost black, or DICOM can't be read here.
     """
     kind = _Kind(f"look {pixels.RULES}", pixels.LOOK, (), _look)
-    looks, failures, _ = _convert_all(files, kind)
+    looks, failures, digests = _convert_all(files, kind)
+    _surveyed.clear()
+    _surveyed.update(zip(files, digests, strict=True))
     return pixels.survey(looks, [names[index] for index in _readable(files, failures)], grey_bits)
 
 
@@ -78,15 +80,14 @@ def decode(
     `names` stand for the files in messages; `depth` is what `survey` found.
 
     Raises:
-        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them. Or all together
-            would need more memory than there is.
+        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them. Or files have
+            changed since `survey` has read them, or all images would need more memory than there is.
     """
     room.check(len(files), size)
     make = _maker(lambda image: resize(image, size), depth)
     kind = _Kind(f"{size} {_words(depth)}", np.dtype(np.uint8), (size, size, 3), make)
     images, failures, digests = _convert_all(files, kind)
-    _last_read.clear()
-    _last_read.update(zip(files, digests, strict=True))
+    _check_unchanged(files, digests)
     if failures and not skip_unreadable:
         raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
     return images, _readable(files, failures)
@@ -98,7 +99,7 @@ def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[np.nd
     `depth` is what `survey` found.
 
     Raises:
-        UsageError: files have changed since `decode` has read them in this process; it counts and names them.
+        UsageError: files have changed since `survey` has read them in this process; it counts and names them.
     """
     kind = _Kind(f"fingerprint {FINGERPRINT_RULES} {_words(depth)}", FINGERPRINT, (), _maker(fingerprint, depth))
     fingerprints, failures, digests = _convert_all(files, kind)
@@ -107,7 +108,9 @@ def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[np.nd
 
 
 def _check_unchanged(files: Sequence[Path], digests: Sequence[bytes]) -> None:
-    changed = [file for file, digest in zip(files, digests, strict=True) if _last_read.get(file, digest) != digest]
+    """UsageError if files are others than `survey` has read; what could not be read, then or now, is told elsewhere."""
+    before = [_surveyed.get(file) for file in files]
+    changed = [file for file, old, new in zip(files, before, digests, strict=True) if old and new and old != new]
     if changed:
         named = ", ".join(repr(encodable(file.name)) for file in changed[:_SHOWN])
         count = "1 image" if len(changed) == 1 else f"{len(changed)} images"

@@ -12,6 +12,7 @@ from bcdl.datasets.dataset import Dataset, Request, Split
 from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
 from bcdl.errors import UsageError
+from bcdl.text import quoted
 
 
 def load(request: Request, handed: str | None = None) -> Dataset:
@@ -72,7 +73,10 @@ def name_of(data: str) -> str:
 
 def _source(data: str) -> Source:
     every = sources.modules().values()
-    source = next((source for source in every if source.accepts(data)), None)
+    try:
+        source = next((source for source in every if source.accepts(data)), None)
+    except OSError as error:  # the name is too long, or leads through a folder that is closed to this user
+        raise UsageError(f"{quoted(data)} can't be used as a data set: {error.strerror}; name another path") from error
     if source is None:
-        raise UsageError(f"no data set {data!r}: use {', or '.join(source.READS for source in every)}")
+        raise UsageError(f"no data set {quoted(data)}: use {', or '.join(source.READS for source in every)}")
     return source
