@@ -97,7 +97,7 @@ def resolve(
     models.check_sizes(rows, shared["image_size"])
     data, weights = shared["data"], start.by_model(shared["weights"], rows)
     shared["data"] = datasets.name_of(data)
-    labels_file = _labels_file(shared)
+    labels_file = _labels_file(shared, data)
     shared["labels"] = encodable(Path(shared["labels"]).name)
     skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
     jobs = []
@@ -108,9 +108,9 @@ def resolve(
     return jobs
 
 
-def _labels_file(settings: Mapping[str, Any]) -> str | None:
+def _labels_file(settings: Mapping[str, Any], data: str) -> str | None:
     """The table of labels; UsageError if it is not there, the data is no folder, or its columns alone are named."""
-    file, data = settings["labels"], settings["data"]
+    file = settings["labels"]
     columns = [name for name in ("image_column", "label_column", "group_column") if settings[name]]
     if not file and columns:
         option, header = Cell.rows()[columns[0]].option, settings[columns[0]]

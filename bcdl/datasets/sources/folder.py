@@ -1,7 +1,7 @@
-"""A folder of images: their classes by its folders (`bcdl.datasets.layouts`) or by a table (`bcdl.datasets.labels`).
+"""A folder of images, whose classes folders say (`bcdl.datasets.layouts`) or a table (`bcdl.datasets.labels`).
 
-`bcdl.datasets.groups` finds their patients. No path in a table is opened: its rows count only for images that are in
-the folder. Links that lead out of the folder are left out, and counted.
+Their patients are found by `bcdl.datasets.groups`. No path in a table is opened: its rows count only for images that
+are in the folder. Links that lead out of the folder are left out, and counted.
 """
 
 from __future__ import annotations
