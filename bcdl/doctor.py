@@ -70,7 +70,7 @@ def _caches() -> dict[str, str]:
         f"{entries} entries, {taken / MIB:.0f} MiB; at most {cache.MOST_BYTES // MIB} MiB; may be removed at any time"
     )
     return {
-        "images decoded, and what was found in them": f"{decoded} ({size})",
+        "decoded images, and what was found in them": f"{decoded} ({size})",
         "weights and data": _shown(keras_home, home),
     }
 
