@@ -13,6 +13,7 @@ import numpy as np
 from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.leaks import Leaks, across
+from bcdl.datasets.mapped import take
 from bcdl.datasets.pool import SPLITS
 
 
@@ -92,7 +93,7 @@ class Split:
 
     def at(self, chosen: np.ndarray) -> Split:
         """The images at these places."""
-        return Split(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+        return Split(*(take(getattr(self, field.name), chosen) for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Dataset:
         digest = hashlib.sha256(f"rules {self.rules}".encode() if self.rules > 1 else b"")
         for name, part in self.splits.items():
             digest.update(f"{name}{part.images.shape}".encode())
-            digest.update(part.images.tobytes())
+            digest.update(np.ascontiguousarray(part.images).data)  # its bytes, not copied
             digest.update(part.labels.astype("<i8").tobytes())
             digest.update("\n".join([*part.groups, *part.names]).encode())
         return digest.hexdigest()
