@@ -12,12 +12,14 @@ decides:
 3. two images that then agree block by block in fine structure are nearly the same. Two frames of one sweep, or two
    lesions of one shape, agree in coarse structure but not in this.
 
-Candidates that other pairs have shown to be of one cluster already are not laid over each other: that would change
-nothing. Beside the fingerprints, which may lie in a file, 7 KB of memory are taken for an image.
+A candidate whose two images other pairs have already put into one cluster is passed over: it could change nothing. The
+clusters are kept in the user's cache. Beside the fingerprints, which may lie in a file, 8 KB of memory are taken for an
+image.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,11 +30,12 @@ import cv2
 import numpy as np
 from scipy.cluster.hierarchy import DisjointSet
 
-from bcdl.datasets import candidates
+from bcdl.datasets import cache, candidates
 from bcdl.datasets.fingerprint import SIDE
 from bcdl.datasets.orientations import turn
 from bcdl.datasets.progress import Shown
 
+_RULES = 1  # raise when what follows, or `candidates`, finds other clusters, so that old cache entries are not used
 # Scales of structure as standard deviations, pixels of a fingerprint, and what is added to a local contrast, grey
 # levels: what is fainter than that counts for less.
 _COARSE, _FINE = (4.0, 12.0, 8.0), (1.5, 5.0, 4.0)
@@ -45,6 +48,7 @@ LEAST_AGREEING = 0.6
 _AGREEING_SHARE = 0.7
 # Of the picture; what has less texture (a label on black, a small breast in a large frame) can't be told apart.
 _TEXTURED_SHARE = 0.25
+_TEXTURE = 2.0  # the scale of texture, as above
 _LEAST_TEXTURE = 1.0  # grey levels, everywhere in a block: black with the noise of JPEG in it has less
 # How well coarse structures must fit after a few steps of laying one over the other, and after all.
 _FEW, _ALL = 5, 30
@@ -62,35 +66,61 @@ class _Described(NamedTuple):
     outlines: np.ndarray
 
 
-def clusters(greys: np.ndarray) -> np.ndarray:
-    """The cluster [N] int64 that each grey fingerprint [N, SIDE, SIDE] uint8 belongs to, as its first image's index."""
-    joined = DisjointSet(range(len(greys)))
-    if len(greys) > 1:
-        with _threads() as threads:
-            _join(joined, greys, threads)
+def clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The cluster of each chosen image, as the place in `chosen` of the cluster's first image; most are alone in theirs.
+
+    Args:
+        greys: grey fingerprints [N, SIDE, SIDE] uint8; they may lie in a file that is mapped to memory.
+        chosen: the indices of the fingerprints to compare, [M] int.
+
+    Returns:
+        [M] int64. The same for the same fingerprints on every machine and number of cores, but for images that are as
+        near to one of the limits as rounding is.
+    """
+    key = cache.key_of(f"near-duplicates {_RULES} {cv2.__version__}", _digest(greys, chosen))
+    found = cache.read(key, np.dtype(np.int64))
+    if found is None or len(found) != len(chosen):
+        found = _find_clusters(greys, chosen)
+        cache.write(key, found)
+    return found
+
+
+def _digest(greys: np.ndarray, chosen: np.ndarray) -> bytes:
+    digest = hashlib.sha256()
+    for image in chosen:
+        digest.update(np.ascontiguousarray(greys[image]).data)
+    return digest.digest()
+
+
+def _find_clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    with _threads() as threads:
+        described = _describe_all(greys, chosen, threads)
+        joined = _join(greys, chosen, described, threads)
     firsts: dict[int, int] = {}
-    return np.array([firsts.setdefault(joined[image], image) for image in range(len(greys))], np.int64)
+    return np.array([firsts.setdefault(joined[place], place) for place in range(len(chosen))], np.int64)
 
 
-def _join(joined: DisjointSet, greys: np.ndarray, threads: ThreadPoolExecutor) -> None:
-    """Join the images that are nearly the same picture, until no candidate is left that could join any."""
-    described = _describe_all(greys, threads)
-    pairs = candidates.most_similar(described.descriptors)
+def _join(greys: np.ndarray, chosen: np.ndarray, described: _Described, threads: ThreadPoolExecutor) -> DisjointSet:
+    """The chosen images, joined if they are nearly the same picture, until no candidate is left that could join any."""
 
     def near(first: int, second: int, orientation: int) -> bool:
-        outlines = described.outlines[first], turn(described.outlines[second], orientation)
-        warp = _lay_over(*outlines)
-        return warp is not None and _agreement(greys[first], turn(greys[second], orientation), warp) >= LEAST_AGREEING
+        warp = _lay_over(described.outlines[first], turn(described.outlines[second], orientation))
+        if warp is None:
+            return False
+        return _agreement(greys[chosen[first]], turn(greys[chosen[second]], orientation), warp) >= LEAST_AGREEING
 
+    joined = DisjointSet(range(len(chosen)))
+    pairs = candidates.most_similar(described.descriptors)
     with Shown("looking for copies", len(pairs)) as shown:
         for start in range(0, len(pairs), _AT_ONCE):
             some = pairs[start : start + _AT_ONCE]
-            left = np.array([pair for pair in some.tolist() if not joined.connected(*pair)], np.int64).reshape(-1, 2)
+            left = some[[not joined.connected(*pair) for pair in some.tolist()]]
             orientations = candidates.best_orientations(described.descriptors, left)
-            for (first, second), is_near in zip(left, threads.map(near, *left.T, orientations), strict=True):
+            for pair, is_near in zip(left.tolist(), threads.map(near, *left.T, orientations), strict=True):
                 if is_near:
-                    joined.merge(int(first), int(second))
+                    joined.merge(*pair)
             shown.advance(len(some))
+    return joined
 
 
 @contextmanager
@@ -105,16 +135,16 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(before)
 
 
-def _describe_all(greys: np.ndarray, threads: ThreadPoolExecutor) -> _Described:
-    count = len(greys)
+def _describe_all(greys: np.ndarray, chosen: np.ndarray, threads: ThreadPoolExecutor) -> _Described:
+    count = len(chosen)
     descriptors = np.empty((count, _DESCRIBED_SIDE, _DESCRIBED_SIDE), np.float32)
     outlines = np.empty((count, _ALIGNED_SIDE, _ALIGNED_SIDE), np.float32)
     with Shown("describing images", count) as shown:
         for start in range(0, count, _AT_ONCE):
-            some = slice(start, min(start + _AT_ONCE, count))
-            for image, structure in zip(range(some.start, some.stop), threads.map(_coarse, greys[some]), strict=True):
-                descriptors[image], outlines[image] = structure
-            shown.advance(some.stop - some.start)
+            some = chosen[start : start + _AT_ONCE]
+            for place, structure in enumerate(threads.map(lambda image: _coarse(greys[image]), some), start):
+                descriptors[place], outlines[place] = structure
+            shown.advance(len(some))
     return _Described(descriptors, outlines)
 
 
@@ -154,32 +184,35 @@ def _agreement(first: np.ndarray, second: np.ndarray, warp: np.ndarray) -> float
     It is what the worst of the best seven tenths of the textured blocks correlate by; 0 if too little is textured to
     say.
     """
+    band = _band(first, *_FINE[:2])
+    textured = _blocks(_contrast(band, _TEXTURE)).min(1) > _LEAST_TEXTURE
     structure = _structure(second, *_FINE)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     placed, covered = (
         _blocks(cv2.warpAffine(pixels, warp, (SIDE, SIDE), flags=flags))
         for pixels in (structure, np.ones_like(structure))
     )
-    textured = (_blocks(_texture(first)).min(1) > _LEAST_TEXTURE) & (covered.min(1) > 0.99)
+    textured &= covered.min(1) > 0.99
     if textured.mean() < _TEXTURED_SHARE:
         return 0.0
-    blocks = _blocks(_structure(first, *_FINE))
+    blocks = _blocks(_over_contrast(band, *_FINE[1:]))
     return float(np.quantile(_correlation(blocks[textured], placed[textured]), 1 - _AGREEING_SHARE))
 
 
 def _structure(grey: np.ndarray, finest: float, coarsest: float, floor: float) -> np.ndarray:
     """A fingerprint's structure between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
-    band = _band(grey, finest, coarsest)
-    structure: np.ndarray = band / (np.sqrt(cv2.GaussianBlur(band * band, (0, 0), coarsest)) + floor)
+    return _over_contrast(_band(grey, finest, coarsest), coarsest, floor)
+
+
+def _over_contrast(band: np.ndarray, scale: float, floor: float) -> np.ndarray:
+    structure: np.ndarray = band / (_contrast(band, scale) + floor)
     return structure
 
 
-def _texture(grey: np.ndarray) -> np.ndarray:
-    """The local contrast of a fingerprint's fine structure, [SIDE, SIDE] float32, grey levels."""
-    finest, coarsest, _ = _FINE
-    band = _band(grey, finest, coarsest)
-    texture: np.ndarray = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 2.0))
-    return texture
+def _contrast(band: np.ndarray, scale: float) -> np.ndarray:
+    """The local contrast of a fingerprint's structure, [SIDE, SIDE] float32, grey levels."""
+    contrast: np.ndarray = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), scale))
+    return contrast
 
 
 def _band(grey: np.ndarray, finest: float, coarsest: float) -> np.ndarray:
