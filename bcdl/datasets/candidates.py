@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -126,9 +125,7 @@ def _parts(descriptors: np.ndarray) -> np.ndarray:
     return np.stack(quarters).reshape(4, len(descriptors), half * half)
 
 
-def _add_reflections(
-    parts: np.ndarray, others: np.ndarray, products: np.ndarray, largest: np.ndarray
-) -> None:
+def _add_reflections(parts: np.ndarray, others: np.ndarray, products: np.ndarray, largest: np.ndarray) -> None:
     """Raise `largest` [N, M] to four times the largest product of descriptors with the four reflections of others.
 
     `products` [5, N, M] is overwritten.
@@ -181,5 +178,3 @@ class _Best:
         rank = np.arange(len(every.images)) - np.searchsorted(every.images, every.images)
         (images, others, similarity), rank = every.at(rank < MOST), rank[rank < MOST]
         self._others[images, rank], self._similarity[images, rank] = others, similarity
-
-

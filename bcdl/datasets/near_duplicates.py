@@ -67,7 +67,7 @@ class _Described(NamedTuple):
 
 
 def clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The cluster of each chosen image, as the place in `chosen` of the cluster's first image; most are alone in theirs.
+    """The cluster of each chosen image: the place in `chosen` of the cluster's first image; most are alone in theirs.
 
     Args:
         greys: grey fingerprints [N, SIDE, SIDE] uint8; they may lie in a file that is mapped to memory.
