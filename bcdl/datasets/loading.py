@@ -79,10 +79,7 @@ def name_of(data: str) -> str:
 
 def _source(data: str) -> Source:
     every = sources.modules().values()
-    try:
-        source = next((source for source in every if source.accepts(data)), None)
-    except OSError as error:  # the name is too long, or leads through a folder that is closed to this user
-        raise UsageError(f"{quoted(data)} can't be used as a data set: {error.strerror}; name another path") from error
+    source = next((source for source in every if source.accepts(data)), None)
     if source is None:
         raise UsageError(f"no data set {quoted(data)}: use {', or '.join(source.READS for source in every)}")
     return source
