@@ -171,7 +171,8 @@ def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int 
 
 def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
-    return _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
+    groups = _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
+    return dataclasses.replace(groups, notices=groups.notices[1:])  # the layout says which folders
 
 
 def _of_names(files: Sequence[ImageFile]) -> Groups:
