@@ -17,6 +17,7 @@ from PIL import Image
 
 from bcdl.datasets import cache, decode, mapped
 from bcdl.datasets.fingerprint import FINGERPRINT
+from bcdl.datasets.pixels import Depth
 from bcdl.datasets.sources import folder
 from tests.conftest import ROOT
 
@@ -232,7 +233,7 @@ def test_the_least_recently_used_entries_go_and_are_counted(monkeypatch: pytest.
 def test_decoding_leaves_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
     data = Path(folder.example(tmp_path))
     before = list(warnings.filters)
-    decode.decode(list(data.rglob("*.png")), ["name"] * 24, 8, False)
+    decode.decode(list(data.rglob("*.png")), ["name"] * 24, 8, False, Depth())
     decode.read_image(next(data.rglob("*.png")), 8)
     assert warnings.filters == before
 

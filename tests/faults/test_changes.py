@@ -15,6 +15,7 @@ from rich.console import Console
 
 from bcdl import datasets
 from bcdl.datasets import decode, handover
+from bcdl.datasets.pixels import Depth
 from bcdl.datasets.sources import folder
 from bcdl.errors import BcdlError, UsageError
 from bcdl.records import store
@@ -148,14 +149,18 @@ def test_weights_that_change_during_a_run_fail_its_cells_by_name(tmp_path: Path,
 @pytest.mark.parametrize("cached", [False, True])
 def test_images_that_change_while_they_are_read_are_named(data: Path, cached: bool, injected: Injected) -> None:
     """The leaks of a data set are never those of other images."""
-    request = jobs_of(data)[0].request
+    files = sorted((data / "train" / "benign").iterdir())
+    names = [file.name for file in files]
     if cached:
-        datasets.load(request).leaks()
-    dataset = datasets.load(request)
-    victim = sorted((data / "train" / "benign").iterdir())[0]
-    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(victim)
-    with injected("changing_data"), pytest.raises(UsageError, match=f"1 image changed while .*{victim.name}"):
-        dataset.leaks()
+        datasets.load(jobs_of(data)[0].request).leaks()
+    depth = decode.survey(files, names, 0).depth
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(files[0])
+    said = f"1 image changed while .*{names[0]}"
+    with injected("changing_data", times=2):
+        with pytest.raises(UsageError, match=said):
+            decode.read_fingerprints(files, depth)
+        with pytest.raises(UsageError, match=said):
+            decode.decode(files, names, 8, False, depth)
 
 
 def test_what_is_cached_is_what_was_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +172,7 @@ def test_what_is_cached_is_what_was_decoded(tmp_path: Path, monkeypatch: pytest.
         Image.fromarray(np.full((8, 8), level, np.uint8)).save(file, compress_level=0)
 
     def level() -> int:
-        return int(decode.decode([file], ["image"], 8, False)[0].max())
+        return int(decode.decode([file], ["image"], 8, False, Depth())[0].max())
 
     def change_then(files: list[Path]) -> list[bytes]:
         digests = original(files)
