@@ -70,7 +70,7 @@ def test_older_records_know_groups_by_their_predictions_and_else_images_alone() 
     made = predicted(split(scores, labels, groups), split(scores, labels))
     assert few.note([made]) == "rests on 1 malignant group in test"
     assert few.note([dataclasses.replace(made, predictions={})]) == (
-        "rests on 4 benign images in test, 4 in validation"
+        "rests on 4 benign images in test"
     )
 
 

@@ -127,7 +127,7 @@ def test_a_run_ends_with_a_table_for_each_set_of_settings() -> None:
     other = dataclasses.replace(tested(ENOUGH)[0], cell=record(profile="accuracy", timing=False, image_size=64).cell)
     quick, accuracy = run_table.run_tables([record(), other, record(model="mobilenet")])
     settings = "float32, 32x32, batch 4, 2 epochs, smoke"
-    note = "smoke test: 12 images of 3 groups; rests on 4 benign images in test, 4 in validation"
+    note = "smoke test: 12 images of 3 groups; rests on 4 benign images in test"
     assert quick.title == f"synthetic-48 (synthetic drawings), {settings} ({note})"
     assert [row[0].shown for row in quick.rows] == ["CNN", "MobileNet"]
     assert accuracy.title.endswith("64x64, batch 4, 2 epochs, accuracy (93 images, majority class 0.625)")
