@@ -73,13 +73,14 @@ def test_errors_are_named_with_label_score_and_group_and_drawn_into_a_folder_tha
     assert run(monkeypatch, tmp_path, "--count", "2") == 0
     test = datasets.load(job(DATA).request).test
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"cnn on torch, seed 0: 3 of {len(test)} test images wrong"
+    rests = "rests on 4 benign images in test"
+    assert lines[0] == f"cnn on torch, seed 0: 3 of {len(test)} test images wrong; {rests}"
     for line, index, sureness in zip(lines[1:3], (3, 5), (0.99, 0.8), strict=True):
         malignant = test.labels[index] == 1
         score = 1 - sureness if malignant else sureness
         label = "malignant" if malignant else "benign"
         assert line == f"{test.names[index]}\t{label}\t{score:.4f}\t{test.groups[index]}"
-    assert lines[-1] == f"cnn on torch, seed 1: 0 of {len(test)} test images wrong"
+    assert lines[-1] == f"cnn on torch, seed 1: 0 of {len(test)} test images wrong; {rests}"
     assert pictures(tmp_path) == ["local/errors/20260101t000000z-0000/cnn-on-torch-seed-0.png"]
 
 
