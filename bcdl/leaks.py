@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bcdl.datasets.decode import read_fingerprints
+from bcdl.datasets.decode import read_fingerprints, survey
 from bcdl.datasets.duplicates import Duplicates, Names, find, recover
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.pool import GROUPS_FILE, LABELS
@@ -39,8 +39,12 @@ def _search(root: Path) -> tuple[Duplicates, set[str]]:
     files = image_files(root) if root.is_dir() else []
     if not files:
         raise UsageError(f"{str(root)!r} is no folder with images in it; name a folder of class folders")
-    fingerprints, readable = read_fingerprints(files)
-    names = np.array([file.relative_to(root).as_posix() for file in files])[readable]
+    everything = [file.relative_to(root).as_posix() for file in files]
+    seen = survey(files, everything, grey_bits=0)
+    for notice in seen.notices:
+        print(f"note: {notice}")
+    fingerprints, readable = read_fingerprints(files, seen.depth)
+    names = np.array(everything)[readable]
     labels = np.array([file.parent.name.lower() for file in files])[readable]
     if not len(names):
         raise UsageError(f"none of the {len(files)} images in {str(root)!r} can be read; name another folder")

@@ -17,12 +17,14 @@ from bcdl import backends
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import gpus, hardware
+from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from bcdl.datasets.pixels import Depth
     from bcdl.worker.saved_model import SavedModel
 
 # Largest side of the picture under a heat map, pixels: a whole micrograph has more than the page can show.
@@ -40,6 +42,7 @@ class _Task:
         overlays: by image, the file that its explanation goes to; empty if none is asked for.
         kind: the class to explain, or None for the predicted one.
         layer: the layer whose map explains, or None for the default one.
+        grey_bits: the depth of grey images of more than 8 bits; 0 if it is to be found.
     """
 
     model: Path
@@ -48,6 +51,7 @@ class _Task:
     overlays: dict[Path, Path]
     kind: str | None
     layer: str | None
+    grey_bits: int
 
 
 # Prints the label of an image file, decoded to [S, S, 3] uint8, and writes its overlay if one is asked for.
@@ -61,11 +65,12 @@ def main() -> int:
     from bcdl.worker import saved_model  # here: it imports Keras, on the backend that is there by now
 
     model = saved_model.load(task.model)
-    label = _explainer(task, adapter, model) if task.overlays else _labeller(model)
+    depth = _depth(task)
+    label = _explainer(task, adapter, model, depth) if task.overlays else _labeller(model)
     failed = False
     for file in task.images:
         try:
-            image = read_image(file, model.image_size)
+            image = read_image(file, model.image_size, depth)
         except ValueError as error:
             print(f"error: {legible(str(file))}: {error}", file=sys.stderr)
             failed = True
@@ -88,7 +93,11 @@ def _parse() -> _Task:
     if not images:
         raise UsageError(f"no image to label: name image files after the model {str(model)!r}")
     overlays = _overlays(arguments, model, images)
-    return _Task(model, images, arguments.device, overlays, arguments.kind, arguments.layer)
+    try:
+        grey_bits = Cell.rows()["grey_bits"].choose(arguments.grey_bits)
+    except ValueError as error:
+        raise UsageError(f"--grey-bits {error}") from error
+    return _Task(model, images, arguments.device, overlays, arguments.kind, arguments.layer, grey_bits)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--class", dest="kind", help="class to explain, benign or malignant; default the one predicted")
     parser.add_argument("--layer", metavar="NAME", help="layer whose map explains; default the last of the backbone")
+    parser.add_argument(
+        "--grey-bits",
+        default="0",
+        metavar="N",
+        help="depth of grey images of more than 8 bits, as the training data had it; default found over the images given",
+    )
     parser.add_argument(
         "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA GPU"
     )
@@ -154,12 +169,22 @@ def _start(device: str) -> backends.Backend:
         raise UsageError(str(error)) from error
 
 
+def _depth(task: _Task) -> Depth:
+    """The depth of grey images of more than 8 bits, all files taken as one set; notices go to stderr."""
+    from bcdl.datasets.decode import survey
+
+    seen = survey(task.images, list(map(str, task.images)), task.grey_bits, cached=False)
+    for notice in seen.notices:
+        print(f"note: {notice}", file=sys.stderr)
+    return seen.depth
+
+
 def _labeller(model: SavedModel) -> _Label:
     """Labels an image alone."""
     return lambda file, image: _print_label(file, model.malignant_score(image))
 
 
-def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _Label:
+def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel, depth: Depth) -> _Label:
     """Labels an image and writes its overlay."""
     from bcdl.datasets.decode import read_picture
     from bcdl.report.plots import overlay
@@ -169,7 +194,7 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel) -> _La
 
     def label(file: Path, image: np.ndarray) -> None:
         explanation = grad_cam.explain(cut, adapter, image, task.kind)
-        picture = read_picture(file, _MOST_DRAWN)
+        picture = read_picture(file, _MOST_DRAWN, depth)
         overlay.save(overlay.overlay(picture, explanation, file.name, task.model.name), task.overlays[file])
         _print_label(file, explanation.score)
         written = legible(str(task.overlays[file]))

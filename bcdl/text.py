@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+import unicodedata
 
 
 def legible(name: str, longest: int | None = None) -> str:
@@ -50,3 +51,13 @@ def escape(text: str) -> str:
 def names_in(text: str) -> list[str]:
     """The names that the text has, separated by commas: each once, in their order."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def comparable(name: str) -> str:
+    """`name` as names are compared: one Unicode form, without case, without blanks at its ends."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
+
+
+def quoted(name: str, longest: int = LONGEST_NAME) -> str:
+    """`name` in quotes, legible and not longer than `longest` letters, for a message."""
+    return repr(name if len(name) <= longest else f"{name[: longest // 2 - 1]}...{name[2 - longest // 2 :]}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from bcdl.datasets import handover, sources, split
+from bcdl.datasets import blank, handover, sources, split
 from bcdl.datasets.dataset import Dataset, Request, Split
 from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
@@ -40,13 +41,17 @@ def _read(request: Request, handed: str | None) -> Pool:
 
 
 def read_pool(request: Request) -> Pool:
-    """All images that `request.data` names, not split; UsageError if they can't be read or used."""
-    return _source(request.data).read(request)
+    """All images that `request.data` names, not split; UsageError if they can't be read or used, or show nothing."""
+    pool = _source(request.data).read(request)
+    blank.check(pool.images, f"data set {pool.name}")
+    return dataclasses.replace(pool, notices=(*pool.notices, *blank.notices(pool.images)))
 
 
 def split_pool(pool: Pool, request: Request) -> Dataset:
     """The data set that the request makes of a pool; UsageError if it can't be split so."""
     parts, notices = split.split(pool, request)
+    for name, chosen in parts.items():
+        blank.check((pool.images[place] for place in chosen), f"split {name} of data set {pool.name}")
     everything = Split(pool.images, pool.labels, pool.groups, pool.names, pool.groups_known())
     return Dataset(
         name=pool.name,

@@ -1,4 +1,4 @@
-"""A folder of class folders, `benign/` and `malignant/`, with or without `train/`, `val/`, `test/` above.
+"""A folder of class folders, in one of the layouts that `bcdl.datasets.layouts` recognises.
 
 BreaKHis file names give patient and magnification; a `groups.csv` (path, class, group) gives groups. No path in it is
 opened: its rows count only for images that are in the folder. Links that lead out of the folder are left out, and
@@ -10,31 +10,29 @@ from __future__ import annotations
 import collections
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from bcdl.datasets import class_map, layouts, tree
 from bcdl.datasets.dataset import Request
-from bcdl.datasets.decode import EXTENSIONS, decode, read_fingerprints
+from bcdl.datasets.decode import decode, read_fingerprints, survey
 from bcdl.datasets.fingerprint import Fingerprints
-from bcdl.datasets.pool import GROUPS_FILE, LABELS, SPLITS, Pool
+from bcdl.datasets.layouts import ImageFile
+from bcdl.datasets.pixels import Depth
+from bcdl.datasets.pool import GROUPS_FILE, LABELS, Pool
+from bcdl.datasets.tree import Found
 from bcdl.errors import UsageError
 from bcdl.text import encodable
 
 READS = "a folder of class folders (benign, malignant)"
+RULES = 2  # raise when other images are read, or other groups are given to them: it counts in a data set's checksum
 # SOB_<B|M>_<subtype>-<year>-<patient>-<magnification>-<sequence>.png (Spanhol et al. 2016, IEEE TBME 63(7)).
 BREAKHIS = re.compile(r"SOB_[BM]_[A-Z]+-(?P<patient>\d+-\w+)-(?P<magnification>\d+)-\d+", re.ASCII)
 _MOST_TABLE_BYTES = 64 * 2**20  # half a million images
 _LONGEST_GROUP = 200  # letters; all names are kept at the length of the longest
-
-
-class _File(NamedTuple):
-    path: Path
-    name: str  # within the data set, with forward slashes
-    label: int
-    given: str | None  # train, val or test, if the folders say so
 
 
 def accepts(data: str) -> bool:
@@ -59,17 +57,24 @@ def example(folder: Path) -> str:
 
 def read(request: Request) -> Pool:
     root = Path(request.data)
-    files, notices = _list(root)
-    files, kept = _keep_magnification(files, request.magnification)
-    groups, grouped, dropped = _groups(root, files)
-    notices += kept + dropped
+    stated = class_map.parse(request.class_map)
+    walked = tree.walk(root, stated)
+    layout = layouts.recognise(walked, stated)
+    files, kept = _keep_magnification(layout.files, request.magnification)
+    groups, grouped, dropped = _groups(_place_of_groups(root, layout.base), files)
+    left_out = layout.left_out + _unused(walked.tables, layout.base)
+    notices = [*layout.notices, *tree.tell(left_out), *kept, *dropped]
     everything = files
     pairs = [(file, group) for file, group in zip(files, groups, strict=True) if group is not None]
     files = [file for file, _ in pairs]
     if not files:
-        raise UsageError(f"data set {root.name} has no images left to use: {'; '.join(notices) or 'it is empty'}")
+        raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices) or 'it is empty'}")
     names = [file.name for file in files]
-    images, readable = decode([file.path for file in files], names, request.image_size, request.skip_unreadable)
+    seen = survey([file.path for file in everything], [file.name for file in everything], request.grey_bits)
+    notices += seen.notices
+    images, readable = decode(
+        [file.path for file in files], names, request.image_size, request.skip_unreadable, seen.depth
+    )
     if len(readable) < len(files):
         notices.append(f"{len(files) - len(readable)} unreadable images skipped")
     given = np.array([file.given or "" for file in files])[readable]
@@ -83,62 +88,39 @@ def read(request: Request) -> Pool:
         given=given if given.any() else None,
         known=np.full(len(readable), grouped),
         notices=tuple(notices),
-        fingerprints=lambda: _fingerprints(everything),
+        rules=RULES,
+        facts={
+            **seen.facts,
+            "layout": layout.name,
+            **({"class_map": class_map.facts(stated)} if stated else {}),
+            **({"left_out": dict(sorted(left_out.items()))} if left_out else {}),
+        },
+        fingerprints=lambda: _fingerprints(everything, seen.depth),
     )
 
 
-def _fingerprints(files: list[_File]) -> Fingerprints:
-    fingerprints, readable = read_fingerprints([file.path for file in files])
+def _place_of_groups(root: Path, base: Path) -> Path:
+    """The folder whose table of groups counts: that of the class folders, or the one that was named."""
+    return base if (base / GROUPS_FILE).is_file() else root
+
+
+def _unused(tables: Sequence[Found], base: Path) -> collections.Counter[str]:
+    """How many tables say nothing that is read."""
+    return +collections.Counter({tree.TABLES: sum(table.path != base / GROUPS_FILE for table in tables)})
+
+
+def _fingerprints(files: list[ImageFile], depth: Depth) -> Fingerprints:
+    fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     names = np.array([file.name for file in files])
     return Fingerprints(fingerprints, names[readable], np.array([file.label for file in files])[readable])
 
 
-def _list(root: Path) -> tuple[list[_File], list[str]]:
-    """The images of the two classes in a fixed order, and notices of what else is there."""
-    tops = _subfolders(root, root)
-    splits = {name.lower(): folder for name, folder in tops.items() if name.lower() in SPLITS}
-    parents: list[tuple[str | None, Path]] = [*splits.items()] or [(None, root)]
-    class_folders = [(split, folder) for split, parent in parents for folder in _subfolders(root, parent).values()]
-    listed: list[_File] = []
-    others: collections.Counter[str] = collections.Counter()
-    for split, folder in class_folders:
-        label = LABELS.get(folder.name.lower())
-        images = sorted(p for p in _files(root, folder) if p.suffix.lower() in EXTENSIONS)
-        if label is None:
-            others[f"images of class {folder.name!r}"] += len(images)
-        else:
-            listed += [_File(p, encodable(p.relative_to(root).as_posix()), label, split) for p in images]
-    others["stray files"] = len(set(_files(root, root)) - {root / GROUPS_FILE}) - len(listed) - others.total()
-    others["links out of the folder"] = sum(not _is_inside(root, path) for path in root.rglob("*"))
-    missing = [name for name, label in LABELS.items() if all(file.label != label for file in listed)]
-    if missing:
-        raise UsageError(
-            f"data set folder {root.name} has no {' and no '.join(missing)} images; it needs folders benign/ and "
-            f"malignant/ of {', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, "
-            "and no links out of it"
-        )
-    return listed, [f"{count} {what} left out" for what, count in others.items() if count]
-
-
 def image_files(root: Path) -> list[Path]:
     """Every image under the folder, of whatever class, in a fixed order."""
-    return sorted(path for path in _files(root, root) if path.suffix.lower() in EXTENSIONS)
+    return [found.path for found in tree.walk(root).images]
 
 
-def _files(root: Path, folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and _is_inside(root, path)]
-
-
-def _subfolders(root: Path, folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and _is_inside(root, path)}
-
-
-def _is_inside(root: Path, path: Path) -> bool:
-    """Whether the path, links followed, lies in the data folder."""
-    return path.resolve().is_relative_to(root.resolve())
-
-
-def _keep_magnification(files: list[_File], wanted: int) -> tuple[list[_File], list[str]]:
+def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:
     if not wanted:
         return files, []
     matches = [(file, BREAKHIS.match(file.path.name)) for file in files]
@@ -152,7 +134,7 @@ def _keep_magnification(files: list[_File], wanted: int) -> tuple[list[_File], l
     return kept, [f"{len(files) - len(kept)} images of other magnifications than {wanted}X left out"]
 
 
-def _groups(root: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+def _groups(root: Path, files: list[ImageFile]) -> tuple[list[str | None], bool, list[str]]:
     """Each file's group (None: drop the file), whether groups are known, and notices."""
     if (root / GROUPS_FILE).is_file():
         return _groups_from_csv(root / GROUPS_FILE, files)
@@ -182,7 +164,7 @@ def read_table(table: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _groups_from_csv(table: Path, files: list[_File]) -> tuple[list[str | None], bool, list[str]]:
+def _groups_from_csv(table: Path, files: list[ImageFile]) -> tuple[list[str | None], bool, list[str]]:
     rows = read_table(table)
     listed = {row["path"]: row["group"] for row in rows}
     classes = collections.defaultdict(set)

@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from bcdl.datasets import room
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import resize
 from bcdl.datasets.fingerprint import Fingerprints, fingerprint
@@ -52,6 +53,8 @@ def example(folder: Path) -> str:
 def read(request: Request) -> Pool:
     file = _download() if request.data == NAME else Path(request.data)
     parts = _read_parts(file)
+    _check_sizes(file, parts)
+    room.check(sum(len(images) for images, _ in parts.values()), request.image_size)
     images = np.concatenate([images for images, _ in parts.values()])
     labels = np.concatenate([labels for _, labels in parts.values()])
     names = np.array([f"{split}/{index:04d}" for split, (_, part) in parts.items() for index in range(len(part))])
@@ -100,6 +103,14 @@ def _read_parts(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         raise
     except Exception as error:  # readers of zip and npy raise all kinds of errors on broken bytes
         raise UsageError(f"{file.name} is not a plain .npz of arrays, or is refused: {error}") from error
+
+
+def _check_sizes(file: Path, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """UsageError if the images of the splits are of several sizes, or some grey and others in colour."""
+    shapes = {split: list(images.shape[1:]) for split, (images, _) in parts.items()}
+    if len({*map(tuple, shapes.values())}) > 1:
+        of_each = ", ".join(f"{split} {shape}" for split, shape in shapes.items())
+        raise UsageError(f"{file.name} has images of several sizes ({of_each}); save all splits at one size")
 
 
 def _refuse_bombs(members: zipfile.ZipFile) -> None:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bcdl.datasets import room
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.pool import LABELS, Pool
 from bcdl.errors import UsageError
 
 READS = "synthetic or synthetic-COUNT"
-_NAME = re.compile(r"synthetic(?:-(\d+))?")
+_NAME = re.compile(r"synthetic(?:-(\d{1,18}))?")
 _DEFAULT_COUNT = 96
 _LEAST_COUNT = 36  # three benign patients, one a split
 # A third of the source study's images are benign (547 of 1,693), and a patient has several images.
@@ -48,6 +49,7 @@ def example(folder: Path) -> str:
 
 def read(request: Request) -> Pool:
     count = _count(request.data)
+    room.check(count, request.image_size)
     benign = round(count * _BENIGN_SHARE)
     labels = np.repeat([LABELS["benign"], LABELS["malignant"]], [benign, count - benign])
     patients = np.concatenate([np.arange(benign), np.arange(count - benign)]) // _IMAGES_PER_PATIENT

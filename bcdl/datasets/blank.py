@@ -1,0 +1,51 @@
+"""Images that show nothing: of one value alone, or of next to none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from bcdl.errors import UsageError
+
+_LEAST_SPAN = 32  # of 256 levels: what all images of a set together have, if anything is to be seen on them
+
+
+def check(images: Iterable[np.ndarray], what: str) -> None:
+    """UsageError if every pixel of all these images, each [S, S, 3] uint8, is the same; `what` names them."""
+    count, value = 0, None
+    for image in images:
+        value = image[0, 0] if value is None else value
+        if not _is_flat(image) or (image[0, 0] != value).any():
+            return
+        count += 1
+    if value is not None:
+        raise UsageError(
+            f"every pixel of all {count} images of {what} is {_words(value)}; look at one of the files in a viewer: it "
+            "may be damaged or empty, or its grey levels need --grey-bits"
+        )
+
+
+def notices(images: np.ndarray) -> list[str]:
+    """What a person should know of images [N, S, S, 3] uint8 that show nothing."""
+    if not len(images):
+        return []
+    flat = sum(map(_is_flat, images))
+    low, high = (int(find(ends)) for find, ends in ((min, map(np.min, images)), (max, map(np.max, images))))
+    found = [f"{flat} images are of one colour, and show nothing"] if flat else []
+    if high - low < _LEAST_SPAN:
+        found.append(
+            f"{len(images)} images, all of them, have levels from {low} to {high} of 0 to 255 alone: look at one"
+        )
+    return found
+
+
+def _is_flat(image: np.ndarray) -> bool:
+    """Whether every pixel of an image is the same: then each byte is the one of the pixel before."""
+    values = image.reshape(-1)
+    return bool(np.array_equal(values[3:], values[:-3]))
+
+
+def _words(value: np.ndarray) -> str:
+    levels = [int(level) for level in value]
+    return str(levels[0]) if len(set(levels)) == 1 else f"{tuple(levels)}"

@@ -1,0 +1,260 @@
+"""DICOM files (mammograms, ultrasounds) as 8-bit images, and their patients; needs the extra `dicom`.
+
+What a viewer shows at first is read: the first frame, with rescale (or modality look-up table) and the first window (or
+VOI look-up table) applied, MONOCHROME1 inverted, colours as RGB. Text that is burnt into the pixels stays there.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import importlib.metadata
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from bcdl.datasets import pixels
+from bcdl.errors import UsageError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+EXTENSIONS = frozenset({".dcm", ".dicom"})
+_INDEX = "DICOMDIR"  # the table of contents of a medium; it has no pixels
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+_DECODERS = ("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
+_RLE = "1.2.840.10008.1.2.5"  # pydicom decodes it by itself
+# Of the parts of a dataset that hold a frame's own window and rescale, in files of several frames.
+_FRAME_PARTS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_PATIENT_LETTERS = 16
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom's decoder makes all of them RGB
+
+
+def is_dicom(file: Path) -> bool:
+    """Whether the file is DICOM by its name's end, or, if that is none, by its beginning.
+
+    A number is no suffix: many files are named after an identifier such as 1.2.840.113619.
+    """
+    suffix = file.suffix.lower()
+    if suffix in EXTENSIONS:
+        return True
+    if (suffix and not suffix[1:].isdecimal()) or file.name.upper() == _INDEX:
+        return False
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
+    except OSError:
+        return False
+
+
+@functools.cache
+def versions() -> str:
+    """The versions of what decodes DICOM here, for the cache of decoded images; empty if it is not installed."""
+    names = ("pydicom", *_DECODERS)
+    return "".join(f"{name} {importlib.metadata.version(name)} " for name in names if _is_installed(name))
+
+
+def look(file: Path) -> np.ndarray:
+    """What of the file decides how its set is read, as an array of no dimensions and dtype `pixels.LOOK`.
+
+    Its pixels are decoded only if neither a window nor the bits that it stores say which of them are black and white.
+    """
+    dataset = _open(file, stop_before_pixels=True)
+    seen = np.zeros((), pixels.LOOK)
+    seen["greatest"] = seen["deep_colour"] = -1
+    seen["dicom"] = True
+    seen["frames"] = _frames(dataset)
+    seen["no_window"] = _is_grey(dataset) and not _has_window(dataset)
+    seen["white_is_zero"] = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    seen["says_burnt_in"] = dataset.get("BurnedInAnnotation") == "YES"
+    if seen["no_window"] and dataset.get("BitsAllocated", 0) > 8 and not dataset.get("ModalityLUTSequence"):
+        span = _span(_stored(_open(file)))
+        seen["greatest"], seen["stated"], seen["pixels"] = span.max(), _stated_bits(dataset), span.size
+        seen["above"] = [np.count_nonzero(span >= 2**bits) for bits in pixels.USUAL_DEPTHS]
+    return seen
+
+
+def read(file: Path, depth: pixels.Depth = pixels.OWN_DEPTH, most_pixels: int | None = None) -> Image.Image:
+    """The first frame as 8-bit RGB.
+
+    Args:
+        file: the DICOM file.
+        depth: if it is given, it stands for the stored bits of grey images that have no window.
+        most_pixels: the most that it may have.
+
+    Raises:
+        UsageError: the extra `dicom` is not installed.
+        ValueError: it has no pixels, or too many.
+        Exception: whatever decoders raise on broken bytes.
+    """
+    dataset = _open(file)
+    if "PixelData" not in dataset:
+        kind = getattr(dataset.get("SOPClassUID"), "name", "") or "unknown"
+        raise ValueError(f"no pixels are in this DICOM file (its kind is {kind})")
+    if most_pixels and dataset.Rows * dataset.Columns > most_pixels:
+        raise ValueError(f"{dataset.Columns}x{dataset.Rows} pixels, over the limit of {most_pixels:,}")
+    if _is_grey(dataset):
+        return Image.fromarray(_grey(dataset, depth)).convert("RGB")
+    return Image.fromarray(_colour(dataset))
+
+
+def patients(files: Sequence[Path]) -> list[str | None]:
+    """A name for the patient of each file, equal for those of one PatientID; None if a file has none.
+
+    The name is a digest of the PatientID, keyed by all PatientIDs of the set: it is the same wherever the set lies, and
+    who does not know the other patients can't find out whose it is by trying numbers.
+    """
+    known = [_patient_id(file) for file in files]
+    key = hashlib.sha256("\n".join(sorted({patient for patient in known if patient})).encode()).digest()
+
+    def name(patient: str) -> str:
+        return hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:_PATIENT_LETTERS]
+
+    return [name(patient) if patient else None for patient in known]
+
+
+def _patient_id(file: Path) -> str:
+    """The PatientID of a file; empty if it has none or can't be read, of which reading its pixels tells more."""
+    if not is_dicom(file):
+        return ""
+    try:
+        dataset = _open(file, stop_before_pixels=True, only=["PatientID"])
+        return str(dataset.get("PatientID") or "").strip()
+    except UsageError:
+        raise
+    except Exception:  # as decoders, parsers raise all kinds of errors on broken bytes
+        return ""
+
+
+def _open(file: Path, stop_before_pixels: bool = False, only: list[str] | None = None) -> Dataset:
+    if not _is_installed("pydicom"):
+        raise UsageError(f"{file.name} is a DICOM file: reading it needs the extra dicom (pip install bcdl[dicom])")
+    from pydicom import dcmread  # here: few need it
+
+    # Old files lack the preamble; what is no DICOM at all has no pixels, then, which is told.
+    return dcmread(
+        file, stop_before_pixels=stop_before_pixels, specific_tags=only, force=file.suffix.lower() in EXTENSIONS
+    )
+
+
+@functools.cache
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _is_grey(dataset: Dataset) -> bool:
+    return str(dataset.get("PhotometricInterpretation", "")).startswith("MONOCHROME")
+
+
+def _frames(dataset: Dataset) -> int:
+    return int(dataset.get("NumberOfFrames") or 1)
+
+
+def _has_window(dataset: Dataset) -> bool:
+    _bring_up(dataset)
+    return bool(dataset.get("VOILUTSequence")) or dataset.get("WindowCenter") not in (None, "")
+
+
+def _bring_up(dataset: Dataset) -> None:
+    """Put the first frame's own rescale and window to the top of the dataset, where files of one frame have them."""
+    for shared in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        for frame in (dataset.get(shared) or [])[:1]:
+            for part in (frame.get(name) for name in _FRAME_PARTS):
+                for element in part[0] if part else ():
+                    if element.tag not in dataset:
+                        dataset.add(element)
+
+
+def _stored(dataset: Dataset) -> np.ndarray:
+    """The first frame as it is stored, colours as RGB."""
+    from pydicom.pixels import pixel_array
+
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax is None or not syntax.is_encapsulated:
+        return pixel_array(dataset, index=0)
+    # One decoder whatever else is installed: two differ by a level in what is compressed with loss.
+    return pixel_array(dataset, index=0, decoding_plugin="pydicom" if syntax == _RLE else "pylibjpeg")
+
+
+def _colour(dataset: Dataset) -> np.ndarray:
+    """The first frame of a file in colour, [H, W, 3] uint8."""
+    from pydicom.pixels import apply_color_lut
+
+    stored = _stored(dataset)
+    bits = int(dataset.BitsStored)
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        stored = apply_color_lut(stored, dataset)
+        bits = int(dataset.RedPaletteColorLookupTableDescriptor[2])
+    elif dataset.PhotometricInterpretation not in _COLOURS:
+        raise ValueError(f"colours as {dataset.PhotometricInterpretation} are not read; save it as RGB")
+    return _to_bytes(stored, 0, 2**bits - 1)
+
+
+def _grey(dataset: Dataset, depth: pixels.Depth) -> np.ndarray:
+    """The first frame of a grey file, [H, W] uint8."""
+    _bring_up(dataset)
+    shown, black, white = _windowed(dataset) if _has_window(dataset) else _unwindowed(dataset, depth)
+    grey = _to_bytes(shown, black, white)
+    return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
+
+
+def _windowed(dataset: Dataset) -> tuple[np.ndarray, float, float]:
+    """The frame's values after the first window or look-up table, and those that are black and white."""
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
+
+    shown = apply_voi_lut(apply_modality_lut(_stored(dataset), dataset), dataset, index=0)
+    if dataset.get("VOILUTSequence"):
+        return shown, 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    with np.errstate(over="ignore"):
+        black, white = apply_windowing(np.array([-1e12, 1e12]), dataset, index=0)
+    return shown, float(black), float(white)
+
+
+def _stated_bits(dataset: Dataset) -> int:
+    """The bits that the file states to store; 0 if they are all that a pixel takes, which may be more than it uses."""
+    bits = int(dataset.BitsStored)
+    return bits if bits < dataset.BitsAllocated or bits <= 8 else 0
+
+
+def _span(stored: np.ndarray) -> np.ndarray:
+    """Stored values, or, of signed ones, the greatest without a sign that takes as many bits; int32.
+
+    ValueError if that is more than 16.
+    """
+    levels = stored.astype(np.int64)
+    if np.issubdtype(stored.dtype, np.signedinteger):
+        levels = 2 * np.where(levels < 0, -levels - 1, levels) + 1
+    return pixels.checked(levels)
+
+
+def _unwindowed(dataset: Dataset, depth: pixels.Depth) -> tuple[np.ndarray, float, float]:
+    """The frame's values after rescale, and those that the ends of its depth would have."""
+    from pydicom.pixels import apply_modality_lut
+
+    shown = apply_modality_lut(_stored(dataset), dataset)
+    if dataset.get("ModalityLUTSequence"):
+        return shown, 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    bits = _stated_bits(dataset)
+    if dataset.BitsAllocated > 8 and (depth.given or not bits):
+        bits = depth.bits or pixels.usual_depth(int(_span(_stored(dataset)).max()))
+    least = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
+    ends = np.array([least, least + 2**bits - 1]) * float(dataset.get("RescaleSlope") or 1)
+    ends = ends + float(dataset.get("RescaleIntercept") or 0)
+    return shown, float(ends.min()), float(ends.max())
+
+
+def _to_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
+    """`values` as uint8, 0 at or below black and 255 at or above white."""
+    if white <= black:
+        raise ValueError(f"its window is empty, from {black} to {white}")
+    share = (values.astype(np.float64) - black) / (white - black)
+    return np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)

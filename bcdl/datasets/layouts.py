@@ -1,0 +1,441 @@
+"""Layouts: how the folders of a data set say of which class, split and patient each image is.
+
+One depth of the tree is that of the class folders. Above it may be folders of splits and of patients, below it folders
+of splits, of patients that are named so, and others, which mean nothing. BreaKHis and IDC as they are published, and
+folders around all of these, are cases of that.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import difflib
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bcdl.datasets import class_map as classes
+from bcdl.datasets.decode import EXTENSIONS
+from bcdl.datasets.pool import CLASSES, LABELS, SPLITS
+from bcdl.datasets.tree import Found, Tree
+from bcdl.errors import UsageError
+from bcdl.text import comparable, encodable, quoted
+
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
+}
+_SPLIT = re.compile(r"(?:\d+[ _.-]+)?(?P<split>[a-z]+?)(?:[ _-]*(?:set|data|images|split))?")
+# Of an IDC patch: 8863_idx5_x51_y1251_class0.png (Janowczyk and Madabhushi 2016, J Pathol Inform 7:29).
+_IDC_FILE = re.compile(r".+_class(?P<label>[01])")
+# Of a patient in BreaKHis as it is published: SOB_B_A_14-22549AB (Spanhol et al. 2016, IEEE TBME 63(7)).
+_BREAKHIS_FOLDER = re.compile(r"SOB_[BM]_[A-Z]+[_-](?P<patient>\d+-\w+)", re.ASCII)
+_PATIENT_FOLDER = re.compile(r"(?:patient|pat|pt|subject|subj|sub|case|pid|id|p)[ _.#-]*\d\w*")
+# Folders between or around others that name no patient: magnifications, formats and the like.
+_NEUTRAL = re.compile(
+    r"\d+ ?x|(?:images?|imgs?|pictures?|photos?|data|dataset|original|originals|raw|png|jpe?g|tiff?|bmp|left|right)"
+    r"|(?:fold|part|batch)[ _-]*\d*"
+)
+_FEWEST_PATIENTS = 5  # folders without a digit in their names are patients if they are so many
+_OTHER_CLASS = "images of class "
+_SHOWN = 5  # folders that a message names
+
+
+class ImageFile(NamedTuple):
+    """One image of the two classes.
+
+    Attributes:
+        path: of the file.
+        name: within the data set, with forward slashes, as UTF-8 can hold it.
+        label: 0 benign, 1 malignant.
+        given: train, val or test, if the folders say so.
+        patient: the name of the patient's folder, if the layout has one.
+    """
+
+    path: Path
+    name: str
+    label: int
+    given: str | None = None
+    patient: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """A tree as it was understood.
+
+    Attributes:
+        base: the folder that names of images are relative to: the one that was asked for, or one inside it.
+        files: the images of the two classes, in a fixed order.
+        every: the names of all images under `base`, of whatever class.
+        name: what was recognised, for records: the levels of folders, outermost first.
+        left_out: by kind, how many files are not among `files`; tables are not counted.
+        notices: what a person should know, `left_out` apart.
+    """
+
+    base: Path
+    files: list[ImageFile]
+    every: list[str]
+    name: str
+    left_out: collections.Counter[str]
+    notices: list[str]
+
+
+class _Image(NamedTuple):
+    """An image in a class folder: its folders, its label, and the split that they say."""
+
+    found: Found
+    folders: tuple[str, ...]
+    label: int
+    given: str | None = None
+
+
+class _Levels(NamedTuple):
+    """Depths of folders under the data folder: how many stand around everything, those of classes and of splits."""
+
+    around: int
+    label: int
+    split: int | None
+
+
+class _Patients(NamedTuple):
+    """The patient of each image, if its folders say one, the level that says it, and what to tell of that."""
+
+    ids: list[str | None]
+    level: str
+    notices: list[str]
+
+
+def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
+    """The layout of a tree; `stated` is the label by name of folder, as `class_map.parse` gives it.
+
+    Raises:
+        UsageError: no layout is recognised, a class has no images, folders or names contradict each other, or `stated`
+            names a folder that is not there. It names folders that are there, and what would be understood.
+    """
+    said = [(found, _labels(found, stated)) for found in tree.images]
+    depth = _class_depth([labels for _, labels in said])
+    images = [_Image(found, found.folders, label) for found, labels in said if (label := labels.get(depth)) is not None]
+    _check_stated(tree, stated, {image.folders[depth] for image in images})
+    _check_both(tree, images, stated)
+    _check_agreement(tree, images, depth, stated)
+    levels = _Levels(_around(images, depth), depth, None)
+    levels = levels._replace(split=_split_depth(images, levels))
+    images, outside = _with_splits(images, levels)
+    _check_splits(tree, images, outside, levels)
+    patients = _patients(images, levels)
+    around = images[0].folders[: levels.around]
+    return Layout(
+        base=tree.root.joinpath(*around),
+        files=[
+            ImageFile(image.found.path, _name(image.found, levels), image.label, image.given, patient)
+            for image, patient in zip(images, patients.ids, strict=True)
+        ],
+        every=[_name(found, levels) for found in tree.images if found.folders[: levels.around] == around],
+        name=_describe(levels, patients),
+        left_out=tree.left_out + _others(tree, [*images, *outside], levels) + _outside(outside),
+        notices=[
+            *tree.notices,
+            *_tell_around(around),
+            *_tell_splits(images, levels),
+            *_tell_classes(images, levels),
+            *patients.notices,
+            *_tell_resembling(tree, images, levels),
+        ],
+    )
+
+
+def _labels(found: Found, stated: Mapping[str, int]) -> dict[int, int]:
+    """The labels that the folders of an image say, by depth."""
+    said = {depth: _label(folder, found.stem, stated) for depth, folder in enumerate(found.folders)}
+    return {depth: label for depth, label in said.items() if label is not None}
+
+
+def _label(folder: str, stem: str, stated: Mapping[str, int]) -> int | None:
+    """What a folder says; that of an IDC patch is a number that its file has, too."""
+    label = classes.class_of(folder, stated)
+    idc = _IDC_FILE.fullmatch(stem) if label is None and folder in {"0", "1"} else None
+    return int(folder) if idc and idc["label"] == folder else label
+
+
+def _class_depth(said: Iterable[Mapping[int, int]]) -> int:
+    """The depth at which folders say most: both classes, then of most images, then the outermost; 0 if none does."""
+    labels: dict[int, list[int]] = collections.defaultdict(list)
+    for by_depth in said:
+        for depth, label in by_depth.items():
+            labels[depth].append(label)
+    return max(labels, key=lambda depth: (len(set(labels[depth])), len(labels[depth]), -depth), default=0)
+
+
+def _around(images: Sequence[_Image], depth: int) -> int:
+    """How many folders all images share, above those of classes."""
+    levels = zip(*(image.folders[:depth] for image in images), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda folders: len(set(folders)) == 1, levels))
+
+
+def _split(folder: str) -> str | None:
+    """The split that the name of a folder means."""
+    match = _SPLIT.fullmatch(comparable(folder))
+    return _SPLIT_WORDS.get(match["split"]) if match else None
+
+
+def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
+    """The depth of the folders of splits; None if there are none, or if all images are of one split.
+
+    Above the class folders an image without a split may be left out; below them all must have one.
+    """
+    splits: dict[int, list[str]] = collections.defaultdict(list)
+    for image in images:
+        for depth, folder in enumerate(image.folders):
+            if depth >= levels.around and depth != levels.label and (split := _split(folder)):
+                splits[depth].append(split)
+
+    def counts(depth: int) -> bool:
+        every = len(splits[depth]) == len(images)
+        return len(set(splits[depth])) > 1 if every else depth < levels.label
+
+    return max(filter(counts, splits), key=lambda depth: (len(splits[depth]), -depth), default=None)
+
+
+def _with_splits(images: Sequence[_Image], levels: _Levels) -> tuple[list[_Image], list[_Image]]:
+    """The images with their splits, and those that are in none, although there are splits."""
+    if levels.split is None:
+        return list(images), []
+    given = [image._replace(given=_split(image.folders[levels.split])) for image in images]
+    return [image for image in given if image.given], [image for image in given if not image.given]
+
+
+def _name(found: Found, levels: _Levels) -> str:
+    return encodable("/".join(found.parts[levels.around :]))
+
+
+def _patients(images: Sequence[_Image], levels: _Levels) -> _Patients:
+    """Who says the patient: BreaKHis's folders, those above the class folders, or those below that are named so."""
+    breakhis = [next(filter(None, map(_breakhis_patient, image.folders)), None) for image in images]
+    if any(breakhis):
+        return _Patients(breakhis, "BreaKHis", [])
+    above = [_outer(image, levels) for image in images]
+    if any(above):
+        return _judge_outer(above)
+    return _judge_inner([_inner(image, levels) for image in images], images, levels)
+
+
+def _breakhis_patient(folder: str) -> str | None:
+    match = _BREAKHIS_FOLDER.fullmatch(folder)
+    return match["patient"] if match else None
+
+
+def _outer(image: _Image, levels: _Levels) -> str | None:
+    """The folders between those around everything and the class folder, without splits and others that mean nothing."""
+    depths = [depth for depth in range(levels.around, levels.label) if depth != levels.split]
+    return (
+        encodable("/".join(image.folders[depth] for depth in depths if not _is_neutral(image.folders[depth]))) or None
+    )
+
+
+def _inner(image: _Image, levels: _Levels) -> str | None:
+    """The first folder in the class folder that is none of a split and no other that means nothing."""
+    depths = [depth for depth in range(levels.label + 1, len(image.folders)) if depth != levels.split]
+    return next((encodable(image.folders[depth]) for depth in depths if not _is_neutral(image.folders[depth])), None)
+
+
+def _is_neutral(folder: str) -> bool:
+    return bool(_NEUTRAL.fullmatch(comparable(folder)))
+
+
+def _judge_outer(ids: list[str | None]) -> _Patients:
+    names = sorted({name for name in ids if name})
+    if len(names) < _FEWEST_PATIENTS and not re.search(r"\d", "".join(names)):
+        told = f"{len(names)} folders above the class folders are not taken for patients: {_list(names)}"
+        return _Patients([None] * len(ids), "", [f"{told}; if they are, say so in a groups.csv"])
+    told = f"{len(names)} folders above the class folders are taken for patients: {_list(names)}"
+    return _Patients(ids, "outer", [told])
+
+
+def _judge_inner(ids: list[str | None], images: Sequence[_Image], levels: _Levels) -> _Patients:
+    names = sorted({name for name in ids if name})
+    if names and all(_PATIENT_FOLDER.fullmatch(comparable(name)) for name in names):
+        told = f"{len(names)} folders inside the class folders are taken for patients, by their names: {_list(names)}"
+        return _Patients(ids, "inner", [told])
+    pairs = {(image.label, name) for image, name in zip(images, ids, strict=True) if name}
+    told = f"{len(names)} folders inside the class folders are not taken for patients: {_list(names)}"
+    notices = [f"{told}; if they are, say so in a groups.csv"] if len(pairs) > len(LABELS) else []
+    return _Patients([None] * len(ids), "", notices)
+
+
+def _describe(levels: _Levels, patients: _Patients) -> str:
+    """The levels that mean something, outermost first."""
+    if patients.level == "BreaKHis":
+        return "BreaKHis as published" if levels.split is None else "BreaKHis's folders, with splits"
+    at = {"class": float(levels.label)}
+    if levels.split is not None:
+        at["split"] = levels.split
+    if patients.level:
+        at["patient"] = levels.label + (0.5 if patients.level == "inner" else -0.5)
+    return " / ".join(sorted(at, key=lambda level: at[level]))
+
+
+def _others(tree: Tree, images: Sequence[_Image], levels: _Levels) -> collections.Counter[str]:
+    """By kind, how many images are in no class folder of the two classes."""
+    in_classes = {image.found for image in images}
+    around = images[0].folders[: levels.around]
+    kinds: collections.Counter[str] = collections.Counter()
+    for found in tree.images:
+        if found not in in_classes:
+            kinds[_other(found, around, levels)] += 1
+    return _few(kinds)
+
+
+def _other(found: Found, around: tuple[str, ...], levels: _Levels) -> str:
+    if found.folders[: levels.around] != around or len(found.folders) <= levels.label:
+        said = any(classes.class_of(folder, {}) is not None for folder in found.folders)
+        return "images in class folders of another depth" if said else "images outside class folders"
+    return f"{_OTHER_CLASS}{quoted(found.folders[levels.label])}"
+
+
+def _few(kinds: collections.Counter[str]) -> collections.Counter[str]:
+    """The same kinds, but of other classes the largest alone; the rest are one kind."""
+    others = [kind for kind, _ in kinds.most_common() if kind.startswith(_OTHER_CLASS)]
+    rest = others[_SHOWN:]
+    few = collections.Counter({kind: count for kind, count in kinds.items() if kind not in rest})
+    few[f"images of {len(rest)} more classes"] += sum(kinds[kind] for kind in rest)
+    return +few
+
+
+def _outside(images: Sequence[_Image]) -> collections.Counter[str]:
+    return +collections.Counter({f"images outside the folders of {', '.join(SPLITS)}": len(images)})
+
+
+def _tell_around(around: tuple[str, ...]) -> list[str]:
+    if not around:
+        return []
+    return [f"{len(around)} folders down are the class folders, or those of splits, in {quoted('/'.join(around))}"]
+
+
+def _tell_splits(images: Sequence[_Image], levels: _Levels) -> list[str]:
+    """Which names of folders mean which split, unless each split has the one folder that is named as it is."""
+    if levels.split is None:
+        return _tell_no_split(images, levels)
+    return _tell_meanings(
+        {(image.folders[levels.split], image.given or "") for image in images}, "the split", dict.fromkeys(SPLITS)
+    )
+
+
+def _tell_no_split(images: Sequence[_Image], levels: _Levels) -> list[str]:
+    named = [image for image in images if any(_split(folder) for folder in image.folders)]
+    if not named:
+        return []
+    return [f"{len(named)} images are in folders named as splits, but not all, or of one split: no split is taken"]
+
+
+def _tell_classes(images: Sequence[_Image], levels: _Levels) -> list[str]:
+    """Which names of folders mean which class, unless each class has the one name that is its own."""
+    meanings = {(image.folders[levels.label], CLASSES[image.label]) for image in images}
+    return _tell_meanings(meanings, "class", LABELS)
+
+
+def _tell_meanings(meanings: set[tuple[str, str]], kind: str, plain: Iterable[str]) -> list[str]:
+    """A notice for each class or split that other names of folders mean than its own, in whatever case."""
+    told = []
+    for meaning in plain:
+        names = sorted(name for name, meant in meanings if meant == meaning)
+        if len(names) > 1 or any(comparable(name) != meaning for name in names):
+            told.append(f"{len(names)} names of folders mean {kind} {meaning}: {_list(names)}")
+    return told
+
+
+def _tell_resembling(tree: Tree, images: Sequence[_Image], levels: _Levels) -> list[str]:
+    """Which folders that are left out have names that resemble a class."""
+    used = {image.found for image in images}
+    names = {
+        found.folders[levels.label] for found in tree.images if found not in used and len(found.folders) > levels.label
+    }
+    alike = sorted(name for name in names if classes.class_of(name, {}) is None and classes.resembles(name))
+    if not alike:
+        return []
+    advice = classes.advise(alike, list(LABELS.values()))
+    return [f"{len(alike)} folders that are left out resemble a class: {_list(alike)}; to read them, use {advice}"]
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(quoted(encodable(name)) for name in names[:_SHOWN]) + more
+
+
+def _check_stated(tree: Tree, stated: Mapping[str, int], used: set[str]) -> None:
+    unused = sorted(stated.keys() - {comparable(folder) for folder in used})
+    if unused:
+        raise UsageError(
+            f"--class-map names {_list(unused)}, but no class folder of data set {tree.called} is called so; "
+            f"{_found(tree)}"
+        )
+
+
+def _check_both(tree: Tree, images: Sequence[_Image], stated: Mapping[str, int]) -> None:
+    missing = [label for label in LABELS.values() if all(image.label != label for image in images)]
+    if missing:
+        named = " and no ".join(CLASSES[label] for label in missing)
+        raise UsageError(
+            f"data set folder {tree.called} has no {named} images; it needs folders benign/ and malignant/ of "
+            f"{', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, and no links out of "
+            f"it; {_found(tree)}; {_remedy(tree, missing, stated)}"
+        )
+
+
+def _found(tree: Tree) -> str:
+    """What is there, in a few words: the folders at the top, those in them, and what is left out."""
+    tops = collections.Counter(dict.fromkeys(tree.folders, 0))
+    tops.update(found.folders[0] for found in tree.images if found.folders)
+    inner = sorted({found.folders[1] for found in tree.images if len(found.folders) > 1})
+    bare = sum(not found.folders for found in tree.images)
+    shown = [f"{quoted(encodable(name))} ({count} images)" for name, count in list(tops.items())[:_SHOWN]]
+    parts = [", ".join(shown) + (f" and {len(tops) - _SHOWN} more" if len(tops) > _SHOWN else "")] if shown else []
+    parts += [f"in them {_list(inner)}"] if inner else []
+    parts += [f"{bare} images in no folder"] if bare else []
+    parts += [f"{count} {kind}" for kind, count in sorted(tree.left_out.items())]
+    return f"found: {'; '.join(parts) or 'nothing'}"
+
+
+def _remedy(tree: Tree, missing: Sequence[int], stated: Mapping[str, int]) -> str:
+    """What to do about missing classes: the nearest that would be understood."""
+    if classes.class_of(tree.root.resolve().name, stated) is not None:
+        return "name the folder above it, which holds both classes"
+    folders = collections.Counter(folder for found in tree.images for folder in found.folders)
+    folders.update(tree.folders)
+    names = [name for name, _ in folders.most_common() if classes.class_of(name, stated) is None and not _split(name)]
+    if advice := classes.advise(names, missing):
+        return f"if these folders mean the classes, use {advice}"
+    if tree.images and not any(found.folders for found in tree.images):
+        return "if a table says the classes, use --labels FILE"
+    return "say which folder means which class: --class-map NAME=benign,NAME=malignant"
+
+
+def _check_agreement(tree: Tree, images: Sequence[_Image], depth: int, stated: Mapping[str, int]) -> None:
+    """No image is in folders of both classes, and the name of no IDC patch says another class than its folder."""
+    for image in images:
+        for folder in image.folders:
+            if classes.class_of(folder, {}) not in (None, image.label) and comparable(folder) not in stated:
+                both = _list([image.folders[depth], folder])
+                raise UsageError(f"{quoted(image.found.name)} is in a folder of each class, {both}; move it into one")
+    by_number = {image.folders[depth] for image in images} <= {"0", "1"} and not stated
+    for found in tree.images if by_number else ():
+        idc = _IDC_FILE.fullmatch(found.stem)
+        if idc and found.folders[depth : depth + 1] in {("0",), ("1",)} and found.folders[depth] != idc["label"]:
+            raise UsageError(f"{quoted(found.name)} is named for another class than its folder; move it, or rename it")
+
+
+def _check_splits(tree: Tree, images: Sequence[_Image], outside: Sequence[_Image], levels: _Levels) -> None:
+    """If there are splits, train and test are among them."""
+    there = {image.given for image in images}
+    missing = [] if levels.split is None else [split for split in ("train", "test") if split not in there]
+    if not missing:
+        return
+    others = sorted({image.folders[levels.split] for image in outside if levels.split is not None})
+    near = [name for name in others if difflib.get_close_matches(comparable(name), missing, 1)]
+    remedy = f"did you mean {missing[0]} by {quoted(near[0])}?" if near else "bring both, or put all images in no split"
+    raise UsageError(
+        f"data set folder {tree.called} has no folder of split {' and '.join(missing)} with class folders in it, "
+        f"but one of {' and '.join(sorted(filter(None, there)))}; {_found(tree)}; {remedy}"
+    )
