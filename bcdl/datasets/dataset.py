@@ -13,7 +13,7 @@ import numpy as np
 from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.leaks import Leaks, across
-from bcdl.datasets.pool import SPLITS
+from bcdl.datasets.pool import LABELS, SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +84,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def group_count(self, kind: str) -> int:
+        """How many groups have images of the class of that name."""
+        return len(np.unique(self.groups[self.labels == LABELS[kind]]))
 
     def repeated(self, count: int) -> Split:
         """The first `count` images, or all of them over and over until there are so many."""

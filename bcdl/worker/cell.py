@@ -84,6 +84,8 @@ def describe_dataset(dataset: Dataset) -> DatasetFacts:
         "images": {name: len(part) for name, part in dataset.splits.items()},
         "malignant": {name: int(part.labels.sum()) for name, part in dataset.splits.items()},
         "groups": {name: len(np.unique(part.groups)) for name, part in dataset.splits.items()},
+        "benign_groups": {name: part.group_count("benign") for name, part in dataset.splits.items()},
+        "malignant_groups": {name: part.group_count("malignant") for name, part in dataset.splits.items()},
         "notices": list(dataset.notices),
     }
     if dataset.facts:
