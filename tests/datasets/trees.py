@@ -47,13 +47,19 @@ PIXELS: dict[str, tuple[str, Callable[[np.ndarray], Image.Image]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """An image of the set: its file, class, true patient (None: nothing says it) and split (None: not split)."""
+    """An image of the set: file, class, true patient (None: nothing says it), split (None: not split) and number."""
 
     path: str
     label: int
     patient: str | None
     split: str | None
-    levels: np.ndarray
+    number: int
+
+    @property
+    def levels(self) -> np.ndarray:
+        """Grey pixels [8, 8] uint8, none like those of another number."""
+        noise = np.random.default_rng(self.number).integers(0, 41, (SIDE, SIDE))
+        return (150 - 60 * self.label - noise).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +128,7 @@ def trees(draw: st.DrawFn) -> Tree:
                 name = _name(says_patient, known, patient, label, number) + PIXELS[pixels][0]
                 above = [spelling[split]] if split else [f"case {patient}"] if layout == "patients" else []
                 path = unicodedata.normalize(form, "/".join([*above, classes[label], name]))
-                levels = 150 - 60 * label - np.random.default_rng(number).integers(0, 41, (SIDE, SIDE))
-                pictures.append(Picture(path, label, patient if known else None, split, levels.astype(np.uint8)))
+                pictures.append(Picture(path, label, patient if known else None, split, number))
     return Tree(
         pictures=tuple(pictures),
         beside=draw(_beside(pictures)),
