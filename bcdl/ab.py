@@ -50,17 +50,13 @@ def main() -> int:
 
 
 def _show(sides: list[Side], files: list[Path]) -> None:
-    """Print the comparison of both sides, and draw a few images of real data."""
+    """Print the comparison of both sides."""
     # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
     from bcdl import compare
-    from bcdl.report.plots import image_grid
     from bcdl.report.sections import comparison_table
 
     first, second = map(compare.read, files)
     console().print(comparison_table.table(comparison.compare(first, second)).to_rich())
-    run = sides[0].run
-    if run.examples:
-        image_grid.draw_local(run.examples, run.results)
 
 
 def _parse() -> argparse.Namespace:

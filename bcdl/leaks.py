@@ -8,47 +8,68 @@ from pathlib import Path
 
 import numpy as np
 
+from bcdl.datasets import class_map, groups, layouts
 from bcdl.datasets.decode import read_fingerprints, survey
 from bcdl.datasets.duplicates import Duplicates, Names, find, recover
 from bcdl.datasets.fingerprint import Fingerprints
-from bcdl.datasets.pool import GROUPS_FILE, LABELS
-from bcdl.datasets.sources.folder import image_files, read_table
+from bcdl.datasets.pool import CLASSES, GROUPS_FILE
+from bcdl.datasets.tree import tell, walk
 from bcdl.errors import UsageError, program, run_command
-from bcdl.text import legible
+from bcdl.text import legible, quoted
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog=program("leaks"), description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of class folders, with or without a groups.csv")
+    parser.add_argument("folder", type=Path, help="folder of images, with or without a groups.csv")
     root = parser.parse_args().folder
-    duplicates, names = _search(root)
+    duplicates, kinds = _search(root)
     print(f"{duplicates.images} images, {duplicates.compared} of them large enough to compare for near-identical ones")
     _print("identical", duplicates.identical)
     _print("near-identical", duplicates.near)
     _print("identical, with different labels", duplicates.conflicting)
     _print("near-identical, with different labels", duplicates.near_conflicting)
-    if (root / GROUPS_FILE).is_file():
-        rows = [row for row in read_table(root / GROUPS_FILE) if row["path"] in names]
-        _print_recovery("all classes", duplicates, rows)
-        _print_recovery(" and ".join(LABELS), duplicates, [row for row in rows if row["class"] in LABELS])
+    if (root / GROUPS_FILE).exists():
+        _print_groups(root / GROUPS_FILE, duplicates, kinds)
     return 0
 
 
-def _search(root: Path) -> tuple[Duplicates, set[str]]:
-    """The duplicates among all images under the folder, and the names of the images that could be read."""
-    files = image_files(root) if root.is_dir() else []
-    if not files:
-        raise UsageError(f"{str(root)!r} is no folder with images in it; name a folder of class folders")
-    everything = [file.relative_to(root).as_posix() for file in files]
-    seen = survey(files, everything, grey_bits=0)
-    for notice in seen.notices:
+def _search(root: Path) -> tuple[Duplicates, dict[str, str]]:
+    """The duplicates among all images under the folder, and the class of each that can be read, by its name."""
+    tree = walk(root) if root.is_dir() else None
+    if not tree or not tree.images:
+        raise UsageError(f"{quoted(str(root))} is no folder with images in it; name a folder of images")
+    files = [image.path for image in tree.images]
+    seen = survey(files, [image.name for image in tree.images], grey_bits=0)
+    for notice in [*tell(tree.left_out), *tree.notices, *seen.notices]:
         print(f"note: {notice}")
     fingerprints, readable = read_fingerprints(files, seen.depth)
-    names = np.array(everything)[readable]
-    labels = np.array([file.parent.name.lower() for file in files])[readable]
-    if not len(names):
-        raise UsageError(f"none of the {len(files)} images in {str(root)!r} can be read; name another folder")
-    return find(Fingerprints(fingerprints, names, labels)), set(names.tolist())
+    if unreadable := len(tree.images) - len(readable):
+        print(f"note: {unreadable} unreadable images left out")
+    if not len(readable):
+        raise UsageError(
+            f"none of the {len(tree.images)} images in {quoted(str(root))} can be read; name another folder"
+        )
+    names = np.array([image.name for image in tree.images])[readable]
+    kinds = layouts.kinds(tree)
+    labels = np.array([kinds[name] for name in names.tolist()])
+    return find(Fingerprints(fingerprints, names, labels)), dict(zip(names.tolist(), labels.tolist(), strict=True))
+
+
+def _print_groups(file: Path, duplicates: Duplicates, kinds: Mapping[str, str]) -> None:
+    """Print how well the lists agree with the groups of a table, in all images and in those of the two classes."""
+    said = groups.read_table(file)
+    labels = {name: label for name, kind in kinds.items() if (label := class_map.class_of(kind, {})) is not None}
+    matched, _ = groups.match(said, labels, list(kinds), {})
+    of_image = dict(zip(kinds, matched.places(list(kinds)), strict=True))
+    group_of = {name: groups.key(said.groups[row]) for name, row in of_image.items() if row is not None}
+    known = {name: group for name, group in group_of.items() if group not in groups.NOTHING}
+    print()
+    for notice in [*said.table.notices, *matched.notices(list(kinds))]:
+        print(f"note: {notice}")
+    if unknown := len(kinds) - len(known):
+        print(f"note: {unknown} images have no group in {said.table.name}")
+    _print_recovery("all classes", duplicates, known)
+    _print_recovery(" and ".join(CLASSES), duplicates, {name: known[name] for name in known if name in labels})
 
 
 def _print(title: str, lists: Sequence[Names]) -> None:
@@ -57,9 +78,9 @@ def _print(title: str, lists: Sequence[Names]) -> None:
         print(f"  {', '.join(map(legible, names))}")
 
 
-def _print_recovery(title: str, duplicates: Duplicates, rows: Sequence[Mapping[str, str]]) -> None:
-    """Print how many of the groups in these rows of groups.csv the detector has recovered, and which it has not."""
-    recovery = recover(duplicates.clusters, {row["path"]: row["group"] for row in rows})
+def _print_recovery(title: str, duplicates: Duplicates, group_of: Mapping[str, str]) -> None:
+    """Print how many of these groups of groups.csv the detector has recovered, and which it has not."""
+    recovery = recover(duplicates.clusters, group_of)
     whole = recovery.groups - len(recovery.missed)
     print(
         f"\n{title}: of {recovery.groups} groups of two images or more in {GROUPS_FILE}, {whole} are in one list whole"

@@ -66,7 +66,7 @@ def _report(run: Run) -> list[str]:
     """Show the run's record and rebuild the report; lines that say what was written."""
     from bcdl.report import run_end  # here, so that matplotlib takes neither time nor memory from what is measured
 
-    return run_end.show_and_rebuild(list(run.records.values()), run.examples, run.results, progress.console())
+    return run_end.show_and_rebuild(list(run.records.values()), run.results, progress.console())
 
 
 def _parse() -> argparse.Namespace:

@@ -144,7 +144,7 @@ def _report(run: Run) -> list[str]:
     # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
     from bcdl.report import run_end
 
-    return run_end.show_and_rebuild(list(run.records.values()), run.examples, run.results, console())
+    return run_end.show_and_rebuild(list(run.records.values()), run.results, console())
 
 
 @contextlib.contextmanager

@@ -70,8 +70,9 @@ def advise(names: Sequence[str], missing: Sequence[int]) -> str:
     """
     guesses: dict[int, str] = {}
     usable = list(dict.fromkeys(name for name in map(comparable, names) if not set(name) & set(',="')))
+    letters = {"b", "m"} <= set(usable)
     for name in usable:
-        label = guess(name)
+        label = guess(name) if len(name) > 1 or not name.isalpha() or letters else None
         if label is not None and label in missing:
             guesses.setdefault(label, name)
     if len(usable) == len(missing) == len(LABELS) and len(guesses) < len(LABELS):

@@ -13,6 +13,7 @@ import numpy as np
 from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.leaks import Leaks, across
+from bcdl.datasets.mapped import take
 from bcdl.datasets.pool import LABELS, SPLITS
 
 
@@ -96,7 +97,7 @@ class Split:
 
     def at(self, chosen: np.ndarray) -> Split:
         """The images at these places."""
-        return Split(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+        return Split(*(take(getattr(self, field.name), chosen) for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Dataset:
         notices: what a person should know of it.
         rules, facts: as in `Pool`.
         fingerprints: computes the fingerprints of all images that the source has; None if the splits have all of them.
+        looked_for: the duplicates that the source has looked for among all its images; None if it has not.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Dataset:
     rules: int = 1
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = dataclasses.field(default=None, repr=False, compare=False)
+    looked_for: Duplicates | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -140,7 +143,7 @@ class Dataset:
         digest = hashlib.sha256(f"rules {self.rules}".encode() if self.rules > 1 else b"")
         for name, part in self.splits.items():
             digest.update(f"{name}{part.images.shape}".encode())
-            digest.update(part.images.tobytes())
+            digest.update(np.ascontiguousarray(part.images).data)  # its bytes, not copied
             digest.update(part.labels.astype("<i8").tobytes())
             digest.update("\n".join([*part.groups, *part.names]).encode())
         return digest.hexdigest()
@@ -158,14 +161,16 @@ class Dataset:
     @functools.cached_property
     def duplicates(self) -> Duplicates:
         """Which images the source has twice, those that no split has included; computed when first asked for."""
+        if self.looked_for:
+            return self.looked_for
         fingerprints = self.fingerprints() if self.fingerprints else None
         return find(fingerprints or Fingerprints.of(*self._all("images", "names", "labels")))
 
     def leaks(self, duplicates: Duplicates | None = None) -> Leaks:
         """What stands on both sides of the split; `duplicates` of the same data, if another split has them already."""
         names = {name: part.names.tolist() for name, part in self.splits.items()}
-        groups = {name: part.groups.tolist() for name, part in self.splits.items()}
-        return across(duplicates or self.duplicates, names, groups if self.grouped else None)
+        groups = {name: part.groups[part.known].tolist() for name, part in self.splits.items()}
+        return across(duplicates or self.duplicates, names, groups)
 
     def _all(self, *fields: str) -> list[np.ndarray]:
         return [np.concatenate([getattr(part, field) for part in self.splits.values()]) for field in fields]

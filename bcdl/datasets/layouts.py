@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bcdl.datasets import class_map as classes
-from bcdl.datasets.decode import EXTENSIONS
+from bcdl.datasets import file_names
 from bcdl.datasets.pool import CLASSES, LABELS, SPLITS
 from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
@@ -36,8 +36,8 @@ _BREAKHIS_FOLDER = re.compile(r"SOB_[BM]_[A-Z]+[_-](?P<patient>\d+-\w+)", re.ASC
 _PATIENT_FOLDER = re.compile(r"(?:patient|pat|pt|subject|subj|sub|case|pid|id|p)[ _.#-]*\d\w*")
 # Folders between or around others that name no patient: magnifications, formats and the like.
 _NEUTRAL = re.compile(
-    r"\d+ ?x|(?:images?|imgs?|pictures?|photos?|data|dataset|original|originals|raw|png|jpe?g|tiff?|bmp|left|right)"
-    r"|(?:fold|part|batch)[ _-]*\d*"
+    r"(?:.*[ _-])?\d+ ?x|(?:fold|part|batch)[ _-]*\d*"
+    r"|images?|imgs?|pictures?|photos?|data|dataset|originals?|raw|png|jpe?g|tiff?|bmp|left|right"
 )
 _FEWEST_PATIENTS = 5  # folders without a digit in their names are patients if they are so many
 _OTHER_CLASS = "images of class "
@@ -73,6 +73,7 @@ class Layout:
         name: what was recognised, for records: the levels of folders, outermost first.
         left_out: by kind, how many files are not among `files`; tables are not counted.
         notices: what a person should know, `left_out` apart.
+        of_patients: the same of patients, if nothing else says them better.
     """
 
     base: Path
@@ -81,6 +82,7 @@ class Layout:
     name: str
     left_out: collections.Counter[str]
     notices: list[str]
+    of_patients: list[str]
 
 
 class _Image(NamedTuple):
@@ -124,6 +126,7 @@ def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
     levels = _Levels(_around(images, depth), depth, None)
     levels = levels._replace(split=_split_depth(images, levels))
     images, outside = _with_splits(images, levels)
+    _check_names(images, levels)
     _check_splits(tree, images, outside, levels)
     patients = _patients(images, levels)
     around = images[0].folders[: levels.around]
@@ -134,17 +137,27 @@ def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
             for image, patient in zip(images, patients.ids, strict=True)
         ],
         every=[_name(found, levels) for found in tree.images if found.folders[: levels.around] == around],
-        name=_describe(levels, patients),
+        name=_describe(images, levels, patients),
         left_out=tree.left_out + _others(tree, [*images, *outside], levels) + _outside(outside),
         notices=[
             *tree.notices,
             *_tell_around(around),
             *_tell_splits(images, levels),
             *_tell_classes(images, levels),
-            *patients.notices,
             *_tell_resembling(tree, images, levels),
         ],
+        of_patients=patients.notices,
     )
+
+
+def kinds(tree: Tree) -> dict[str, str]:
+    """The class of every image of a tree, by its name: benign or malignant, or else the name of its folder."""
+    said = [(found, _labels(found, {})) for found in tree.images]
+    depth = _class_depth([labels for _, labels in said])
+    return {
+        found.name: CLASSES[labels[depth]] if depth in labels else comparable(found.path.parent.name)
+        for found, labels in said
+    }
 
 
 def _labels(found: Found, stated: Mapping[str, int]) -> dict[int, int]:
@@ -215,10 +228,11 @@ def _patients(images: Sequence[_Image], levels: _Levels) -> _Patients:
     """Who says the patient: BreaKHis's folders, those above the class folders, or those below that are named so."""
     breakhis = [next(filter(None, map(_breakhis_patient, image.folders)), None) for image in images]
     if any(breakhis):
-        return _Patients(breakhis, "BreaKHis", [])
+        count = len(set(filter(None, breakhis)))
+        return _Patients(breakhis, "BreaKHis", [f"{count} folders of BreaKHis are taken for patients"])
     above = [_outer(image, levels) for image in images]
     if any(above):
-        return _judge_outer(above)
+        return _judge_outer(above, images)
     return _judge_inner([_inner(image, levels) for image in images], images, levels)
 
 
@@ -245,18 +259,28 @@ def _is_neutral(folder: str) -> bool:
     return bool(_NEUTRAL.fullmatch(comparable(folder)))
 
 
-def _judge_outer(ids: list[str | None]) -> _Patients:
+def _judge_outer(ids: list[str | None], images: Sequence[_Image]) -> _Patients:
     names = sorted({name for name in ids if name})
-    if len(names) < _FEWEST_PATIENTS and not re.search(r"\d", "".join(names)):
+    few = len(names) < _FEWEST_PATIENTS and not re.search(r"\d", "".join(names))
+    if few or _are_cut(ids, images):
         told = f"{len(names)} folders above the class folders are not taken for patients: {_list(names)}"
         return _Patients([None] * len(ids), "", [f"{told}; if they are, say so in a groups.csv"])
     told = f"{len(names)} folders above the class folders are taken for patients: {_list(names)}"
     return _Patients(ids, "outer", [told])
 
 
+def _are_cut(ids: list[str | None], images: Sequence[_Image]) -> bool:
+    """Whether a patient whom names of files name is in several of the folders."""
+    folders: dict[str, set[str | None]] = collections.defaultdict(set)
+    for name, image in zip(ids, images, strict=True):
+        if named := file_names.read(image.found.path.name):
+            folders[named.patient].add(name)
+    return any(len(several) > 1 for several in folders.values())
+
+
 def _judge_inner(ids: list[str | None], images: Sequence[_Image], levels: _Levels) -> _Patients:
     names = sorted({name for name in ids if name})
-    if names and all(_PATIENT_FOLDER.fullmatch(comparable(name)) for name in names):
+    if names and all(map(_PATIENT_FOLDER.fullmatch, map(comparable, names))) and not _are_cut(ids, images):
         told = f"{len(names)} folders inside the class folders are taken for patients, by their names: {_list(names)}"
         return _Patients(ids, "inner", [told])
     pairs = {(image.label, name) for image, name in zip(images, ids, strict=True) if name}
@@ -265,16 +289,17 @@ def _judge_inner(ids: list[str | None], images: Sequence[_Image], levels: _Level
     return _Patients([None] * len(ids), "", notices)
 
 
-def _describe(levels: _Levels, patients: _Patients) -> str:
+def _describe(images: Sequence[_Image], levels: _Levels, patients: _Patients) -> str:
     """The levels that mean something, outermost first."""
     if patients.level == "BreaKHis":
-        return "BreaKHis as published" if levels.split is None else "BreaKHis's folders, with splits"
+        return "BreaKHis as published" if levels.split is None else "split / BreaKHis as published"
     at = {"class": float(levels.label)}
     if levels.split is not None:
         at["split"] = levels.split
     if patients.level:
         at["patient"] = levels.label + (0.5 if patients.level == "inner" else -0.5)
-    return " / ".join(sorted(at, key=lambda level: at[level]))
+    idc = all(_IDC_FILE.fullmatch(image.found.stem) for image in images)
+    return ("IDC: " if idc else "") + " / ".join(sorted(at, key=lambda level: at[level]))
 
 
 def _others(tree: Tree, images: Sequence[_Image], levels: _Levels) -> collections.Counter[str]:
@@ -311,7 +336,7 @@ def _outside(images: Sequence[_Image]) -> collections.Counter[str]:
 def _tell_around(around: tuple[str, ...]) -> list[str]:
     if not around:
         return []
-    return [f"{len(around)} folders down are the class folders, or those of splits, in {quoted('/'.join(around))}"]
+    return [f"{len(around)} folders down is what is read: {quoted(encodable('/'.join(around)))}"]
 
 
 def _tell_splits(images: Sequence[_Image], levels: _Levels) -> list[str]:
@@ -367,9 +392,11 @@ def _list(names: Sequence[str]) -> str:
 def _check_stated(tree: Tree, stated: Mapping[str, int], used: set[str]) -> None:
     unused = sorted(stated.keys() - {comparable(folder) for folder in used})
     if unused:
+        there = {comparable(folder) for found in tree.images for folder in found.folders}
+        near = difflib.get_close_matches(unused[0], sorted(there), 1)
         raise UsageError(
             f"--class-map names {_list(unused)}, but no class folder of data set {tree.called} is called so; "
-            f"{_found(tree)}"
+            f"{_found(tree)}{f'; did you mean {quoted(near[0])}?' if near else ''}"
         )
 
 
@@ -379,8 +406,8 @@ def _check_both(tree: Tree, images: Sequence[_Image], stated: Mapping[str, int])
         named = " and no ".join(CLASSES[label] for label in missing)
         raise UsageError(
             f"data set folder {tree.called} has no {named} images; it needs folders benign/ and malignant/ of "
-            f"{', '.join(sorted(EXTENSIONS))} files, at its top or under train/, val/ and test/, and no links out of "
-            f"it; {_found(tree)}; {_remedy(tree, missing, stated)}"
+            "images (.png, .jpg, .tif, .dcm and others), at its top or under train/, val/ and test/, and no links out "
+            f"of it; {_found(tree)}; {_remedy(tree, missing, stated)}"
         )
 
 
@@ -424,6 +451,13 @@ def _check_agreement(tree: Tree, images: Sequence[_Image], depth: int, stated: M
         idc = _IDC_FILE.fullmatch(found.stem)
         if idc and found.folders[depth : depth + 1] in {("0",), ("1",)} and found.folders[depth] != idc["label"]:
             raise UsageError(f"{quoted(found.name)} is named for another class than its folder; move it, or rename it")
+
+
+def _check_names(images: Sequence[_Image], levels: _Levels) -> None:
+    """No two images have one name, as those whose names differ in bytes that are no UTF-8 might."""
+    names = collections.Counter(_name(image.found, levels) for image in images)
+    if twice := [name for name, count in names.most_common(1) if count > 1]:
+        raise UsageError(f"two images have the name {quoted(twice[0])} once it is legible; rename one")
 
 
 def _check_splits(tree: Tree, images: Sequence[_Image], outside: Sequence[_Image], levels: _Levels) -> None:

@@ -24,9 +24,12 @@ class Leaks:
     Attributes:
         duplicates: of the whole data set.
         identical, near: those of its lists that stand in two splits or more.
-        groups: the groups (patients) that stand in two splits or more, with these; None if no groups are known.
-        conflicting: lists of identical images with different labels, at least one of which stands in a split.
+        groups: the known groups (patients) that stand in two splits or more, with these; None if none is known.
+        conflicting, near_conflicting: lists of identical, or near-identical, images with different labels, at least one
+            of which stands in a split.
         copied: by split, train left out, how many of its images have a copy in train, identical or near.
+        images: how many images all splits have.
+        ungrouped: of how many of them the group is not known, so that it was not looked for on the other side.
     """
 
     duplicates: Duplicates
@@ -34,11 +37,14 @@ class Leaks:
     near: tuple[BySplit, ...]
     groups: dict[str, list[str]] | None
     conflicting: tuple[Names, ...]
+    near_conflicting: tuple[Names, ...]
     copied: dict[str, int]
+    images: int
+    ungrouped: int
 
     @property
     def clean(self) -> bool:
-        """Whether no image and no group stands on both sides, and no image has two labels."""
+        """Whether no image and no group that could be looked for is on both sides, and no image has two labels."""
         return not (self.identical or self.near or self.groups or self.conflicting)
 
     def facts(self) -> dict[str, Any]:
@@ -78,25 +84,38 @@ class Leaks:
             lines.append(f"LEAK: identical images with different labels: {_short(map(' = '.join, self.conflicting))}")
         if not self.clean:
             lines.append(f"give images of one list one group in {GROUPS_FILE}, or remove all but one of them")
-        return lines + self._harmless()
+        return lines + self.unchecked() + self._harmless()
+
+    def unchecked(self) -> list[str]:
+        """What could not be looked at, a line each; the first says what else was, if nothing was found."""
+        small = self.duplicates.images - self.duplicates.compared
+        lines = []
+        if self.ungrouped:
+            lines.append(f"patients: not known for {self.ungrouped} of {self.images} images, so not checked")
+        if small:
+            lines.append(
+                f"near-identical images: {small} images under {LEAST_SIDE} pixels are too small to tell, so not checked"
+            )
+        if lines and self.clean:
+            kinds = "identical" if not self.duplicates.compared else "identical or near-identical"
+            lines[0] = f"no {kinds} images in two splits; {lines[0]}"
+        return lines
 
     def _harmless(self) -> list[str]:
-        """What is twice in the data set, but not on both sides of the split, and what could not be compared."""
+        """What is twice in the data set, but not on both sides of the split."""
         duplicates = self.duplicates
         lines = [
             f"{len(lists)} lists of {kind} images in the data set ({sum(map(len, lists))} images)"
             for kind, lists in (("identical", duplicates.identical), ("near-identical", duplicates.near))
             if lists
         ]
-        dropped = [names for names in duplicates.conflicting if names not in self.conflicting]
-        if dropped:
-            lines.append(f"identical images with different labels, in no split: {_short(map(' = '.join, dropped))}")
-        if duplicates.near_conflicting:
-            named = _short(map(" ~ ".join, duplicates.near_conflicting))
-            lines.append(f"{len(duplicates.near_conflicting)} lists of near-identical images differ in label: {named}")
-        if duplicates.compared < duplicates.images:
-            small = duplicates.images - duplicates.compared
-            lines.append(f"{small} images under {LEAST_SIDE} pixels are too small to tell near-identical ones")
+        if left_out := [names for names in duplicates.conflicting if names not in self.conflicting]:
+            lines.append(f"identical images with different labels, in no split: {_short(map(' = '.join, left_out))}")
+        near_left_out = [names for names in duplicates.near_conflicting if names not in self.near_conflicting]
+        for lists, where in ((self.near_conflicting, ""), (near_left_out, ", in no split")):
+            if lists:
+                named = _short(map(" ~ ".join, lists))
+                lines.append(f"{len(lists)} lists of near-identical images differ in label{where}: {named}")
         return lines
 
 
@@ -108,8 +127,10 @@ def across(
     Args:
         duplicates: of the whole data set; images that no split has do not count.
         splits: the names of each split's images.
-        groups: by split, the group of each of its images; None if no groups are known.
+        groups: by split, the groups of those of its images whose group is known; None if no group is known.
     """
+    images = sum(map(len, splits.values()))
+    grouped = sum(map(len, (groups or {}).values()))
     split_of = {name: split for split, names in splits.items() for name in names}
     by_split = [_by_split(names, split_of) for names in duplicates.clusters]
     splits_of: dict[str, list[str]] = {}
@@ -120,13 +141,16 @@ def across(
         duplicates=duplicates,
         identical=_leaking(duplicates.identical, split_of),
         near=_leaking(duplicates.near, split_of),
-        groups=None if groups is None else {group: held for group, held in splits_of.items() if len(held) > 1},
-        conflicting=tuple(names for names in duplicates.conflicting if any(name in split_of for name in names)),
+        groups={group: held for group, held in splits_of.items() if len(held) > 1} if grouped else None,
+        conflicting=_standing(duplicates.conflicting, split_of),
+        near_conflicting=_standing(duplicates.near_conflicting, split_of),
         copied={
             split: sum(len(held.get(split, [])) for held in by_split if "train" in held)
             for split in splits
             if split != "train"
         },
+        images=images,
+        ungrouped=images - grouped,
     )
 
 
@@ -141,6 +165,11 @@ def _by_split(names: Names, split_of: Mapping[str, str]) -> BySplit:
 def _leaking(lists: Iterable[Names], split_of: Mapping[str, str]) -> tuple[BySplit, ...]:
     """The lists that stand in two splits or more."""
     return tuple(held for held in (_by_split(names, split_of) for names in lists) if len(held) > 1)
+
+
+def _standing(lists: Iterable[Names], split_of: Mapping[str, str]) -> tuple[Names, ...]:
+    """The lists of which at least one image stands in a split."""
+    return tuple(names for names in lists if any(name in split_of for name in names))
 
 
 def _size(by_split: BySplit) -> int:

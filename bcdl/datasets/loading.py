@@ -60,6 +60,7 @@ def split_pool(pool: Pool, request: Request) -> Dataset:
         rules=pool.rules,
         facts=pool.facts,
         fingerprints=pool.fingerprints,
+        looked_for=pool.duplicates,
         **{name: everything.at(chosen) for name, chosen in parts.items()},
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.fingerprint import Fingerprints
 
 LABELS = {"benign": 0, "malignant": 1}
@@ -37,6 +38,7 @@ class Pool:
         facts: what a record holds of how the source was read, by the names of `records.shapes.SourceFacts`.
         fingerprints: computes the fingerprints of all images that the source has, dropped ones included; None if
             `images` are all that it has.
+        duplicates: those among all images that the source has, if it has looked for them; None if it has not.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Pool:
     rules: int = 1
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = None
+    duplicates: Duplicates | None = None
 
     def groups_known(self) -> np.ndarray:
         """[N] bool, whether the group of each image is known."""

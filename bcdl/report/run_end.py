@@ -7,18 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bcdl.datasets import Dataset
 from bcdl.records.record import Record
 from bcdl.report import page, run_table
-from bcdl.report.plots import image_grid
 
 
-def show_and_rebuild(records: Sequence[Record], examples: Dataset | None, results: Path, console: Console) -> list[str]:
-    """Print the run's records as a table, draw the examples, and rebuild the report of the results folder.
+def show_and_rebuild(records: Sequence[Record], results: Path, console: Console) -> list[str]:
+    """Print the run's records as a table, and rebuild the report of the results folder.
 
     Args:
         records: of the run.
-        examples: a few images of real data, whose picture goes to `results/local/`; None for none.
         results: the results folder.
         console: takes the table.
 
@@ -29,6 +26,4 @@ def show_and_rebuild(records: Sequence[Record], examples: Dataset | None, result
         UsageError: the files can't be written.
     """
     run_table.print_run(records, console)
-    if examples:
-        image_grid.draw_local(examples, results)
     return page.build(results)

@@ -8,15 +8,13 @@ import math
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from bcdl import datasets
-from bcdl.datasets import LABELS, Dataset, Pool, Request, Split
+from bcdl.datasets import Dataset, Pool, Request
 from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
@@ -25,7 +23,7 @@ from bcdl.machine import environment, hardware, provenance
 from bcdl.records import log, moment, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
-from bcdl.runner import launch
+from bcdl.runner import data_picture, launch
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
@@ -35,7 +33,6 @@ from bcdl.settings.limits import Limits
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)
 STATUS_FILE = "status.json"
 _DATA = "data"  # in the folder of a run, as long as it lives
-_EXAMPLES = 20  # of each class and split: as many as a picture of the data shows
 
 
 @dataclasses.dataclass
@@ -53,7 +50,8 @@ class Run:
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
-        examples: a few images of real data, for a picture of it after the cells have run; filled by `check`.
+        checksums: of each split of the data; filled by `check`.
+        weights: the checksum of each file of weights; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
     """
 
@@ -67,11 +65,12 @@ class Run:
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
-    examples: Dataset | None = None
+    checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
+    weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
 
     def check(self) -> list[str]:
-        """Check before the first cell whether all could run; notices about logs and data, for people.
+        """Check before the first cell whether all could run, and draw the data; notices about both, for people.
 
         Raises UsageError if the results can't be written or the data can't be used.
         """
@@ -81,14 +80,15 @@ class Run:
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
-        checksums: dict[Request, str] = {}
+        self.weights = {file: _weights_checksum(file) for job in self.jobs if (file := job.weights_file)}
         duplicates: dict[Request, Duplicates] = {}
+        pictures: dict[Request, tuple[Dataset, Path]] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)
         for request in dict.fromkeys(job.request for job in self.jobs):
             pool = read(request.unsplit)
             notes += self._hand_over(request, pool)
             dataset = datasets.split_pool(pool, request)
-            checksums[request] = dataset.checksum
+            self.checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
             notes += self._check_data(request, dataset)
             if (source := request.unsplit) not in duplicates:  # the same in every split
@@ -98,8 +98,12 @@ class Run:
             if self.require_clean and not self.leaks[request].clean:
                 leaks = "; ".join(self.leaks[request].notices())
                 raise UsageError(f"--require-clean: data set {dataset.name} leaks: {leaks}")
+            if source not in pictures:  # one is enough for all its splits
+                picture = data_picture.file_of(dataset.name, dataset.checksum, self.results)
+                pictures[source] = data_picture.few(dataset), picture
+        notes += [data_picture.save(shown, picture) for shown, picture in pictures.values()]
         if self.resume:
-            notes += self._resume(checksums)
+            notes += self._resume()
         return list(dict.fromkeys(notes))
 
     def _check_clock(self) -> list[str]:
@@ -114,8 +118,13 @@ class Run:
         ]
 
     def handed(self, job: Job) -> Job:
-        """The job as a worker gets it: with the place of the images that were read."""
-        return dataclasses.replace(job, pool=self._handover.place_of(job.request))
+        """The job as a worker gets it: with the place of the images that were read, and what it must find there."""
+        return dataclasses.replace(
+            job,
+            pool=self._handover.place_of(job.request),
+            data_checksum=self.checksums[job.request],
+            weights_checksum=self.weights.get(job.weights_file or "", ""),
+        )
 
     def _remove_data_of_dead_runs(self) -> None:
         """Remove the images of runs that were killed before they could."""
@@ -136,8 +145,6 @@ class Run:
         batch_size = max(job.cell.batch_size for job in self.jobs if job.request == request)
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
-        if not (dataset.synthetic or self.examples):
-            self.examples = _examples(dataset)
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
         return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
@@ -197,8 +204,12 @@ class Run:
         return [other for other in self.left if other in wanted and other.process_key == job.process_key]
 
     def keep(self, job: Job, outcome: Record) -> None:
-        """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
-        if outcome.dataset and job.request in self.leaks:
+        """Store the job's record, marked with the leaks of its data; it is on the disk when this returns.
+
+        The leaks are those of the data that was checked, and no record of other data is marked with them.
+        """
+        checksum = outcome.dataset.get("checksum")
+        if checksum and checksum == self.checksums.get(job.request):
             facts = {**outcome.dataset, "leaks": self.leaks[job.request].facts()}
             outcome = dataclasses.replace(outcome, dataset=facts)
         if self.behind_s:
@@ -242,7 +253,7 @@ class Run:
         """Whether a cell like a warm one of earlier would be warm now, too, as far as is known."""
         return not any(job.cold for job in self.jobs) and not self._changes(earlier, Purpose.COMPILED)
 
-    def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
+    def _resume(self) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
         records, problems = store.read_all(self.results)
         newest = {earlier.cell: earlier for earlier in self._of_this_machine(records) if not earlier.block}
@@ -252,7 +263,7 @@ class Run:
             earlier = newest.get(job.cell)
             if not earlier or earlier.status not in SETTLED:
                 continue
-            facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
+            facts = self._changes(earlier, Purpose.RESUME, job, self.checksums[job.request])
             facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
             if facts:
                 changed[" and another ".join(facts)] += 1
@@ -302,16 +313,11 @@ def _cells_before(outcome: Record) -> int:
     return int(outcome.environment.get("process", {}).get("cells_before", 0))
 
 
-def _examples(dataset: Dataset) -> Dataset:
-    """The data set with only the first images of each class and split, so that a run does not keep all in memory."""
-
-    def few(part: Split) -> Split:
-        chosen = [place for label in LABELS.values() for place in np.flatnonzero(part.labels == label)[:_EXAMPLES]]
-        return part.at(np.array(chosen, dtype=np.int64))
-
-    return dataclasses.replace(
-        dataset, train=few(dataset.train), val=few(dataset.val), test=few(dataset.test), fingerprints=None
-    )
+def _weights_checksum(file: str) -> str:
+    try:
+        return provenance.sha256(file)
+    except OSError as error:
+        raise UsageError(f"--weights: {Path(file).name} can't be read ({error.strerror})") from error
 
 
 def _seconds(record: Record) -> float:

@@ -1,13 +1,12 @@
 """A grid of benign images and a grid of malignant ones, 5 by 4 as in the source study.
 
-Only grids of synthetic data are committed: pixels of a data set go to `results/local/`, which git ignores.
+Only synthetic data is drawn so, since a report is committed: a run draws other data for itself (`runner.data_picture`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,11 +16,9 @@ from bcdl import datasets
 from bcdl.datasets import LABELS, Dataset
 from bcdl.datasets.sources import synthetic
 from bcdl.errors import UsageError
-from bcdl.records import disk, runs
 from bcdl.records.groups import Group
 from bcdl.report.plots import style
 from bcdl.settings.cell import Cell
-from bcdl.text import safe_name
 
 COLUMNS, ROWS = 5, 4
 _MOST_IMAGES = 10_000
@@ -48,14 +45,6 @@ def _may_be_drawn(cell: Cell) -> bool:
     """Whether the data set is synthetic and small enough: records may come from anywhere, and name anything."""
     count = synthetic.count_of(cell.data)
     return count is not None and count <= _MOST_IMAGES and count * cell.image_size**2 <= _MOST_PIXELS
-
-
-def draw_local(dataset: Dataset, results: Path) -> None:
-    """Both grids of a real data set under `results/local/`; UsageError if they can't be written."""
-    folder = results / runs.LOCAL / safe_name(dataset.name)
-    with disk.writing(folder):
-        for kind in LABELS:
-            style.save(grid(dataset, kind), folder / f"{kind}.png")
 
 
 def grid(dataset: Dataset, kind: str) -> Figure:

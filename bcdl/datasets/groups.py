@@ -1,0 +1,191 @@
+"""Groups: whose patient each image of a folder is, as a table, the folders or the files' names say.
+
+One source counts for all images of a data set, the first of these that there is: a column of the table of labels, a
+`groups.csv`, folders of patients, names of files. So a patient never has two ids. An image of which the source says
+nothing is a group of its own, and is counted: the data set is not called grouped then.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bcdl.datasets import class_map, file_names, rows, tables
+from bcdl.datasets.layouts import ImageFile
+from bcdl.datasets.pool import GROUPS_FILE
+from bcdl.errors import UsageError
+from bcdl.text import comparable, quoted
+
+_COLUMNS = ("path", "class", "group")
+FOLDERS = "the names of folders"  # if they are the source of groups
+_LONGEST = 200  # letters; all groups are kept at the length of the longest
+# What people and programs write into a cell that has nothing to say.
+NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """The groups of a list of images.
+
+    Attributes:
+        ids: the group of each image; its own name if none is known.
+        known: whether the group of each image is known.
+        source: what says so, in words, as records hold it; empty if nothing does.
+        notices: what a person should know of it.
+    """
+
+    ids: list[str]
+    known: list[bool]
+    source: str
+    notices: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupsTable:
+    """A table of groups: of each row its path, its class (empty if there is no such column) and its group."""
+
+    table: tables.Table
+    paths: list[str]
+    classes: list[str]
+    groups: list[str]
+
+
+def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: Mapping[str, int]) -> Groups:
+    """The groups of the images of a folder.
+
+    Args:
+        root: the folder that the names of images are relative to.
+        files: the images that are used.
+        every: the names of all images in the folder, used or not.
+        stated: what `--class-map` says, as `class_map.parse` gives it.
+
+    Raises:
+        UsageError: `groups.csv` is no table of groups, names none of the images, or contradicts itself.
+    """
+    if (root / GROUPS_FILE).exists():
+        return _of_table(read_table(root / GROUPS_FILE), files, every, stated)
+    if any(file.patient for file in files):
+        return _of_folders(files)
+    return _of_names(files)
+
+
+def of_column(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
+    """The groups that the column of a table says, one text for each image; `name` is the table's.
+
+    Raises:
+        UsageError: a group has more than 200 letters.
+    """
+    if long := next((text for text in said if len(text) > _LONGEST), None):
+        raise UsageError(f"{name} has a group of {len(long)} letters, {quoted(long, 40)}; shorten it")
+    spellings: dict[str, dict[str, None]] = collections.defaultdict(dict)  # of each group, in their order
+    for text in said:
+        spellings[key(text)].setdefault(unicodedata.normalize("NFC", text))
+    known = [key(text) not in NOTHING for text in said]
+    ids = [
+        next(iter(spellings[key(text)])) if is_known else file.name
+        for file, text, is_known in zip(files, said, known, strict=True)
+    ]
+    notices = []
+    if several := [of_one for group, of_one in spellings.items() if len(of_one) > 1 and group not in NOTHING]:
+        shown = " and ".join(quoted(text, 40) for text in list(several[0])[:2])
+        notices.append(f"{len(several)} groups of {name} are spelled in several ways, as {shown}: each counts as one")
+    return Groups(ids, known, name, tuple(notices))
+
+
+def read_table(file: Path) -> GroupsTable:
+    """The table of groups in a file.
+
+    Raises:
+        UsageError: it is no such table.
+    """
+    table = tables.read(file, _COLUMNS)
+    places = {name: table.places([name]) for name in _COLUMNS}
+    if not places["path"] or not places["group"] or any(len(several) > 1 for several in places.values()):
+        raise UsageError(
+            f"{table.name} is not a table with the columns path, class and group (class may be missing): its header "
+            f"reads {table.shown_header}; name them so, each once"
+        )
+    paths, classes, groups = (
+        table.texts(table.rows, places[name][0]) if places[name] else [""] * len(table.rows) for name in _COLUMNS
+    )
+    return GroupsTable(table, paths, classes, groups)
+
+
+def match(
+    said: GroupsTable, labels: Mapping[str, int], every: Sequence[str], stated: Mapping[str, int]
+) -> tuple[rows.Rows, list[int | None]]:
+    """Which image each row of a table of groups speaks of, and the label that its class means, None if none.
+
+    Args:
+        said: the table.
+        labels: the label of each image that is used, by name.
+        every: the names of all images in the folder.
+        stated: what `--class-map` says.
+    """
+    of_row = [class_map.class_of(text, stated) for text in said.classes]
+
+    def fits(row: int, name: str) -> bool:
+        return of_row[row] is None or name not in labels or labels[name] == of_row[row]
+
+    statements = [(key(group), comparable(text)) for group, text in zip(said.groups, said.classes, strict=True)]
+    return rows.match(said.table, said.paths, statements, every, fits), of_row
+
+
+def _of_table(said: GroupsTable, files: Sequence[ImageFile], every: Sequence[str], stated: Mapping[str, int]) -> Groups:
+    matched, labels = match(said, {file.name: file.label for file in files}, every, stated)
+    names, table = [file.name for file in files], said.table.name
+    of_image = matched.places(names)
+    groups = of_column(table, files, ["" if row is None else said.groups[row] for row in of_image])
+    unlisted = of_image.count(None)
+    notices = [
+        *said.table.notices,
+        *matched.notices(names),
+        *groups.notices,
+        *_contradictions(table, files, [None if row is None else labels[row] for row in of_image]),
+    ]
+    if unlisted:
+        notices.append(f"{unlisted} images are not in {table}: each is a group of its own")
+    if empty := groups.known.count(False) - unlisted:
+        notices.append(f"{empty} images have no group in {table}: each is a group of its own")
+    return dataclasses.replace(groups, notices=tuple(notices))
+
+
+def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int | None]) -> Iterable[str]:
+    """A notice if labels say something else of the images than what they are used as."""
+    wrong = [file.name for file, label in zip(files, labels, strict=True) if label not in (None, file.label)]
+    if wrong:
+        yield f"{len(wrong)} images have another class by {name}, as {quoted(wrong[0])}: it does not count"
+
+
+def _of_folders(files: Sequence[ImageFile]) -> Groups:
+    known = [bool(file.patient) for file in files]
+    return _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
+
+
+def _of_names(files: Sequence[ImageFile]) -> Groups:
+    read = [file_names.read(file.path.name) for file in files]
+    if not any(read):
+        return Groups([file.name for file in files], [False] * len(files), "")
+    data_sets = " and ".join(dict.fromkeys(named.data_set for named in read if named))
+    ids = [named.patient if named else file.name for file, named in zip(files, read, strict=True)]
+    groups = _counted(files, ids, [bool(named) for named in read], f"the names of files, as in {data_sets}")
+    contradictions = _contradictions("the name of its file", files, [named and named.label for named in read])
+    return dataclasses.replace(groups, notices=(*groups.notices, *contradictions))
+
+
+def _counted(files: Sequence[ImageFile], ids: list[str], known: list[bool], source: str) -> Groups:
+    """The groups, with notices that count the patients and the images without one: what names say is a guess."""
+    patients = len({group for group, is_known in zip(ids, known, strict=True) if is_known})
+    notices = [f"{patients} patients of {sum(known)} images are read from {source}"]
+    if unknown := known.count(False):
+        notices.append(f"{unknown} images of {len(files)} name no patient: each is a group of its own")
+    return Groups(ids, known, source, tuple(notices))
+
+
+def key(group: str) -> str:
+    """A group as it is compared: a patient spelled in two ways that differ in case or blanks alone is not cut."""
+    return re.sub(r"\s+", " ", comparable(group))

@@ -1,0 +1,182 @@
+"""Labels by a table: the images of a folder, in any tree, that a table (`--labels`) says the class of."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bcdl.datasets import class_map, groups, rows, tables
+from bcdl.datasets.dataset import LabelsTable
+from bcdl.datasets.groups import Groups
+from bcdl.datasets.layouts import ImageFile
+from bcdl.datasets.pool import GROUPS_FILE, LABELS
+from bcdl.datasets.tables import Table
+from bcdl.datasets.tree import Tree
+from bcdl.errors import UsageError
+from bcdl.text import comparable, quoted
+
+# The headers that a column usually has, if none is named.
+IMAGE = ("image", "image_name", "image_id", "image_path", "image_file", "file", "file_name", "filename", "path")
+LABEL = ("label", "class", "diagnosis", "pathology", "target")
+GROUP = ("patient", "patient_id", "case", "case_id", "group", "group_id", "subject", "subject_id")
+_MOST_KINDS = 10  # labels of images that are left out, each counted
+_LETTERS = {"b": 0, "m": 1}  # as breast data sets write classes in tables; a folder named so could be anything
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """The images that a table gives a class.
+
+    Attributes:
+        files: the images of the two classes, in a fixed order.
+        groups: theirs, if the table has a column of them.
+        left_out: by kind, how many images are not among `files`.
+        notices: what a person should know, `left_out` apart.
+        facts: what a record holds of the table: its name, its SHA-256 and the headers of its columns.
+    """
+
+    files: list[ImageFile]
+    groups: Groups | None
+    left_out: collections.Counter[str]
+    notices: list[str]
+    facts: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    """The columns of a table that are read, by their places."""
+
+    image: int
+    label: int
+    group: int | None
+
+    def facts(self, table: Table) -> dict[str, str]:
+        places = {"image": self.image, "label": self.label, "group": self.group}
+        headers = {part: table.header[place] for part, place in places.items() if place is not None}
+        return {"name": table.name, "sha256": table.sha256, **headers}
+
+
+def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
+    """The images of a tree that the table gives a class.
+
+    Args:
+        given: the table.
+        tree: the folder of the images.
+        stated: the class of labels that do not say it themselves, as `class_map.parse` gives it.
+
+    Raises:
+        UsageError: the table can't be read, lacks a column, names no image or contradicts itself, or a class has no
+            images.
+    """
+    asked = [given.image_column, given.label_column, given.group_column]
+    table = tables.read(Path(given.file), [*IMAGE, *LABEL, *GROUP, *filter(None, asked)])
+    columns = _columns(given, table)
+    paths, texts = (table.texts(table.rows, place) for place in (columns.image, columns.label))
+    said = table.texts(table.rows, columns.group) if columns.group is not None else [""] * len(table.rows)
+    statements = [(comparable(text), groups.key(group)) for text, group in zip(texts, said, strict=True)]
+    every = [image.name for image in tree.images]
+    if not every:
+        raise UsageError(f"data set folder {quoted(tree.root.name)} has no images; name the folder that has them")
+    matched = rows.match(table, paths, statements, every)
+    left_out: collections.Counter[str] = collections.Counter()
+    files, of_group = [], []
+    for image, row in zip(tree.images, matched.places(every), strict=True):
+        label = None if row is None else _label(texts[row], stated)
+        if row is None or label is None:
+            left_out[_why(table.name, None if row is None else texts[row])] += 1
+        else:
+            files.append(ImageFile(image.path, image.name, label))
+            of_group.append(said[row])
+    _check(table, files, texts, stated)
+    left_out = _few(left_out)
+    of_table = None if columns.group is None else _groups(table.name, files, of_group)
+    headers = columns.facts(table)
+    notices = [
+        *table.notices,
+        f"{len(files)} images have their class from {table.name}, column {quoted(headers['label'])}, by column "
+        f"{quoted(headers['image'])}" + (f", their group from {quoted(headers['group'])}" if of_table else ""),
+        *matched.notices(every),
+    ]
+    if of_table and (tree.root / GROUPS_FILE).exists() and Path(given.file).name != GROUPS_FILE:
+        notices.append(f"{GROUPS_FILE} is not used: {table.name} gives the groups")
+    return Labelled(files, of_table, left_out, notices, headers)
+
+
+def _columns(given: LabelsTable, table: Table) -> _Columns:
+    image = _place(table, given.image_column, "--image-column", IMAGE)
+    label = _place(table, given.label_column, "--label-column", LABEL)
+    group = _place(table, given.group_column, "--group-column", GROUP)
+    if image is None or label is None:
+        option, what = ("--image-column", "path") if image is None else ("--label-column", "class")
+        raise UsageError(
+            f"{table.name} has no column that is known to hold each image's {what}: its header reads "
+            f"{table.shown_header}; name the column with {option}"
+        )
+    return _Columns(image, label, group)
+
+
+def _place(table: Table, asked: str, option: str, usual: Sequence[str]) -> int | None:
+    """The column that was asked for, or else the one that is usually headed so; None if there is none."""
+    places = table.places([asked] if asked else usual)
+    if asked and not places:
+        raise UsageError(f"{option}: {table.name} has no column {quoted(asked)}; its header reads {table.shown_header}")
+    if len(places) > 1:
+        headers = ", ".join(quoted(table.header[place]) for place in places)
+        raise UsageError(f"{table.name} has several columns that may be meant: {headers}; name one with {option}")
+    return places[0] if places else None
+
+
+def _label(text: str, stated: Mapping[str, int]) -> int | None:
+    label = class_map.class_of(text, stated)
+    return _LETTERS.get(comparable(text)) if label is None else label
+
+
+def _why(table: str, text: str | None) -> str:
+    """The kind of images that are left out because of what the table says of them."""
+    if text is None:
+        return f"images without a row in {table}"
+    return (
+        f"images labelled {quoted(comparable(text))}"
+        if comparable(text) not in groups.NOTHING
+        else "images without a label"
+    )
+
+
+def _few(left_out: collections.Counter[str]) -> collections.Counter[str]:
+    """The most frequent kinds, and the others together: a column may hold another word for each image."""
+    if len(left_out) <= _MOST_KINDS:
+        return left_out
+    shown = dict(left_out.most_common(_MOST_KINDS - 1))
+    others = len(left_out) - len(shown)
+    return collections.Counter({**shown, f"images of {others} other labels": left_out.total() - sum(shown.values())})
+
+
+def _groups(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
+    found = groups.of_column(name, files, said)
+    unknown = found.known.count(False)
+    notice = (f"{unknown} images have no group in {name}: each is a group of its own",) if unknown else ()
+    return dataclasses.replace(found, notices=(*found.notices, *notice))
+
+
+def _check(table: Table, files: Sequence[ImageFile], texts: Sequence[str], stated: Mapping[str, int]) -> None:
+    """Raise UsageError if a class has no images, or a name that `--class-map` states is no label of the table."""
+    there = collections.Counter(map(comparable, texts))
+    if strangers := [name for name in stated if name not in there]:
+        raise UsageError(
+            f"--class-map has {quoted(strangers[0])}, which is no label in {table.name}; its labels are {_shown(there)}"
+        )
+    missing = [label for label in LABELS.values() if all(file.label != label for file in files)]
+    if missing:
+        kinds = " and no ".join(name for name, label in LABELS.items() if label in missing)
+        advice = class_map.advise([name for name, _ in there.most_common()], missing)
+        raise UsageError(
+            f"{table.name} gives no {kinds} images; its labels are {_shown(there)}; say what they mean, as with "
+            f"{advice or '--class-map LABEL=benign,LABEL=malignant'}"
+        )
+
+
+def _shown(labels: collections.Counter[str]) -> str:
+    shown = [quoted(label) for label, _ in labels.most_common(5)]
+    return ", ".join(shown) + (f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else "")
