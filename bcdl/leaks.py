@@ -38,18 +38,18 @@ def _search(root: Path) -> tuple[Duplicates, dict[str, str]]:
     tree = walk(root) if root.is_dir() else None
     if not tree or not tree.images:
         raise UsageError(f"{quoted(str(root))} is no folder with images in it; name a folder of images")
-    files = [image.path for image in tree.images]
-    seen = survey(files, [image.name for image in tree.images], grey_bits=0)
+    paths, every = [image.path for image in tree.images], [image.name for image in tree.images]
+    seen = survey(paths, every, grey_bits=0)
     for notice in [*tell(tree.left_out), *tree.notices, *seen.notices]:
         print(f"note: {notice}")
-    fingerprints, readable = read_fingerprints(files, seen.depth)
+    fingerprints, readable = read_fingerprints(paths, seen.depth)
     if unreadable := len(tree.images) - len(readable):
         print(f"note: {unreadable} unreadable images left out")
     if not len(readable):
         raise UsageError(
             f"none of the {len(tree.images)} images in {quoted(str(root))} can be read; name another folder"
         )
-    names = np.array([image.name for image in tree.images])[readable]
+    names = np.array(every)[readable]
     kinds = layouts.kinds(tree)
     labels = np.array([kinds[name] for name in names.tolist()])
     return find(Fingerprints(fingerprints, names, labels)), dict(zip(names.tolist(), labels.tolist(), strict=True))

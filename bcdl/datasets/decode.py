@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import itertools
+import math
 import os
 import sys
 import threading
@@ -33,8 +34,8 @@ MOST_PIXELS = 64_000_000
 _RULES = 2  # raise when the decoding below, or of `pixels` or `dicom`, changes, so that old cache entries are not used
 _SHOWN = 5  # unreadable files that a message names
 MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
-_CHUNK = 32  # images that a thread reads at a time
-_last_read: dict[Path, bytes] = {}  # the digest of each file that `decode` has last read in this process
+_MOST_IN_CHUNK, _CHUNK_BYTES = 32, 2**20  # images that a thread reads at a time, and bytes of what is made of them
+_surveyed: dict[Path, bytes] = {}  # the digest of each file that `survey` has last read in this process
 _FILTERS = threading.RLock()  # of who changes the filters of warnings
 
 Convert = Callable[[Image.Image], np.ndarray]
@@ -66,7 +67,9 @@ def survey(files: Sequence[Path], names: Sequence[str], grey_bits: int) -> pixel
         UsageError: a level is above the given depth, the images would be almost black, or DICOM can't be read here.
     """
     kind = _Kind(f"look {pixels.RULES}", pixels.LOOK, (), _look)
-    looks, failures, _ = _convert_all(files, kind)
+    looks, failures, digests = _convert_all(files, kind)
+    _surveyed.clear()
+    _surveyed.update(zip(files, digests, strict=True))
     return pixels.survey(looks, [names[index] for index in _readable(files, failures)], grey_bits)
 
 
@@ -78,15 +81,14 @@ def decode(
     `names` stand for the files in messages; `depth` is what `survey` found.
 
     Raises:
-        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them. Or all together
-            would need more memory than there is.
+        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them. Or files have
+            changed since `survey` has read them, or all images would need more memory than there is.
     """
     room.check(len(files), size)
     make = _maker(lambda image: resize(image, size), depth)
     kind = _Kind(f"{size} {_words(depth)}", np.dtype(np.uint8), (size, size, 3), make)
     images, failures, digests = _convert_all(files, kind)
-    _last_read.clear()
-    _last_read.update(zip(files, digests, strict=True))
+    _check_unchanged(files, digests)
     if failures and not skip_unreadable:
         raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
     return images, _readable(files, failures)
@@ -98,7 +100,7 @@ def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[np.nd
     `depth` is what `survey` found.
 
     Raises:
-        UsageError: files have changed since `decode` has read them in this process; it counts and names them.
+        UsageError: files have changed since `survey` has read them in this process; it counts and names them.
     """
     kind = _Kind(f"fingerprint {FINGERPRINT_RULES} {_words(depth)}", FINGERPRINT, (), _maker(fingerprint, depth))
     fingerprints, failures, digests = _convert_all(files, kind)
@@ -107,7 +109,9 @@ def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[np.nd
 
 
 def _check_unchanged(files: Sequence[Path], digests: Sequence[bytes]) -> None:
-    changed = [file for file, digest in zip(files, digests, strict=True) if _last_read.get(file, digest) != digest]
+    """UsageError if files are others than `survey` has read; what could not be read, then or now, is told elsewhere."""
+    before = [_surveyed.get(file) for file in files]
+    changed = [file for file, old, new in zip(files, before, digests, strict=True) if old and new and old != new]
     if changed:
         named = ", ".join(repr(encodable(file.name)) for file in changed[:_SHOWN])
         count = "1 image" if len(changed) == 1 else f"{len(changed)} images"
@@ -255,7 +259,7 @@ def _digests(files: Sequence[Path]) -> list[bytes]:
         except ValueError:
             return b""
 
-    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], files, "looking for changes in images")
+    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], files, "looking for changes in images", 1)
     return list(itertools.chain.from_iterable(chunks))
 
 
@@ -282,21 +286,25 @@ def _decode_all(files: Sequence[Path], kind: _Kind, rows: cache.Rows) -> tuple[l
         reasons = {place: reason for place, (_, reason) in enumerate(outcomes) if isinstance(reason, str)}
         return [digest for digest, _ in outcomes], images, reasons
 
+    row_bytes = kind.dtype.itemsize * math.prod(kind.row)
     with _quiet():
-        for made, images, reasons in _in_order(decode_chunk, files, "reading images"):
+        for made, images, reasons in _in_order(decode_chunk, files, "reading images", row_bytes):
             failures |= {len(digests) + place: reason for place, reason in reasons.items()}
             digests += made
             rows.append(images)
     return digests, failures
 
 
-def _in_order(work: Callable[[Sequence[Path]], Result], files: Sequence[Path], description: str) -> Iterator[Result]:
+def _in_order(
+    work: Callable[[Sequence[Path]], Result], files: Sequence[Path], description: str, bytes_each: int
+) -> Iterator[Result]:
     """What `work` makes of the files, chunk by chunk, by several threads; shown where somebody watches.
 
-    Only a few chunks are made ahead, whatever the order in which they are ready.
+    Only a few chunks are made ahead, whatever the order in which they are ready. Of each file `bytes_each` are made.
     """
     threads = os.cpu_count() or 1
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    step = min(_MOST_IN_CHUNK, max(1, _CHUNK_BYTES // bytes_each))
+    chunks = [files[start : start + step] for start in range(0, len(files), step)]
     with ThreadPoolExecutor(threads) as pool, _progress(description, len(files)) as advance:
         ahead: collections.deque[tuple[int, Future[Result]]] = collections.deque()
         for chunk in chunks:

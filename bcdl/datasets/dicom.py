@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import importlib.metadata
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 EXTENSIONS = frozenset({".dcm", ".dicom"})
+_PERHAPS = frozenset({"", ".ima"})  # a file of such a name is DICOM if it begins so
 _INDEX = "DICOMDIR"  # the table of contents of a medium; it has no pixels
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _DECODERS = ("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
@@ -32,18 +34,20 @@ _RLE = "1.2.840.10008.1.2.5"  # pydicom decodes it by itself
 # Of the parts of a dataset that hold a frame's own window and rescale, in files of several frames.
 _FRAME_PARTS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _PATIENT_LETTERS = 16
+# What stands in place of a PatientID that was removed.
+_NOBODY = frozenset({"", "anon", "anonymous", "anonymized", "anonymised", "none", "removed", "unknown", "n/a"})
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom's decoder makes all of them RGB
 
 
 def is_dicom(file: Path) -> bool:
-    """Whether the file is DICOM by its name's end, or, if that is none, by its beginning.
+    """Whether the file is DICOM by its name's end, or, if that says nothing, by its beginning.
 
     A number is no suffix: many files are named after an identifier such as 1.2.840.113619.
     """
     suffix = file.suffix.lower()
     if suffix in EXTENSIONS:
         return True
-    if (suffix and not suffix[1:].isdecimal()) or file.name.upper() == _INDEX:
+    if not (suffix in _PERHAPS or suffix[1:].isdecimal()) or file.name.upper() == _INDEX:
         return False
     try:
         with file.open("rb") as stream:
@@ -109,7 +113,9 @@ def patients(files: Sequence[Path]) -> list[str | None]:
     The name is a digest of the PatientID, keyed by all PatientIDs of the set: it is the same wherever the set lies, and
     who does not know the other patients can't find out whose it is by trying numbers.
     """
-    known = [_patient_id(file) for file in files]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of elements that break a rule of DICOM
+        known = [_patient_id(file) for file in files]
     key = hashlib.sha256("\n".join(sorted({patient for patient in known if patient})).encode()).digest()
 
     def name(patient: str) -> str:
@@ -124,7 +130,8 @@ def _patient_id(file: Path) -> str:
         return ""
     try:
         dataset = _open(file, stop_before_pixels=True, only=["PatientID"])
-        return str(dataset.get("PatientID") or "").strip()
+        patient = str(dataset.get("PatientID") or "").strip()
+        return "" if patient.casefold() in _NOBODY else patient
     except UsageError:
         raise
     except Exception:  # as decoders, parsers raise all kinds of errors on broken bytes

@@ -1,8 +1,8 @@
 """Groups: whose patient each image of a folder is, as a table, the folders or the files' names say.
 
 One source counts for all images of a data set, the first of these that there is: a column of the table of labels, a
-`groups.csv`, folders of patients, names of files. So a patient never has two ids. An image of which the source says
-nothing is a group of its own, and is counted: the data set is not called grouped then.
+`groups.csv`, the PatientID of DICOM files, folders of patients, names of files. So a patient never has two ids. An
+image of which the source says nothing is a group of its own, and is counted: the data set is not called grouped then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bcdl.datasets import class_map, file_names, rows, tables
+from bcdl.datasets import class_map, dicom, file_names, rows, tables
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.errors import UsageError
@@ -22,6 +22,7 @@ from bcdl.text import comparable, quoted
 
 _COLUMNS = ("path", "class", "group")
 FOLDERS = "the names of folders"  # if they are the source of groups
+_DICOM = "the PatientID of DICOM files"
 _LONGEST = 200  # letters; all groups are kept at the length of the longest
 # What people and programs write into a cell that has nothing to say.
 NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
@@ -68,9 +69,16 @@ def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: M
     """
     if (root / GROUPS_FILE).exists():
         return _of_table(read_table(root / GROUPS_FILE), files, every, stated)
-    if any(file.patient for file in files):
-        return _of_folders(files)
-    return _of_names(files)
+    patients = dicom.patients([file.path for file in files])
+    if len(set(patients) - {None}) > 1:
+        ids = [patient or file.name for file, patient in zip(files, patients, strict=True)]
+        return _counted(files, ids, [patient is not None for patient in patients], _DICOM)
+    found = _of_folders(files) if any(file.patient for file in files) else _of_names(files)
+    if any(patients):
+        count = len(files) - patients.count(None)
+        notice = f"{count} DICOM images, all that have a PatientID, have the same: it is taken for none"
+        found = dataclasses.replace(found, notices=(*found.notices, notice))
+    return found
 
 
 def of_column(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
@@ -163,7 +171,8 @@ def _contradictions(name: str, files: Sequence[ImageFile], labels: Sequence[int 
 
 def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
-    return _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
+    groups = _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
+    return dataclasses.replace(groups, notices=groups.notices[1:])  # the layout says which folders
 
 
 def _of_names(files: Sequence[ImageFile]) -> Groups:

@@ -31,17 +31,29 @@ class Labelled:
 
     Attributes:
         files: the images of the two classes, in a fixed order.
-        groups: theirs, if the table has a column of them.
+        every: the names of all images in the folder.
+        said: what the table's column of groups says of each of `files`, by name; None if it has none.
         left_out: by kind, how many images are not among `files`.
         notices: what a person should know, `left_out` apart.
         facts: what a record holds of the table: its name, its SHA-256 and the headers of its columns.
     """
 
     files: list[ImageFile]
-    groups: Groups | None
+    every: list[str]
+    said: dict[str, str] | None
     left_out: collections.Counter[str]
     notices: list[str]
     facts: dict[str, str]
+
+    def groups_of(self, files: Sequence[ImageFile]) -> Groups | None:
+        """The groups of these of the images, by the table; None if it has no column of them."""
+        if self.said is None:
+            return None
+        name = self.facts["name"]
+        of_files = groups.of_column(name, files, [self.said[file.name] for file in files])
+        unknown = of_files.known.count(False)
+        notice = (f"{unknown} images have no group in {name}: each is a group of its own",) if unknown else ()
+        return dataclasses.replace(of_files, notices=(*of_files.notices, *notice))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,30 +90,30 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
     statements = [(comparable(text), groups.key(group)) for text, group in zip(texts, said, strict=True)]
     every = [image.name for image in tree.images]
     if not every:
-        raise UsageError(f"data set folder {quoted(tree.root.name)} has no images; name the folder that has them")
+        raise UsageError(f"data set {tree.called} has no images; name the folder that has them")
     matched = rows.match(table, paths, statements, every)
     left_out: collections.Counter[str] = collections.Counter()
-    files, of_group = [], []
+    files, of_group = [], {}
     for image, row in zip(tree.images, matched.places(every), strict=True):
         label = None if row is None else _label(texts[row], stated)
         if row is None or label is None:
             left_out[_why(table.name, None if row is None else texts[row])] += 1
         else:
             files.append(ImageFile(image.path, image.name, label))
-            of_group.append(said[row])
+            of_group[image.name] = said[row]
     _check(table, files, texts, stated)
     left_out = _few(left_out)
-    of_table = None if columns.group is None else _groups(table.name, files, of_group)
+    has_groups = columns.group is not None
     headers = columns.facts(table)
     notices = [
         *table.notices,
         f"{len(files)} images have their class from {table.name}, column {quoted(headers['label'])}, by column "
-        f"{quoted(headers['image'])}" + (f", their group from {quoted(headers['group'])}" if of_table else ""),
+        f"{quoted(headers['image'])}" + (f", their group from {quoted(headers['group'])}" if has_groups else ""),
         *matched.notices(every),
     ]
-    if of_table and (tree.root / GROUPS_FILE).exists() and Path(given.file).name != GROUPS_FILE:
+    if has_groups and (tree.root / GROUPS_FILE).exists() and Path(given.file).name != GROUPS_FILE:
         notices.append(f"{GROUPS_FILE} is not used: {table.name} gives the groups")
-    return Labelled(files, of_table, left_out, notices, headers)
+    return Labelled(files, every, of_group if has_groups else None, left_out, notices, headers)
 
 
 def _columns(given: LabelsTable, table: Table) -> _Columns:
@@ -151,13 +163,6 @@ def _few(left_out: collections.Counter[str]) -> collections.Counter[str]:
     shown = dict(left_out.most_common(_MOST_KINDS - 1))
     others = len(left_out) - len(shown)
     return collections.Counter({**shown, f"images of {others} other labels": left_out.total() - sum(shown.values())})
-
-
-def _groups(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
-    found = groups.of_column(name, files, said)
-    unknown = found.known.count(False)
-    notice = (f"{unknown} images have no group in {name}: each is a group of its own",) if unknown else ()
-    return dataclasses.replace(found, notices=(*found.notices, *notice))
 
 
 def _check(table: Table, files: Sequence[ImageFile], texts: Sequence[str], stated: Mapping[str, int]) -> None:

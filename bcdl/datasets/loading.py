@@ -12,6 +12,7 @@ from bcdl.datasets.dataset import Dataset, Request, Split
 from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
 from bcdl.errors import UsageError
+from bcdl.text import quoted
 
 
 def load(request: Request, handed: str | None = None) -> Dataset:
@@ -74,5 +75,5 @@ def _source(data: str) -> Source:
     every = sources.modules().values()
     source = next((source for source in every if source.accepts(data)), None)
     if source is None:
-        raise UsageError(f"no data set {data!r}: use {', or '.join(source.READS for source in every)}")
+        raise UsageError(f"no data set {quoted(data)}: use {', or '.join(source.READS for source in every)}")
     return source

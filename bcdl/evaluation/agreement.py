@@ -130,6 +130,11 @@ class Pair:
         """Of how many patients or groups these are."""
         return self.sides[0].scored.group_count
 
+    @property
+    def ungrouped(self) -> int:
+        """How many of the images count as a patient of their own, because theirs is not known."""
+        return self.sides[0].scored.ungrouped
+
 
 @dataclasses.dataclass(frozen=True)
 class OverSeeds:
@@ -147,6 +152,7 @@ class OverSeeds:
         auroc: the same of the AUROC.
         one_class: whether all models name every image the same class.
         images, groups: how many all were tested on.
+        ungrouped: how many of the images count as a patient of their own, because theirs is not known.
     """
 
     line: Line
@@ -160,6 +166,7 @@ class OverSeeds:
     one_class: bool
     images: int
     groups: int
+    ungrouped: int
 
     @property
     def verdict(self) -> Verdict:
@@ -286,6 +293,7 @@ def _over_seeds(of_seeds: Sequence[Pair]) -> OverSeeds:
         one_class=len(np.unique([[judged.scored.named for judged in pair] for pair in sides])) == 1,
         images=first.images,
         groups=first.groups,
+        ungrouped=first.ungrouped,
     )
 
 

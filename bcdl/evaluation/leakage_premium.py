@@ -43,6 +43,7 @@ class Premium:
         by_group, by_image: the metric under each split, the mean over seeds.
         difference: by image less by group, with its interval over patients.
         images, groups: how many were tested.
+        ungrouped: how many of the images count as a patient of their own, because theirs is not known.
         seeds: how many.
     """
 
@@ -54,6 +55,7 @@ class Premium:
     difference: Estimated
     images: int
     groups: int
+    ungrouped: int
     seeds: int
 
     @property
@@ -103,5 +105,14 @@ def _premium(line: Line, backend: str, metric: Metric, by_group: list[Scored], b
     first = by_group[0]
     difference = Estimated(value, low, high)
     return Premium(
-        line, backend, metric, of_groups, of_images, difference, len(first), first.group_count, len(by_group)
+        line,
+        backend,
+        metric,
+        of_groups,
+        of_images,
+        difference,
+        images=len(first),
+        groups=first.group_count,
+        ungrouped=first.ungrouped,
+        seeds=len(by_group),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn import metrics as sklearn_metrics
@@ -28,7 +29,8 @@ class Scored:
             fold's model.
         called: [N] bool, called malignant at the threshold that the validation images of its fold fixed; None if
             there are none with both classes.
-        grouped: whether patients are known.
+        grouped: whether any patients are known.
+        known: [N] bool, whether each image's patient is; None if all are.
     """
 
     names: np.ndarray
@@ -38,6 +40,7 @@ class Scored:
     folds: np.ndarray
     called: np.ndarray | None
     grouped: bool
+    known: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,6 +65,11 @@ class Scored:
         return len(np.unique(self.groups))
 
     @functools.cached_property
+    def ungrouped(self) -> int:
+        """How many of the images count as a patient of their own, because theirs is not known."""
+        return 0 if self.known is None else int(np.sum(~self.known))
+
+    @functools.cached_property
     def parts(self) -> list[np.ndarray]:
         """Of each fold, which images are its own: [N] bool."""
         return [self.folds == fold for fold in np.unique(self.folds)]
@@ -76,6 +84,7 @@ class Scored:
             folds=self.folds[chosen],
             called=None if self.called is None else self.called[chosen],
             grouped=self.grouped,
+            known=None if self.known is None else self.known[chosen],
         )
 
 
@@ -98,6 +107,7 @@ def pool(records: Sequence[Record]) -> Scored:
     tests = [record.predictions["test"] for record in records]
     called = [of_fold for record in records if (of_fold := _called(record)) is not None]
     groups = np.concatenate([np.asarray(test["groups"], dtype=str) for test in tests])
+    known = np.concatenate([_known(record, test) for record, test in zip(records, tests, strict=True)])
     return Scored(
         names=np.concatenate([np.asarray(test["names"], dtype=str) for test in tests]),
         outputs=np.concatenate([np.asarray(test["outputs"], dtype=np.float64) for test in tests]),
@@ -107,8 +117,16 @@ def pool(records: Sequence[Record]) -> Scored:
             [np.full(len(test["labels"]), r.cell.fold) for r, test in zip(records, tests, strict=True)]
         ),
         called=np.concatenate(called) if len(called) == len(records) else None,
-        grouped=bool(records[0].dataset.get("grouped")) or len(np.unique(groups)) < len(groups),
+        grouped=bool(records[0].dataset.get("grouped")) or bool(known.any()),
+        known=known,
     )
+
+
+def _known(record: Record, test: Mapping[str, Any]) -> np.ndarray:
+    """Whether the patient of each test image is known, [N] bool: if not, the image's own name stands for it."""
+    if record.dataset.get("ungrouped", {}).get("test") == 0:
+        return np.ones(len(test["names"]), bool)  # a table may give an image its own name
+    return np.asarray(test["groups"], dtype=str) != np.asarray(test["names"], dtype=str)
 
 
 def _called(record: Record) -> np.ndarray | None:

@@ -41,10 +41,14 @@ LEAST_UNITS = math.ceil((_Z / (2 * MOST_REACH)) ** 2 - _Z**2)
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """How many images a split has, and of how many groups (patients); None if these are not known."""
+    """How many images a split has, and of how many groups (patients); None if these are not known.
+
+    `ungrouped` is how many of the groups are single images whose patient is not known.
+    """
 
     images: int
     groups: int | None
+    ungrouped: int = 0
 
     @property
     def units(self) -> int:
@@ -57,7 +61,10 @@ class Images:
         return self.units < LEAST_UNITS
 
     def __str__(self) -> str:
-        return f"{self.images} images" + ("" if self.groups is None else f" of {self.groups} groups")
+        if self.groups is None:
+            return f"{self.images} images"
+        unknown = f" ({self.ungrouped} images of no known patient)" if self.ungrouped else ""
+        return f"{self.images} images of {self.groups} groups{unknown}"
 
 
 def images_of(records: Iterable[Record], split: str = "test") -> Images | None:
@@ -79,7 +86,8 @@ def _together(folds: Sequence[Record], split: str) -> Images:
         images, groups = (len({entry for part in predicted for entry in part[name]}) for name in ("names", "groups"))
     else:  # an older bcdl kept no predictions, and knew no folds
         images, groups = (facts[name].get(split, 0) for name in ("images", "groups"))
-    return Images(images, groups if facts.get("grouped") or groups < images else None)
+    known = facts.get("grouped") or groups < images
+    return Images(images, groups if known else None, sum(of.dataset.get("ungrouped", {}).get(split, 0) for of in folds))
 
 
 def note(records: Sequence[Record], split: str = "test") -> str:

@@ -325,7 +325,13 @@ class Across(TypedDict, total=False):
 class Leaks(TypedDict, total=False):
     """What the leak detector says of the data and its split."""
 
-    clean: Annotated[bool, Field("whether nothing stands on both sides", "a figure from a leaking split is marked")]
+    clean: Annotated[
+        bool,
+        Field(
+            "whether nothing stands on both sides; of images that `ungrouped` counts, no patient could be looked for",
+            "a figure from a leaking split is marked",
+        ),
+    ]
     notices: Annotated[
         list[str], Field("what a person should know, in sentences", "pages and cards print them", since=6)
     ]

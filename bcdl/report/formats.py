@@ -190,14 +190,25 @@ def counts(values: Sequence[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def images_of_groups(numbers: tuple[int, int]) -> str:
-    """How many images, and of how many groups.
+def images_of_groups(numbers: tuple[int, int, int]) -> str:
+    """How many images, of how many groups, and how many of these are single images whose patient is not known.
 
-    >>> images_of_groups((80, 40))
+    >>> images_of_groups((80, 40, 0))
     '80 (40)'
+    >>> images_of_groups((80, 40, 12))
+    '80 (40, 12 images of no known patient)'
     """
-    images, groups = numbers
-    return f"{images} ({groups})"
+    images, groups, ungrouped = numbers
+    return f"{images} ({groups}{of_no_known_patient(ungrouped)})"
+
+
+def of_no_known_patient(images: int) -> str:
+    """What follows a count of groups if some of them are single images whose patient is not known; else empty.
+
+    >>> of_no_known_patient(12)
+    ', 12 images of no known patient'
+    """
+    return f", {images} images of no known patient" if images else ""
 
 
 def estimate(estimated: EstimatedMetric, gap: str = " ") -> str:

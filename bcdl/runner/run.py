@@ -18,6 +18,7 @@ from bcdl.datasets import Dataset, Pool, Request
 from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
+from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance
 from bcdl.records import log, moment, record, runs, store
@@ -45,7 +46,8 @@ class Run:
         id: the id of this run.
         limits: the limits of each cell's worker.
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
-        require_clean: whether data is refused if an image or a patient is on both sides of a split.
+        require_clean: whether data is refused if an image or a patient is on both sides of a split, or if a patient
+            could be, since not all are known.
         worker: the interpreter's arguments that start a worker.
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
@@ -95,9 +97,8 @@ class Run:
                 duplicates[source] = dataset.duplicates
             self.leaks[request] = dataset.leaks(duplicates[source])
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
-            if self.require_clean and not self.leaks[request].clean:
-                leaks = "; ".join(self.leaks[request].notices())
-                raise UsageError(f"--require-clean: data set {dataset.name} leaks: {leaks}")
+            if self.require_clean:
+                _require_clean(dataset.name, self.leaks[request])
             if source not in pictures:  # one is enough for all its splits
                 picture = data_picture.file_of(dataset.name, dataset.checksum, self.results)
                 pictures[source] = data_picture.few(dataset), picture
@@ -311,6 +312,18 @@ class Run:
 def _cells_before(outcome: Record) -> int:
     """How many cells had run in the record's process before."""
     return int(outcome.environment.get("process", {}).get("cells_before", 0))
+
+
+def _require_clean(name: str, leaks: Leaks) -> None:
+    """Raise UsageError if the data set leaks, or if it can't be told whether a patient is on both sides."""
+    if not leaks.clean:
+        raise UsageError(f"--require-clean: data set {name} leaks: {'; '.join(leaks.notices())}")
+    if leaks.ungrouped:
+        raise UsageError(
+            f"--require-clean: data set {name}: patients are not known for {leaks.ungrouped} of {leaks.images} images, "
+            f"so that nobody can tell whether one is in two splits; give each image a group in {GROUPS_FILE}, or leave "
+            "--require-clean out: what can be found is reported in any case"
+        )
 
 
 def _weights_checksum(file: str) -> str:

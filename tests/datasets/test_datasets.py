@@ -172,15 +172,18 @@ def test_a_folder_without_both_classes_is_refused(tmp_path: Path, present: list[
         datasets.load(Request(str(tmp_path), 8))
 
 
-def test_groups_of_a_csv_are_kept_whole_and_mixed_ones_dropped(tmp_path: Path) -> None:
+def test_groups_of_a_csv_are_kept_whole_and_those_of_both_classes_too(tmp_path: Path) -> None:
     class_folders(tmp_path)
     rows = [(f"{kind}/{i}.png", kind, f"{kind}{i // 2}") for kind in LABELS for i in range(12)]
-    rows[0] = ("benign/0.png", "benign", "malignant0")  # benign and malignant in one group: three images go
+    rows[0] = ("benign/0.png", "benign", "malignant0")  # benign and malignant in one group
     with (tmp_path / "groups.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("path", "class", "group"), *rows])
     dataset = datasets.load(Request(str(tmp_path), 8))
-    assert "1 groups of groups.csv that mix benign and malignant dropped (3 images)" in dataset.notices
-    assert sum(map(len, dataset.splits.values())) == 21
+    assert sum(map(len, dataset.splits.values())) == 24
+    assert dataset.grouped
+    assert not dataset.leaks().groups
+    of_both = [part.labels[part.groups == "malignant0"] for part in dataset.splits.values()]
+    assert [set(labels.tolist()) for labels in of_both if len(labels)] == [{0, 1}]
 
 
 def test_a_csv_without_its_columns_is_refused(tmp_path: Path) -> None:
@@ -311,7 +314,9 @@ def test_busi_by_its_groups(real_data: Path) -> None:
     dataset = datasets.load(Request(str(real_data / "busi"), 32))
     assert dataset.name == "busi"
     assert "133 images of class 'normal' left out" in dataset.notices
-    assert any("mix benign and malignant dropped" in notice for notice in dataset.notices)
+    names = np.concatenate([part.names for part in dataset.splits.values()])
+    assert not {"benign/benign (433).png", "malignant/malignant (145).png"} & set(names.tolist())
+    assert "benign/benign (435).png" in names  # of the same group, and another picture
     total = sum(map(len, dataset.splits.values()))
     assert 600 < total <= 647
     assert 0.15 < len(dataset.test) / total < 0.25

@@ -28,7 +28,24 @@ def images(root: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "suffix", ".png .PNG .jpg .jpeg .JPE .jfif .tif .tiff .bmp .webp .gif .pgm .ppm .pnm .dcm".split()
+    "suffix",
+    [
+        ".png",
+        ".PNG",
+        ".jpg",
+        ".jpeg",
+        ".JPE",
+        ".jfif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".webp",
+        ".gif",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".dcm",
+    ],
 )
 def test_what_can_be_read_is_an_image(suffix: str, tmp_path: Path) -> None:
     assert images(touch(tmp_path, f"benign/1{suffix}")) == [f"benign/1{suffix}"]

@@ -1,33 +1,33 @@
-"""A folder of images, whose classes its folders say, in a layout of `bcdl.datasets.layouts`, or a table (`--labels`).
+"""A folder of images, whose classes folders say (`bcdl.datasets.layouts`) or a table (`bcdl.datasets.labels`).
 
-Patients are those that a table, folders or names of files say (`bcdl.datasets.groups`). No path in a table is opened:
-its rows count only for images that are in the folder.
+Their patients are found by `bcdl.datasets.groups`. No path in a table is opened: its rows count only for images that
+are in the folder. Links that lead out of the folder are left out, and counted.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets import class_map, contradictions, groups, labels, layouts, tree
-from bcdl.datasets.dataset import Request
+from bcdl.datasets import blank, class_map, contradictions, groups, labels, layouts, tree
+from bcdl.datasets.dataset import LabelsTable, Request
 from bcdl.datasets.decode import decode, read_fingerprints, survey
-from bcdl.datasets.duplicates import Duplicates, find
+from bcdl.datasets.duplicates import find
 from bcdl.datasets.file_names import BREAKHIS
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.groups import Groups
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pixels import Depth
 from bcdl.datasets.pool import GROUPS_FILE, Pool
-from bcdl.datasets.tree import Tree
+from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
-from bcdl.text import encodable, quoted
+from bcdl.text import encodable
 
 READS = "a folder of class folders (benign, malignant)"
 # It counts in a data set's checksum: raise it when other images are read, or other groups are given to them.
@@ -37,10 +37,7 @@ RULES = 2
 
 
 def accepts(data: str) -> bool:
-    try:
-        return Path(data).is_dir()
-    except OSError as error:  # a name that is too long, or a folder above it that may not be searched
-        raise UsageError(f"--data {quoted(data)}: {error.strerror}; name another folder") from error
+    return Path(data).is_dir()
 
 
 def name_of(data: str) -> str:
@@ -59,31 +56,31 @@ def example(folder: Path) -> str:
     return str(folder / "example")
 
 
-class _Chosen(NamedTuple):
-    """The images of the two classes, their groups, what is left out by kind, and facts and notices of how that came."""
-
-    files: list[ImageFile]
-    groups: Groups
-    left_out: collections.Counter[str]
-    facts: dict[str, Any]
-    notices: list[str]
-
-
 def read(request: Request) -> Pool:
+    root = Path(request.data)
     stated = class_map.parse(request.class_map)
-    walked = tree.walk(Path(request.data), stated)
-    choose = _by_table if request.labels else _by_folders
-    files, of_images, left_out, facts, notices = choose(request, walked, stated)
-    everything = [file.path for file in files]
-    seen = survey(everything, [file.name for file in files], request.grey_bits)
-    duplicates = _duplicates(files, request.skip_unreadable, seen.depth)
-    notices += [*tree.tell(left_out), *seen.notices, *contradictions.notices(duplicates)]
+    walked = tree.walk(root, stated)
+    chosen = _by_table(request.labels, walked, stated) if request.labels else _by_folders(walked, stated)
+    files, kept = _keep_magnification(chosen.files, request.magnification)
+    of_images = chosen.groups_of(files)
+    seen = survey([file.path for file in files], [file.name for file in files], request.grey_bits)
+    fingerprints = _fingerprints(files, seen.depth, request.skip_unreadable)
+    _check_not_blank(walked.called, files, fingerprints)
+    duplicates = find(fingerprints)
     dropped = contradictions.names(duplicates)
     left = [place for place, file in enumerate(files) if file.name not in dropped]
+    of_patients = chosen.of_patients if of_images.source in ("", groups.FOLDERS) else ()
+    notices = [
+        *chosen.notices,
+        *of_patients,
+        *kept,
+        *of_images.notices,
+        *seen.notices,
+        *contradictions.notices(duplicates),
+    ]
     if not left:
-        raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices)}")
-    names = [files[place].name for place in left]
-    paths = [files[place].path for place in left]
+        raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices) or 'it is empty'}")
+    paths, names = [files[place].path for place in left], [files[place].name for place in left]
     images, readable = decode(paths, names, request.image_size, request.skip_unreadable, seen.depth)
     if len(readable) < len(left):
         notices.append(f"{len(left) - len(readable)} unreadable images skipped")
@@ -100,89 +97,107 @@ def read(request: Request) -> Pool:
         known=np.array(of_images.known)[used],
         notices=tuple(notices),
         rules=RULES,
-        facts=_facts(stated, of_images, left_out) | facts | seen.facts,
+        facts={
+            **seen.facts,
+            **chosen.facts,
+            **({"class_map": class_map.facts(stated)} if stated else {}),
+            **({"groups_from": of_images.source} if of_images.source else {}),
+        },
         duplicates=duplicates,
     )
 
 
-def _by_folders(request: Request, walked: Tree, stated: Mapping[str, int]) -> _Chosen:
-    """The images of which folders say the class."""
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The images of the two classes, and what is known of how they were chosen.
+
+    Attributes:
+        files: the images.
+        groups_of: finds the groups of these of the images.
+        notices, facts: as in `Pool`.
+        of_patients: notices of patients by folders, if nothing else says them better.
+    """
+
+    files: list[ImageFile]
+    groups_of: Callable[[Sequence[ImageFile]], Groups]
+    notices: list[str]
+    facts: dict[str, Any]
+    of_patients: Sequence[str] = ()
+
+
+def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
+    """The images of which the folders say the class."""
     layout = layouts.recognise(walked, stated)
-    places, kept = _of_magnification(layout.files, request.magnification)
-    files = [layout.files[place] for place in places]
-    in_base = (layout.base / GROUPS_FILE).exists()
-    of_images = groups.find(layout.base if in_base else walked.root, files, layout.every, stated)
-    of_patients = layout.of_patients if of_images.source in ("", groups.FOLDERS) else []
+    place = _place_of_groups(walked.root, layout.base)
+    left_out = layout.left_out + _unused(walked.tables, place / GROUPS_FILE)
     return _Chosen(
-        files,
-        of_images,
-        layout.left_out + _unread_tables(walked, layout.base / GROUPS_FILE),
-        {"layout": layout.name},
-        [*layout.notices, *of_patients, *kept, *of_images.notices],
+        layout.files,
+        lambda files: groups.find(place, files, layout.every, stated),
+        [*layout.notices, *tree.tell(left_out)],
+        {"layout": layout.name, **_counted(left_out)},
+        layout.of_patients,
     )
 
 
-def _by_table(request: Request, walked: Tree, stated: Mapping[str, int]) -> _Chosen:
-    """The images of which the table of labels says the class."""
-    assert request.labels
-    read = labels.read(request.labels, walked, stated)
-    places, kept = _of_magnification(read.files, request.magnification)
-    files = [read.files[place] for place in places]
-    if read.groups:
-        of_images = dataclasses.replace(
-            read.groups,
-            ids=[read.groups.ids[place] for place in places],
-            known=[read.groups.known[place] for place in places],
-        )
-    else:
-        of_images = groups.find(walked.root, files, [image.name for image in walked.images], stated)
+def _by_table(given: LabelsTable, walked: Tree, stated: Mapping[str, int]) -> _Chosen:
+    """The images of which a table says the class."""
+    labelled = labels.read(given, walked, stated)
+    left_out = walked.left_out + labelled.left_out + _unused(walked.tables, Path(given.file), walked.root / GROUPS_FILE)
     return _Chosen(
-        files,
-        of_images,
-        walked.left_out + read.left_out + _unread_tables(walked, Path(request.labels.file)),
-        {"layout": "table", "labels": read.facts},
-        [*walked.notices, *read.notices, *kept, *of_images.notices],
+        labelled.files,
+        lambda files: labelled.groups_of(files) or groups.find(walked.root, files, labelled.every, stated),
+        [*labelled.notices, *walked.notices, *tree.tell(left_out)],
+        {"layout": "any, classes by a table", "labels": labelled.facts, **_counted(left_out)},
     )
 
 
-def _unread_tables(walked: Tree, read: Path) -> collections.Counter[str]:
-    """How many tables say nothing that counts: all but the one that is read and a table of groups at the top."""
-    used = {path.resolve() for path in (read, walked.root / GROUPS_FILE)}
-    return +collections.Counter({tree.TABLES: sum(table.path.resolve() not in used for table in walked.tables)})
+def _counted(left_out: collections.Counter[str]) -> dict[str, dict[str, int]]:
+    """What a record holds of what is left out; nothing if nothing is."""
+    return {"left_out": dict(sorted(left_out.items()))} if left_out else {}
 
 
-def _of_magnification(files: list[ImageFile], wanted: int) -> tuple[list[int], list[str]]:
-    """The places of the images of a BreaKHis magnification, of all if it is 0, and notices."""
-    if not wanted:
-        return list(range(len(files))), []
-    matches = [BREAKHIS.search(file.path.name) for file in files]
-    places = [place for place, match in enumerate(matches) if match and int(match["magnification"]) == wanted]
-    if not places:
-        there = sorted({int(match["magnification"]) for match in matches if match})
-        raise UsageError(
-            f"no image has magnification {wanted}; "
-            + (f"there are {', '.join(map(str, there))}" if there else "the file names are not BreaKHis names")
-        )
-    return places, [f"{len(files) - len(places)} images of other magnifications than {wanted}X left out"]
+def _place_of_groups(root: Path, base: Path) -> Path:
+    """The folder whose table of groups counts: that of the class folders, or the one that was named."""
+    return base if (base / GROUPS_FILE).is_file() else root
 
 
-def _duplicates(files: list[ImageFile], skip_unreadable: bool, depth: Depth) -> Duplicates:
-    """The duplicates among all images that can be read.
+def _unused(tables: Sequence[Found], *used: Path) -> collections.Counter[str]:
+    """How many tables say nothing that is read."""
+    read = {file.resolve() for file in used}
+    return +collections.Counter({tree.TABLES: sum(table.path.resolve() not in read for table in tables)})
 
-    If some can't be, and may not be skipped, none are looked for, since the images will be refused in a moment.
+
+def _fingerprints(files: Sequence[ImageFile], depth: Depth, skip_unreadable: bool) -> Fingerprints:
+    """The fingerprints of all images that can be read.
+
+    If some can't be, and may not be skipped, there are none: they are refused when they are decoded.
     """
     fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     if len(readable) < len(files) and not skip_unreadable:
         fingerprints, readable = fingerprints[:0], readable[:0]
     names, of_image = np.array([file.name for file in files]), np.array([file.label for file in files])
-    return find(Fingerprints(fingerprints, names[readable], of_image[readable]))
+    return Fingerprints(fingerprints, names[readable], of_image[readable])
 
 
-def _facts(stated: Mapping[str, int], of_images: Groups, left_out: collections.Counter[str]) -> dict[str, Any]:
-    """What a record holds of how the folder was read; only what there is something to say of."""
-    facts = {
-        "groups_from": of_images.source,
-        "class_map": class_map.facts(stated),
-        "left_out": dict(sorted(left_out.items())),
-    }
-    return {name: fact for name, fact in facts.items() if fact}
+def _check_not_blank(called: str, files: Sequence[ImageFile], fingerprints: Fingerprints) -> None:
+    """UsageError if all images, or those of a split, are of one value, before they are left out as identical ones."""
+    given = {file.name: file.given for file in files}
+    splits = np.array([given[str(name)] or "" for name in fingerprints.names])
+    for split in ("", *sorted(set(splits) - {""})):
+        what = f"split {split} of data set {called}" if split else f"data set {called}"
+        chosen = np.flatnonzero((splits == split) | (split == ""))
+        blank.check((np.dstack([fingerprints.images["grey"][place]] * 3) for place in chosen), what)
+
+
+def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:
+    if not wanted:
+        return files, []
+    matches = [(file, BREAKHIS.search(file.path.name)) for file in files]
+    kept = [file for file, match in matches if match and int(match["magnification"]) == wanted]
+    if not kept:
+        there = sorted({int(match["magnification"]) for _, match in matches if match})
+        raise UsageError(
+            f"no image has magnification {wanted}; "
+            + (f"there are {', '.join(map(str, there))}" if there else "the file names are not BreaKHis names")
+        )
+    return kept, [f"{len(files) - len(kept)} images of other magnifications than {wanted}X left out"]

@@ -96,7 +96,12 @@ def _not_compared(group: Group, refused: Sequence[Refused]) -> str:
 
 
 def _line_table(group: Group, line: Line, pairs: Sequence[Pair]) -> Table:
-    images = ", ".join(dict.fromkeys(f"{pair.images} images of {pair.groups} groups" for pair in pairs))
+    images = ", ".join(
+        dict.fromkeys(
+            f"{pair.images} images of {pair.groups} groups{formats.of_no_known_patient(pair.ungrouped)}"
+            for pair in pairs
+        )
+    )
     of_smoke_test = "smoke test: " if smoke.note(group.records) else ""
     title = f"{group.mark}{line.title}, start: {line.start}; {of_smoke_test}{images}"
     rows = (_row(pair, p) for pair, p in zip(pairs, _corrected(pairs), strict=True))
@@ -195,7 +200,19 @@ def literal(name: str) -> str:
 
 _TIDY_COLUMNS = (
     *map(words, ("model", "start", "split", "across", "a", "b", "same")),
-    *map(figures, ("images", "groups", "agreement", "kappa", "flipped", "right in a alone", "right in b alone")),
+    *map(
+        figures,
+        (
+            "images",
+            "groups",
+            "images of no known patient",
+            "agreement",
+            "kappa",
+            "flipped",
+            "right in a alone",
+            "right in b alone",
+        ),
+    ),
     *map(figures, ("p by image", "p by patient", "p by patient (Holm)", "largest score difference")),
     *(figures(f"{name} b - a, {end}") for name in ("accuracy", "AUROC") for end in ("value", "low", "high")),
     *(figures(f"accuracy b - a, {end} over seeds alone") for end in ("low", "high")),
@@ -221,7 +238,7 @@ def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[Entry, ...]:
     split = quality.split_of(group)
     return (
         *map(word, (pair.line.title, pair.line.start, split, pair.across, pair.a, pair.b, pair.same)),
-        *map(count, (pair.images, pair.groups)),
+        *map(count, (pair.images, pair.groups, pair.ungrouped)),
         number(agreed.share, 3),
         number(agreed.kappa, 3),
         *map(count, (len(agreed.flipped), agreed.only_a, agreed.only_b)),
@@ -240,7 +257,7 @@ def _tidy_over_seeds(group: Group, row: OverSeeds) -> tuple[Entry, ...]:
     names = (row.line.title, row.line.start, split, "backends, over seeds", row.a, row.b, f"seeds {_seeds(row)}")
     return (
         *map(word, names),
-        *map(count, (row.images, row.groups)),
+        *map(count, (row.images, row.groups, row.ungrouped)),
         *[absent()] * 9,  # what only a pair has
         *_parts(row.accuracy),
         *_parts(row.auroc),

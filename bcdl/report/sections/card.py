@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from bcdl.evaluation.estimates import Result
 from bcdl.machine.identity import in_words
@@ -17,6 +16,7 @@ from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
 from bcdl.report.sections import quality
+from bcdl.report.sections.facts import leak_lines
 from bcdl.report.tables import Entry, Table, figures, number, word, words
 from bcdl.settings.models import MODELS
 from bcdl.settings.words import card_words
@@ -93,7 +93,8 @@ def _performance(card: _Card) -> Table:
     rows = []
     for metric in quality.applicable(card.results):
         estimates = (Entry(result.estimates[metric.name], formats.estimate) for result in card.results)
-        rows.append((word(metric.title), number(card.results[0].reference[metric.name], 3), *estimates))
+        title = quality.title_of(metric, card.results)
+        rows.append((word(title), number(card.results[0].reference[metric.name], 3), *estimates))
     backends = (figures(result.backend) for result in card.results)
     columns = (words("quantity"), figures("majority class"), *backends)
     dependent = " that take the folds for independent" if card.group.first.cell.folds > 1 else ""
@@ -104,9 +105,12 @@ def _performance(card: _Card) -> Table:
 def _images(card: _Card) -> str:
     dataset = card.first.dataset
     malignant, groups = dataset["malignant"], dataset["groups"]
-    unit = "groups or patients" if dataset.get("grouped") else "images, no patients being known"
+    unknown = {name: dataset.get("ungrouped", {}).get(name, 0) for name in dataset["images"]}
+    known = dataset.get("grouped") or 0 < sum(unknown.values()) < sum(dataset["images"].values())
+    unit = "groups or patients" if known else "images, no patients being known"
     parts = [
-        f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} {unit})"
+        f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} {unit}"
+        f"{formats.of_no_known_patient(unknown[name]) if known else ''})"
         for name, count in dataset["images"].items()
     ]
     return "; ".join(parts)
@@ -158,9 +162,7 @@ def _split(card: _Card) -> str:
 
 
 def _leaks(card: _Card) -> str:
-    recorded = (record.dataset["leaks"] for record in card.records if "leaks" in record.dataset)
-    leaks: dict[str, Any] = next(recorded, {})
-    return "; ".join(leaks.get("notices", []))
+    return "; ".join(leak_lines(card.records))
 
 
 def _software(card: _Card) -> str:

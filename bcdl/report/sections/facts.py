@@ -54,24 +54,35 @@ def _place(group: Group) -> list[str]:
 
 def _data(group: Group) -> list[str]:
     dataset = group.first.dataset
-    malignant, groups = dataset["malignant"], dataset["groups"]
+    malignant, groups, unknown = dataset["malignant"], dataset["groups"], dataset.get("ungrouped", {})
     images = ", ".join(
-        f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} groups)"
+        f"{count} {name} ({malignant.get(name, '?')} malignant, {groups.get(name, '?')} groups"
+        f"{formats.of_no_known_patient(unknown.get(name, 0))})"
         for name, count in dataset["images"].items()
     )
     return [
         f"Images: {images}; SHA-256 `{dataset['checksum'][:12]}`",
         *(f"Note: {notice}" for notice in dataset["notices"]),
-        *(f"Leaks: {line}" for line in _leaks(group)),
+        *(f"Leaks: {line}" for line in leak_lines(group.records)),
     ]
 
 
-def _leaks(group: Group) -> list[str]:
-    """What the leak detector said of the data; in every fold the same images are there, of which others leak."""
-    leaks = next((record.dataset["leaks"] for record in group.records if "leaks" in record.dataset), None)
-    if leaks is None:
-        return [] if group.synthetic else ["not looked for when these records were made"]
-    return list(dict.fromkeys(leaks.get("notices", ()))) or ["none found"]
+def leak_lines(records: Sequence[Record]) -> list[str]:
+    """What the leak detector said of the records' data; in every fold the same images are there, of which others leak.
+
+    "None found" stands only if everything was looked at. A record from before schema 10 does not say of which images
+    the patient was not known, and its notices do not either.
+    """
+    looked = next((record.dataset for record in records if "leaks" in record.dataset), None)
+    if looked is None:
+        return [] if records[0].dataset.get("synthetic") else ["not looked for when these records were made"]
+    lines = list(dict.fromkeys(looked["leaks"].get("notices", ())))
+    if "ungrouped" in looked or looked.get("synthetic"):
+        return lines or ["none found"]
+    if not looked["leaks"].get("clean", True):
+        return lines
+    patients = "none that was known" if looked.get("grouped") else "not known, so not checked"
+    return [f"no identical or near-identical images in two splits; patients: {patients}", *lines]
 
 
 def _circumstances(ran: Sequence[Record]) -> list[str]:

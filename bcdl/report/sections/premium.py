@@ -61,5 +61,5 @@ def _row(premium: Premium) -> tuple[Entry, ...]:
         Entry(premium.difference, formats.difference),
         word(_VERDICTS[premium.verdict]),
         count(premium.seeds),
-        Entry((premium.images, premium.groups), formats.images_of_groups),
+        Entry((premium.images, premium.groups, premium.ungrouped), formats.images_of_groups),
     )

@@ -90,9 +90,17 @@ def applicable(results: Sequence[Result]) -> list[Metric]:
     return [metric for metric in metrics.METRICS if grouped or not metric.by_patient]
 
 
+def title_of(metric: Metric, results: Sequence[Result]) -> str:
+    """The metric's title; one of patients says how many images count as a patient of their own, if some do."""
+    unknown = max((result.largest.ungrouped for result in results), default=0)
+    return metric.title + (formats.of_no_known_patient(unknown) if metric.by_patient else "")
+
+
 def _text(group: Group, results: Sequence[Result]) -> str:
     largest = max((result.largest for result in results), key=len)
-    who = f"{largest.group_count} groups (patients)" if largest.grouped else "single images, as no patients are known"
+    who = "single images, as no patients are known"
+    if largest.grouped:
+        who = f"{largest.group_count} groups (patients{formats.of_no_known_patient(largest.ungrouped)})"
     text = _TEXT.format(
         confidence=formats.percent(bootstrap.CONFIDENCE),
         resamples=bootstrap.RESAMPLES,
@@ -112,7 +120,11 @@ def _text(group: Group, results: Sequence[Result]) -> str:
 def _width(scored: Scored) -> str:
     """How far apart two accuracies must lie for so many images to show it, in a sentence."""
     reach = 1.96 * math.sqrt(0.8 * 0.2 / scored.group_count)
-    groups = f" of {scored.group_count} groups" if scored.grouped else ""
+    groups = ""
+    if scored.grouped:
+        groups = f" of {scored.group_count} groups" + (
+            f" ({scored.ungrouped} of no known patient)" * bool(scored.ungrouped)
+        )
     return (
         f"So {len(scored)} test images{groups} can't tell an accuracy of 0.8 from one {formats.fixed(reach, 2)} away."
     )
@@ -129,7 +141,7 @@ def _line_table(group: Group, line: Line, results: Sequence[Result]) -> Table:
             _metric_entry(measured[backend], metric) if backend in measured else absent() for backend in group.backends
         ]
         spreads = [_spread(measured[backend].estimates[metric.name]) for backend in several]
-        rows.append((word(metric.title), number(reference[metric.name], 3), *values, *spreads))
+        rows.append((word(title_of(metric, results)), number(reference[metric.name], 3), *values, *spreads))
     facts: dict[str, Callable[[Result], str]] = {"Test images (groups)": _images, "Seeds": _seeds}
     for title, fact in facts.items():
         values = [
@@ -153,7 +165,9 @@ def _spread(estimate: Estimate) -> Entry:
 
 
 def _images(result: Result) -> str:
-    sizes = ((len(scores), scores.group_count) for scores in result.seeds.values())
+    sizes = (
+        (len(scores), scores.group_count, scores.ungrouped if scores.grouped else 0) for scores in result.seeds.values()
+    )
     return ", ".join(dict.fromkeys(map(formats.images_of_groups, sizes)))
 
 
@@ -176,6 +190,7 @@ def _status(group: Group, line: Line, backend: str) -> Entry:
 _TIDY_COLUMNS = (
     *map(words, ("model", "start", "backend", "split")),
     *map(figures, ("value", "low", "high", "majority class", "seeds", "seeds min", "seeds max", "images", "groups")),
+    figures("images of no known patient"),
     *(figures("undefined resamples"), words("uncommitted changes"), words("smoke test"), words("few of a class")),
 )
 
@@ -198,6 +213,7 @@ def _tidy_row(group: Group, result: Result, metric: Metric) -> tuple[Entry, ...]
         *(number(value, 3) for value in (min(estimate.seeds), max(estimate.seeds))),
         count(len(result.largest)),
         count(result.largest.group_count),
+        count(result.largest.ungrouped),
         count(estimate.undefined),
         word("yes" if result.dirty else "no"),
         word(is_smoke_test(group)),

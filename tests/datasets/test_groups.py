@@ -1,0 +1,306 @@
+"""Groups and labels from tables, folders and names: a patient is found however it is written, or that is told."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bcdl import datasets
+from bcdl.datasets import LabelsTable, Request, file_names, groups, matching
+from bcdl.datasets.layouts import ImageFile
+from bcdl.datasets.matching import Kind
+from bcdl.errors import UsageError
+from bcdl.runner.run import Run
+from bcdl.settings import options
+from tests import factory
+
+KINDS = ("benign", "malignant")
+NAMES = [f"{kind}/{kind} Würfel ({number}).png" for kind in KINDS for number in range(1, 9)]
+
+
+def files(names: list[str] = NAMES) -> list[ImageFile]:
+    return [ImageFile(Path(name), name, int("malignant" in name)) for name in names]
+
+
+def group_of(name: str) -> str:
+    return f"{name[0]}P{int(re.findall(r'[0-9]+', name)[0]) // 3}"
+
+
+def found(folder: Path, text: str, names: list[str] = NAMES, **more: list[str]) -> groups.Groups:
+    (folder / "groups.csv").write_text(text, encoding="utf-8")
+    return groups.find(folder, files(names), more.get("every", names), {})
+
+
+def table(path: Callable[[str], str] = str, group: Callable[[str], str] = group_of, names: list[str] = NAMES) -> str:
+    return "path,class,group\n" + "".join(f'"{path(name)}",{name.split("/")[0]},{group(name)}\n' for name in names)
+
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "Windows": lambda name: name.replace("/", "\\"),
+    "from here": lambda name: f"./{name}",
+    "of another machine": lambda name: f"C:\\Users\\Anna\\data\\{name}".replace("/", "\\"),
+    "absolute": lambda name: f"/home/anna/a set/{name}",
+    "address": lambda name: f"https://host.example/set/{name.replace(' ', '%20').replace('ü', '%C3%BC')}",
+    "file address": lambda name: f"file:///D:/set/{name}",
+    "composed": lambda name: unicodedata.normalize("NFC", name),
+    "decomposed": lambda name: unicodedata.normalize("NFD", name),
+    "shouted": str.upper,
+    "base name": lambda name: name.split("/")[1],
+    "other extension": lambda name: name.replace(".png", ".JPG"),
+    "id": lambda name: name.split("/")[1].removesuffix(".png"),
+    "other folder": lambda name: f"scans/{name.split('/')[1]}",
+    "roundabout": lambda name: f"benign/../{name}",
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    ways=st.lists(st.sampled_from(list(WAYS)), min_size=len(NAMES), max_size=len(NAMES)), order=st.permutations(NAMES)
+)
+def test_every_way_of_writing_a_path_gives_the_same_groups(
+    ways: list[str], order: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    way_of = dict(zip(NAMES, ways, strict=True))
+    text = table(lambda name: WAYS[way_of[name]](name), names=order)
+    of_images = found(tmp_path_factory.mktemp("set"), text)
+    assert of_images.ids == list(map(group_of, NAMES))
+    assert all(of_images.known)
+    assert not any("ignored" in notice or "own" in notice for notice in of_images.notices)
+
+
+def test_blanks_case_and_form_make_no_other_group(tmp_path: Path) -> None:
+    spellings = ("Pätient 1", " PÄTIENT  1 ", unicodedata.normalize("NFD", "pätient 1"))
+    of_images = found(tmp_path, table(group=lambda name: spellings[NAMES.index(name) % 3]))
+    assert set(of_images.ids) == {"Pätient 1"}
+    assert any("1 groups of groups.csv are spelled in several ways" in notice for notice in of_images.notices)
+
+
+def test_a_path_that_may_mean_two_images_is_never_guessed(tmp_path: Path) -> None:
+    names = ["benign/a/1.png", "benign/b/1.png", "malignant/c/2.png"]
+    text = "path,group\n1.png,p1\n2.png,p2\n"
+    of_images = found(tmp_path, text, names)
+    assert of_images.known == [False, False, True]
+    assert of_images.ids[:2] == names[:2]
+    assert any("1 rows of groups.csv may mean several images, as '1.png'" in notice for notice in of_images.notices)
+    assert "2 images are not in groups.csv: each is a group of its own" in of_images.notices
+
+
+def test_a_class_says_which_of_two_images_a_base_name_means(tmp_path: Path) -> None:
+    names = ["benign/1.png", "malignant/1.png"]
+    assert found(tmp_path, "path,class,group\n1.png,malignant,p1\n1.png,Benign,p2\n", names).ids == ["p2", "p1"]
+
+
+def test_a_base_name_is_not_taken_for_an_image_of_the_other_class_or_of_none_that_is_used(tmp_path: Path) -> None:
+    names = ["benign/1.png", "malignant/2.png"]
+    text = "path,class,group\n1.png,malignant,p1\nmalignant/2.png,malignant,p2\n"
+    assert found(tmp_path, text, names).known == [False, True]
+    text = "path,group\n1.png,p1\nmalignant/2.png,p2\n"
+    assert found(tmp_path, text, names, every=[*names, "normal/1.png"]).known == [False, True]
+
+
+def test_rows_of_other_folders_that_contradict_each_other_are_not_used(tmp_path: Path) -> None:
+    names = ["benign/1.png", "malignant/2.png"]
+    of_images = found(tmp_path, "path,group\nx/1.png,p1\ny/1.png,p2\n2.png,p3\n", names)
+    assert of_images.known == [False, True]
+    assert any("2 rows of groups.csv may mean one image" in notice for notice in of_images.notices)
+
+
+@pytest.mark.parametrize("other", [NAMES[0], NAMES[0].replace("/", "\\"), f"/x/{NAMES[0]}", NAMES[0].split("/")[1]])
+def test_rows_that_agree_count_once_and_those_that_do_not_are_refused(tmp_path: Path, other: str) -> None:
+    again = table() + f'"{other}",benign,{group_of(NAMES[0])}\n'
+    assert found(tmp_path, again).ids == list(map(group_of, NAMES))
+    with pytest.raises(
+        UsageError, match=r"says two things of the image .*: line 2, .*bP0.* and line 18, .*other.*keep"
+    ):
+        found(tmp_path, table() + f'"{other}",benign,other\n')
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", "NaN", "unknown", "#N/A", "-"])
+def test_a_row_without_a_group_leaves_the_image_alone(tmp_path: Path, nothing: str) -> None:
+    of_images = found(tmp_path, table(group=lambda name: nothing if "(1)" in name else group_of(name)))
+    assert [name for name, known in zip(NAMES, of_images.known, strict=True) if not known] == [NAMES[0], NAMES[8]]
+    assert of_images.ids[0] == NAMES[0]
+    assert "2 images have no group in groups.csv: each is a group of its own" in of_images.notices
+
+
+def test_another_class_in_the_table_is_told_and_does_not_count(tmp_path: Path) -> None:
+    notices = found(tmp_path, table().replace('(1).png",benign', '(1).png",malignant')).notices
+    assert f"1 images have another class by groups.csv, as {NAMES[0]!r}: it does not count" in notices
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "file;patient\na;b\n",
+            r"columns path, class and group \(class may be missing\): its header reads 'file \| pat",
+        ),
+        ("path,path,group\na,a,b\n", "its header reads 'path | path | group'"),
+        ("benign/1.png,benign,7\n", "its header reads 'benign/1.png | benign | 7'"),
+        ("path,group\n", "groups.csv has a header and no rows"),
+        ("path,group\nscans/1.png,7\n", f"the table has 'scans/1.png', the folder {NAMES[0]!r}"),
+        (f"path,group\n{NAMES[0]},{'g' * 999}\n", "groups.csv has a group of 999 letters"),
+    ],
+)
+def test_a_table_that_says_nothing_of_the_images_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message if "\\" in message else re.escape(message)):
+        found(tmp_path, text)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=12), max_size=5))
+def test_any_text_is_a_path_that_means_one_image_at_most(path: str, names: list[str]) -> None:
+    match = matching.Images(names).find(path)
+    assert len(match.places) == 1 if match.kind in (Kind.SAME, Kind.INSIDE, Kind.NAME) else len(match.places) != 1
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("SOB_B_A-14-22549AB-100-001.png", "14-22549AB"),
+        ("100X_SOB_M_DC-14-2523-400-010.png", "14-2523"),
+        ("sob_b_a-14-22549ab-100-001 - Copy.png", "14-22549AB"),
+        ("9000_idx5_x1_y51_class0.png", "9000"),
+        ("aug_9000_IDX5_x1_y51_class1 (2).png", "9000"),
+        ("benign (1).png", None),
+    ],
+)
+def test_a_patient_is_found_anywhere_in_a_name(name: str, patient: str | None) -> None:
+    named = file_names.read(name)
+    assert (named and named.patient) == patient
+
+
+def test_names_of_which_some_have_no_patient_are_not_called_grouped(tmp_path: Path) -> None:
+    names = ["benign/SOB_B_A-14-1A-40-001.png", "benign/2.png", "malignant/x_SOB_M_DC-14-2B-40-001.png"]
+    of_images = groups.find(tmp_path, files(names), names, {})
+    assert of_images.known == [True, False, True]
+    assert of_images.notices == (
+        "2 patients of 2 images are read from the names of files, as in BreaKHis",
+        "1 images of 3 name no patient: each is a group of its own",
+    )
+
+
+def picture(file: Path, seed: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (10, 14, 3), dtype=np.uint8)).save(file)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Forty-eight pictures in folders that say nothing, and a table that says all."""
+    lines = ["image_id;diagnosis;patient_id"]
+    for number in range(48):
+        picture(tmp_path / "set" / f"batch {number % 3}" / f"scan{number:02d}.png", number)
+        lines.append(f"SCAN{number:02d};{('M', 'B', 'normal')[number % 3]};p{number // 6}")
+    (tmp_path / "labels.csv").write_text("\r\n".join(lines) + "\r\n", encoding="utf-16")
+    return tmp_path
+
+
+def request(tree: Path, class_map: str = "", **columns: str) -> Request:
+    return Request(str(tree / "set"), 8, class_map=class_map, labels=LabelsTable(str(tree / "labels.csv"), **columns))
+
+
+def test_a_table_gives_classes_and_patients_of_any_tree(tree: Path) -> None:
+    dataset = datasets.load(request(tree))
+    images = sum(map(len, dataset.splits.values()))
+    assert (images, sum(int(part.labels.sum()) for part in dataset.splits.values())) == (32, 16)
+    assert dataset.grouped
+    assert not dataset.leaks().groups
+    assert dataset.facts["labels"]["name"] == "labels.csv"
+    assert {dataset.facts["labels"][part] for part in ("image", "label", "group")} == {
+        "image_id",
+        "diagnosis",
+        "patient_id",
+    }
+    assert dataset.facts["left_out"] == {"images labelled 'normal'": 16}
+    assert "16 images labelled 'normal' left out" in dataset.notices
+
+
+def test_numbers_need_a_map_and_images_without_a_row_are_counted(tree: Path) -> None:
+    text = (tree / "labels.csv").read_text(encoding="utf-16").replace(";M;", ";1;").replace(";B;", ";0;")
+    (tree / "labels.csv").write_text(text.replace("SCAN00;1;p0\n", ""), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"gives no benign and no malignant images; its labels are '0', 'normal', '1'"):
+        datasets.load(request(tree))
+    dataset = datasets.load(request(tree, "0=benign,1=malignant,normal=benign"))
+    assert dataset.facts["class_map"] == {"0": "benign", "1": "malignant", "normal": "benign"}
+    assert sum(map(len, dataset.splits.values())) == 47
+    assert "1 images without a row in labels.csv left out" in dataset.notices
+
+
+def test_a_table_without_groups_leaves_them_to_groups_csv_or_to_nobody(tree: Path) -> None:
+    text = (tree / "labels.csv").read_text(encoding="utf-16").replace("patient_id", "note")
+    (tree / "labels.csv").write_text(text, encoding="utf-8")
+    assert not datasets.load(request(tree)).grouped
+    rows = "".join(f"scan{number:02d}.png,p{number // 6}\n" for number in range(48))
+    (tree / "set" / "groups.csv").write_text(f"path,group\n{rows}")
+    assert datasets.load(request(tree)).grouped
+    dataset = datasets.load(request(tree, group_column="note"))
+    assert dataset.grouped
+    assert "groups.csv is not used: labels.csv gives the groups" in dataset.notices
+
+
+@pytest.mark.parametrize(
+    ("columns", "header", "message"),
+    [
+        (
+            {"label_column": "stage"},
+            "",
+            r"--label-column: labels.csv has no column 'stage'; its header reads 'image_id",
+        ),
+        ({}, "scan;diagnosis;patient_id", r"to hold each image's path: its header reads 'scan \| .*--image-column"),
+        ({}, "image_id;stage;patient_id", r"to hold each image's class: its header reads .*--label-column"),
+        ({}, "image_id;class;pathology", r"several columns that may be meant: 'class', 'pathology'; .*--label-column"),
+        ({"image_column": "patient_id"}, "", r"none of the 48 rows of labels.csv can be matched .* 'p0', the folder"),
+    ],
+)
+def test_a_table_of_labels_that_is_not_understood_is_refused(
+    tree: Path, columns: dict[str, str], header: str, message: str
+) -> None:
+    text = (tree / "labels.csv").read_text(encoding="utf-16")
+    if header:
+        text = text.replace("image_id;diagnosis;patient_id", header)
+    (tree / "labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        datasets.load(request(tree, **columns))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"image_column": "x"}, r"--image-column 'x' is a column of no table; name the table with --labels"),
+        (
+            {"labels": "nowhere.csv"},
+            r"--labels 'nowhere.csv' needs a folder of images, and --data 'synthetic-48' is none",
+        ),
+        ({"labels": "nowhere.csv", "data": "."}, r"--labels 'nowhere.csv' is no file"),
+    ],
+)
+def test_options_of_a_table_that_is_not_there_are_refused(asked: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        options.resolve({"data": "synthetic-48", **asked}, "torch", "cnn", installed_here=False)
+
+
+def test_clean_data_needs_every_patient(tree: Path, tmp_path: Path) -> None:
+    """A guard that passes whatever can't be looked at would pass the worst data best."""
+    for number in range(48):
+        picture(tree / "plain" / KINDS[number % 2] / f"{number}.png", number)
+    rows = [f"{KINDS[number % 2]}/{number}.png,p{number // 4}" for number in range(48)]
+    job = factory.job(str(tree / "plain"), batch_size=1)
+    for known in (0, 40):
+        if known:
+            (tree / "plain" / "groups.csv").write_text("path,group\n" + "\n".join(rows[:known]))
+        with pytest.raises(
+            UsageError, match=f"patients are not known for {48 - known} of 48 images.*groups.csv, or leave"
+        ):
+            Run([job], tmp_path / "results", require_clean=True).check()
+    (tree / "plain" / "groups.csv").write_text("path,group\n" + "\n".join(rows))
+    Run([job], tmp_path / "results", require_clean=True).check()
