@@ -70,18 +70,6 @@ def test_without_keras_backend_train_says_what_is_installed(
     assert f"Keras's own choice is {BACKEND}" in done.stdout
 
 
-def test_train_trains_all_that_was_asked_for_whatever_keras_variables_are_set(tmp_path: Path) -> None:
-    """Keras reads these two as it is imported: it would run one epoch of one step instead."""
-    options = ("--profile", "smoke", "--image-size", "32", "--epochs", "2", "--no-timing", "--results", str(tmp_path))
-    done = run("bcdl.train", "--model", "cnn", *options, KERAS_MAX_EPOCHS="1", KERAS_MAX_STEPS_PER_EPOCH="1")
-    assert done.returncode == 0, done.stderr
-    ((_, record),), _ = store.read_all(tmp_path)
-    assert len(record.history["loss"]) == 2
-    steps = record.dataset["images"]["train"] // record.cell.batch_size
-    assert steps > 1
-    assert f"{steps}/{steps}" in done.stdout
-
-
 def test_predict_names_file_label_and_score(trained: tuple[Path, object], tmp_path: Path) -> None:
     folder, _ = trained
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
