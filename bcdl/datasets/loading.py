@@ -12,6 +12,7 @@ from bcdl.datasets.dataset import Dataset, Request, Split
 from bcdl.datasets.pool import Pool
 from bcdl.datasets.sources import Source
 from bcdl.errors import UsageError
+from bcdl.text import quoted
 
 
 def load(request: Request, handed: str | None = None) -> Dataset:
@@ -42,9 +43,21 @@ def _read(request: Request, handed: str | None) -> Pool:
 
 def read_pool(request: Request) -> Pool:
     """All images that `request.data` names, not split; UsageError if they can't be read or used, or show nothing."""
-    pool = _source(request.data).read(request)
+    source = _source(request.data)
+    _check_is_folder(request)
+    pool = source.read(request)
     blank.check(pool.images, f"data set {pool.name}")
     return dataclasses.replace(pool, notices=(*pool.notices, *blank.notices(pool.images)))
+
+
+def _check_is_folder(request: Request) -> None:
+    """UsageError if it is asked for how the images of a folder get their classes, and the data is no folder."""
+    asked = {"--labels": request.labels.file if request.labels else "", "--class-map": request.class_map}
+    option = next((option for option, value in asked.items() if value), None)
+    if option and not Path(request.data).is_dir():
+        raise UsageError(
+            f"{option} {quoted(asked[option])} needs a folder of images; --data {quoted(request.data)} is none"
+        )
 
 
 def split_pool(pool: Pool, request: Request) -> Dataset:
