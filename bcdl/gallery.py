@@ -21,6 +21,7 @@ from bcdl import datasets
 from bcdl.datasets import Dataset
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
+from bcdl.evaluation import few
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import runs, store
 from bcdl.records.record import Record
@@ -117,14 +118,15 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
         )
     scores = malignant_scores(outputs)
     errors = most_confident_errors(scores, test.labels)
-    print(f"{_title(record)}: {len(errors)} of {len(test)} test images wrong")
+    rests = f"; {note}" if (note := few.note([record])) else ""
+    print(f"{_title(record)}: {len(errors)} of {len(test)} test images wrong{rests}")
     for index in errors[:count]:
         name, group = legible(test.names[index]), legible(test.groups[index])
         print(f"{name}\t{CLASSES[test.labels[index]]}\t{scores[index]:.4f}\t{group}")
     if len(errors):
         file = _file(results, record)
         shown = f"the {min(count, len(errors))} most confident of {len(errors)} errors in {len(test)} test images"
-        style.save(_draw(dataset, errors[:count], scores, f"{_title(record)}: {shown}"), file)
+        style.save(_draw(dataset, errors[:count], scores, f"{_title(record)}: {shown}{rests}"), file)
         print(f"  drawn in {file}")
 
 

@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "--grey-bits",
         default="0",
         metavar="N",
-        help="depth of grey images of more than 8 bits, as the training data had it; default found over the images given",
+        help="depth of grey images of more than 8 bits, as the training data had it; default found over all given",
     )
     parser.add_argument(
         "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA GPU"
@@ -173,7 +173,7 @@ def _depth(task: _Task) -> Depth:
     """The depth of grey images of more than 8 bits, all files taken as one set; notices go to stderr."""
     from bcdl.datasets.decode import survey
 
-    seen = survey(task.images, list(map(str, task.images)), task.grey_bits, cached=False)
+    seen = survey(task.images, list(map(str, task.images)), task.grey_bits)
     for notice in seen.notices:
         print(f"note: {notice}", file=sys.stderr)
     return seen.depth

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bcdl.datasets.mapped import release
 from bcdl.errors import UsageError
 
+_UNTIL_RELEASED = 200  # images, whose pages of a mapped file are given back together
 _LEAST_SPAN = 32  # of 256 levels: what all images of a set together have, if anything is to be seen on them
 
 
@@ -30,13 +32,15 @@ def notices(images: np.ndarray) -> list[str]:
     """What a person should know of images [N, S, S, 3] uint8 that show nothing."""
     if not len(images):
         return []
-    flat = sum(map(_is_flat, images))
-    low, high = (int(find(ends)) for find, ends in ((min, map(np.min, images)), (max, map(np.max, images))))
+    flat, low, high = 0, 255, 0
+    for number, image in enumerate(images):
+        flat += _is_flat(image)
+        low, high = min(low, int(image.min())), max(high, int(image.max()))
+        if number % _UNTIL_RELEASED == 0:
+            release(images)
     found = [f"{flat} images are of one colour, and show nothing"] if flat else []
     if high - low < _LEAST_SPAN:
-        found.append(
-            f"{len(images)} images, all of them, have levels from {low} to {high} of 0 to 255 alone: look at one"
-        )
+        found.append(f"{len(images)} images, all there are, have levels from {low} to {high} of 255 alone: look at one")
     return found
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from bcdl.datasets.duplicates import Duplicates, find
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.leaks import Leaks, across
-from bcdl.datasets.pool import SPLITS
+from bcdl.datasets.mapped import take
+from bcdl.datasets.pool import LABELS, SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +86,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def group_count(self, kind: str) -> int:
+        """How many groups have images of the class of that name."""
+        return len(np.unique(self.groups[self.labels == LABELS[kind]]))
+
     def repeated(self, count: int) -> Split:
         """The first `count` images, or all of them over and over until there are so many."""
         chosen = np.arange(count) % len(self)
@@ -92,7 +97,7 @@ class Split:
 
     def at(self, chosen: np.ndarray) -> Split:
         """The images at these places."""
-        return Split(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+        return Split(*(take(getattr(self, field.name), chosen) for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Dataset:
         digest = hashlib.sha256(f"rules {self.rules}".encode() if self.rules > 1 else b"")
         for name, part in self.splits.items():
             digest.update(f"{name}{part.images.shape}".encode())
-            digest.update(part.images.tobytes())
+            digest.update(np.ascontiguousarray(part.images).data)  # its bytes, not copied
             digest.update(part.labels.astype("<i8").tobytes())
             digest.update("\n".join([*part.groups, *part.names]).encode())
         return digest.hexdigest()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import hashlib
+import io
+import itertools
+import math
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import PIL
@@ -17,6 +25,7 @@ from bcdl.datasets import cache, dicom, pixels, room
 from bcdl.datasets.fingerprint import FINGERPRINT, fingerprint
 from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.errors import UsageError
+from bcdl.text import encodable
 
 _OF_PILLOW = ".png .jpg .jpeg .jpe .jfif .tif .tiff .bmp .dib .webp .gif .pgm .ppm .pbm .pnm .jp2"
 EXTENSIONS = frozenset(_OF_PILLOW.split()) | dicom.EXTENSIONS
@@ -24,6 +33,23 @@ EXTENSIONS = frozenset(_OF_PILLOW.split()) | dicom.EXTENSIONS
 MOST_PIXELS = 64_000_000
 _RULES = 2  # raise when the decoding below, or of `pixels` or `dicom`, changes, so that old cache entries are not used
 _SHOWN = 5  # unreadable files that a message names
+MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
+_MOST_IN_CHUNK, _CHUNK_BYTES = 32, 2**20  # images that a thread reads at a time, and bytes of what is made of them
+_surveyed: dict[Path, bytes] = {}  # the digest of each file that `survey` has last read in this process
+_FILTERS = threading.RLock()  # of who changes the filters of warnings
+
+Convert = Callable[[Image.Image], np.ndarray]
+Make = Callable[[bytes, Path], np.ndarray]
+Result = TypeVar("Result")
+
+
+class _Kind(NamedTuple):
+    """What is made of an image file's content: an array of `dtype` and shape `row`."""
+
+    name: str
+    dtype: np.dtype
+    row: tuple[int, ...]
+    make: Make
 
 
 def is_image(file: Path) -> bool:
@@ -31,18 +57,20 @@ def is_image(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS or dicom.is_dicom(file)
 
 
-def survey(files: Sequence[Path], names: Sequence[str], grey_bits: int, cached: bool = True) -> pixels.Survey:
+def survey(files: Sequence[Path], names: Sequence[str], grey_bits: int) -> pixels.Survey:
     """What a first look at all files of a set finds: the depth by which they are to be read, and what to tell of it.
 
     `names` stand for the files in messages; `grey_bits` is the depth that a person gave, or 0. What can't be read is
-    passed over; what is not to be cached may be missing, too.
+    passed over.
 
     Raises:
-        UsageError: a level is above the given depth, or DICOM files can't be read here.
+        UsageError: a level is above the given depth, the images would be almost black, or DICOM can't be read here.
     """
-    looks, failures = _convert_all(files, f"look {pixels.RULES}", _look) if cached else _read_all(files, _look)
-    seen = [names[index] for index in _readable(files, failures)]
-    return pixels.survey(looks.astype(pixels.LOOK), seen, grey_bits)
+    kind = _Kind(f"look {pixels.RULES}", pixels.LOOK, (), _look)
+    looks, failures, digests = _convert_all(files, kind)
+    _surveyed.clear()
+    _surveyed.update(zip(files, digests, strict=True))
+    return pixels.survey(looks, [names[index] for index in _readable(files, failures)], grey_bits)
 
 
 def decode(
@@ -53,36 +81,52 @@ def decode(
     `names` stand for the files in messages; `depth` is what `survey` found.
 
     Raises:
-        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them. Or all together
-            would need more memory than there is.
+        UsageError: images are unreadable, and `skip_unreadable` is not set; it counts and names them. Or files have
+            changed since `survey` has read them, or all images would need more memory than there is.
     """
     room.check(len(files), size)
-    images, failures = _convert_all(
-        files, f"{size} {_words(depth)}", lambda file: _convert(file, lambda image: resize(image, size), depth)
-    )
+    make = _maker(lambda image: resize(image, size), depth)
+    kind = _Kind(f"{size} {_words(depth)}", np.dtype(np.uint8), (size, size, 3), make)
+    images, failures, digests = _convert_all(files, kind)
+    _check_unchanged(files, digests)
     if failures and not skip_unreadable:
         raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
-    if not images.size:
-        images = np.empty((0, size, size, 3), np.uint8)
     return images, _readable(files, failures)
 
 
 def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[np.ndarray, np.ndarray]:
-    """The fingerprints of `files` as [M] of dtype `FINGERPRINT`, and the [M] indices of those that could be read."""
-    fingerprints, failures = _convert_all(
-        files, f"fingerprint {FINGERPRINT_RULES} {_words(depth)}", lambda file: _convert(file, fingerprint, depth)
-    )
-    return fingerprints.astype(FINGERPRINT), _readable(files, failures)
+    """The fingerprints of `files` as [M] of dtype `FINGERPRINT`, and the [M] indices of those that could be read.
+
+    `depth` is what `survey` found.
+
+    Raises:
+        UsageError: files have changed since `survey` has read them in this process; it counts and names them.
+    """
+    kind = _Kind(f"fingerprint {FINGERPRINT_RULES} {_words(depth)}", FINGERPRINT, (), _maker(fingerprint, depth))
+    fingerprints, failures, digests = _convert_all(files, kind)
+    _check_unchanged(files, digests)
+    return fingerprints, _readable(files, failures)
+
+
+def _check_unchanged(files: Sequence[Path], digests: Sequence[bytes]) -> None:
+    """UsageError if files are others than `survey` has read; what could not be read, then or now, is told elsewhere."""
+    before = [_surveyed.get(file) for file in files]
+    changed = [file for file, old, new in zip(files, before, digests, strict=True) if old and new and old != new]
+    if changed:
+        named = ", ".join(repr(encodable(file.name)) for file in changed[:_SHOWN])
+        count = "1 image" if len(changed) == 1 else f"{len(changed)} images"
+        more = " and others" if len(changed) > _SHOWN else ""
+        raise UsageError(f"{count} changed while the data was read ({named}{more}); run again on data that stays")
 
 
 def read_image(file: Path, size: int, depth: pixels.Depth = pixels.OWN_DEPTH) -> np.ndarray:
     """One image file as [size, size, 3] uint8; ValueError, with the reason, if it can't be read."""
-    return _convert(file, lambda image: resize(image, size), depth)
+    return _convert_file(file, lambda image: resize(image, size), depth)
 
 
 def read_picture(file: Path, longest: int, depth: pixels.Depth = pixels.OWN_DEPTH) -> np.ndarray:
     """One image file in its own proportions, [H, W, 3] uint8, no side over `longest` pixels; ValueError as above."""
-    return _convert(file, lambda image: _thumbnail(image, longest), depth)
+    return _convert_file(file, lambda image: _thumbnail(image, longest), depth)
 
 
 def _words(depth: pixels.Depth) -> str:
@@ -95,45 +139,78 @@ def _thumbnail(image: Image.Image, longest: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def _convert(file: Path, convert: Callable[[Image.Image], np.ndarray], depth: pixels.Depth) -> np.ndarray:
+def _convert_file(file: Path, convert: Convert, depth: pixels.Depth) -> np.ndarray:
     """What `convert` makes of the file's RGB image; ValueError, with the reason, if it can't be read."""
+    with _quiet():
+        return _maker(convert, depth)(_read(file), file)
+
+
+def _read(file: Path) -> bytes:
+    """The content of a file, read at once, so that what is decoded is what was hashed; ValueError if it can't be."""
+    try:
+        with file.open("rb") as stream:
+            if (size := os.fstat(stream.fileno()).st_size) > MOST_FILE_BYTES:
+                raise ValueError(f"{size:,} bytes, over the limit of {MOST_FILE_BYTES:,}")
+            return stream.read()
+    except OSError as error:
+        raise ValueError(f"not a readable file ({error.strerror or error})") from error
+
+
+def _maker(convert: Convert, depth: pixels.Depth) -> Make:
+    """What makes of a file's content what `convert` makes of its RGB image; ValueError, with the reason, if not."""
+
+    def make(content: bytes, file: Path) -> np.ndarray:
+        if dicom.is_dicom(file):
+            return _guarded(file, lambda: convert(dicom.read(content, depth, MOST_PIXELS)))
+        return _open(content, file, lambda image: convert(pixels.to_rgb(image, depth)))
+
+    return make
+
+
+def _look(content: bytes, file: Path) -> np.ndarray:
+    """The look at a file, an array of no dimensions and dtype `pixels.LOOK`; ValueError, with the reason, if not."""
     if dicom.is_dicom(file):
-        return _guarded(file, lambda: convert(dicom.read(file, depth, MOST_PIXELS)))
-    return _opened(file, lambda image: convert(pixels.to_rgb(image, depth)))
+        return _guarded(file, lambda: dicom.look(content))
+    return _open(content, file, pixels.look)
 
 
-def _look(file: Path) -> np.ndarray:
-    """The look at a file as an array of no dimensions and dtype `pixels.LOOK`; ValueError if it can't be read."""
-    if dicom.is_dicom(file):
-        return _guarded(file, lambda: dicom.look(file))
-    return _opened(file, pixels.look)
+def _open(content: bytes, file: Path, use: Convert) -> np.ndarray:
+    """What `use` makes of the image in a file's content, of which no pixels are decoded yet; ValueError as above."""
+    stream = io.BytesIO(content)
 
-
-def _opened(file: Path, use: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """What `use` makes of the opened image file, of which no pixels are decoded yet; ValueError as above."""
-
-    def read() -> np.ndarray:
-        with Image.open(file) as image:
+    def made() -> np.ndarray:
+        with Image.open(stream) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width}x{image.height} pixels, over the limit of {MOST_PIXELS:,}")
             return use(image)
 
-    return _guarded(file, read)
+    return _guarded(file, made, repr(stream))
 
 
-def _guarded(file: Path, read: Callable[[], np.ndarray]) -> np.ndarray:
-    """What `read` gives; ValueError, with the reason on one line, whatever it fails with."""
+def _guarded(file: Path, make: Callable[[], np.ndarray], alias: str = "") -> np.ndarray:
+    """What `make` gives; ValueError, on one line, whatever it fails with. Decoders may call the file by an alias."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bombs, which are refused at a lower bound, and of unknown tags
-            return read()
+        return make()
     except Image.DecompressionBombError as error:
         raise ValueError(f"too many pixels to be an image ({error})") from error
-    except (ValueError, UsageError):
+    except UsageError:
         raise
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).split())) from error
     except Exception as error:  # decoders raise all kinds of errors on broken bytes
-        reason = " ".join(str(error).replace(str(file), file.name).split())
+        reason = " ".join(str(error).replace(alias or file.name, repr(file.name)).split())
         raise ValueError(f"not a readable image ({type(error).__name__}: {reason})") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of decoders: of bombs, which are refused at a lower bound, and of tags that are unknown.
+
+    Python has one list of filters for all threads: so it is set once around all that decode, never by each of them.
+    """
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def resize(image: Image.Image, size: int) -> np.ndarray:
@@ -141,52 +218,118 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _convert_all(
-    files: Sequence[Path], kind: str, convert: Callable[[Path], np.ndarray]
-) -> tuple[np.ndarray, dict[int, str]]:
-    """What `convert` makes of each readable file, stacked, and why the others can't be read, by index.
+def _convert_all(files: Sequence[Path], kind: _Kind) -> tuple[np.ndarray, dict[int, str], list[bytes]]:
+    """What `kind` makes of each readable file, [M, ...], why the others can't be read, by index, and all digests.
 
-    Cached, under `kind`, if all can be read.
+    Cached if all can be read.
     """
-    entry = cache.entry(files, f"{_RULES} {PIL.__version__} {dicom.versions()}{kind}")
-    if (images := cache.read(entry)) is not None:
-        return images, {}
-    images, failures = _read_all(files, convert)
+    rules = f"{_RULES} {PIL.__version__} {dicom.versions()}{kind.name}"
+    # Files of other sizes than all before were never decoded: they need not be read once more for their digests.
+    sizes = cache.key_of(rules, "sizes", *map(_size, files))
+    if cache.read_facts(sizes) is not None:
+        digests = _digests(files)
+        images = cache.read(cache.key_of(rules, *digests), kind.dtype, kind.row)
+        if images is not None and len(images) == len(files):
+            return images, {}, digests
+    with cache.Rows(kind.dtype, kind.row, len(files)) as rows:
+        digests, failures = _decode_all(files, kind, rows)
+        images = rows.finish(None if failures else cache.key_of(rules, *digests))
     if not failures:
-        cache.write(entry, images)
-    return images, failures
+        cache.write_facts(sizes, True)
+    return images, failures, digests
+
+
+def _size(file: Path) -> str:
+    try:
+        return str(file.stat().st_size)
+    except OSError:
+        return "unknown"
 
 
 def _readable(files: Sequence[Path], failures: dict[int, str]) -> np.ndarray:
     return np.array([i for i in range(len(files)) if i not in failures], dtype=np.int64)
 
 
-def _read_all(files: Sequence[Path], convert: Callable[[Path], np.ndarray]) -> tuple[np.ndarray, dict[int, str]]:
-    failures: dict[int, str] = {}
-    images: list[np.ndarray] = []
+def _digests(files: Sequence[Path]) -> list[bytes]:
+    """The digest of each file's content; empty bytes, which no content has, if it can't be read."""
 
-    def attempt(file: Path) -> np.ndarray | str:
+    def digest(file: Path) -> bytes:
         try:
-            return convert(file)
+            return _digest(_read(file))
+        except ValueError:
+            return b""
+
+    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], files, "looking for changes in images", 1)
+    return list(itertools.chain.from_iterable(chunks))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+def _decode_all(files: Sequence[Path], kind: _Kind, rows: cache.Rows) -> tuple[list[bytes], dict[int, str]]:
+    """Add what `kind` makes of each readable file to `rows`; digests of what was decoded, and reasons by index."""
+    digests: list[bytes] = []
+    failures: dict[int, str] = {}
+
+    def attempt(file: Path) -> tuple[bytes, np.ndarray | str]:
+        try:
+            content = _read(file)
+            return _digest(content), kind.make(content, file)
         except ValueError as error:
-            return str(error)
+            return b"", str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(attempt, files)
-        for index, result in enumerate(_with_progress(results, len(files)) if sys.stderr.isatty() else results):
-            if isinstance(result, str):
-                failures[index] = result
-            else:
-                images.append(result)
-    return np.stack(images) if images else np.empty(0, np.uint8), failures
+    def decode_chunk(chunk: Sequence[Path]) -> tuple[list[bytes], np.ndarray, dict[int, str]]:
+        outcomes = [attempt(file) for file in chunk]
+        made = [image for _, image in outcomes if not isinstance(image, str)]
+        images = np.stack(made).astype(kind.dtype, copy=False) if made else np.empty((0, *kind.row), kind.dtype)
+        reasons = {place: reason for place, (_, reason) in enumerate(outcomes) if isinstance(reason, str)}
+        return [digest for digest, _ in outcomes], images, reasons
+
+    row_bytes = kind.dtype.itemsize * math.prod(kind.row)
+    with _quiet():
+        for made, images, reasons in _in_order(decode_chunk, files, "reading images", row_bytes):
+            failures |= {len(digests) + place: reason for place, reason in reasons.items()}
+            digests += made
+            rows.append(images)
+    return digests, failures
 
 
-def _with_progress(results: Iterable[np.ndarray | str], total: int) -> Iterable[np.ndarray | str]:
-    """The results one after another, with a progress bar on stderr."""
+def _in_order(
+    work: Callable[[Sequence[Path]], Result], files: Sequence[Path], description: str, bytes_each: int
+) -> Iterator[Result]:
+    """What `work` makes of the files, chunk by chunk, by several threads; shown where somebody watches.
+
+    Only a few chunks are made ahead, whatever the order in which they are ready. Of each file `bytes_each` are made.
+    """
+    threads = os.cpu_count() or 1
+    step = min(_MOST_IN_CHUNK, max(1, _CHUNK_BYTES // bytes_each))
+    chunks = [files[start : start + step] for start in range(0, len(files), step)]
+    with ThreadPoolExecutor(threads) as pool, _progress(description, len(files)) as advance:
+        ahead: collections.deque[tuple[int, Future[Result]]] = collections.deque()
+        for chunk in chunks:
+            ahead.append((len(chunk), pool.submit(work, chunk)))
+            if len(ahead) > 2 * threads:
+                count, made = ahead.popleft()
+                yield made.result()
+                advance(count)
+        for count, made in ahead:
+            yield made.result()
+            advance(count)
+
+
+@contextlib.contextmanager
+def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """What advances a progress bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
     from rich.console import Console  # here: a worker shows no bar
-    from rich.progress import track
+    from rich.progress import Progress
 
-    return track(results, description="reading images", total=total, console=Console(file=sys.stderr))
+    with Progress(console=Console(file=sys.stderr)) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def _describe(failures: dict[int, str], names: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ import functools
 import hashlib
 import hmac
 import importlib.metadata
-import importlib.util
+import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 EXTENSIONS = frozenset({".dcm", ".dicom"})
+_PERHAPS = frozenset({"", ".ima"})  # a file of such a name is DICOM if it begins so
 _INDEX = "DICOMDIR"  # the table of contents of a medium; it has no pixels
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _DECODERS = ("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
@@ -32,18 +34,20 @@ _RLE = "1.2.840.10008.1.2.5"  # pydicom decodes it by itself
 # Of the parts of a dataset that hold a frame's own window and rescale, in files of several frames.
 _FRAME_PARTS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _PATIENT_LETTERS = 16
+# What stands in place of a PatientID that was removed.
+_NOBODY = frozenset({"", "anon", "anonymous", "anonymized", "anonymised", "none", "removed", "unknown", "n/a"})
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom's decoder makes all of them RGB
 
 
 def is_dicom(file: Path) -> bool:
-    """Whether the file is DICOM by its name's end, or, if that is none, by its beginning.
+    """Whether the file is DICOM by its name's end, or, if that says nothing, by its beginning.
 
     A number is no suffix: many files are named after an identifier such as 1.2.840.113619.
     """
     suffix = file.suffix.lower()
     if suffix in EXTENSIONS:
         return True
-    if (suffix and not suffix[1:].isdecimal()) or file.name.upper() == _INDEX:
+    if not (suffix in _PERHAPS or suffix[1:].isdecimal()) or file.name.upper() == _INDEX:
         return False
     try:
         with file.open("rb") as stream:
@@ -59,12 +63,12 @@ def versions() -> str:
     return "".join(f"{name} {importlib.metadata.version(name)} " for name in names if _is_installed(name))
 
 
-def look(file: Path) -> np.ndarray:
-    """What of the file decides how its set is read, as an array of no dimensions and dtype `pixels.LOOK`.
+def look(content: bytes) -> np.ndarray:
+    """What of a file's content decides how its set is read, as an array of no dimensions and dtype `pixels.LOOK`.
 
     Its pixels are decoded only if neither a window nor the bits that it stores say which of them are black and white.
     """
-    dataset = _open(file, stop_before_pixels=True)
+    dataset = _open(io.BytesIO(content), stop_before_pixels=True)
     seen = np.zeros((), pixels.LOOK)
     seen["greatest"] = seen["deep_colour"] = -1
     seen["dicom"] = True
@@ -73,17 +77,17 @@ def look(file: Path) -> np.ndarray:
     seen["white_is_zero"] = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
     seen["says_burnt_in"] = dataset.get("BurnedInAnnotation") == "YES"
     if seen["no_window"] and dataset.get("BitsAllocated", 0) > 8 and not dataset.get("ModalityLUTSequence"):
-        span = _span(_stored(_open(file)))
+        span = _span(_stored(_open(io.BytesIO(content))))
         seen["greatest"], seen["stated"], seen["pixels"] = span.max(), _stated_bits(dataset), span.size
         seen["above"] = [np.count_nonzero(span >= 2**bits) for bits in pixels.USUAL_DEPTHS]
     return seen
 
 
-def read(file: Path, depth: pixels.Depth = pixels.OWN_DEPTH, most_pixels: int | None = None) -> Image.Image:
-    """The first frame as 8-bit RGB.
+def read(content: bytes, depth: pixels.Depth = pixels.OWN_DEPTH, most_pixels: int | None = None) -> Image.Image:
+    """The first frame of a file as 8-bit RGB.
 
     Args:
-        file: the DICOM file.
+        content: of the DICOM file.
         depth: if it is given, it stands for the stored bits of grey images that have no window.
         most_pixels: the most that it may have.
 
@@ -92,7 +96,7 @@ def read(file: Path, depth: pixels.Depth = pixels.OWN_DEPTH, most_pixels: int | 
         ValueError: it has no pixels, or too many.
         Exception: whatever decoders raise on broken bytes.
     """
-    dataset = _open(file)
+    dataset = _open(io.BytesIO(content))
     if "PixelData" not in dataset:
         kind = getattr(dataset.get("SOPClassUID"), "name", "") or "unknown"
         raise ValueError(f"no pixels are in this DICOM file (its kind is {kind})")
@@ -109,7 +113,9 @@ def patients(files: Sequence[Path]) -> list[str | None]:
     The name is a digest of the PatientID, keyed by all PatientIDs of the set: it is the same wherever the set lies, and
     who does not know the other patients can't find out whose it is by trying numbers.
     """
-    known = [_patient_id(file) for file in files]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of elements that break a rule of DICOM
+        known = [_patient_id(file) for file in files]
     key = hashlib.sha256("\n".join(sorted({patient for patient in known if patient})).encode()).digest()
 
     def name(patient: str) -> str:
@@ -124,22 +130,21 @@ def _patient_id(file: Path) -> str:
         return ""
     try:
         dataset = _open(file, stop_before_pixels=True, only=["PatientID"])
-        return str(dataset.get("PatientID") or "").strip()
+        patient = str(dataset.get("PatientID") or "").strip()
+        return "" if patient.casefold() in _NOBODY else patient
     except UsageError:
         raise
     except Exception:  # as decoders, parsers raise all kinds of errors on broken bytes
         return ""
 
 
-def _open(file: Path, stop_before_pixels: bool = False, only: list[str] | None = None) -> Dataset:
+def _open(source: Path | io.BytesIO, stop_before_pixels: bool = False, only: list[str] | None = None) -> Dataset:
     if not _is_installed("pydicom"):
-        raise UsageError(f"{file.name} is a DICOM file: reading it needs the extra dicom (pip install bcdl[dicom])")
+        raise UsageError("DICOM images can't be read here: that needs the extra dicom (pip install bcdl[dicom])")
     from pydicom import dcmread  # here: few need it
 
-    # Old files lack the preamble; what is no DICOM at all has no pixels, then, which is told.
-    return dcmread(
-        file, stop_before_pixels=stop_before_pixels, specific_tags=only, force=file.suffix.lower() in EXTENSIONS
-    )
+    # Old files lack the mark at the beginning; what is no DICOM at all has no pixels, then, and is told.
+    return dcmread(source, stop_before_pixels=stop_before_pixels, specific_tags=only, force=True)
 
 
 @functools.cache

@@ -50,7 +50,7 @@ class Duplicates:
 
 
 def find(fingerprints: Fingerprints) -> Duplicates:
-    """The images that are there twice: seconds for a thousand of them, and 50 KB of memory for each."""
+    """The images that are there twice: as `near_duplicates` finds them."""
     from bcdl.datasets import near_duplicates  # here: it imports OpenCV, which takes long
 
     names = fingerprints.names.tolist()
@@ -60,7 +60,7 @@ def find(fingerprints: Fingerprints) -> Duplicates:
     _, firsts, copies = np.unique(fingerprints.images["sha256"], return_index=True, return_inverse=True)
     large = fingerprints.images["side"][firsts] >= LEAST_SIDE
     clusters = np.arange(len(firsts))
-    clusters[large] = len(firsts) + near_duplicates.clusters(fingerprints.images["grey"][firsts[large]])
+    clusters[large] = len(firsts) + near_duplicates.clusters(fingerprints.images["grey"], firsts[large])
     sizes = np.bincount(clusters)
     near = _lists(names, [cluster if sizes[cluster] > 1 else None for cluster in clusters[copies].tolist()])
     return Duplicates(

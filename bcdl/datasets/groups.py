@@ -1,8 +1,8 @@
 """Groups: whose patient each image of a folder is, as a table, the folders or the files' names say.
 
 One source counts for all images of a data set, the first of these that there is: a column of the table of labels, a
-`groups.csv`, folders of patients, PatientID in DICOM files, names of files. So a patient never has two ids. An image of
-which the source says nothing is a group of its own, and is counted: the data set is not called grouped then.
+`groups.csv`, the PatientID of DICOM files, folders of patients, names of files. So a patient never has two ids. An
+image of which the source says nothing is a group of its own, and is counted: the data set is not called grouped then.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bcdl.text import comparable, quoted
 
 _COLUMNS = ("path", "class", "group")
 FOLDERS = "the names of folders"  # if they are the source of groups
+_DICOM = "the PatientID of DICOM files"
 _LONGEST = 200  # letters; all groups are kept at the length of the longest
 # What people and programs write into a cell that has nothing to say.
 NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
@@ -68,9 +69,16 @@ def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: M
     """
     if (root / GROUPS_FILE).exists():
         return _of_table(read_table(root / GROUPS_FILE), files, every, stated)
-    if any(file.patient for file in files):
-        return _of_folders(files)
-    return _of_dicom(files) or _of_names(files)
+    patients = dicom.patients([file.path for file in files])
+    if len(set(patients) - {None}) > 1:
+        ids = [patient or file.name for file, patient in zip(files, patients, strict=True)]
+        return _counted(files, ids, [patient is not None for patient in patients], _DICOM)
+    found = _of_folders(files) if any(file.patient for file in files) else _of_names(files)
+    if any(patients):
+        count = len(files) - patients.count(None)
+        notice = f"{count} DICOM images, all that have a PatientID, have the same: it is taken for none"
+        found = dataclasses.replace(found, notices=(*found.notices, notice))
+    return found
 
 
 def of_column(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Groups:
@@ -165,15 +173,6 @@ def _of_folders(files: Sequence[ImageFile]) -> Groups:
     known = [bool(file.patient) for file in files]
     groups = _counted(files, [file.patient or file.name for file in files], known, FOLDERS)
     return dataclasses.replace(groups, notices=groups.notices[1:])  # the layout says which folders
-
-
-def _of_dicom(files: Sequence[ImageFile]) -> Groups | None:
-    """The patients that DICOM files name, as digests; None if none does."""
-    patients = dicom.patients([file.path for file in files])
-    if not any(patients):
-        return None
-    ids = [patient or file.name for patient, file in zip(patients, files, strict=True)]
-    return _counted(files, ids, [bool(patient) for patient in patients], "PatientID in DICOM files")
 
 
 def _of_names(files: Sequence[ImageFile]) -> Groups:

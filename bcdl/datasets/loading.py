@@ -56,7 +56,7 @@ def _check_is_folder(request: Request) -> None:
     option = next((option for option, value in asked.items() if value), None)
     if option and not Path(request.data).is_dir():
         raise UsageError(
-            f"{option} {quoted(asked[option])} needs a folder of images; --data {quoted(request.data)} is none"
+            f"{option} says what images of a folder show, and --data {quoted(request.data)} is no folder; leave it out"
         )
 
 
@@ -87,5 +87,5 @@ def _source(data: str) -> Source:
     every = sources.modules().values()
     source = next((source for source in every if source.accepts(data)), None)
     if source is None:
-        raise UsageError(f"no data set {data!r}: use {', or '.join(source.READS for source in every)}")
+        raise UsageError(f"no data set {quoted(data)}: use {', or '.join(source.READS for source in every)}")
     return source

@@ -6,23 +6,36 @@ brightness, a black margin or a shared background do not count. The first step i
 decides:
 
 1. every image is compared with every other by a descriptor of its coarse structure, in eight orientations; the few most
-   similar to each image are candidates;
+   similar to each image are candidates (`bcdl.datasets.candidates`);
 2. a candidate is laid over the other image as well as an affine map can (enhanced correlation coefficient, Evangelidis
-   and Psarakis 2008, IEEE TPAMI 30(10));
+   and Psarakis 2008, IEEE TPAMI 30(10)), unless it is far from fitting after a few steps;
 3. two images that then agree block by block in fine structure are nearly the same. Two frames of one sweep, or two
    lesions of one shape, agree in coarse structure but not in this.
+
+A candidate whose two images other pairs have already put into one cluster is passed over: it could change nothing. The
+clusters are kept in the user's cache. Beside the fingerprints, which may lie in a file, 8 KB of memory are taken for an
+image.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
+from bcdl.datasets import cache, candidates
 from bcdl.datasets.fingerprint import SIDE
+from bcdl.datasets.orientations import turn
+from bcdl.datasets.progress import Shown
 
+_RULES = 1  # raise when what follows, or `candidates`, finds other clusters, so that old cache entries are not used
 # Scales of structure as standard deviations, pixels of a fingerprint, and what is added to a local contrast, grey
 # levels: what is fainter than that counts for less.
 _COARSE, _FINE = (4.0, 12.0, 8.0), (1.5, 5.0, 4.0)
@@ -35,103 +48,171 @@ LEAST_AGREEING = 0.6
 _AGREEING_SHARE = 0.7
 # Of the picture; what has less texture (a label on black, a small breast in a large frame) can't be told apart.
 _TEXTURED_SHARE = 0.25
+_TEXTURE = 2.0  # the scale of texture, as above
 _LEAST_TEXTURE = 1.0  # grey levels, everywhere in a block: black with the noise of JPEG in it has less
-# Both let several times as many pass as the last step does; a copy cropped by 5 percent a side has 0.6 and 0.9.
-_LEAST_DESCRIBED, _LEAST_ALIGNED = 0.45, 0.6
-_CANDIDATES = 8  # of an image; more are needed only if none of eight copies leads to a ninth
-_ROWS = 512  # of the table of descriptors against descriptors that are worked on at a time
-_ORIENTATIONS = [(turns, mirrored) for mirrored in (False, True) for turns in range(4)]
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3)
+# How well coarse structures must fit after a few steps of laying one over the other, and after all.
+_FEW, _ALL = 5, 30
+_LEAST_FIT = {_FEW: 0.6, _ALL: 0.6}
+_AT_ONCE = 1024  # images or candidates that threads are given together
 
 
-def clusters(greys: np.ndarray) -> np.ndarray:
-    """The cluster [N] int that each grey fingerprint [N, SIDE, SIDE] uint8 belongs to; most have one of their own."""
-    joined = list(range(len(greys)))  # an earlier image of the same cluster, or the image itself
+class _Described(NamedTuple):
+    """The coarse structure of pictures, by which candidates are found, [N, 16, 16], and laid over, [N, 32, 32].
 
-    def first_of(image: int) -> int:
-        while joined[image] != image:
-            joined[image] = image = joined[joined[image]]
-        return image
-
-    for pair in near_pairs(greys) if len(greys) > 1 else []:
-        first, second = sorted(map(first_of, pair))
-        joined[second] = first
-    return np.unique([first_of(image) for image in joined], return_inverse=True)[1]
-
-
-def near_pairs(greys: np.ndarray) -> list[tuple[int, int]]:
-    """The pairs of grey fingerprints [N, SIDE, SIDE] uint8 that are nearly the same picture."""
-    candidates = _candidates(greys)
-
-    def near(candidate: tuple[int, int, int]) -> bool:
-        first, second, orientation = candidate
-        return agreement(greys[first], _turn(greys[second], orientation)) >= LEAST_AGREEING
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = pool.map(near, candidates)
-        return [(first, second) for (first, second, _), is_near in zip(candidates, verdicts, strict=True) if is_near]
-
-
-def agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """How well two grey fingerprints agree in fine structure, laid over each other, -1 to 1.
-
-    It is what the worst of the best seven tenths of the textured blocks correlate by; 0 if the fingerprints can't be
-    laid over each other, or too little of them is textured to say.
+    Both are float32; the first is in whole numbers, as `candidates.whole` makes them.
     """
-    placed = _lay_over(first, second)
-    if placed is None:
-        return 0.0
-    structure, overlap = placed
-    texture, covered = _blocks(_texture(first)), _blocks(overlap)
-    textured = (texture.min(1) > _LEAST_TEXTURE) & (covered.min(1) > 0.99)
+
+    descriptors: np.ndarray
+    outlines: np.ndarray
+
+
+def clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The cluster of each chosen image: the place in `chosen` of the cluster's first image; most are alone in theirs.
+
+    Args:
+        greys: grey fingerprints [N, SIDE, SIDE] uint8; they may lie in a file that is mapped to memory.
+        chosen: the indices of the fingerprints to compare, [M] int.
+
+    Returns:
+        [M] int64. The same for the same fingerprints on every machine and number of cores, but for images that are as
+        near to one of the limits as rounding is.
+    """
+    key = cache.key_of(f"near-duplicates {_RULES} {cv2.__version__}", _digest(greys, chosen))
+    found = cache.read(key, np.dtype(np.int64))
+    if found is None or len(found) != len(chosen):
+        found = _find_clusters(greys, chosen)
+        cache.write(key, found)
+    return found
+
+
+def _digest(greys: np.ndarray, chosen: np.ndarray) -> bytes:
+    digest = hashlib.sha256()
+    for image in chosen:
+        digest.update(np.ascontiguousarray(greys[image]).data)
+    return digest.digest()
+
+
+def _find_clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    with _threads() as threads:
+        described = _describe_all(greys, chosen, threads)
+        joined = _join(greys, chosen, described, threads)
+    firsts: dict[int, int] = {}
+    return np.array([firsts.setdefault(joined[place], place) for place in range(len(chosen))], np.int64)
+
+
+def _join(greys: np.ndarray, chosen: np.ndarray, described: _Described, threads: ThreadPoolExecutor) -> DisjointSet:
+    """The chosen images, joined if they are nearly the same picture, until no candidate is left that could join any."""
+
+    def near(first: int, second: int, orientation: int) -> bool:
+        warp = _lay_over(described.outlines[first], turn(described.outlines[second], orientation))
+        if warp is None:
+            return False
+        return _agreement(greys[chosen[first]], turn(greys[chosen[second]], orientation), warp) >= LEAST_AGREEING
+
+    joined = DisjointSet(range(len(chosen)))
+    pairs = candidates.most_similar(described.descriptors)
+    with Shown("looking for copies", len(pairs)) as shown:
+        for start in range(0, len(pairs), _AT_ONCE):
+            some = pairs[start : start + _AT_ONCE]
+            left = some[[not joined.connected(*pair) for pair in some.tolist()]]
+            orientations = candidates.best_orientations(described.descriptors, left)
+            for pair, is_near in zip(left.tolist(), threads.map(near, *left.T, orientations), strict=True):
+                if is_near:
+                    joined.merge(*pair)
+            shown.advance(len(some))
+    return joined
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core, in each of which OpenCV uses that thread alone."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            yield threads
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _describe_all(greys: np.ndarray, chosen: np.ndarray, threads: ThreadPoolExecutor) -> _Described:
+    count = len(chosen)
+    descriptors = np.empty((count, _DESCRIBED_SIDE, _DESCRIBED_SIDE), np.float32)
+    outlines = np.empty((count, _ALIGNED_SIDE, _ALIGNED_SIDE), np.float32)
+    with Shown("describing images", count) as shown:
+        for start in range(0, count, _AT_ONCE):
+            some = chosen[start : start + _AT_ONCE]
+            for place, structure in enumerate(threads.map(lambda image: _coarse(greys[image]), some), start):
+                descriptors[place], outlines[place] = structure
+            shown.advance(len(some))
+    return _Described(descriptors, outlines)
+
+
+def _coarse(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coarse structure of a fingerprint, as in `_Described`."""
+    structure = _structure(grey, *_COARSE)
+    small = _shrink(structure, _DESCRIBED_SIDE)
+    small -= small.mean()
+    descriptor = small / max(float(np.linalg.norm(small)), 1e-3)
+    return candidates.whole(descriptor), _shrink(structure, _ALIGNED_SIDE)
+
+
+def _lay_over(fixed: np.ndarray, moved: np.ndarray) -> np.ndarray | None:
+    """The affine map [2, 3] from pixels of one fingerprint to those of another that lays the other's outline over its.
+
+    None if no map fits.
+    """
+    for steps, least in _LEAST_FIT.items():
+        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-3)
+        try:
+            warp = np.eye(2, 3, dtype=np.float32)
+            fit, warp = cv2.findTransformECC(fixed, moved, warp, cv2.MOTION_AFFINE, stop, None, 1)
+        except cv2.error:  # it did not converge, or there is no structure
+            return None
+        if fit < least:
+            return None
+    # The centre of pixel x of an outline lies at scale * x + (scale - 1) / 2 of the fingerprint.
+    scale = SIDE / _ALIGNED_SIDE
+    offset = np.full(2, (scale - 1) / 2)
+    warp[:, 2] = scale * warp[:, 2] + offset - warp[:, :2] @ offset
+    return warp
+
+
+def _agreement(first: np.ndarray, second: np.ndarray, warp: np.ndarray) -> float:
+    """How well two grey fingerprints agree in fine structure if the map lays the second over the first, -1 to 1.
+
+    It is what the worst of the best seven tenths of the textured blocks correlate by; 0 if too little is textured to
+    say.
+    """
+    band = _band(first, *_FINE[:2])
+    textured = _blocks(_contrast(band, _TEXTURE)).min(1) > _LEAST_TEXTURE
+    structure = _structure(second, *_FINE)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    placed, covered = (
+        _blocks(cv2.warpAffine(pixels, warp, (SIDE, SIDE), flags=flags))
+        for pixels in (structure, np.ones_like(structure))
+    )
+    textured &= covered.min(1) > 0.99
     if textured.mean() < _TEXTURED_SHARE:
         return 0.0
-    blocks, others = _blocks(_structure(first, *_FINE))[textured], _blocks(structure)[textured]
-    return float(np.quantile(_correlation(blocks, others), 1 - _AGREEING_SHARE))
-
-
-def _candidates(greys: np.ndarray) -> list[tuple[int, int, int]]:
-    """Pairs worth laying over each other, each once: two indices and the orientation of the second."""
-    described = np.stack([_describe(grey) for grey in greys])
-    turned = [_turn(described, orientation).reshape(len(greys), -1) for orientation in range(len(_ORIENTATIONS))]
-    best: dict[tuple[int, int], tuple[int, int, int]] = {}
-    count = min(_CANDIDATES, len(greys))
-    for start in range(0, len(greys), _ROWS):
-        rows = turned[0][start : start + _ROWS]
-        similarity = np.full((len(rows), len(greys)), -1, np.float32)
-        orientation = np.zeros(similarity.shape, np.int8)
-        for number, others in enumerate(turned):
-            products = rows @ others.T
-            orientation[products > similarity] = number
-            np.maximum(similarity, products, out=similarity)
-        similarity[np.arange(len(rows)), start + np.arange(len(rows))] = -1  # with itself
-        for row, others in enumerate(np.argpartition(-similarity, count - 1, axis=1)[:, :count]):
-            for other in others[similarity[row, others] >= _LEAST_DESCRIBED]:
-                pair = (min(start + row, int(other)), max(start + row, int(other)))
-                best.setdefault(pair, (start + row, int(other), int(orientation[row, other])))
-    return list(best.values())
-
-
-def _describe(grey: np.ndarray) -> np.ndarray:
-    """The coarse structure of a fingerprint, [16, 16] float32 of mean 0 and norm 1; all 0 if there is none."""
-    small = _shrink(_structure(grey, *_COARSE), _DESCRIBED_SIDE)
-    small -= small.mean()
-    return small / max(float(np.linalg.norm(small)), 1e-3)
+    blocks = _blocks(_over_contrast(band, *_FINE[1:]))
+    return float(np.quantile(_correlation(blocks[textured], placed[textured]), 1 - _AGREEING_SHARE))
 
 
 def _structure(grey: np.ndarray, finest: float, coarsest: float, floor: float) -> np.ndarray:
     """A fingerprint's structure between two scales over its local contrast plus `floor`: [SIDE, SIDE] float32."""
-    band = _band(grey, finest, coarsest)
-    structure: np.ndarray = band / (np.sqrt(cv2.GaussianBlur(band * band, (0, 0), coarsest)) + floor)
+    return _over_contrast(_band(grey, finest, coarsest), coarsest, floor)
+
+
+def _over_contrast(band: np.ndarray, scale: float, floor: float) -> np.ndarray:
+    structure: np.ndarray = band / (_contrast(band, scale) + floor)
     return structure
 
 
-def _texture(grey: np.ndarray) -> np.ndarray:
-    """The local contrast of a fingerprint's fine structure, [SIDE, SIDE] float32, grey levels."""
-    finest, coarsest, _ = _FINE
-    band = _band(grey, finest, coarsest)
-    texture: np.ndarray = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 2.0))
-    return texture
+def _contrast(band: np.ndarray, scale: float) -> np.ndarray:
+    """The local contrast of a fingerprint's structure, [SIDE, SIDE] float32, grey levels."""
+    contrast: np.ndarray = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), scale))
+    return contrast
 
 
 def _band(grey: np.ndarray, finest: float, coarsest: float) -> np.ndarray:
@@ -143,29 +224,6 @@ def _band(grey: np.ndarray, finest: float, coarsest: float) -> np.ndarray:
 def _shrink(image: np.ndarray, side: int) -> np.ndarray:
     small: np.ndarray = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     return small
-
-
-def _lay_over(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """The fine structure of `second`, laid over `first`, and the share of each pixel that it covers, both [SIDE, SIDE].
-
-    None if no affine map fits.
-    """
-    fixed, moved = (_shrink(_structure(grey, *_COARSE), _ALIGNED_SIDE) for grey in (first, second))
-    warp = np.eye(2, 3, dtype=np.float32)
-    try:
-        fit, warp = cv2.findTransformECC(fixed, moved, warp, cv2.MOTION_AFFINE, _STOP, None, 1)
-    except cv2.error:  # it did not converge, or there is no structure
-        return None
-    if fit < _LEAST_ALIGNED:
-        return None
-    # The centre of pixel x of the small one lies at scale * x + (scale - 1) / 2 of the fingerprint.
-    scale = SIDE / _ALIGNED_SIDE
-    offset = np.full(2, (scale - 1) / 2)
-    warp[:, 2] = scale * warp[:, 2] + offset - warp[:, :2] @ offset
-    structure = _structure(second, *_FINE)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    placed, covered = (cv2.warpAffine(p, warp, (SIDE, SIDE), flags=flags) for p in (structure, np.ones_like(structure)))
-    return placed, covered
 
 
 def _blocks(image: np.ndarray) -> np.ndarray:
@@ -180,9 +238,3 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     products = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     correlation: np.ndarray = (first * second).sum(1) / np.maximum(products, 1e-6)
     return correlation
-
-
-def _turn(images: np.ndarray, orientation: int) -> np.ndarray:
-    """Images [..., S, S] in one of the eight orientations of a square."""
-    turns, mirrored = _ORIENTATIONS[orientation]
-    return np.rot90(images[..., ::-1] if mirrored else images, turns, axes=(-2, -1))

@@ -107,7 +107,7 @@ def look(image: Image.Image) -> np.ndarray:
         seen["above"] = [np.count_nonzero(levels >= 2**bits) for bits in USUAL_DEPTHS]
     elif _is_deep_colour(image):
         colours = [band for band, name in zip(image.split(), image.getbands(), strict=True) if name != "A"]
-        seen["deep_colour"] = max(int(band.getextrema()[1]) for band in colours)
+        seen["deep_colour"] = max(int(np.asarray(band).max()) for band in colours)
     return seen
 
 
@@ -200,10 +200,13 @@ def _is_deep_grey(image: Image.Image) -> bool:
 
 def _is_deep_colour(image: Image.Image) -> bool:
     """Whether a file that is not decoded yet has several channels of 16 bits, of which Pillow keeps the upper 8."""
-    if len(image.getbands()) < 2 or not (tiles := getattr(image, "tile", None)):
-        return False
-    arguments = tiles[0].args
-    return ";16" in str(arguments[0] if isinstance(arguments, tuple) else arguments)
+    return len(image.getbands()) > 1 and ";16" in _raw_mode(image)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How a file that is not decoded yet lays out its pixels, in Pillow's words; empty if it does not say so."""
+    tiles = getattr(image, "tile", None)
+    return str(tiles[0].args) if tiles else ""
 
 
 def _tag(image: Image.Image, tag: int) -> int:
@@ -222,8 +225,8 @@ def _white_is_zero(image: Image.Image) -> bool:
 
 def _stated(image: Image.Image) -> int:
     """The bits that a file of deep grey states to store, 0 if it states only what fits its pixels' 16 or 32."""
-    if image.format == "PPM":  # Pillow scales the levels of such a file to 16 bits by the greatest that it states
-        return 16 if "I;16" not in str(image.tile[0].args if image.tile else "") else 0
+    if image.format == "PPM" and "I;16" not in _raw_mode(image):  # Pillow scaled it to 16 bits by what the file states
+        return 16
     bits = _tag(image, _BITS_PER_SAMPLE)
     return bits if 8 < bits < 16 else 0
 

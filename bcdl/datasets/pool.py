@@ -14,6 +14,7 @@ from bcdl.datasets.fingerprint import Fingerprints
 LABELS = {"benign": 0, "malignant": 1}
 CLASSES = tuple(LABELS)  # by label
 SPLITS = ("train", "val", "test")
+FEW = 5  # of fewer images or groups of a class in a split, a figure that rests on them is marked
 GROUPS_FILE = "groups.csv"  # in a folder of images: path, class and group of each
 
 

@@ -6,13 +6,12 @@ from bcdl.errors import UsageError
 from bcdl.machine import hardware
 
 _CHANNELS = 3
-_COPIES = 2  # all images, and those of each split, stand in memory at once
 _GIB = 1024 * hardware.MIB
 
 
 def check(count: int, size: int) -> None:
     """UsageError if so many images of so many pixels a side would need more memory than this process may use."""
-    needed = _COPIES * _CHANNELS * count * size**2
+    needed = _CHANNELS * count * size**2
     if needed > (there := hardware.memory_bytes()):
         raise UsageError(
             f"{count:,} images of {size:,}x{size:,} pixels need {needed / _GIB:,.1f} GiB of memory, and this process "

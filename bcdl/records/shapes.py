@@ -404,6 +404,14 @@ class DatasetFacts(_EveryDataset, total=False):
             since=4,
         ),
     ]
+    benign_groups: Annotated[
+        dict[str, int],
+        Field("patients or groups with benign images", "figures of a class rest on them", keys=("split",), since=10),
+    ]
+    malignant_groups: Annotated[
+        dict[str, int],
+        Field("patients or groups with malignant images", "as `benign_groups`", keys=("split",), since=10),
+    ]
     ungrouped: Annotated[
         dict[str, int],
         Field(

@@ -35,6 +35,8 @@ gives, or, if they have no trend but differ widely, from where to where they spr
 below its table say which ([the rule](../docs/methodology.md#when-a-figure-is-a-figure)).
 Accuracy, AUROC and loss of a **smoke test** come from so few test images that they show that a model can be trained and
 tested, and nothing of how good it is ([the rule](../docs/evaluation.md#when-a-test-is-a-smoke-test)).
+A figure that **rests on** few images or groups of a class says so in its title: few in the test, in validation, which
+chooses the epoch that is kept, or in training ([the rule](../docs/evaluation.md#when-a-class-has-few-images)).
 `*` marks a figure from a tree with uncommitted changes, or whose code changed while it ran; `†` a rate on a backend
 whose parity with another was never measured, `‡` one whose parity failed (see the parity sections). The runs of a
 section were made one after another, not interleaved, so ratios between backends on a shared machine are partly its

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from bcdl.evaluation import estimates, metrics, scored, smoke
+from bcdl.evaluation import estimates, few, metrics, scored, smoke
 from bcdl.records.groups import Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
@@ -57,13 +57,13 @@ def _table(records: Sequence[Record]) -> Table:
     """The table of records of the same settings; each accuracy has its interval, unless it is a smoke test's."""
     cell = records[0].cell
     smoke_test = smoke.note(records)
-    rows_of = [metric for metric in recordable(METRICS, records) if metric.short and (metric.of_test or cell.timing)]
+    rows_of = [metric for metric in recordable(METRICS, records) if metric.short and (metric.split or cell.timing)]
     shown = [(metric.short, _figure(metric)) for metric in rows_of]
     if not smoke_test:
         shown.insert(1, (f"{formats.percent(bootstrap.CONFIDENCE)} interval", _interval))
     columns = (*map(words, ("model", "backend", "seed")), *(figures(heading) for heading, _ in shown))
     rows = (_row(record, [entry for _, entry in shown]) for record in records)
-    title = titles.with_note(_heading(records), smoke_test or _test_set(records))
+    title = titles.with_note(titles.with_note(_heading(records), smoke_test or _test_set(records)), few.note(records))
     return Table(title, columns, tuple(rows), _doubts(records, rows_of))
 
 

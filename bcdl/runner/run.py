@@ -8,7 +8,7 @@ import math
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +52,8 @@ class Run:
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
+        checksums: of each split of the data; filled by `check`.
+        weights: the checksum of each file of weights; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
     """
 
@@ -65,6 +67,8 @@ class Run:
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
+    checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
+    weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
 
     def check(self) -> list[str]:
@@ -78,7 +82,7 @@ class Run:
         self._remove_data_of_dead_runs()
         self._handover = Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
-        checksums: dict[Request, str] = {}
+        self.weights = {file: _weights_checksum(file) for job in self.jobs if (file := job.weights_file)}
         duplicates: dict[Request, Duplicates] = {}
         pictures: dict[Request, tuple[Dataset, Path]] = {}
         read = functools.lru_cache(maxsize=1)(datasets.read_pool)
@@ -86,7 +90,7 @@ class Run:
             pool = read(request.unsplit)
             notes += self._hand_over(request, pool)
             dataset = datasets.split_pool(pool, request)
-            checksums[request] = dataset.checksum
+            self.checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
             notes += self._check_data(request, dataset)
             if (source := request.unsplit) not in duplicates:  # the same in every split
@@ -96,11 +100,11 @@ class Run:
             if self.require_clean:
                 _require_clean(dataset.name, self.leaks[request])
             if source not in pictures:  # one is enough for all its splits
-                file = data_picture.file_of(dataset.name, dataset.checksum, self.results)
-                pictures[source] = data_picture.few(dataset), file
-        notes += [data_picture.save(shown, file) for shown, file in pictures.values()]
+                picture = data_picture.file_of(dataset.name, dataset.checksum, self.results)
+                pictures[source] = data_picture.few(dataset), picture
+        notes += [data_picture.save(shown, picture) for shown, picture in pictures.values()]
         if self.resume:
-            notes += self._resume(checksums)
+            notes += self._resume()
         return list(dict.fromkeys(notes))
 
     def _check_clock(self) -> list[str]:
@@ -115,8 +119,13 @@ class Run:
         ]
 
     def handed(self, job: Job) -> Job:
-        """The job as a worker gets it: with the place of the images that were read."""
-        return dataclasses.replace(job, pool=self._handover.place_of(job.request))
+        """The job as a worker gets it: with the place of the images that were read, and what it must find there."""
+        return dataclasses.replace(
+            job,
+            pool=self._handover.place_of(job.request),
+            data_checksum=self.checksums[job.request],
+            weights_checksum=self.weights.get(job.weights_file or "", ""),
+        )
 
     def _remove_data_of_dead_runs(self) -> None:
         """Remove the images of runs that were killed before they could."""
@@ -196,8 +205,12 @@ class Run:
         return [other for other in self.left if other in wanted and other.process_key == job.process_key]
 
     def keep(self, job: Job, outcome: Record) -> None:
-        """Store the job's record, marked with the leaks of its data; it is on the disk when this returns."""
-        if outcome.dataset and job.request in self.leaks:
+        """Store the job's record, marked with the leaks of its data; it is on the disk when this returns.
+
+        The leaks are those of the data that was checked, and no record of other data is marked with them.
+        """
+        checksum = outcome.dataset.get("checksum")
+        if checksum and checksum == self.checksums.get(job.request):
             facts = {**outcome.dataset, "leaks": self.leaks[job.request].facts()}
             outcome = dataclasses.replace(outcome, dataset=facts)
         if self.behind_s:
@@ -241,7 +254,7 @@ class Run:
         """Whether a cell like a warm one of earlier would be warm now, too, as far as is known."""
         return not any(job.cold for job in self.jobs) and not self._changes(earlier, Purpose.COMPILED)
 
-    def _resume(self, checksums: Mapping[Request, str]) -> list[str]:
+    def _resume(self) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
         records, problems = store.read_all(self.results)
         newest = {earlier.cell: earlier for earlier in self._of_this_machine(records) if not earlier.block}
@@ -251,7 +264,7 @@ class Run:
             earlier = newest.get(job.cell)
             if not earlier or earlier.status not in SETTLED:
                 continue
-            facts = self._changes(earlier, Purpose.RESUME, job, checksums[job.request])
+            facts = self._changes(earlier, Purpose.RESUME, job, self.checksums[job.request])
             facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
             if facts:
                 changed[" and another ".join(facts)] += 1
@@ -311,6 +324,13 @@ def _require_clean(name: str, leaks: Leaks) -> None:
             f"so that nobody can tell whether one is in two splits; give each image a group in {GROUPS_FILE}, or leave "
             "--require-clean out: what can be found is reported in any case"
         )
+
+
+def _weights_checksum(file: str) -> str:
+    try:
+        return provenance.sha256(file)
+    except OSError as error:
+        raise UsageError(f"--weights: {Path(file).name} can't be read ({error.strerror})") from error
 
 
 def _seconds(record: Record) -> float:

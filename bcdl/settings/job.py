@@ -24,6 +24,8 @@ class Job:
         cold: compile everything anew, and keep nothing of it for later processes.
         labels_file: path of the table that says each image's class; None if folders do.
         pool: folder in which the driver put the images that it has read, for its workers; None if it put none.
+        data_checksum, weights_checksum: of the data set and of `weights_file` when the driver checked them; empty if it
+            did not. A worker that finds another refuses to go on.
     """
 
     cell: Cell
@@ -33,6 +35,8 @@ class Job:
     cold: bool = False
     labels_file: str | None = None
     pool: str | None = None
+    data_checksum: str = ""
+    weights_checksum: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -47,7 +51,7 @@ class Job:
         if self.cell.timing:
             return self
         settings = {name: getattr(self.cell, name) for name, row in self.cell.rows().items() if not row.same_model}
-        return tuple({**vars(self), "cell": tuple(settings.items())}.items())
+        return tuple({**vars(self), "cell": tuple(settings.items()), "data_checksum": ""}.items())
 
     @property
     def request(self) -> datasets.Request:

@@ -13,10 +13,11 @@ from bcdl import datasets
 from bcdl.backends import Backend
 from bcdl.datasets import Dataset, Split
 from bcdl.evaluation import quality
-from bcdl.machine import hardware, provenance
+from bcdl.machine import hardware
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions, SourceFacts
 from bcdl.settings.job import Job
 from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
+from bcdl.worker.inputs import load_data, weights_checksum
 from bcdl.worker.measured import Measured
 from bcdl.worker.memory import record_host_peak, watching_memory
 from bcdl.worker.prepared import Prepared, prepare
@@ -45,7 +46,7 @@ def measure(
     _probe_precision(adapter, cell.precision, measured)
     measured.environment["lacking"] = hardware.lacks(cell.device, cell.precision)
     phases.begin("loading data")
-    dataset = (shared.load if shared else datasets.load)(job.request, job.pool)
+    dataset = load_data(job, shared.load if shared else datasets.load)
     measured.dataset = describe_dataset(dataset)
     measured.weights = _describe_weights(job)  # before the file is loaded: it may be replaced later
     phases.begin("building")
@@ -84,6 +85,8 @@ def describe_dataset(dataset: Dataset) -> DatasetFacts:
         "images": {name: len(part) for name, part in dataset.splits.items()},
         "malignant": {name: int(part.labels.sum()) for name, part in dataset.splits.items()},
         "groups": {name: len(np.unique(part.groups)) for name, part in dataset.splits.items()},
+        "benign_groups": {name: part.group_count("benign") for name, part in dataset.splits.items()},
+        "malignant_groups": {name: part.group_count("malignant") for name, part in dataset.splits.items()},
         "notices": list(dataset.notices),
     }
     if dataset.facts:
@@ -215,7 +218,7 @@ def _describe_model(model: keras.Model) -> ModelFacts:
 
 def _describe_weights(job: Job) -> dict[str, str | None]:
     kind = "file" if job.weights_file else job.cell.weights
-    return {"kind": kind, "sha256": provenance.sha256(job.weights_file) if job.weights_file else None}
+    return {"kind": kind, "sha256": weights_checksum(job)}
 
 
 def _describe_predictions(outputs: np.ndarray, split: Split) -> Predictions:

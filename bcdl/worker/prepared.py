@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import keras
 
-from bcdl import datasets
 from bcdl.backends import Backend
 from bcdl.datasets import Dataset
 from bcdl.settings.cell import Cell
@@ -17,6 +16,7 @@ from bcdl.settings.models import find
 from bcdl.worker import batch_norm, network, training
 from bcdl.worker.initial_weights import draw_initial_weights, draws_left_out
 from bcdl.worker.input_pipeline import InputPipeline
+from bcdl.worker.inputs import load_data
 
 # For annotations in modules that must not import Keras.
 Model: TypeAlias = keras.Model
@@ -78,7 +78,7 @@ def prepare(
         UsageError: the data or the weights are missing or unusable, or a batch is larger than the training split.
         BcdlError: ImageNet weights can't be downloaded.
     """
-    cell, dataset = job.cell, dataset or datasets.load(job.request)
+    cell, dataset = job.cell, dataset or load_data(job)
     pipeline = InputPipeline(dataset.train, cell.batch_size, cell.seed, cell.augment)
     weights = training.class_weights(dataset.train.labels) if cell.class_weights else None
     model, head = (build_models or _build_models)(job, weights)

@@ -1,37 +1,273 @@
-"""The cache of decoded images: an array comes back, and one that can't be kept leaves nothing behind."""
+"""The cache: what was kept comes back as it was, and an entry that is in doubt is never used, but made anew."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
+from bcdl.datasets import cache, decode, mapped
+from bcdl.datasets.fingerprint import FINGERPRINT
+from bcdl.datasets.pixels import Depth
+from bcdl.datasets.sources import folder
+from tests.conftest import ROOT
+
+KEY = cache.key_of("rules", b"first", b"second")
+IMAGES = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
+ROW = (2, 2, 3)
+Told = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A cache of each test's own, and what was said before is said again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache._tell.cache_clear()
+    yield
+    cache._tell.cache_clear()
+
+
+def kept() -> Path:
+    """The file of an entry with `IMAGES`."""
+    cache.write(KEY, IMAGES)
+    (file,) = cache.folder().iterdir()
+    return file
+
+
+def read() -> np.ndarray | None:
+    return cache.read(KEY, IMAGES.dtype, ROW)
+
+
+def test_an_array_comes_back_mapped_and_can_not_be_changed() -> None:
+    kept()
+    images = read()
+    assert images is not None
+    np.testing.assert_array_equal(images, IMAGES)
+    assert (images.dtype, images.flags.writeable) == (IMAGES.dtype, False)
+    mapped.release(images)
+    np.testing.assert_array_equal(mapped.take(images, np.array([4, 0, 0])), IMAGES[[4, 0, 0]])
+
+
+@pytest.mark.parametrize("array", [np.zeros(3, FINGERPRINT), np.zeros((0, 4)), np.arange(3), np.ones((2, 1), "<U7")])
+def test_any_array_without_objects_comes_back(array: np.ndarray) -> None:
+    cache.write(KEY, array)
+    again = cache.read(KEY, array.dtype, array.shape[1:])
+    assert again is not None
+    np.testing.assert_array_equal(again, array)
+    assert (again.dtype, again.shape) == (array.dtype, array.shape)
+
+
+def test_facts_come_back() -> None:
+    facts = {"near": [["ä", "b"]], "count": 2}
+    cache.write_facts(KEY, facts)
+    assert cache.read_facts(KEY) == facts
+    assert cache.read_facts(cache.key_of("another")) is None
+
+
+def test_the_key_tells_parts_and_their_order_apart() -> None:
+    keys = [cache.key_of(*parts) for parts in (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"], [], [""])]
+    assert len(set(keys)) == len(keys)
+
+
+# An entry that is in doubt
+
+
+@given(data=st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_entry_that_was_damaged_anywhere_is_not_used_and_made_anew(data: st.DataObject) -> None:
+    """Bits turned, parts cut, left out, put in, doubled or swapped, in its header and in its array."""
+    file = kept()
+    whole = file.read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    end = data.draw(st.integers(place + 1, len(whole)))
+    part = whole[place:end]
+    damaged = data.draw(
+        st.sampled_from(
+            [
+                whole[:place] + bytes([whole[place] ^ 1 << data.draw(st.integers(0, 7))]) + whole[place + 1 :],
+                whole[:place],
+                whole[:place] + whole[end:],
+                whole[:place] + part + whole[place:],
+                whole[:place] + data.draw(st.binary(min_size=1, max_size=9)) + whole[place:],
+                whole[:place] + bytes(255 - byte for byte in part) + whole[end:],
+                whole[:place] + part[::-1] + whole[end:],
+                whole[end:] + whole[:end],
+            ]
+        ).filter(lambda content: content != whole)
+    )
+    file.write_bytes(damaged)
+    assert read() is None
+    cache.write(KEY, IMAGES)
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.invert(IMAGES),
+        IMAGES[::-1],
+        IMAGES.astype(np.float64),
+        IMAGES.view(np.int8),
+        IMAGES[:-1],
+        np.zeros((5, 3, 3, 3), np.uint8),
+        IMAGES.reshape(5, 12),
+        np.zeros((0, *ROW), np.uint8),
+    ],
+)
+def test_another_array_in_the_place_of_an_entry_is_not_used(other: np.ndarray, capsys: Told) -> None:
+    """Whether it has a whole header, which then is that of another key, or the one that was there."""
+    file = kept()
+    header = file.read_bytes()[: -IMAGES.nbytes]
+    another = cache.key_of("another")
+    cache.write(another, other)
+    for content in (cache._file(another).read_bytes(), header + other.tobytes()):
+        file.write_bytes(content)
+        images = read()
+        assert images is None or content == header + IMAGES.tobytes()
+    if other.tobytes() != IMAGES.tobytes():
+        assert "note: an entry of the cache is " in capsys.readouterr().err
+
+
+def test_an_entry_is_read_only_as_what_it_was_written() -> None:
+    kept()
+    for dtype, row in [("u1", (12,)), ("i1", ROW), ("u1", (3, 2, 2)), ("<u2", (2, 3)), ("u1", ())]:
+        assert cache.read(KEY, np.dtype(dtype), row) is None
+
+
+def test_an_entry_that_others_may_have_written_is_not_used(capsys: Told) -> None:
+    file = kept()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    file.chmod(0o620)
+    assert read() is None
+    assert "others may write to it: it is not used, and made anew" in capsys.readouterr().err
+    assert kept().stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+def test_an_entry_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept()
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert read() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_the_place_of_an_entry_is_not_waited_for() -> None:
+    file = kept()
+    file.unlink()
+    os.mkfifo(file)
+    assert read() is None
+    cache.write(KEY, IMAGES)
+    assert read() is not None
+
+
+# Rows that come one after another
+
+
+def test_rows_of_another_kind_are_refused() -> None:
+    with cache.Rows(IMAGES.dtype, ROW, 5) as rows:
+        for wrong in (IMAGES.astype(float), IMAGES[:, :1], np.concatenate([IMAGES, IMAGES])):
+            with pytest.raises(ValueError, match="are no rows of"):
+                rows.append(wrong)
+
+
+def test_what_is_not_finished_leaves_nothing_behind() -> None:
+    with cache.Rows(IMAGES.dtype, ROW, 5) as rows:
+        rows.append(IMAGES)
+    assert list(cache.folder().iterdir()) == []
+
+
+# Several processes, and a limit
+
+WRITE_AND_READ = """
+import numpy as np
 from bcdl.datasets import cache
 
-IMAGES = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+key, images = cache.key_of("shared"), np.full((40, 64, 64), 7, np.uint8)
+for _ in range(50):
+    cache.write(key, images)
+    again = cache.read(key, images.dtype, (64, 64))
+    assert again is not None and (again == images).all()
+"""
 
 
-def test_an_array_comes_back(tmp_path: Path) -> None:
-    cache.write(tmp_path / "folder" / "entry.npy", IMAGES)
-    np.testing.assert_array_equal(cache.read(tmp_path / "folder" / "entry.npy"), IMAGES)
-    assert [file.name for file in (tmp_path / "folder").iterdir()] == ["entry.npy"]
+def test_processes_that_write_one_entry_at_once_all_read_it_whole() -> None:
+    started = [
+        subprocess.Popen([sys.executable, "-c", WRITE_AND_READ], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    assert len(list(cache.folder().iterdir())) == 1
 
 
-def test_a_damaged_entry_is_none(tmp_path: Path) -> None:
-    (tmp_path / "entry.npy").write_bytes(b"\x93NUMPY cut")
-    assert cache.read(tmp_path / "entry.npy") is None
-    assert cache.read(tmp_path / "missing.npy") is None
+def test_the_least_recently_used_entries_go_and_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
+    keys = [cache.key_of(str(number)) for number in range(4)]
+    for age, key in enumerate(keys[:3]):
+        cache.write(key, np.zeros((1000, 3), np.uint8))
+        os.utime(cache._file(key), (1000 + age, 1000 + age))
+    assert cache.read(keys[0], np.dtype(np.uint8), (3,)) is not None  # so that it is used now
+    stray, old_part = cache.folder() / "mine.txt", cache.folder() / "part-of-a-killed-process"
+    for file in (stray, old_part):
+        file.write_bytes(b"x" * 9000)
+        os.utime(file, (0, 0))
+    monkeypatch.setattr(cache, "MOST_BYTES", 9000)
+    cache.write(keys[3], np.zeros((1000, 3), np.uint8))
+    assert {file.stem for file in cache.folder().iterdir()} == {keys[0], keys[3], "mine"}
+    assert "note: 2 entries of the cache removed" in capsys.readouterr().err
+    assert cache.usage()[0] == 2
 
 
-def test_a_full_disk_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def half(file: Path, images: np.ndarray) -> None:
-        file.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+# The loading of images
 
-    monkeypatch.setattr(np, "save", half)
-    cache.write(tmp_path / "entry.npy", IMAGES)
-    assert list(tmp_path.iterdir()) == []
-    assert "could not be cached (No space left on device)" in capsys.readouterr().err
+
+def test_decoding_leaves_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    data = Path(folder.example(tmp_path))
+    before = list(warnings.filters)
+    decode.decode(list(data.rglob("*.png")), ["name"] * 24, 8, False, Depth())
+    decode.read_image(next(data.rglob("*.png")), 8)
+    assert warnings.filters == before
+
+
+def test_loading_takes_little_more_memory_than_the_pixels(tmp_path: Path) -> None:
+    """Of many small images, in a process of its own: their arrays, and no copy of them."""
+    (tmp_path / "data").mkdir()
+    for kind in ("benign", "malignant"):
+        (tmp_path / "data" / kind).mkdir()
+        for number in range(30):
+            Image.fromarray(np.full((4, 4), number, np.uint8)).save(tmp_path / "data" / kind / f"{number:02d}.png")
+    for cold in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(tmp_path / "data"), "600"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert float(done.stdout) < 1.3, f"cold: {cold}"
+
+
+# Loads a small version first, so that what is imported and what threads take is there already.
+MEASURE = """
+import resource, sys
+from bcdl import datasets
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+data, size = sys.argv[1], int(sys.argv[2])
+datasets.load(datasets.Request(data, 300)).checksum
+before = peak_bytes()
+dataset = datasets.load(datasets.Request(data, size))
+dataset.checksum
+print((peak_bytes() - before) / sum(part.images.nbytes for part in dataset.splits.values()))
+"""

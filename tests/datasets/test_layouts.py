@@ -384,8 +384,13 @@ def test_the_same_data_have_one_identity_at_every_level(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_system_takes_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"aaa.*; name another folder"):
+    with pytest.raises(UsageError, match=r"aaa.*; name another path"):
         datasets.load(Request("a" * 300, 8))
+
+
+def test_a_map_without_a_folder_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--class-map .* and --data 'synthetic-48' is no folder; leave it out"):
+        datasets.load(Request("synthetic-48", 8, class_map="1=malignant"))
 
 
 @pytest.mark.keras

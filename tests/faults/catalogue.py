@@ -62,6 +62,10 @@ _INPUTS = {
     "huge_fields": "A groups.csv with a field of megabytes",
     "links": "Links out of the data folder",
     "names": "Names with line ends, bars, tags, links, formulas, control and right-to-left characters",
+    "cache_entries": "An entry of the cache damaged: bits turned, cut, of other shape, type or order, of another user",
+    "cache_folders": "A cache that is full, read-only, no folder, or of a user without a home",
+    "changing_data": "Images, labels or weights that change while a run, or its reading of them, is under way",
+    "changed_handover": "What a driver has read, damaged on its way to a worker",
     "status_files": "Status files that are broken, or say what no run says",
 }
 _OF_A_BACKEND = {

@@ -6,6 +6,7 @@ The first is forked from a process that has imported everything already, so that
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import multiprocessing
@@ -23,6 +24,7 @@ import pytest
 from rich.console import Console
 
 from bcdl import backends
+from bcdl.datasets import handover
 from bcdl.machine import hardware, provenance
 from bcdl.report import page as report
 from bcdl.runner import supervisor
@@ -34,20 +36,23 @@ from tests.factory import job, record
 PLAN = "BCDL_TEST_PLAN"
 TOKEN = "BCDL_TEST_TOKEN"
 SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
+NO_ROOM = "BCDL_TEST_NO_ROOM"
 # Environment variables by which a nested pytest knows of the outer one.
 _OUTER = "PYTEST_"
 
 
-def plan(folder: Path, seconds: float = 0.0, padding: int = 0, at: dict[int, str] | None = None) -> Path:
+def plan(
+    folder: Path, seconds: float = 0.0, padding: int = 0, at: dict[int, str] | None = None, **more: object
+) -> Path:
     """A plan for `good_worker`: the record that a real worker would leave here now, after `seconds`, bytes longer.
 
-    `at` says what becomes of the cells of some seeds instead.
+    `at` says what becomes of the cells of some seeds instead; `more` is as in `good_worker`.
     """
     values = json.loads(record().to_json())
     values["weights"]["padding"] = "x" * padding
     values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
     file = folder / "plan.json"
-    file.write_text(json.dumps({"record": values, "seconds": seconds, "at": at or {}}), encoding="utf-8")
+    file.write_text(json.dumps({"record": values, "seconds": seconds, "at": at or {}, **more}), encoding="utf-8")
     return file
 
 
@@ -101,6 +106,7 @@ def command(
     *options: str,
     cells: int = 4,
     slow_report: bool = False,
+    no_room: bool = False,
     before: Callable[[], None] | None = None,
 ) -> subprocess.Popen[str]:
     """`pytest benchmarks` with stand-ins for workers, begun.
@@ -111,6 +117,7 @@ def command(
         options: more of them.
         cells: seeds of the CNN.
         slow_report: its report takes a minute, and says so.
+        no_room: what it has read of the data finds no room on the disk, so that its workers read it again.
         before: called in the new process, to limit it.
     """
     seeds = ",".join(map(str, range(cells)))
@@ -126,7 +133,13 @@ def command(
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
         cwd=provenance.ROOT,
-        env={**values, PLAN: str(plan_file), TOKEN: str(results), SLOW_REPORT: "1" if slow_report else ""},
+        env={
+            **values,
+            PLAN: str(plan_file),
+            TOKEN: str(results),
+            SLOW_REPORT: "1" if slow_report else "",
+            NO_ROOM: "1" if no_room else "",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -149,6 +162,12 @@ def _report_slowly(results: Path) -> list[str]:
     return []
 
 
+def no_room(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+if os.environ.get(NO_ROOM):
+    handover.write = no_room
 if PLAN in os.environ:
     backends.is_installed = lambda name: True  # type: ignore[assignment]
 if os.environ.get(SLOW_REPORT):

@@ -2,12 +2,15 @@
 
 It stands in for `bcdl.worker` and starts in milliseconds: standard library, and of the project only the lifeline. PLAN
 is a JSON file: `record`, the fields of the records it leaves; `seconds`, how long each takes; and `at`, what becomes of
-the cells of some seeds instead: a function of `bad_worker`, or the status of a record that is not ok.
+the cells of some seeds instead: a function of `bad_worker`, or the status of a record that is not ok. If the plan
+`reads`, each loads its data as the real worker does, and its record is of that data; before the cells of some seeds it
+makes a `copy` of a file.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -36,7 +39,13 @@ def measure(plan: dict[str, Any], cells_before: int, job_file: Path, result_file
     if ending in bad_worker.FAULTS:
         bad_worker.FAULTS[ending](job_file, result_file)
         sys.exit(1)
+    read: dict[str, Any] = {}
+    for source, copy in plan.get("copy", {}).get(str(asked["job"]["cell"]["seed"]), []):
+        shutil.copyfile(source, copy)
+    if plan.get("reads"):
+        ending, read = read_data(asked["job"], plan["record"])
     own = {
+        **read,
         "run": asked["run"],
         "status": ending,
         "cell": asked["job"]["cell"],
@@ -48,6 +57,19 @@ def measure(plan: dict[str, Any], cells_before: int, job_file: Path, result_file
     part.write_text(json.dumps({**plan["record"], **own}), encoding="utf-8")
     part.replace(result_file)
     return ending
+
+
+def read_data(values: dict[str, Any], record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Load a job's data as the real worker does: the status, and what becomes of the record's fields."""
+    from bcdl.errors import BcdlError  # here, as below: most of these tests read nothing
+    from bcdl.settings.job import Job
+    from bcdl.worker.inputs import load_data
+
+    try:
+        dataset = load_data(Job.from_dict(values))
+    except BcdlError as error:
+        return "failed", {"reason": str(error), "dataset": {}, "metrics": {}, "predictions": {}}
+    return "ok", {"dataset": {**record["dataset"], "name": dataset.name, "checksum": dataset.checksum}}
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVERS = ("bcdl.runner.run", "benchmarks.conftest", "bcdl.train", "bcdl.ab")
@@ -41,22 +39,3 @@ def test_nor_does_it_for_the_check_of_its_data(tmp_path: Path) -> None:
     loaded = modules_after(check_of("synthetic-48", tmp_path))
     assert not loaded & HEAVY
     assert not {name for name in loaded if name.startswith("bcdl.report")}
-
-
-def test_real_data_is_drawn_when_the_cells_have_run_and_not_before(tmp_path: Path) -> None:
-    folder, generator = tmp_path / "real", np.random.default_rng(0)
-    for kind in ("benign", "malignant"):
-        (folder / kind).mkdir(parents=True)
-        for number in range(25):
-            pixels = generator.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / kind / f"{kind}-{number}.png")
-    code = check_of(str(folder), tmp_path / "results")
-    assert "matplotlib" not in modules_after(code)
-    assert not list(tmp_path.rglob("results/local/*/*.png"))
-    draw = "from bcdl.report.plots import image_grid; image_grid.draw_local(run.examples, run.results)"
-    whole = "from bcdl import datasets; image_grid.draw_local(datasets.load(run.jobs[0].request), Path('whole'))"
-    modules_after(f"{code}{draw}\nimport os; os.chdir({str(tmp_path)!r})\n{whole}")
-    drawn = {file.name: file.read_bytes() for file in tmp_path.glob("results/local/*/*.png")}
-    assert drawn.keys() == {"benign.png", "malignant.png"}
-    # A few images show what all of them would.
-    assert drawn == {file.name: file.read_bytes() for file in tmp_path.glob("whole/local/*/*.png")}

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets import class_map, contradictions, groups, labels, layouts, tree
+from bcdl.datasets import blank, class_map, contradictions, groups, labels, layouts, tree
 from bcdl.datasets.dataset import LabelsTable, Request
 from bcdl.datasets.decode import decode, read_fingerprints, survey
-from bcdl.datasets.duplicates import Duplicates, find
+from bcdl.datasets.duplicates import find
 from bcdl.datasets.file_names import BREAKHIS
 from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.groups import Groups
@@ -64,7 +64,9 @@ def read(request: Request) -> Pool:
     files, kept = _keep_magnification(chosen.files, request.magnification)
     of_images = chosen.groups_of(files)
     seen = survey([file.path for file in files], [file.name for file in files], request.grey_bits)
-    duplicates = _duplicates(files, seen.depth, request.skip_unreadable)
+    fingerprints = _fingerprints(files, seen.depth, request.skip_unreadable)
+    _check_not_blank(walked.called, files, fingerprints)
+    duplicates = find(fingerprints)
     dropped = contradictions.names(duplicates)
     left = [place for place, file in enumerate(files) if file.name not in dropped]
     of_patients = chosen.of_patients if of_images.source in ("", groups.FOLDERS) else ()
@@ -165,16 +167,26 @@ def _unused(tables: Sequence[Found], *used: Path) -> collections.Counter[str]:
     return +collections.Counter({tree.TABLES: sum(table.path.resolve() not in read for table in tables)})
 
 
-def _duplicates(files: Sequence[ImageFile], depth: Depth, skip_unreadable: bool) -> Duplicates:
-    """The duplicates among all images that can be read.
+def _fingerprints(files: Sequence[ImageFile], depth: Depth, skip_unreadable: bool) -> Fingerprints:
+    """The fingerprints of all images that can be read.
 
-    If some can't be, and may not be skipped, none are looked for: they are refused when they are decoded.
+    If some can't be, and may not be skipped, there are none: they are refused when they are decoded.
     """
     fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     if len(readable) < len(files) and not skip_unreadable:
         fingerprints, readable = fingerprints[:0], readable[:0]
-    names, of_files = np.array([file.name for file in files]), np.array([file.label for file in files])
-    return find(Fingerprints(fingerprints, names[readable], of_files[readable]))
+    names, of_image = np.array([file.name for file in files]), np.array([file.label for file in files])
+    return Fingerprints(fingerprints, names[readable], of_image[readable])
+
+
+def _check_not_blank(called: str, files: Sequence[ImageFile], fingerprints: Fingerprints) -> None:
+    """UsageError if all images, or those of a split, are of one value, before they are left out as identical ones."""
+    given = {file.name: file.given for file in files}
+    splits = np.array([given[str(name)] or "" for name in fingerprints.names])
+    for split in ("", *sorted(set(splits) - {""})):
+        what = f"split {split} of data set {called}" if split else f"data set {called}"
+        chosen = np.flatnonzero((splits == split) | (split == ""))
+        blank.check((np.dstack([fingerprints.images["grey"][place]] * 3) for place in chosen), what)
 
 
 def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:

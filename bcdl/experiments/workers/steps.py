@@ -12,11 +12,10 @@ import dataclasses
 import sys
 from typing import cast
 
-from bcdl import datasets
 from bcdl.backends import Backend
 from bcdl.experiments.workers.slowed import Slowed
 from bcdl.settings.job import Job
-from bcdl.worker import measurement, timing
+from bcdl.worker import inputs, measurement, timing
 from bcdl.worker.measured import Measured
 
 _AS_IT_IS = "none"
@@ -41,7 +40,7 @@ def _time_steps(job: Job, adapter: Backend, measured: Measured) -> None:
 
     cell = job.cell
     measured.environment.update(adapter.describe())
-    dataset = datasets.load(job.request, job.pool)
+    dataset = inputs.load_data(job)
     measured.dataset = whole_cell.describe_dataset(dataset)
     enough = dataset.train.repeated(max(len(dataset.train), cell.batch_size))
     ready = prepared.prepare(job, adapter, dataclasses.replace(dataset, train=enough))

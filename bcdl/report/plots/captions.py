@@ -20,7 +20,7 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
     """Write the title, and below the plot what was run on which machine, which cells are missing and why, and which
     rates of the `regimes` shown are unsteady or not proven to be of the same model.
 
-    If figures of quality are shown, `split` is that of their images, `test` or `val`: the title names a smoke test.
+    If figures of quality are shown, `split` is that of their images: the title says on how little they rest.
     """
     failed = [f"{_name(group, r)} ({formats.status(r.status)})" for r in group.failures]
     notes = {

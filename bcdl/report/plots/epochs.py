@@ -63,5 +63,5 @@ def epoch_panels(group: Group, name: str, title: str, ylabel: str) -> Figure | N
         axis.set_xlabel("epoch")
         whole_epochs(axis)
     axes[group.backends[0]].set_ylabel(ylabel)
-    caption(figure, group, title, split="val" if name.startswith("val_") else "")
+    caption(figure, group, title, split="val" if name.startswith("val_") else "train")
     return figure

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bcdl.evaluation import agreement, smoke
+from bcdl.evaluation import agreement, few, smoke
 from bcdl.evaluation.agreement import MARGIN, Agreement, OverSeeds, Pair, Refused, Verdict
 from bcdl.records.groups import Group, Line
-from bcdl.report import formats
+from bcdl.report import formats, titles
 from bcdl.report.sections import quality
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
 from bcdl.statistics import bootstrap, effects
@@ -105,7 +105,7 @@ def _line_table(group: Group, line: Line, pairs: Sequence[Pair]) -> Table:
     of_smoke_test = "smoke test: " if smoke.note(group.records) else ""
     title = f"{group.mark}{line.title}, start: {line.start}; {of_smoke_test}{images}"
     rows = (_row(pair, p) for pair, p in zip(pairs, _corrected(pairs), strict=True))
-    return Table(title, _COLUMNS, tuple(rows))
+    return Table(titles.with_note(title, few.note(group.records)), _COLUMNS, tuple(rows))
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[float]:
@@ -143,7 +143,7 @@ def verdict(agreed: Agreement | OverSeeds, scope: str = "") -> str:
 
 def _over_seeds_table(group: Group, rows: Sequence[OverSeeds]) -> Table:
     of_smoke_test = "smoke test: " if smoke.note(group.records) else ""
-    title = f"{group.mark}{of_smoke_test}Two backends over several seeds"
+    title = titles.with_note(f"{group.mark}{of_smoke_test}Two backends over several seeds", few.note(group.records))
     return Table(title, (words("model"), *_OVER_SEEDS_COLUMNS), tuple(_over_seeds_row(group, row) for row in rows))
 
 
@@ -216,7 +216,7 @@ _TIDY_COLUMNS = (
     *map(figures, ("p by image", "p by patient", "p by patient (Holm)", "largest score difference")),
     *(figures(f"{name} b - a, {end}") for name in ("accuracy", "AUROC") for end in ("value", "low", "high")),
     *(figures(f"accuracy b - a, {end} over seeds alone") for end in ("low", "high")),
-    *(words("verdict"), words("smoke test")),
+    *(words("verdict"), words("smoke test"), words("few of a class")),
 )
 
 
@@ -248,6 +248,7 @@ def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[Entry, ...]:
         *(absent(), absent()),
         word(verdict(agreed, _SCOPES[pair.across])),
         word(quality.is_smoke_test(group)),
+        word(few.note(group.records) or "no"),
     )
 
 
@@ -263,6 +264,7 @@ def _tidy_over_seeds(group: Group, row: OverSeeds) -> tuple[Entry, ...]:
         *_parts(row.over_seeds)[1:],
         word(_verdict_over_seeds(row)),
         word(quality.is_smoke_test(group)),
+        word(few.note(group.records) or "no"),
     )
 
 

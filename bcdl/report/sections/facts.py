@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bcdl import backends
+from bcdl.evaluation import few
 from bcdl.machine.provenance import short_commit
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose, code_changed
@@ -27,6 +28,8 @@ def group_facts(group: Group) -> str:
     if ran:
         majority = formats.fixed(ran[0].value("test_majority_accuracy"), 3, formats.NOT_MEASURED)
         lines.append(f"Majority class on the test split: {majority}")
+    if rests := few.note(group.records):
+        lines.append(f"FEW of a class: every figure of quality {rests}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
     lines += [f"{name}: {_why_absent(group, name)}" for name in backends.NAMES if name not in group.backends]
     lines += utilisation.yardstick_lines([record for *_, record in group.ran()])

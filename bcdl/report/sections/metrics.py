@@ -10,7 +10,6 @@ import functools
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bcdl.evaluation import smoke
 from bcdl.machine.provenance import is_uncommitted
 from bcdl.parity.verdicts import NO_FINDINGS
 from bcdl.records.groups import Group, Line, ParityVerdicts
@@ -38,7 +37,7 @@ class MetricRow:
         of_compiling: whether compiling has a part in it: if compiled functions were loaded from a cache, a record has
             it under another name, and the entry says so.
         read: reads the metric from a record, if it is not among the record's own metrics.
-        of_test: whether it is of the test images, which may be so few that its title names a smoke test.
+        split: the split whose images it is of, if it is one of quality: its title says on how little it rests.
         device: the device whose cells have it; empty if those of both have.
     """
 
@@ -51,7 +50,7 @@ class MetricRow:
     short: str = ""
     of_compiling: bool = False
     read: Callable[[Record], float | None] | None = None
-    of_test: bool = False
+    split: str = ""
     device: str = ""
 
     def of(self, record: Record) -> float | None:
@@ -81,9 +80,9 @@ class MetricRow:
 
 
 QUALITY = (
-    MetricRow("test_accuracy", "Test accuracy", 3, short="accuracy", of_test=True),
-    MetricRow("test_auroc", "Test AUROC", 3, short="AUROC", of_test=True),
-    MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3, short="loss", of_test=True),
+    MetricRow("test_accuracy", "Test accuracy", 3, short="accuracy", split="test"),
+    MetricRow("test_auroc", "Test AUROC", 3, short="AUROC", split="test"),
+    MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3, short="loss", split="test"),
 )
 METRICS = (
     *QUALITY,
@@ -142,8 +141,8 @@ ENERGY = (
     ),
 )
 STALENESS = (
-    MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3),
-    MetricRow("inference_mode_accuracy", "Accuracy on the same training images, inference mode", 3),
+    MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3, split="train"),
+    MetricRow("inference_mode_accuracy", "Accuracy on the same training images, inference mode", 3, split="train"),
 )
 
 
@@ -164,8 +163,8 @@ def metric_table(group: Group, metric: MetricRow) -> Table:
         (word(line.title), word(line.start), *(line_entry(group, line, name, metric) for name in group.backends))
         for line in group.lines
     ]
-    if metric.of_test:
-        return Table(titles.with_note(metric.title, smoke.note(group.records)), columns, tuple(rows))
+    if metric.split:
+        return Table(titles.with_note(metric.title, titles.note(group.records, metric.split)), columns, tuple(rows))
     notes = _doubts(group, metric)
     if not metric.rate:
         return Table(metric.title, columns, tuple(rows), notes)

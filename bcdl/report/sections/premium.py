@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bcdl.evaluation import leakage_premium, smoke
+from bcdl.evaluation import leakage_premium
 from bcdl.evaluation.leakage_premium import Premium, Verdict
 from bcdl.records.groups import Group
 from bcdl.report import formats, titles
@@ -38,14 +38,14 @@ def sections(groups: Sequence[Group]) -> list[Section]:
     for by_group, by_image in leakage_premium.pairs(groups):
         premiums = leakage_premium.premiums(by_group, by_image)
         if premiums:
-            premium_sections.append(_section(by_group, premiums))
+            premium_sections.append(_section(by_group, by_image, premiums))
     return premium_sections
 
 
-def _section(by_group: Group, premiums: Sequence[Premium]) -> Section:
+def _section(by_group: Group, by_image: Group, premiums: Sequence[Premium]) -> Section:
     title = f"## The leakage premium: {escape(by_group.title)}"
     text = _TEXT.format(folds=by_group.first.cell.folds) + "\n" + quality.FOLDS_DEPEND.strip()
-    heading = titles.with_note("The leakage premium", smoke.note(by_group.records))
+    heading = titles.with_note("The leakage premium", titles.note([*by_group.records, *by_image.records]))
     table = Table(heading, _COLUMNS, tuple(map(_row, premiums)))
     return Section(
         text="\n\n".join([title, text, table.to_markdown()]) + "\n",

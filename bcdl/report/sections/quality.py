@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-from bcdl.evaluation import metrics, smoke
+from bcdl.evaluation import few, metrics, smoke
 from bcdl.evaluation.estimates import Estimate, Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
@@ -191,7 +191,7 @@ _TIDY_COLUMNS = (
     *map(words, ("model", "start", "backend", "split")),
     *map(figures, ("value", "low", "high", "majority class", "seeds", "seeds min", "seeds max", "images", "groups")),
     figures("images of no known patient"),
-    *(figures("undefined resamples"), words("uncommitted changes"), words("smoke test")),
+    *(figures("undefined resamples"), words("uncommitted changes"), words("smoke test"), words("few of a class")),
 )
 
 
@@ -217,4 +217,5 @@ def _tidy_row(group: Group, result: Result, metric: Metric) -> tuple[Entry, ...]
         count(estimate.undefined),
         word("yes" if result.dirty else "no"),
         word(is_smoke_test(group)),
+        word(few.note(group.records) or "no"),
     )

@@ -1,0 +1,70 @@
+"""On how few images or groups (patients) of a class a figure rests, if on fewer than five.
+
+**The rule.** A figure of a split is marked if the split has fewer than `FEW` images of a class, or images of it from
+fewer groups. How many images there are of the other class does not matter: with one malignant image a sensitivity is 0
+or 1, and an AUROC one rank. A test set of a thousand images, which is no smoke test, may be such a one.
+
+**Figures of test images rest on all splits**, since the model learnt from `train`, and `val` chose the epoch that is
+kept and the thresholds; those of validation images rest on `val` and `train`.
+
+Of several records (folds, seeds) the one with the fewest counts: a mean is no firmer than the folds that it is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from bcdl.datasets.pool import FEW, LABELS
+from bcdl.records.record import Record
+
+# The splits that figures of a split rest on, itself first, each as a title names it.
+_NAMES = {"test": "test", "val": "validation", "train": "training"}
+_RESTS_ON = {"test": ("test", "val", "train"), "val": ("val", "train"), "train": ("train",)}
+
+
+class Count(NamedTuple):
+    """How many groups, and how many images, a split has of a class; the fewer groups, the less."""
+
+    groups: int
+    images: int
+    kind: str
+
+    def __str__(self) -> str:
+        unit, count = ("image", self.images) if self.groups == self.images else ("group", self.groups)
+        return f"{count} {self.kind} {unit}{'' if count == 1 else 's'}"
+
+
+def note(records: Iterable[Record], split: str = "test") -> str:
+    """What titles of figures of a split add if one that they rest on has few of a class; else empty.
+
+    `rests on 1 malignant image in test, 2 benign groups in validation`: of each split the class that it has least of.
+    """
+    fewest = {name: least for name in _RESTS_ON[split] if (least := _least(records, name)) and least.groups < FEW}
+    listed = ", ".join(f"{least} in {_NAMES[name]}" for name, least in fewest.items())
+    return f"rests on {listed}" if listed else ""
+
+
+def _least(records: Iterable[Record], split: str) -> Count | None:
+    """The least that any record's split has of a class; None if no record that is ok has the split."""
+    return min((count for record in records if record.ok for count in _counts(record, split)), default=None)
+
+
+def _counts(record: Record, split: str) -> Iterator[Count]:
+    """What a record says that its split has of each class; before schema 10, groups are known of predictions alone."""
+    facts = record.dataset
+    predicted = record.predictions.get(split)
+    for kind, label in LABELS.items():
+        if split in facts.get(f"{kind}_groups", ()):
+            yield Count(facts[f"{kind}_groups"][split], _images(facts, split, kind), kind)
+        elif predicted:
+            of_kind = [group for group, of in zip(predicted["groups"], predicted["labels"], strict=True) if of == label]
+            yield Count(len(set(of_kind)), len(of_kind), kind)
+        elif split in facts.get("images", ()):
+            images = _images(facts, split, kind)
+            yield Count(images, images, kind)
+
+
+def _images(facts: dict, split: str, kind: str) -> int:
+    malignant = int(facts["malignant"][split])
+    return malignant if kind == "malignant" else int(facts["images"][split]) - malignant
