@@ -163,3 +163,20 @@ def test_a_record_that_can_not_be_shown_is_reported(
     store.append(tmp_path, "a-machine", dataclasses.replace(predicted({}), **change))
     with pytest.raises(UsageError, match=message):
         run(monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "message"),
+    [
+        ("labels.csv", (), r"was tested on images labelled by 'labels.csv'; give that table with --labels"),
+        ("", ("--labels", "labels.csv"), "was tested on images labelled by their folders; leave --labels out"),
+    ],
+)
+def test_the_table_of_labels_is_asked_for_if_there_was_one(
+    labels: str, given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = predicted({})
+    cell = dataclasses.replace(entry.cell, labels=labels)
+    store.append(tmp_path, "a-machine", dataclasses.replace(entry, cell=cell))
+    with pytest.raises(UsageError, match=message):
+        run(monkeypatch, tmp_path, *given)
