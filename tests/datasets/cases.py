@@ -305,6 +305,7 @@ def csv_labelled(folder: Path) -> dict[str, Any]:
     return {"labels": LabelsTable(str(folder / "labels.csv"), **columns)}
 
 
+REFUSED = ("csv-matches-nothing",)
 PUBLISHED = ("busi", "breakhis", "idc", "grey-12-bits", "dicom", "csv-labelled")
 
 
