@@ -29,7 +29,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from scipy.cluster.hierarchy import DisjointSet
 
 from bcdl.datasets import cache, candidates
 from bcdl.datasets.fingerprint import SIDE
@@ -70,6 +69,25 @@ class _Described(NamedTuple):
     outlines: np.ndarray
 
 
+class _Joined:
+    """Sets of numbers from 0 to `count` less 1, each alone at first; `joined[number]` is the least of its set.
+
+    SciPy has such sets, too, but the process that reads the data must not import it: it stays beside what is measured.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._lower = list(range(count))  # a lower number of the same set, or the number itself
+
+    def __getitem__(self, number: int) -> int:
+        while (lower := self._lower[number]) != number:
+            self._lower[number] = number = self._lower[lower]
+        return number
+
+    def merge(self, number: int, other: int) -> None:
+        first, second = sorted((self[number], self[other]))
+        self._lower[second] = first
+
+
 def clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """The cluster of each chosen image: the place in `chosen` of the cluster's first image; most are alone in theirs.
 
@@ -104,7 +122,7 @@ def _find_clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.array([firsts.setdefault(joined[place], place) for place in range(len(chosen))], np.int64)
 
 
-def _join(greys: np.ndarray, chosen: np.ndarray, described: _Described, threads: ThreadPoolExecutor) -> DisjointSet:
+def _join(greys: np.ndarray, chosen: np.ndarray, described: _Described, threads: ThreadPoolExecutor) -> _Joined:
     """The chosen images, joined if they are nearly the same picture, until no candidate is left that could join any."""
 
     @functools.cache
@@ -123,12 +141,12 @@ def _join(greys: np.ndarray, chosen: np.ndarray, described: _Described, threads:
             return False
         return _agreement(greys[chosen[first]], turn(greys[chosen[second]], orientation), warp) >= LEAST_AGREEING
 
-    joined = DisjointSet(range(len(chosen)))
+    joined = _Joined(len(chosen))
     pairs = candidates.most_similar(described.descriptors)
     with Shown("looking for copies", len(pairs)) as shown:
         for start in range(0, len(pairs), _AT_ONCE):
             some = pairs[start : start + _AT_ONCE]
-            left = some[[not joined.connected(*pair) for pair in some.tolist()]]
+            left = some[[joined[first] != joined[second] for first, second in some.tolist()]]
             orientations = candidates.best_orientations(described.descriptors, left)
             for pair, is_near in zip(left.tolist(), threads.map(near, *left.T, orientations), strict=True):
                 if is_near:
@@ -184,9 +202,7 @@ def _lay_over(fixed: np.ndarray, moved: np.ndarray, steps: int) -> np.ndarray | 
     """
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-3)
     try:
-        fit, warp = cv2.findTransformECC(
-            fixed, moved, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, stop, None, 1
-        )
+        fit, warp = cv2.findTransformECC(fixed, moved, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, stop, None, 1)
     except cv2.error:  # it did not converge, or there is no structure
         return None
     return warp if fit >= _LEAST_FIT else None

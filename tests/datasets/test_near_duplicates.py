@@ -202,7 +202,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("watched", "expected"), [(Terminal, ["describing images", "comparing images"]), (io.StringIO, [])])
+@pytest.mark.parametrize(
+    ("watched", "expected"), [(Terminal, ["describing images", "comparing images"]), (io.StringIO, [])]
+)
 def test_progress_is_shown_if_somebody_watches(
     monkeypatch: pytest.MonkeyPatch, watched: type[io.StringIO], expected: list[str]
 ) -> None:

@@ -69,9 +69,7 @@ def test_older_records_know_groups_by_their_predictions_and_else_images_alone() 
     groups = [f"b{place}" for place in range(12)] + ["m0"] * 8
     made = predicted(split(scores, labels, groups), split(scores, labels))
     assert few.note([made]) == "rests on 1 malignant group in test"
-    assert few.note([dataclasses.replace(made, predictions={})]) == (
-        "rests on 4 benign images in test"
-    )
+    assert few.note([dataclasses.replace(made, predictions={})]) == ("rests on 4 benign images in test")
 
 
 def test_nothing_is_said_of_what_was_not_tested() -> None:

@@ -27,7 +27,7 @@ from bcdl.datasets.pixels import Depth
 from bcdl.datasets.pool import GROUPS_FILE, Pool
 from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
-from bcdl.text import encodable
+from bcdl.text import encodable, quoted
 
 READS = "a folder of class folders (benign, malignant)"
 # It counts in a data set's checksum: raise it when other images are read, or other groups are given to them.
@@ -37,7 +37,10 @@ RULES = 2
 
 
 def accepts(data: str) -> bool:
-    return Path(data).is_dir()
+    try:
+        return Path(data).is_dir()
+    except OSError as error:  # of a name that is too long, for one
+        raise UsageError(f"--data {quoted(data)}: {error.strerror}; name another path") from error
 
 
 def name_of(data: str) -> str:
