@@ -28,7 +28,7 @@ from bcdl.records.record import Record
 from bcdl.report.plots import style
 from bcdl.settings.job import Job
 from bcdl.settings.options import DEFAULT_RESULTS, whole
-from bcdl.text import legible
+from bcdl.text import legible, quoted
 
 ERRORS = "errors"
 _COLUMNS = 5
@@ -43,7 +43,8 @@ def main() -> int:
     load = datasets.loader()
     for record in records:
         # An image that was skipped is not missed here: the checksum says whether all others are the record's.
-        dataset = load(Job(record.cell, arguments.data, None, skip_unreadable=True).request)
+        labels = _labels(record, arguments.labels)
+        dataset = load(Job(record.cell, arguments.data, None, skip_unreadable=True, labels_file=labels).request)
         if dataset.checksum != record.dataset["checksum"]:
             raise UsageError(
                 f"{dataset.name} as --data names it is not what {_title(record)} of run {record.run} was tested on: "
@@ -57,9 +58,24 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program("gallery"), description=__doc__)
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of the records; default results")
     parser.add_argument("--data", required=True, help="the data set that the models were tested on, as for training")
+    parser.add_argument("--labels", help="the table that says each image's class, if one did for training")
     parser.add_argument("--run", help="id of a run; default the newest that was tested on this data set")
     parser.add_argument("--count", default="20", help="images a model at most; default 20")
     return parser.parse_args()
+
+
+def _labels(record: Record, given: str | None) -> str | None:
+    """The table that the record's data set was labelled by, as it was given; UsageError if it does not fit."""
+    if record.cell.labels and not given:
+        raise UsageError(
+            f"{_title(record)} of run {record.run} was tested on images labelled by {quoted(record.cell.labels)}; give "
+            "that table with --labels"
+        )
+    if given and not record.cell.labels:
+        raise UsageError(
+            f"{_title(record)} of run {record.run} was tested on images labelled by their folders; leave --labels out"
+        )
+    return given
 
 
 def _records(results: Path, data: str, run: str | None) -> list[Record]:

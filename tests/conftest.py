@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from bcdl.worker import compilations
 
 # An example that takes long on a busy machine is no fault.
 settings.register_profile("without a clock", deadline=None)
@@ -33,6 +38,41 @@ def real_weights(real_data: Path) -> Path:
     if not file.is_file():
         pytest.skip(f"no file {file.name} in a folder weights/ beside the real images")
     return file
+
+
+@pytest.fixture(scope="session")
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test compiles with JAX, those after it load: most compile the same small models, which takes seconds.
+
+    JAX's own cache is on wherever the harness leaves it off, which the harness does not see; and its own, that keeps a
+    folder a cell, is on in the tests that are about it and in processes that tests start.
+    """
+    if os.environ.get("KERAS_BACKEND") != "jax":
+        yield
+        return
+    jax = pytest.importorskip("jax")
+    folder, update = str(tmp_path_factory.mktemp("compiled")), jax.config.update
+
+    def keep_on(name: str, value: Any) -> None:
+        if name == "jax_enable_compilation_cache" and not value:
+            update("jax_compilation_cache_dir", folder)
+            update("jax_persistent_cache_enable_xla_caches", "none")
+            update("jax_persistent_cache_min_compile_time_secs", 0)
+            update("jax_persistent_cache_min_entry_size_bytes", -1)
+            value = True
+        update(name, value)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(jax.config, "update", keep_on)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_cell_compiles_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of this process share what is compiled, unless `compilations` itself is tested."""
+    if request.node.get_closest_marker("keras") and request.node.path.name != "test_compilations.py":
+        request.getfixturevalue("compiled_once")
+        monkeypatch.setattr(compilations, "kept", lambda *of_a_cell: contextlib.nullcontext())
 
 
 @pytest.fixture(autouse=True)

@@ -109,7 +109,7 @@ def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: An
             "checksum": drawings_checksum(),
             "synthetic": True,
             "images": {"train": 24, "val": 12, "test": 12},
-            "malignant": {"train": 16, "val": 8, "test": 8},
+            "malignant": {"train": 16, "val": 6, "test": 8},
             "groups": {"train": 6, "val": 3, "test": 3},
             "notices": [],
         },

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -70,18 +71,6 @@ def test_without_keras_backend_train_says_what_is_installed(
     assert f"Keras's own choice is {BACKEND}" in done.stdout
 
 
-def test_train_trains_all_that_was_asked_for_whatever_keras_variables_are_set(tmp_path: Path) -> None:
-    """Keras reads these two as it is imported: it would run one epoch of one step instead."""
-    options = ("--profile", "smoke", "--image-size", "32", "--epochs", "2", "--no-timing", "--results", str(tmp_path))
-    done = run("bcdl.train", "--model", "cnn", *options, KERAS_MAX_EPOCHS="1", KERAS_MAX_STEPS_PER_EPOCH="1")
-    assert done.returncode == 0, done.stderr
-    ((_, record),), _ = store.read_all(tmp_path)
-    assert len(record.history["loss"]) == 2
-    steps = record.dataset["images"]["train"] // record.cell.batch_size
-    assert steps > 1
-    assert f"{steps}/{steps}" in done.stdout
-
-
 def test_predict_names_file_label_and_score(trained: tuple[Path, object], tmp_path: Path) -> None:
     folder, _ = trained
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
@@ -93,6 +82,25 @@ def test_predict_names_file_label_and_score(trained: tuple[Path, object], tmp_pa
     file, label, score = done.stdout.splitlines()[-1].split("\t")
     assert file == str(good)
     assert label == ("malignant" if float(score) > 0.5 else "benign")
+
+
+def test_predict_reads_grey_of_more_than_8_bits_by_the_depth_of_all_its_images(
+    trained: tuple[Path, object], tmp_path: Path
+) -> None:
+    folder, _ = trained
+    files = {level: tmp_path / f"{level}.png" for level in (900, 4000)}
+    for level, file in files.items():
+        Image.fromarray(np.full((32, 32), level, np.uint16)).save(file)
+    Image.new("L", (32, 32), round(900 * 255 / 4095)).save(tmp_path / "same.png")
+    done = run("bcdl.predict", str(folder / "cnn.keras"), *map(str, files.values()), str(tmp_path / "same.png"))
+    assert done.returncode == 0, done.stderr
+    assert "note: 2 grey images of more than 8 bits: 12 bits found (greatest level 4,000)" in done.stderr
+    scores = [line.split("\t")[2] for line in done.stdout.splitlines()[-3:]]
+    assert scores[0] == scores[2] != scores[1]
+    for bits, message in (("10", "--grey-bits 10 holds grey levels of up to 1,023, and "), ("7", "--grey-bits '7' is")):
+        done = run("bcdl.predict", str(folder / "cnn.keras"), str(files[4000]), "--grey-bits", bits)
+        assert done.returncode == 2
+        assert f"error: {message}" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -73,13 +73,14 @@ def test_errors_are_named_with_label_score_and_group_and_drawn_into_a_folder_tha
     assert run(monkeypatch, tmp_path, "--count", "2") == 0
     test = datasets.load(job(DATA).request).test
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"cnn on torch, seed 0: 3 of {len(test)} test images wrong"
+    rests = "rests on 4 benign images in test"
+    assert lines[0] == f"cnn on torch, seed 0: 3 of {len(test)} test images wrong; {rests}"
     for line, index, sureness in zip(lines[1:3], (3, 5), (0.99, 0.8), strict=True):
         malignant = test.labels[index] == 1
         score = 1 - sureness if malignant else sureness
         label = "malignant" if malignant else "benign"
         assert line == f"{test.names[index]}\t{label}\t{score:.4f}\t{test.groups[index]}"
-    assert lines[-1] == f"cnn on torch, seed 1: 0 of {len(test)} test images wrong"
+    assert lines[-1] == f"cnn on torch, seed 1: 0 of {len(test)} test images wrong; {rests}"
     assert pictures(tmp_path) == ["local/errors/20260101t000000z-0000/cnn-on-torch-seed-0.png"]
 
 
@@ -162,3 +163,20 @@ def test_a_record_that_can_not_be_shown_is_reported(
     store.append(tmp_path, "a-machine", dataclasses.replace(predicted({}), **change))
     with pytest.raises(UsageError, match=message):
         run(monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "message"),
+    [
+        ("labels.csv", (), r"was tested on images labelled by 'labels.csv'; give that table with --labels"),
+        ("", ("--labels", "labels.csv"), "was tested on images labelled by their folders; leave --labels out"),
+    ],
+)
+def test_the_table_of_labels_is_asked_for_if_there_was_one(
+    labels: str, given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = predicted({})
+    cell = dataclasses.replace(entry.cell, labels=labels)
+    store.append(tmp_path, "a-machine", dataclasses.replace(entry, cell=cell))
+    with pytest.raises(UsageError, match=message):
+        run(monkeypatch, tmp_path, *given)

@@ -17,7 +17,7 @@ from bcdl.records import store
 
 @pytest.mark.keras
 def test_variables_that_would_have_keras_train_less_have_no_effect(tmp_path: Path) -> None:
-    """With them a cell of 3 epochs ran one, and its rate of `fit` was that of steps that never ran."""
+    """Keras reads them as it is imported: a cell of 3 epochs ran one, of one step, and timed steps that never ran."""
     pytest.importorskip("keras")
     variables = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1", "OMP_NUM_THREADS": "1"}
     options = ("--model", "cnn", "--profile", "smoke", "--data", "synthetic-48", "--image-size", "32", "--epochs", "3")
@@ -28,6 +28,9 @@ def test_variables_that_would_have_keras_train_less_have_no_effect(tmp_path: Pat
     ((_, record),), _ = store.read_all(tmp_path)
     assert len(record.history["loss"]) == 3
     assert len(record.samples["fit_s"]) == 2
+    steps = record.dataset["images"]["train"] // record.cell.batch_size
+    assert steps > 1
+    assert f"{steps}/{steps}" in done.stdout
     assert record.environment["variables"]["OMP_NUM_THREADS"] == "1"
     assert not {"KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"} & record.environment["variables"].keys()
     assert record.environment["threads"]

@@ -30,8 +30,8 @@ MOST = 8  # of a picture; more are needed only if none of eight copies leads to 
 # A copy cropped by 5 percent a side has 0.6; several times as many pairs pass as are copies.
 LEAST_SIMILARITY = 0.45
 # The norm of a descriptor. Four times its square, the largest sum that occurs, is below 2^24.
-_NORM = 2000
-_LEAST_SUM = np.float32(4 * LEAST_SIMILARITY * _NORM**2)
+NORM = 2000
+_LEAST_SUM = np.float32(4 * LEAST_SIMILARITY * NORM**2)
 _SIDE = 512  # of a tile of the table of pictures against pictures
 _AT_ONCE = 16  # tiles whose similar pairs are in memory together: if all pictures are alike, those are all their pairs
 _NOBODY = np.iinfo(np.int64).max  # in place of a picture, if there are fewer than eight similar ones
@@ -50,7 +50,7 @@ class _Entries(NamedTuple):
 
 def whole(descriptors: np.ndarray) -> np.ndarray:
     """Descriptors [..., S, S] float32 of norm 1, or all 0, as the whole numbers that `most_similar` takes, float32."""
-    return np.rint(descriptors * np.float32(_NORM))
+    return np.rint(descriptors * np.float32(NORM))
 
 
 def most_similar(descriptors: np.ndarray) -> np.ndarray:

@@ -44,14 +44,20 @@ def _read(request: Request, handed: str | None) -> Pool:
 def read_pool(request: Request) -> Pool:
     """All images that `request.data` names, not split; UsageError if they can't be read or used, or show nothing."""
     source = _source(request.data)
-    if request.class_map and not Path(request.data).is_dir():
-        raise UsageError(
-            f"--class-map says what folders or labels of a table mean, and --data {quoted(request.data)} is no folder; "
-            "leave it out"
-        )
+    _check_is_folder(request)
     pool = source.read(request)
     blank.check(pool.images, f"data set {pool.name}")
     return dataclasses.replace(pool, notices=(*pool.notices, *blank.notices(pool.images)))
+
+
+def _check_is_folder(request: Request) -> None:
+    """UsageError if it is asked for how the images of a folder get their classes, and the data is no folder."""
+    asked = {"--labels": request.labels.file if request.labels else "", "--class-map": request.class_map}
+    option = next((option for option, value in asked.items() if value), None)
+    if option and not Path(request.data).is_dir():
+        raise UsageError(
+            f"{option} says what images of a folder show, and --data {quoted(request.data)} is no folder; leave it out"
+        )
 
 
 def split_pool(pool: Pool, request: Request) -> Dataset:

@@ -30,19 +30,28 @@ class Count(NamedTuple):
     images: int
     kind: str
 
+    @property
+    def unit(self) -> str:
+        """What is counted, in words: groups, or images if each is a group of its own."""
+        return f"{self.kind} {'image' if self.groups == self.images else 'group'}"
+
     def __str__(self) -> str:
-        unit, count = ("image", self.images) if self.groups == self.images else ("group", self.groups)
-        return f"{count} {self.kind} {unit}{'' if count == 1 else 's'}"
+        return f"{self.groups} {self.unit}{'' if self.groups == 1 else 's'}"
 
 
 def note(records: Iterable[Record], split: str = "test") -> str:
     """What titles of figures of a split add if one that they rest on has few of a class; else empty.
 
-    `rests on 1 malignant image in test, 2 benign groups in validation`: of each split the class that it has least of.
+    `rests on 1 malignant image in test, 2 in validation, 4 benign groups in training`: of each split the class that it
+    has least of.
     """
-    fewest = {name: least for name in _RESTS_ON[split] if (least := _least(records, name)) and least.groups < FEW}
-    listed = ", ".join(f"{least} in {_NAMES[name]}" for name, least in fewest.items())
-    return f"rests on {listed}" if listed else ""
+    words, unit = [], ""
+    for name in _RESTS_ON[split]:
+        least = _least(records, name)
+        if least and least.groups < FEW:
+            words.append(f"{least.groups if least.unit == unit else least} in {_NAMES[name]}")
+            unit = least.unit
+    return f"rests on {', '.join(words)}" if words else ""
 
 
 def _least(records: Iterable[Record], split: str) -> Count | None:

@@ -7,7 +7,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from bcdl import datasets
+from bcdl.errors import UsageError
 from bcdl.settings.cell import Cell
+from bcdl.text import quoted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +55,13 @@ class Job:
 
     @property
     def request(self) -> datasets.Request:
-        """The request that loads the cell's data set."""
+        """The request that loads the cell's data set; UsageError if columns are named, and no table that has them."""
         cell = self.cell
         columns = (cell.image_column, cell.label_column, cell.group_column)
+        if not self.labels_file and any(columns):
+            name = next(name for name in ("image_column", "label_column", "group_column") if getattr(cell, name))
+            asked = f"{cell.rows()[name].option} {quoted(getattr(cell, name))}"
+            raise UsageError(f"{asked} is a column of no table; name the table with --labels")
         return datasets.Request(
             self.data,
             cell.image_size,

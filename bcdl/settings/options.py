@@ -18,7 +18,7 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.option import Option
 from bcdl.settings.setting import Setting
-from bcdl.text import encodable, quoted
+from bcdl.text import encodable
 
 DEVICES: tuple[str, ...] = Cell.rows()["device"].choices
 PRECISIONS: tuple[str, ...] = Cell.rows()["precision"].choices
@@ -97,7 +97,7 @@ def resolve(
     models.check_sizes(rows, shared["image_size"])
     data, weights = shared["data"], start.by_model(shared["weights"], rows)
     shared["data"] = datasets.name_of(data)
-    labels_file = _labels_file(shared, data)
+    labels_file = shared["labels"] or None
     shared["labels"] = encodable(Path(shared["labels"]).name)
     skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
     jobs = []
@@ -106,20 +106,6 @@ def resolve(
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
         jobs.append(Job(cell_type(**{**shared, **own, **draw}), data, file, skip_unreadable, cold, labels_file))
     return jobs
-
-
-def _labels_file(settings: Mapping[str, Any], data: str) -> str | None:
-    """The table of labels; UsageError if it is not there, the data is no folder, or its columns alone are named."""
-    file = settings["labels"]
-    columns = [name for name in ("image_column", "label_column", "group_column") if settings[name]]
-    if not file and columns:
-        option, header = Cell.rows()[columns[0]].option, settings[columns[0]]
-        raise UsageError(f"{option} {quoted(header)} is a column of no table; name the table with --labels")
-    if file and not Path(data).is_dir():
-        raise UsageError(f"--labels {quoted(file)} needs a folder of images, and --data {quoted(data)} is none")
-    if file and not Path(file).is_file():
-        raise UsageError(f"--labels {quoted(file)} is no file; name a table (CSV) with a row for each image")
-    return file or None
 
 
 def resolve_run(options: Mapping[str, Any], backend: str, names: str | None) -> list[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -120,7 +121,9 @@ def test_records_are_marked_with_the_leaks_of_their_split(tmp_path: Path, folder
     run = Run([job], tmp_path / "results")
     notices = run.check()
     assert any("with different labels, in no split" in line for line in notices)
-    run.keep(job, factory.record(run=run.id))
+    made = factory.record(run=run.id)
+    of_folder = {**made.dataset, "checksum": run.checksums[job.request]}
+    run.keep(job, dataclasses.replace(made, dataset=of_folder))
     stored = Record.from_json(run.file.read_text(encoding="utf-8"))
     assert stored.dataset["leaks"]["conflicting"]["listed"] == [list(PAIR)]
     assert stored.dataset["leaks"]["notices"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,13 @@ def test_outputs_that_were_not_finite_do_not_stop_a_report() -> None:
     test = split([0.3, 0.4], [0, 1])
     test["outputs"][0] = [None, None]
     assert scored.pool([predicted(test)]).named.tolist() == [False, False]
+
+
+def test_images_of_no_known_patient_are_counted() -> None:
+    test = split([0.3, 0.4, 0.6], [0, 1, 1], ["a", "a", "image 2"])
+    made = predicted(test)
+    pooled = scored.pool([made])
+    assert (pooled.grouped, pooled.ungrouped, pooled.group_count) == (True, 1, 2)
+    assert pooled.take(np.array([True, False, False])).ungrouped == 0
+    named_so = dataclasses.replace(made, dataset={**made.dataset, "ungrouped": {"test": 0}})
+    assert scored.pool([named_so]).ungrouped == 0  # a table may give an image its own name

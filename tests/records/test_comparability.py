@@ -32,7 +32,7 @@ from tests.predictions import predicted, split
 ROOT = Path(__file__).resolve().parents[2]
 BCDL = ROOT / "bcdl"
 # They hold a data set that was just loaded against the record of one: two records are compared by none of them.
-OF_LOADED_DATA = ("gallery.py", "image_grid.py")
+OF_LOADED_DATA = ("gallery.py", "image_grid.py", "inputs.py")
 # Words by which records name facts that decide what may be compared.
 KEYS = {
     *("cpu", "cpu_cores", "cpu_cores_allowed", "gpus", "driver", "python", "versions", "commit", "dirty", "code"),

@@ -1,4 +1,4 @@
-"""Wherever figures of a smoke test are shown, they are named so; and nothing else is."""
+"""Wherever figures of a smoke test, or of few images of a class, are shown, they are named so; and nothing else is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report import page, plots, run_table
 from tests.factory import record
-from tests.predictions import drawn, predicted
+from tests.predictions import drawn, predicted, split
 
 FEW, ENOUGH = 92, 93
 NOTE = f"smoke test: {FEW} images"
@@ -127,7 +127,8 @@ def test_a_run_ends_with_a_table_for_each_set_of_settings() -> None:
     other = dataclasses.replace(tested(ENOUGH)[0], cell=record(profile="accuracy", timing=False, image_size=64).cell)
     quick, accuracy = run_table.run_tables([record(), other, record(model="mobilenet")])
     settings = "float32, 32x32, batch 4, 2 epochs, smoke"
-    assert quick.title == f"synthetic-48 (synthetic drawings), {settings} (smoke test: 12 images of 3 groups)"
+    note = "smoke test: 12 images of 3 groups; rests on 4 benign images in test"
+    assert quick.title == f"synthetic-48 (synthetic drawings), {settings} ({note})"
     assert [row[0].shown for row in quick.rows] == ["CNN", "MobileNet"]
     assert accuracy.title.endswith("64x64, batch 4, 2 epochs, accuracy (93 images, majority class 0.625)")
     assert [column.title for column in accuracy.columns] == [
@@ -151,3 +152,73 @@ def test_a_cell_that_is_not_ok_fills_its_row() -> None:
         (table,) = run_table.run_tables([*failed, record(seed=7, status="failed")])
         assert {len(row) for row in table.rows} == {len(table.columns)}
         assert table.shown()[-1][2:4] == ("7", "failed")
+
+
+# Few images or groups of a class
+
+
+RESTS = "rests on 1 malignant image in test, 3 malignant groups in validation, 4 in training"
+# Plots of figures that rest on no test or validation images, and such as show none at all.
+OF_TRAINING, OF_NONE = {"loss", "training_accuracy"}, {"image_grid", "roofline", "throughput"}
+
+
+def resting() -> list[Record]:
+    """Records of two backends, tested on 400 images of which one is malignant."""
+    few = [
+        predicted(split([*drawn(399)["scores"], 0.9], [0] * 399 + [1]), drawn(30), backend=b) for b in ("jax", "torch")
+    ]
+    groups = {
+        "benign_groups": {"train": 40, "val": 20, "test": 399},
+        "malignant_groups": {"train": 4, "val": 3, "test": 1},
+        "images": {"train": 400, "val": 30, "test": 400},
+        "malignant": {"train": 16, "val": 10, "test": 1},
+    }
+    return [dataclasses.replace(each, dataset={**each.dataset, **groups}) for each in few]
+
+
+@pytest.fixture(scope="module")
+def rests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("rests"), resting())
+
+
+def test_every_table_of_quality_says_on_how_few_of_a_class_it_rests(rests: Path) -> None:
+    files = [rests / "README.md", *(rests / "cards").iterdir()]
+    tables = [each for file in files for each in titles_and_tables(file.read_text(encoding="utf-8"))]
+    of_quality = [title for title, table in tables if shows_quality(title, table)]
+    assert len(of_quality) == 6
+    assert all(RESTS in title and "smoke test" not in title for title in of_quality)
+    of_training = [title for title, _ in tables if "on the same training images" in title]
+    assert len(of_training) == 2
+    assert all(title.endswith("(rests on 4 malignant groups in training)**") for title in of_training)
+    assert f"- FEW of a class: every figure of quality {RESTS}\n" in files[0].read_text(encoding="utf-8")
+
+
+def test_programs_are_told_on_how_few_it_rests(rests: Path, enough: Path) -> None:
+    for results, words in ((rests, {RESTS}), (enough, {"no"})):
+        files = {file.stem.rpartition("-")[2]: file for file in (results / "tables").glob("*.csv")}
+        for kind in ("quality", "agreement"):
+            rows = list(csv.DictReader(io.StringIO(files[kind].read_text(encoding="utf-8"))))
+            assert {row["few of a class"] for row in rows} == words
+
+
+def test_of_enough_of_each_class_nothing_is_said(enough: Path) -> None:
+    text = (enough / "README.md").read_text(encoding="utf-8").partition("\n## ")[2]
+    assert "rests on" not in text
+    assert "FEW" not in text
+
+
+@pytest.mark.parametrize("name", list(plots.modules()))
+def test_every_plot_says_on_how_few_of_a_class_it_rests(name: str) -> None:
+    (group,) = group_records([("a-machine", entry) for entry in resting()])
+    for file, figure in plots.modules()[name].draw(group):
+        title = figure.get_suptitle().replace("\n", " ")
+        assert ("rests on" in title) == (name not in OF_NONE), file
+        assert ("in test" in title) == (name not in OF_NONE | OF_TRAINING and not file.startswith(("val", "model"))), (
+            file
+        )
+        plots.style.plt.close(figure)
+
+
+def test_a_run_ends_with_on_how_few_of_a_class_it_rests() -> None:
+    (table,) = run_table.run_tables(resting())
+    assert table.title.endswith(f"(400 images, majority class 0.625; {RESTS})")

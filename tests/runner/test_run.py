@@ -129,7 +129,7 @@ def test_every_data_set_of_a_run_is_checked_as_its_own_jobs_need_it(tmp_path: Pa
     small, large = job(), job("synthetic-120", batch_size=64)
     run = Run([small, large], tmp_path)
     notes = run.check()
-    assert [note for note in notes if note.startswith("data set")] == [
+    assert [note for note in notes if note.endswith("images")] == [
         "data set synthetic-48: 28 train, 8 val, 12 test images",
         "data set synthetic-120: 84 train, 12 val, 24 test images",
     ]
@@ -226,7 +226,7 @@ def test_a_clock_that_was_set_back_is_told_and_the_record_says_it(tmp_path: Path
     ahead = dataclasses.replace(made_here(), ended="2999-01-01T00:00:00.000+00:00")
     store.append(tmp_path, hardware.machine_name("cpu"), ahead)
     run = Run([job()], tmp_path)
-    (notice,) = [note for note in run.check() if "clock" in note]
+    (notice,) = [note for note in run.check() if "the clock" in note]
     assert "s behind the end of a record of run 20260101T000000Z-0000: it jumped back since" in notice
     run.keep(job(), record(run=run.id))
     records, _ = store.read_all(tmp_path)
@@ -241,6 +241,6 @@ def test_a_clock_that_was_set_back_is_told_and_the_record_says_it(tmp_path: Path
 def test_a_clock_that_goes_right_is_not_told_of(ended: str, tmp_path: Path) -> None:
     store.append(tmp_path, hardware.machine_name("cpu"), dataclasses.replace(made_here(), ended=ended))
     run = Run([job()], tmp_path)
-    assert not any("clock" in note for note in run.check())
+    assert not any("the clock" in note for note in run.check())
     run.keep(job(), record(run=run.id))
     assert "clock" not in store.read_all(tmp_path)[0][-1][1].environment

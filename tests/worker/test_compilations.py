@@ -165,6 +165,7 @@ def test_the_folders_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.keras
+@pytest.mark.usefixtures("short_regimes")
 def test_a_warm_cell_gives_the_answers_of_a_cold_one_to_the_bit() -> None:
     """Between the two runs of this process the adapter forgets what it has compiled."""
     pytest.importorskip("keras")
@@ -182,7 +183,7 @@ def test_a_warm_cell_gives_the_answers_of_a_cold_one_to_the_bit() -> None:
 @pytest.mark.keras
 def test_a_cell_that_is_to_be_cold_neither_loads_nor_keeps() -> None:
     pytest.importorskip("keras")
-    (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="1", cold=True)
+    (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="1", cold=True, timing=False)
     states = {measurement.run(job, "a-run", Phases())[0].environment["compilation_cache"] for _ in range(2)}
     assert states == {"off"}
     assert not compilations.folder().is_dir()

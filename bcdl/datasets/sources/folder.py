@@ -39,8 +39,8 @@ RULES = 2
 def accepts(data: str) -> bool:
     try:
         return Path(data).is_dir()
-    except OSError as error:  # the name is too long, or leads through a folder that is closed to this user
-        raise UsageError(f"--data {quoted(data)}: {error.strerror}; name another folder") from error
+    except OSError as error:  # of a name that is too long, for one
+        raise UsageError(f"--data {quoted(data)}: {error.strerror}; name another path") from error
 
 
 def name_of(data: str) -> str:
@@ -87,6 +87,13 @@ def read(request: Request) -> Pool:
     images, readable = decode(paths, names, request.image_size, request.skip_unreadable, seen.depth)
     if len(readable) < len(left):
         notices.append(f"{len(left) - len(readable)} unreadable images skipped")
+    left_out = chosen.left_out + collections.Counter(
+        {
+            "images of other magnifications": len(chosen.files) - len(files),
+            "images under both labels": len(files) - len(left),
+            "unreadable images": len(left) - len(readable),
+        }
+    )
     used = np.array(left)[readable]
     given = np.array([file.given or "" for file in files])[used]
     return Pool(
@@ -103,6 +110,7 @@ def read(request: Request) -> Pool:
         facts={
             **seen.facts,
             **chosen.facts,
+            **_counted(left_out),
             **({"class_map": class_map.facts(stated)} if stated else {}),
             **({"groups_from": of_images.source} if of_images.source else {}),
         },
@@ -117,12 +125,14 @@ class _Chosen:
     Attributes:
         files: the images.
         groups_of: finds the groups of these of the images.
+        left_out: by kind, how many files are none of them.
         notices, facts: as in `Pool`.
         of_patients: notices of patients by folders, if nothing else says them better.
     """
 
     files: list[ImageFile]
     groups_of: Callable[[Sequence[ImageFile]], Groups]
+    left_out: collections.Counter[str]
     notices: list[str]
     facts: dict[str, Any]
     of_patients: Sequence[str] = ()
@@ -136,8 +146,9 @@ def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
     return _Chosen(
         layout.files,
         lambda files: groups.find(place, files, layout.every, stated),
+        left_out,
         [*layout.notices, *tree.tell(left_out)],
-        {"layout": layout.name, **_counted(left_out)},
+        {"layout": layout.name},
         layout.of_patients,
     )
 
@@ -149,14 +160,16 @@ def _by_table(given: LabelsTable, walked: Tree, stated: Mapping[str, int]) -> _C
     return _Chosen(
         labelled.files,
         lambda files: labelled.groups_of(files) or groups.find(walked.root, files, labelled.every, stated),
+        left_out,
         [*labelled.notices, *walked.notices, *tree.tell(left_out)],
-        {"layout": "any, classes by a table", "labels": labelled.facts, **_counted(left_out)},
+        {"layout": "any, classes by a table", "labels": labelled.facts},
     )
 
 
 def _counted(left_out: collections.Counter[str]) -> dict[str, dict[str, int]]:
-    """What a record holds of what is left out; nothing if nothing is."""
-    return {"left_out": dict(sorted(left_out.items()))} if left_out else {}
+    """What a record holds of what is left out, with whatever reason; nothing if nothing is."""
+    counts = {kind: count for kind, count in sorted(left_out.items()) if count}
+    return {"left_out": counts} if counts else {}
 
 
 def _place_of_groups(root: Path, base: Path) -> Path:
