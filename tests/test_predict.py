@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +10,16 @@ import pytest
 from PIL import Image
 
 from bcdl import predict
-from bcdl.errors import run_command
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading, Statement
 from tests import hostile_models
-from tests.hostile_models import Case
+from tests.in_process import InProcess, Said
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
 session = pytest.importorskip("bcdl.worker.session")
 
 STATEMENT = Statement("cnn", 32, "unit", "20260101T000000Z-0000")
-Said = tuple[int, str, str]
 
 
 @pytest.fixture
@@ -38,66 +35,19 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return hostile_models.save_sound(file, keras, lambda saved: model_file.seal(saved, STATEMENT))
 
 
-class Predict:
-    """`bcdl predict` in this process: exit code, stdout, stderr."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[str]) -> None:
-        self._patch, self._captured = patch, captured
-
-    def __call__(self, *arguments: str | Path) -> Said:
-        self._patch.setattr(sys, "argv", ["bcdl predict", *map(str, arguments), "--device", "cpu"])
-        self._captured.readouterr()
-        with pytest.raises(SystemExit) as left:
-            run_command(predict.main)
-        said = self._captured.readouterr()
-        return int(str(left.value.code)), said.out, said.err
-
-    def case(self, folder: Path, case: Case, image: Path) -> Said:
-        assume = ["--assume", case.assume] if case.assume else []
-        return self(folder / f"{case.name}.keras", image, *assume)
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Predict:
-    return Predict(monkeypatch, capsys)
+def run(in_process: InProcess) -> Callable[..., Said]:
+    """`bcdl predict` on this CPU."""
+    return lambda *arguments: in_process(predict.main, *arguments, "--device", "cpu")
 
 
-def check(cases: Iterator[Case], folder: Path, image: Path, run: Predict) -> list[str]:
-    """That each file is refused on one line that names it and not the image; the lines of those where it is not so."""
-    wrong = []
-    for case in cases:
-        code, out, err = run.case(folder, case, image)
-        lines = err.splitlines()
-        named = len(lines) == 1 and lines[0].startswith("error: ") and f"{case.name}.keras" in lines[0]
-        blamed = lines and lines[0].startswith(f"error: {image}")
-        scored = "\t" in out
-        if code != case.code or not named or blamed or scored or case.says not in err:
-            wrong.append(f"{case.name}: {code} {out!r} {err!r}")
-    return wrong
-
-
-def test_a_model_says_what_it_is_and_is_believed(run: Predict, sound: Path, image: Path) -> None:
+def test_a_model_says_what_it_is_and_is_believed(run: Callable[..., Said], sound: Path, image: Path) -> None:
     code, out, err = run(sound, image)
     assert (code, err) == (0, "")
     file, label, score = out.strip().split("\t")
     assert (file, label) == (str(image), "malignant" if float(score) > 0.5 else "benign")
     assert model_file.read(sound) == STATEMENT
     assert keras.saving.load_model(sound, compile=False).output_shape == (None, 2)
-
-
-def test_a_foreign_model_is_refused(run: Predict, image: Path, tmp_path: Path) -> None:
-    assert check(hostile_models.foreign(tmp_path, keras), tmp_path, image, run) == []
-
-
-def test_a_damaged_file_is_refused(run: Predict, sound: Path, image: Path, tmp_path: Path) -> None:
-    cases = (case for case in hostile_models.damaged(tmp_path, sound) if case.name != "packed-again")
-    assert check(cases, tmp_path, image, run) == []
-
-
-def test_a_file_that_holds_code_runs_none(run: Predict, sound: Path, image: Path, tmp_path: Path) -> None:
-    sprung = tmp_path / "sprung"
-    assert check(hostile_models.holding_code(tmp_path, sound, sprung), tmp_path, image, run) == []
-    assert not sprung.exists()
 
 
 def model_of(first: float, second: float) -> object:
@@ -120,7 +70,7 @@ def model_of(first: float, second: float) -> object:
     ],
 )
 def test_what_is_assumed_is_used_and_said(
-    run: Predict, image: Path, tmp_path: Path, outputs: tuple[float, float], assume: str, score: float
+    run: Callable[..., Said], image: Path, tmp_path: Path, outputs: tuple[float, float], assume: str, score: float
 ) -> None:
     model_of(*outputs).save(tmp_path / "foreign.keras")  # type: ignore[attr-defined]
     code, out, err = run(tmp_path / "foreign.keras", image, "--assume", assume)
@@ -136,26 +86,26 @@ def test_what_is_assumed_is_used_and_said(
     "assume",
     ["", "benign", "malignant", "benign,benign", "cat,dog", "benign,malignant,", "benign,malignant,softmax", ","],
 )
-def test_a_wrong_assumption_is_refused(run: Predict, sound: Path, image: Path, assume: str) -> None:
+def test_a_wrong_assumption_is_refused(run: Callable[..., Said], sound: Path, image: Path, assume: str) -> None:
     code, _, err = run(sound, image, "--assume", assume)
     assert (code, len(err.splitlines())) == (2, 1)
     assert f"--assume {assume!r} is not benign,malignant, in the order of the outputs" in err
 
 
-def test_nothing_is_assumed_of_a_model_that_says_what_it_is(run: Predict, sound: Path, image: Path) -> None:
+def test_nothing_is_assumed_of_a_model_that_says_what_it_is(run: Callable[..., Said], sound: Path, image: Path) -> None:
     code, _, err = run(sound, image, "--assume", "malignant,benign")
     assert code == 2
     assert "says itself what it is" in err
 
 
-def test_what_is_no_keras_file_is_refused_by_its_name(run: Predict, image: Path, tmp_path: Path) -> None:
+def test_what_is_no_keras_file_is_refused_by_its_name(run: Callable[..., Said], image: Path, tmp_path: Path) -> None:
     for name in ("model.h5", "model", "model.keras.zip"):
         (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
         code, _, err = run("--model", tmp_path / name, image)
         assert (code, "its name does not end in .keras" in err) == (2, True)
 
 
-def test_only_outputs_like_bcdls_are_explained(run: Predict, image: Path, tmp_path: Path) -> None:
+def test_only_outputs_like_bcdls_are_explained(run: Callable[..., Said], image: Path, tmp_path: Path) -> None:
     model_of(0.25, 0.75).save(tmp_path / "foreign.keras")  # type: ignore[attr-defined]
     arguments = (tmp_path / "foreign.keras", image, "--explain", "--output", tmp_path / "out.png")
     code, _, err = run(*arguments, "--assume", "malignant,benign")
@@ -164,7 +114,7 @@ def test_only_outputs_like_bcdls_are_explained(run: Predict, image: Path, tmp_pa
     assert (code, len(err.splitlines()), "does not end in sigmoid outputs" in err) == (2, 1, True)
 
 
-def test_an_image_that_has_no_score_costs_no_other(run: Predict, image: Path, tmp_path: Path) -> None:
+def test_an_image_that_has_no_score_costs_no_other(run: Callable[..., Said], image: Path, tmp_path: Path) -> None:
     """On black it gives 0 and 0, elsewhere numbers."""
     model = model_of(0.0, 0.0)
     kernel = np.array([[0.001, 0.002]] * 3, np.float32)

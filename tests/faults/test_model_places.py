@@ -6,7 +6,6 @@ import dataclasses
 import errno
 import os
 import signal
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 import pytest
 
 from bcdl import train
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import UsageError
 from bcdl.records import model_file
 from bcdl.records.model_file import Statement
 from bcdl.runner import model_keeper
 from bcdl.runner.model_keeper import ModelKeeper
 from tests.factory import cell
+from tests.faults.conftest import Injected
+from tests.in_process import InProcess
 
 STATEMENT = Statement("cnn", 32, "unit", "20260101T000000Z-0000")
 
@@ -110,17 +111,14 @@ PLACES: dict[str, tuple[Callable[[Path], str], str]] = {
 @pytest.mark.skipif(os.name != "posix", reason="places of a Unix system")
 @pytest.mark.parametrize("place", PLACES)
 def test_a_place_that_takes_no_model_is_refused_before_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+    tmp_path: Path, in_process: InProcess, injected: Injected, place: str
 ) -> None:
     make, says = PLACES[place]
-    monkeypatch.setattr(sys, "argv", ["bcdl train", "--model", "cnn", "--save", make(tmp_path)])
-    with pytest.raises(SystemExit) as left:
-        run_command(train.main)
-    said = capsys.readouterr()
-    assert (left.value.code, said.out) == (2, "")
-    assert len(said.err.splitlines()) == 1
-    assert said.err.startswith("error: --save ")
-    assert says in said.err
+    with injected("model_places"):
+        code, out, err = in_process(train.main, "--model", "cnn", "--save", make(tmp_path))
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert err.startswith("error: --save ")
+        assert says in err
 
 
 def test_a_zero_byte_in_the_name_is_refused(tmp_path: Path) -> None:
@@ -153,42 +151,49 @@ def test_a_saved_model_goes_where_a_link_leads(tmp_path: Path) -> None:
     assert model_file.read(tmp_path / "elsewhere" / "model.keras") == STATEMENT
 
 
-def test_a_full_disk_leaves_an_earlier_model_as_it_was_and_the_new_one_is_kept_elsewhere(tmp_path: Path) -> None:
-    kept = keeper(tmp_path)
-    kept.file.write_bytes(b"earlier")
-    kept.keep(HalfWritten("asked"))
-    assert [(path.name, path.read_bytes()) for path in kept.file.parent.iterdir()] == [("model.keras", b"earlier")]
-    place = tmp_path / "results" / "local" / "models" / f"{STATEMENT.run}.keras"
-    assert (kept.kept, model_file.read(place)) == (place, STATEMENT)
-    assert kept.trouble() == (
-        f"the model could not be saved as {str(kept.file)!r} (No space left on device); it is kept as {str(place)!r}"
-    )
+def test_a_full_disk_leaves_an_earlier_model_as_it_was_and_the_new_one_is_kept_elsewhere(
+    tmp_path: Path, injected: Injected
+) -> None:
+    with injected("model_disk"):
+        kept = keeper(tmp_path)
+        kept.file.write_bytes(b"earlier")
+        kept.keep(HalfWritten("asked"))
+        assert [(path.name, path.read_bytes()) for path in kept.file.parent.iterdir()] == [("model.keras", b"earlier")]
+        place = tmp_path / "results" / "local" / "models" / f"{STATEMENT.run}.keras"
+        assert (kept.kept, model_file.read(place)) == (place, STATEMENT)
+        assert kept.trouble() == (
+            f"the model could not be saved as {str(kept.file)!r} (No space left on device); it is kept as {str(place)!r}"
+        )
 
 
 def test_if_the_results_are_full_too_the_model_goes_to_the_temporary_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, injected: Injected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(model_keeper.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
-    kept = keeper(tmp_path)
-    kept.keep(HalfWritten("asked", "models"))
-    assert kept.kept == tmp_path / "temporary" / f"{STATEMENT.run}.keras"
-    kept = dataclasses.replace(kept, kept=None, reason="")
-    kept.keep(HalfWritten("asked", "models", "temporary"))
-    assert kept.kept is None
-    assert "nor anywhere else: make room and train again" in kept.trouble()
+    with injected("model_disk"):
+        (tmp_path / "temporary").mkdir()
+        monkeypatch.setattr(model_keeper.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+        kept = keeper(tmp_path)
+        kept.keep(HalfWritten("asked", "models"))
+        assert kept.kept == tmp_path / "temporary" / f"{STATEMENT.run}.keras"
+        kept = dataclasses.replace(kept, kept=None, reason="")
+        kept.keep(HalfWritten("asked", "models", "temporary"))
+        assert kept.kept is None
+        assert "nor anywhere else: make room and train again" in kept.trouble()
 
 
-def test_ctrl_c_takes_effect_once_the_model_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kept = keeper(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        kept.keep(Interrupted(1))
-    assert model_file.read(kept.file) == STATEMENT
-    assert kept.kept == kept.file
-    assert "interrupted: what is trained is kept first" in capsys.readouterr().err
-    with pytest.raises(KeyboardInterrupt):
-        dataclasses.replace(kept, kept=None).keep(Interrupted(2))
-    assert [path.name for path in kept.file.parent.iterdir()] == ["model.keras"]
+def test_ctrl_c_takes_effect_once_the_model_is_whole(
+    tmp_path: Path, injected: Injected, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with injected("model_interrupts"):
+        kept = keeper(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            kept.keep(Interrupted(1))
+        assert model_file.read(kept.file) == STATEMENT
+        assert kept.kept == kept.file
+        assert "interrupted: what is trained is kept first" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            dataclasses.replace(kept, kept=None).keep(Interrupted(2))
+        assert [path.name for path in kept.file.parent.iterdir()] == ["model.keras"]
 
 
 def test_little_room_is_said_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
