@@ -77,11 +77,12 @@ def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None
 
 
 def _defined(history: dict[str, list[Any]]) -> History:
-    """Keras's history; None in an epoch whose loss is no finite number: its accuracy would look like one."""
+    """Keras's history; None for what is no finite number, and for all of an epoch whose loss is none."""
     finite = [divergence.is_finite(loss) for loss in history["loss"]]
     return {
         name: [
-            float(value) if counts and value is not None else None for value, counts in zip(values, finite, strict=True)
+            float(value) if counts and divergence.is_finite(value) else None
+            for value, counts in zip(values, finite, strict=True)
         ]
         for name, values in history.items()
     }
@@ -111,8 +112,8 @@ class _Validation(EpochClock):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         metrics = self._validate()
-        if logs is not None:  # Keras puts these into its history and its progress bar
-            logs.update(metrics)
+        if logs is not None:  # Keras puts these into its history and its progress bar, which wants numbers
+            logs.update({name: math.nan if value is None else value for name, value in metrics.items()})
         self._judge(metrics["val_loss"], epoch + 1)
         if logs is not None and not (divergence.is_finite(logs["loss"]) and divergence.is_finite(logs["val_loss"])):
             self.model.stop_training = True  # nothing that follows would be a number

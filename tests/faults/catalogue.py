@@ -74,7 +74,7 @@ _OF_A_BACKEND = {
     "time_limit": "a worker beyond its time limit",
     "worker_killed": "a worker killed by SIGKILL as it builds its model",
     "framework_memory": "256 TiB asked of the framework, and another error, distinguished",
-    "after_training": "a fault, a full disk or Ctrl-C after the training: as the model, the record or the report is made",
+    "after_training": "a fault, a full disk or Ctrl-C after the training: as model, record or report is made",
     "divergence": "a learning rate at which the training diverges",
     "foreign_models": "a foreign model that gives NaN, two zeros, logits or other shapes, or takes no such image",
     "damaged_models": "a .keras file that is cut, changed, lacks a member, has a foreign one or claims gigabytes",

@@ -162,7 +162,8 @@ def test_a_full_disk_leaves_an_earlier_model_as_it_was_and_the_new_one_is_kept_e
         place = tmp_path / "results" / "local" / "models" / f"{STATEMENT.run}.keras"
         assert (kept.kept, model_file.read(place)) == (place, STATEMENT)
         assert kept.trouble() == (
-            f"the model could not be saved as {str(kept.file)!r} (No space left on device); it is kept as {str(place)!r}"
+            f"the model could not be saved as {str(kept.file)!r} (No space left on device); "
+            f"it is kept as {str(place)!r}"
         )
 
 
