@@ -91,7 +91,7 @@ def _to_8(values: dict[str, Any]) -> None:
 
 def _to_10(values: dict[str, Any]) -> None:
     predictions = values.get("predictions") or {}
-    given = [outputs for split in predictions.values() for image in split["outputs"] for outputs in image]
+    given = [outputs for split in predictions.values() for image in split.get("outputs", ()) for outputs in image]
     if values["status"] == "ok" and None in given:  # NaN, or infinite
         values["status"] = "diverged"
         values["reason"] = "the training diverged: outputs are no finite numbers; use a smaller --learning-rate"
