@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from bcdl.errors import UsageError
 from bcdl.machine.hardware import MIB
-from bcdl.records import model_file, runs
+from bcdl.records import disk, model_file, runs
 from bcdl.records.model_file import Statement
 from bcdl.settings import models
 from bcdl.settings.cell import Cell
@@ -120,9 +120,9 @@ def save(model: Model, file: Path, statement: Statement) -> None:
     try:
         model.save(part)
         model_file.seal(part, statement)
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        disk.flush(part)
         part.replace(place)
+        disk.flush_name(place)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
