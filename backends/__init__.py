@@ -199,6 +199,9 @@ class Backend(Protocol):
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` means, on this framework, that memory ran out."""
 
+    def is_divergence(self, error: BaseException) -> bool:
+        """Whether `error` of a training step means, on this framework, that the model's outputs are no numbers."""
+
 
 class Examples(Protocol):
     """Images in memory, drawn one at a time: what the input pipelines of `input_pipelines` read."""

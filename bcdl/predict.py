@@ -1,6 +1,7 @@
 """Print the label and the malignant score that a saved model gives each image file.
 
---explain also draws which parts of each image speak for the class (Grad-CAM). Not for clinical use.
+A model that `bcdl train` did not save does not say what it is: --assume then does. --explain also draws which parts of
+each image speak for the class (Grad-CAM). Not for clinical use.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bcdl import backends
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import gpus, hardware
+from bcdl.records import model_file
+from bcdl.records.model_file import Reading
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
@@ -40,6 +43,7 @@ class _Task:
         images: files to label, in order.
         device: `cpu` or `gpu`.
         overlays: by image, the file that its explanation goes to; empty if none is asked for.
+        assumed: how the outputs of a model are read that does not say what it is, or None.
         kind: the class to explain, or None for the predicted one.
         layer: the layer whose map explains, or None for the default one.
         grey_bits: the depth of grey images of more than 8 bits; 0 if it is to be found.
@@ -49,6 +53,7 @@ class _Task:
     images: list[Path]
     device: str
     overlays: dict[Path, Path]
+    assumed: Reading | None
     kind: str | None
     layer: str | None
     grey_bits: int
@@ -61,22 +66,34 @@ _Label = Callable[[Path, "np.ndarray"], None]
 def main() -> int:
     task = _parse()
     adapter = _start(task.device)
-    from bcdl.datasets.decode import read_image
     from bcdl.worker import saved_model  # here: it imports Keras, on the backend that is there by now
 
-    model = saved_model.load(task.model)
+    model = saved_model.load(task.model, task.assumed)
     depth = _depth(task)
     label = _explainer(task, adapter, model, depth) if task.overlays else _labeller(model)
-    failed = False
-    for file in task.images:
-        try:
-            image = read_image(file, model.image_size, depth)
-        except ValueError as error:
-            print(f"error: {legible(str(file))}: {error}", file=sys.stderr)
-            failed = True
-            continue
+    if notice := model.notice():
+        print(notice, flush=True)
+    labelled = [_label(file, model, depth, label) for file in task.images]
+    return 0 if all(labelled) else 1
+
+
+def _label(file: Path, model: SavedModel, depth: Depth, label: _Label) -> bool:
+    """Print the label of the image, or why it has none: the image, or the model, which gives it no score."""
+    from bcdl.datasets.decode import read_image
+    from bcdl.worker.saved_model import NoScoreError
+
+    try:
+        image = read_image(file, model.image_size, depth)
+    except ValueError as error:
+        print(f"error: {legible(str(file))}: {error}", file=sys.stderr)
+        return False
+    try:
         label(file, image)
-    return 1 if failed else 0
+    except NoScoreError as error:
+        name = legible(str(model.file))
+        print(f"error: {name}: gives no score for {legible(str(file))}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _parse() -> _Task:
@@ -88,6 +105,8 @@ def _parse() -> _Task:
         model, *images = images
         if model.suffix != ".keras":
             raise UsageError(f"no --model, and {str(model)!r}, named first, is no PATH.keras; name a model")
+    if model.suffix != ".keras":
+        raise UsageError(f"{str(model)!r} can't be loaded as a Keras model: its name does not end in .keras")
     if not model.is_file():
         raise UsageError(f"there is no model file {str(model)!r}; python -m bcdl.train --save makes one")
     if not images:
@@ -97,7 +116,23 @@ def _parse() -> _Task:
         grey_bits = Cell.rows()["grey_bits"].choose(arguments.grey_bits)
     except ValueError as error:
         raise UsageError(f"--grey-bits {error}") from error
-    return _Task(model, images, arguments.device, overlays, arguments.kind, arguments.layer, grey_bits)
+    assumed = None if arguments.assume is None else _reading(arguments.assume)
+    if overlays and assumed not in (None, Reading()):
+        raise UsageError(f"--explain needs outputs as bcdl's models have them: --assume {','.join(CLASSES)},sigmoid")
+    return _Task(model, images, arguments.device, overlays, assumed, arguments.kind, arguments.layer, grey_bits)
+
+
+def _reading(text: str) -> Reading:
+    """What --assume says of the outputs; UsageError if it is not both classes, and then how they are to be read."""
+    parts = tuple(part.strip() for part in text.split(","))
+    classes, rest = parts[:2], parts[2:]
+    outputs = rest[0] if rest else model_file.OUTPUTS[0]
+    if sorted(classes) != sorted(CLASSES) or outputs not in model_file.OUTPUTS or len(rest) > 1:
+        raise UsageError(
+            f"--assume {text!r} is not {','.join(CLASSES)}, in the order of the outputs, and then, if they are not "
+            f"probabilities that add up to 1, one of {', '.join(model_file.OUTPUTS[1:])}"
+        )
+    return Reading(classes, outputs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,6 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, metavar="PATH.keras", help="a model saved by bcdl.train")
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="image files; without --model, the model's comes first"
+    )
+    parser.add_argument(
+        "--assume",
+        metavar="CLASSES",
+        help="of a model that does not say what it is: its images are RGB with values 0 to 255, and its outputs, in "
+        "this order, the probabilities benign,malignant; with ,sigmoid each is one of its own, with ,logits none yet",
     )
     parser.add_argument("--explain", action="store_true", help="write a Grad-CAM overlay of each image")
     parser.add_argument(
@@ -193,6 +234,7 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel, depth:
     cut = grad_cam.cut(model.model, task.layer)
 
     def label(file: Path, image: np.ndarray) -> None:
+        model.malignant_score(image)  # an image without a score has no explanation either
         explanation = grad_cam.explain(cut, adapter, image, task.kind)
         picture = read_picture(file, _MOST_DRAWN, depth)
         overlay.save(overlay.overlay(picture, explanation, file.name, task.model.name), task.overlays[file])

@@ -3,70 +3,93 @@
 from __future__ import annotations
 
 import argparse
-import os
-import secrets
 from pathlib import Path
-from typing import Protocol
 
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.machine import provenance
-from bcdl.runner import progress
+from bcdl.records.model_file import Statement
+from bcdl.records.record import Record
+from bcdl.runner import model_keeper, progress
+from bcdl.runner.model_keeper import ModelKeeper
 from bcdl.runner.run import Run
 from bcdl.settings import models
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
+from bcdl.text import legible
 from bcdl.worker import measurement
 from bcdl.worker.phases import Phases
-
-
-class Model(Protocol):
-    """A trained model, as Keras has it."""
-
-    def save(self, file: Path) -> None: ...
 
 
 def main() -> int:
     provenance.take()
     arguments = _parse()
-    _check_save(arguments.save)
+    if arguments.save is not None:
+        model_keeper.check_place(arguments.save)
     backend = configured_backend()
     jobs = resolve(vars(arguments), backend, arguments.model, spread=False)
     if len(jobs) > 1:
         raise UsageError("python -m bcdl.train trains one cell; give one --model, --seed, --precision and split")
     run = Run(jobs, Path(arguments.results), require_clean=arguments.require_clean)
-    for line in [*notices(vars(arguments), spread=False), *run.check()]:
+    keeper = None if arguments.save is None else _keeper(arguments.save, run)
+    for line in [*notices(vars(arguments), spread=False), *run.check(), *_room_notes(keeper, run)]:
         print(line)
-    record, model = measurement.run(run.handed(jobs[0]), run.id, Phases(), measurement.Process(verbose=1))
-    run.keep(jobs[0], record)
-    if arguments.save and model is not None:  # before the report, so that no fault of it costs the model
-        save(model, arguments.save)
-        print(f"model: {arguments.save}")
-    for line in _report(run):
-        print(line)
-    if not record.ok:
-        raise BcdlError(f"{record.status}: {record.reason}")
+    record = _measure(run, keeper)
+    troubles = [f"{record.status}: {record.reason}"] if not record.ok else []
+    troubles += [trouble] if keeper and (trouble := keeper.trouble()) else []
+    troubles += _report(run, keeper)
+    if troubles:
+        raise BcdlError("; ".join(troubles))
     return 0
 
 
-def save(model: Model, file: Path) -> None:
-    """Write the model to `file`, whole or not at all; BcdlError if it can't be written. `file` ends in `.keras`."""
-    part = file.with_name(f".bcdl-{secrets.token_hex(8)}{file.suffix}")
+def _keeper(file: Path, run: Run) -> ModelKeeper:
+    """What saves the run's model, which says what it is."""
+    cell = run.jobs[0].cell
+    preprocessing = models.find(cell.model).preprocessing
+    return ModelKeeper(file, run.results, Statement(cell.model, cell.image_size, preprocessing, run.id))
+
+
+def _room_notes(keeper: ModelKeeper | None, run: Run) -> list[str]:
+    return model_keeper.room_notes(keeper.file, run.jobs[0].cell) if keeper else []
+
+
+def _measure(run: Run, keeper: ModelKeeper | None) -> Record:
+    """Measure the run's cell and keep its record; its model is kept before, as soon as it is trained.
+
+    Raises BcdlError if the record can't be kept; it names the model then, and so does the line after a Ctrl-C.
+    """
+    (job,) = run.jobs
+    process = measurement.Process(verbose=1, trained=keeper.keep if keeper else None)
     try:
-        model.save(part)
-        part.replace(file)
-    except OSError as error:
-        raise BcdlError(
-            f"the model could not be saved as {str(file)!r} ({error.strerror or error}); its record is kept: make "
-            "room or choose another --save, then train again"
-        ) from error
+        record, _ = measurement.run(run.handed(job), run.id, Phases(), process)
+        with model_keeper.uninterrupted():
+            run.keep(job, record)
+    except (BcdlError, OSError) as error:
+        raise BcdlError(f"the record could not be kept: {error}{_model_too(keeper)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if keeper and keeper.kept:
+            print(f"model: {legible(str(keeper.kept))}", flush=True)
+    return record
 
 
-def _report(run: Run) -> list[str]:
-    """Show the run's record and rebuild the report; lines that say what was written."""
-    from bcdl.report import run_end  # here, so that matplotlib takes neither time nor memory from what is measured
+def _report(run: Run, keeper: ModelKeeper | None) -> list[str]:
+    """Show the run's record and rebuild the report; why that failed, if it did: it costs neither record nor model."""
+    try:
+        from bcdl.report import run_end  # here, so that matplotlib takes neither time nor memory from what is measured
 
-    return run_end.show_and_rebuild(list(run.records.values()), run.results, progress.console())
+        for line in run_end.show_and_rebuild(list(run.records.values()), run.results, progress.console()):
+            print(line)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # whatever it is, what was measured is kept
+        reason = legible((str(error).strip() or type(error).__name__).splitlines()[0])
+        again = f"bcdl report --results {legible(str(run.results))} makes it anew"
+        kept = f"its record is kept in {legible(str(run.file))}{_model_too(keeper)}"
+        return [f"the report could not be made ({reason}); {kept}; {again}"]
+    return []
+
+
+def _model_too(keeper: ModelKeeper | None) -> str:
+    return f", the model in {legible(str(keeper.kept))}" if keeper and keeper.kept else ""
 
 
 def _parse() -> argparse.Namespace:
@@ -75,20 +98,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, metavar="PATH.keras", help="where to save the trained model")
     add_cell_options(parser.add_argument)
     return parser.parse_args()
-
-
-def _check_save(file: Path | None) -> None:
-    """UsageError if a model could not be saved there: that is to be known before it is trained."""
-    if file is None:
-        return
-    if file.suffix != ".keras":
-        raise UsageError(f"--save {str(file)!r} does not end in .keras, the one format Keras saves whole models in")
-    if not file.parent.is_dir():
-        raise UsageError(f"--save {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
-    if file.is_dir():
-        raise UsageError(f"--save {str(file)!r} is a folder; name a file")
-    if not os.access(file.parent, os.W_OK):
-        raise UsageError(f"--save {str(file)!r}: nothing can be written into {str(file.parent)!r}; choose another")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from bcdl.worker import compilations
+from tests.in_process import InProcess
 
 # An example that takes long on a busy machine is no fault.
 settings.register_profile("without a clock", deadline=None)
@@ -81,3 +82,9 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
+    """Runs commands in this process."""
+    return InProcess(monkeypatch, capsys)

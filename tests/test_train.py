@@ -1,8 +1,7 @@
-"""What becomes of the model that `bcdl train` saves."""
+"""`bcdl train` trains all that was asked for."""
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bcdl import train
-from bcdl.errors import BcdlError
 from bcdl.records import store
 
 
@@ -34,43 +31,3 @@ def test_variables_that_would_have_keras_train_less_have_no_effect(tmp_path: Pat
     assert record.environment["variables"]["OMP_NUM_THREADS"] == "1"
     assert not {"KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"} & record.environment["variables"].keys()
     assert record.environment["threads"]
-
-
-class HalfWritten:
-    """A model whose disk is full after a few bytes."""
-
-    def save(self, file: Path) -> None:
-        file.write_bytes(b"PK")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-class Whole:
-    """A model that can be written."""
-
-    def save(self, file: Path) -> None:
-        assert file.suffix == ".keras"  # Keras takes no other
-        file.write_bytes(b"new")
-
-
-def test_a_place_that_takes_no_model_is_refused_before_the_training(tmp_path: Path) -> None:
-    folder = tmp_path / "model.keras"
-    folder.mkdir()
-    command = [sys.executable, "-m", "bcdl.train", "--model", "cnn", "--save", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: --save {str(folder)!r} is a folder; name a file\n"
-
-
-def test_a_full_disk_leaves_an_earlier_model_as_it_was(tmp_path: Path) -> None:
-    file = tmp_path / "model.keras"
-    file.write_bytes(b"earlier")
-    with pytest.raises(BcdlError, match=r"could not be saved .*No space left on device.* make room"):
-        train.save(HalfWritten(), file)
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model.keras", b"earlier")]
-
-
-def test_a_saved_model_replaces_an_earlier_one(tmp_path: Path) -> None:
-    file = tmp_path / "model.keras"
-    file.write_bytes(b"earlier")
-    train.save(Whole(), file)
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("model.keras", b"new")]

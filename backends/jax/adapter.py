@@ -190,6 +190,9 @@ class Adapter:
     def is_out_of_memory(self, error: BaseException) -> bool:
         return is_lack_of_memory(error, RuntimeError)
 
+    def is_divergence(self, error: BaseException) -> bool:
+        return isinstance(error, FloatingPointError)  # raised only if JAX_DEBUG_NANS asks for it
+
 
 def _ahead(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[Any]:
     """The batches as arrays of the device; the next `_PREFETCHED_BATCHES` of them are on their way there."""

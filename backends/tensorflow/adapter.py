@@ -154,6 +154,9 @@ class Adapter:
     def is_out_of_memory(self, error: BaseException) -> bool:
         return is_lack_of_memory(error, tf.errors.OpError, RuntimeError)
 
+    def is_divergence(self, error: BaseException) -> bool:
+        return False  # TensorFlow computes on with what is no number
+
     def _forward(self, model: Any, training: bool) -> Callable[[Any], Any]:
         """The model's forward pass, traced once for batches of any size, as `model.predict` has it."""
         functions = self._forwards.setdefault(model, {})

@@ -22,6 +22,9 @@ from .. import (
 )
 from . import native, prefetch
 
+# What binary cross-entropy raises if an output is NaN, on a CPU and on a GPU.
+_NO_PROBABILITY = ("elements of input should be between 0 and 1", "device-side assert triggered")
+
 
 class Adapter:
     name = "torch"
@@ -130,6 +133,9 @@ class Adapter:
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, torch.OutOfMemoryError) or is_lack_of_memory(error, RuntimeError)
+
+    def is_divergence(self, error: BaseException) -> bool:
+        return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_PROBABILITY)
 
     def _on_gpu(self) -> bool:
         return os.environ.get("KERAS_TORCH_DEVICE") == "cuda"

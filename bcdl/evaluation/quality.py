@@ -25,11 +25,12 @@ class QualityRow:
 def malignant_scores(outputs: np.ndarray) -> np.ndarray:
     """Sigmoid outputs [N, 2] (benign, malignant) as one malignant score [N] float64: p1 / (p0 + p1).
 
-    So the larger output wins exactly if the score passes 0.5. If both outputs are 0, it is 0.5.
+    So the larger output wins exactly if the score passes 0.5. If both outputs are 0, it is 0.5; if one is NaN, it is
+    NaN, too.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
     total = outputs.sum(axis=1)
-    return np.divide(outputs[:, 1], total, out=np.full(len(outputs), 0.5), where=total > 0)
+    return np.divide(outputs[:, 1], total, out=np.full(len(outputs), 0.5), where=~(total <= 0))
 
 
 def accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
@@ -72,5 +73,6 @@ ROWS = (QualityRow("accuracy", accuracy), QualityRow("auroc", auroc), QualityRow
 
 
 def measure(prefix: str, outputs: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """Every row's metric, named `<prefix>_<name>`."""
-    return {f"{prefix}_{row.name}": row.compute(outputs, labels) for row in ROWS}
+    """Every row's metric, named `<prefix>_<name>`; undefined, all of them, if an output is NaN or infinite."""
+    defined = bool(np.isfinite(outputs).all())
+    return {f"{prefix}_{row.name}": row.compute(outputs, labels) if defined else None for row in ROWS}

@@ -98,12 +98,22 @@ def _ends_a_line(file: int) -> bool:
     return os.read(file, 1) == b"\n"
 
 
-def _flush_names(file: Path) -> None:
-    """Write the name of a new file to the disk, too, and those of its folders; Windows does so itself."""
+def flush(file: Path) -> None:
+    """Write to the disk what a file, or a folder of a Unix system, holds."""
+    handle = os.open(file, os.O_RDONLY if file.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_name(file: Path) -> None:
+    """Write the name of a new file to the disk; Windows does so itself."""
     if os.name == "posix":
-        for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        flush(file.parent)
+
+
+def _flush_names(file: Path) -> None:
+    """Write the name of a new file to the disk, too, and those of its folders."""
+    for named in (file, file.parent, file.parent.parent):
+        flush_name(named)

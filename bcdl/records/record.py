@@ -24,9 +24,10 @@ from bcdl.records.shapes import (
 )
 from bcdl.settings.cell import Cell
 
-OK, FAILED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
+OK, FAILED, DIVERGED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "ok",
     "failed",
+    "diverged",
     "out_of_memory",
     "timed_out",
     "crashed",
@@ -49,7 +50,7 @@ class Record:
     status: Annotated[
         str,
         Field(
-            "`ok`, `failed`, `out_of_memory`, `timed_out`, `crashed` or `skipped`",
+            "`ok`, `failed`, `diverged`, `out_of_memory`, `timed_out`, `crashed` or `skipped`",
             "a cell that is not ok is reported and never left out silently",
         ),
     ]

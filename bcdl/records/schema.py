@@ -32,7 +32,7 @@ HISTORY = {
     "the input pipeline's own rate; absent in older ones",
     9: "what a GPU is, has and does, by rows that are absent in older records",
     10: "`dataset.ungrouped`, `dataset.rules` and `dataset.source`; `dataset.grouped` is true only if every image's "
-    "group is known, before if any was",
+    "group is known, before if any was. `status` may be `diverged`; before, such a cell was ok, or failed on torch",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 
@@ -89,6 +89,18 @@ def _to_8(values: dict[str, Any]) -> None:
     values["metrics"] = {names.get(name, name): value for name, value in metrics.items()}
 
 
+def _to_10(values: dict[str, Any]) -> None:
+    predictions = values.get("predictions") or {}
+    given = [outputs for split in predictions.values() for image in split.get("outputs", ()) for outputs in image]
+    if values["status"] == "ok" and None in given:  # NaN, or infinite
+        values["status"] = "diverged"
+        values["reason"] = "the training diverged: outputs are no finite numbers; use a smaller --learning-rate"
+        values["metrics"] = {
+            k: v for k, v in values["metrics"].items() if not k.endswith(("accuracy", "auroc", "loss"))
+        }
+        values["predictions"] = {}
+
+
 def _no_change(values: dict[str, Any]) -> None:
     """The upgrade from a schema after which only settings of the cell came."""
 
@@ -102,4 +114,5 @@ _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {
     5: _to_6,
     6: _to_7,
     7: _to_8,
+    9: _to_10,
 }

@@ -31,7 +31,7 @@ from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 
 # A cell that ended so is not run again by --resume: it would end so again.
-SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY)
+SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY, record.DIVERGED)
 STATUS_FILE = "status.json"
 _DATA = "data"  # in the folder of a run, as long as it lives
 

@@ -16,7 +16,18 @@ from bcdl.evaluation import quality
 from bcdl.machine import hardware
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions, SourceFacts
 from bcdl.settings.job import Job
-from bcdl.worker import batch_norm, device_peak, energy, fitting, flops, network, precision_probe, regimes, timing
+from bcdl.worker import (
+    batch_norm,
+    device_peak,
+    divergence,
+    energy,
+    fitting,
+    flops,
+    network,
+    precision_probe,
+    regimes,
+    timing,
+)
 from bcdl.worker.inputs import load_data, weights_checksum
 from bcdl.worker.measured import Measured
 from bcdl.worker.memory import record_host_peak, watching_memory
@@ -29,7 +40,12 @@ Begun = AbstractContextManager[timing.Work]
 
 
 def measure(
-    job: Job, adapter: Backend, measured: Measured, verbose: int = 0, shared: Shared | None = None
+    job: Job,
+    adapter: Backend,
+    measured: Measured,
+    verbose: int = 0,
+    shared: Shared | None = None,
+    trained: Callable[[keras.Model], None] | None = None,
 ) -> keras.Model:
     """Measure the job's cell on the backend that was started; the trained model.
 
@@ -39,6 +55,9 @@ def measure(
         measured: takes every figure as soon as it is known, and the seconds of each phase.
         verbose: Keras's, of `fit`.
         shared: what the job shares with the others of its process; None if it is alone.
+        trained: takes the model once it is trained and gives outputs, so that no fault of what follows costs it.
+
+    Raises DivergedError if the training diverged.
     """
     cell, phases = job.cell, measured.phases
     measured.environment.update(adapter.describe())
@@ -58,7 +77,12 @@ def measure(
     measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
     _train(prepared, measured, verbose)
     phases.begin("testing")
-    _test(prepared, measured)
+    given = _outputs(prepared)
+    divergence.check_outputs(given)
+    if trained:
+        with phases.aside("keeping weights"):
+            trained(prepared.model)
+    _test(prepared, given, measured)
     if cell.timing:
         _measure_speed(prepared, measured)
     return prepared.model
@@ -101,6 +125,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
         phases.begin("training the head")
         head = fitting.fit_head(prepared, verbose)
         measured.history |= {f"head_{name}": values for name, values in head.items()}
+        divergence.check_history(head, " of the head")
     phases.begin("first step")
     measured.metrics["first_step_s"] = regimes.first_step(prepared, phases)
     measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
@@ -113,6 +138,8 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     measured.samples |= {"fit_s": epochs, "fit_warm_up_s": fit.seconds[: len(fit.seconds) - len(epochs)]}
     measured.metrics["fit_images_per_s"] = timing.rate(prepared.images_per_epoch, epochs)
     measured.metrics["kept_epoch"] = fit.epoch
+    divergence.check_history(fit.history)
+    divergence.check_weights(prepared.model)
 
 
 def _fit(prepared: Prepared, measured: Measured, verbose: int) -> fitting.Fit:
@@ -129,20 +156,25 @@ def _fit(prepared: Prepared, measured: Measured, verbose: int) -> fitting.Fit:
     return fit
 
 
-def _test(prepared: Prepared, measured: Measured) -> None:
-    """The trained model's outputs on the validation and test images, and what they are worth."""
+def _outputs(prepared: Prepared) -> dict[str, np.ndarray]:
+    """The trained model's outputs [N, 2] on the validation and test images, by split."""
+    dataset = prepared.dataset
+    return {"val": _outputs_on(prepared, dataset.val.images), "test": _outputs_on(prepared, dataset.test.images)}
+
+
+def _outputs_on(prepared: Prepared, images: np.ndarray) -> np.ndarray:
+    return fitting.outputs(prepared.model, prepared.adapter, images, prepared.cell.batch_size)
+
+
+def _test(prepared: Prepared, given: dict[str, np.ndarray], measured: Measured) -> None:
+    """What the trained model's outputs `given` are worth, and whether its batch norms have settled."""
     model, adapter, dataset, cell = prepared.model, prepared.adapter, prepared.dataset, prepared.cell
-
-    def outputs(images: np.ndarray) -> np.ndarray:
-        return fitting.outputs(model, adapter, images, cell.batch_size)
-
-    given = {"val": outputs(dataset.val.images), "test": outputs(dataset.test.images)}
     measured.predictions = {name: _describe_predictions(given[name], dataset.splits[name]) for name in given}
     measured.metrics |= quality.measure("test", given["test"], dataset.test.labels)
     measured.metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
     measured.phases.begin("probing batch norms")
     probed = batch_norm.to_probe(dataset.train, cell)
-    measured.metrics |= batch_norm.probe(model, adapter, outputs(probed.images), probed, cell)
+    measured.metrics |= batch_norm.probe(model, adapter, _outputs_on(prepared, probed.images), probed, cell)
 
 
 def _measure_speed(prepared: Prepared, measured: Measured) -> None:

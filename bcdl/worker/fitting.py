@@ -14,7 +14,7 @@ import numpy as np
 
 from bcdl.backends import Backend
 from bcdl.evaluation import quality
-from bcdl.worker import batch_norm
+from bcdl.worker import batch_norm, divergence
 from bcdl.worker.clocks import Callback, EpochClock
 from bcdl.worker.input_pipeline import padded
 from bcdl.worker.phases import Phases
@@ -73,7 +73,19 @@ def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None
         shuffle=False,  # the input pipeline owns the order
         callbacks=callbacks or [],
     ).history
-    return {name: [None if value is None else float(value) for value in values] for name, values in history.items()}
+    return _defined(history)
+
+
+def _defined(history: dict[str, list[Any]]) -> History:
+    """Keras's history; None for what is no finite number, and for all of an epoch whose loss is none."""
+    finite = [divergence.is_finite(loss) for loss in history["loss"]]
+    return {
+        name: [
+            float(value) if counts and divergence.is_finite(value) else None
+            for value, counts in zip(values, finite, strict=True)
+        ]
+        for name, values in history.items()
+    }
 
 
 def outputs(model: keras.Model, adapter: Backend, images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -100,9 +112,11 @@ class _Validation(EpochClock):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         metrics = self._validate()
-        if logs is not None:  # Keras puts these into its history and its progress bar
-            logs.update(metrics)
+        if logs is not None:  # Keras puts these into its history and its progress bar, which wants numbers
+            logs.update({name: math.nan if value is None else value for name, value in metrics.items()})
         self._judge(metrics["val_loss"], epoch + 1)
+        if logs is not None and not (divergence.is_finite(logs["loss"]) and divergence.is_finite(logs["val_loss"])):
+            self.model.stop_training = True  # nothing that follows would be a number
 
     def choose(self) -> int:
         """Give the model the weights that the cell's `keep` asks for; their epoch, counted from 1."""

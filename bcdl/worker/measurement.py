@@ -24,7 +24,7 @@ from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
-from bcdl.worker import compilations, energy, parent_death, session, timing
+from bcdl.worker import compilations, divergence, energy, parent_death, session, timing
 from bcdl.worker.measured import Measured
 from bcdl.worker.phases import Phases
 
@@ -49,13 +49,20 @@ class Process:
         keep: whether what the first cell compiles is kept for later processes, unless its job says otherwise, and
             loaded if it was. What a part of a cell compiles, as in experiments, is no cache for a whole one.
         verbose: Keras's, of `fit`.
+        trained: takes each model once it is trained, before it is timed; `bcdl.worker.cell.measure` alone asks it.
 
     Attributes:
         cells_before: how many cells were measured before.
     """
 
-    def __init__(self, measure_cell: MeasureCell | None = None, keep: bool = True, verbose: int = 0) -> None:
-        self._measure_cell, self._keep, self._verbose = measure_cell, keep, verbose
+    def __init__(
+        self,
+        measure_cell: MeasureCell | None = None,
+        keep: bool = True,
+        verbose: int = 0,
+        trained: Callable[[keras.Model], None] | None = None,
+    ) -> None:
+        self._measure_cell, self._keep, self._verbose, self._trained = measure_cell, keep, verbose, trained
         self._adapter: backends.Backend | None = None
         self.cells_before = 0
 
@@ -79,7 +86,7 @@ class Process:
     def _measurer(self) -> MeasureCell:
         from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
 
-        return self._measure_cell or functools.partial(cell.measure, verbose=self._verbose)
+        return self._measure_cell or functools.partial(cell.measure, verbose=self._verbose, trained=self._trained)
 
 
 def main(*files: str) -> int:
@@ -146,7 +153,8 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
         with timing.timed(measured.metrics, "import_s"):
             adapter = process.start(job.cell)
         model = process.measure(job, adapter, measured)
-    except Exception as error:
+    except Exception as raised:
+        error = _as_divergence(raised) if adapter and adapter.is_divergence(raised) else raised
         if not isinstance(error, _EXPLAINED):
             traceback.print_exc()  # into the log, which is kept
         status, reason = _explain(error, adapter)
@@ -162,9 +170,19 @@ def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, s
     """The status and the reason that a record gives for `error`."""
     if isinstance(error, backends.UnsupportedError):
         return record.SKIPPED, str(error)
+    if isinstance(error, divergence.DivergedError):
+        return record.DIVERGED, str(error)
     if isinstance(error, _EXPLAINED):
         return record.FAILED, str(error)
-    summary = f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    summary = _summary(error)
     if isinstance(error, MemoryError) or (adapter and adapter.is_out_of_memory(error)):
         return record.OUT_OF_MEMORY, f"memory ran out ({summary}); use a smaller --batch-size or --image-size"
     return record.FAILED, summary
+
+
+def _as_divergence(error: Exception) -> Exception:
+    return divergence.DivergedError(f"a step failed with {_summary(error)}")
+
+
+def _summary(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"

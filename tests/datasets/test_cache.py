@@ -244,7 +244,9 @@ def test_loading_takes_little_more_memory_than_the_pixels(tmp_path: Path) -> Non
     for kind in ("benign", "malignant"):
         (tmp_path / "data" / kind).mkdir()
         for number in range(30):
-            Image.fromarray(np.arange(number, number + 16, dtype=np.uint8).reshape(4, 4)).save(tmp_path / "data" / kind / f"{number:02d}.png")
+            Image.fromarray(np.arange(number, number + 16, dtype=np.uint8).reshape(4, 4)).save(
+                tmp_path / "data" / kind / f"{number:02d}.png"
+            )
     for cold in (True, False):
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, str(tmp_path / "data"), "600"],

@@ -39,6 +39,17 @@ def test_auroc_and_accuracy_are_those_of_scikit_learn(outputs: np.ndarray, label
         assert quality.auroc(outputs, labels) == pytest.approx(sk.roc_auc_score(labels, scores))
 
 
+def test_of_what_is_no_number_nothing_is_measured() -> None:
+    """Before, NaN was a score of 0.5, and so benign: the accuracy was the share of benign images."""
+    for broken in (np.nan, np.inf):
+        outputs = np.array([[0.2, 0.8], [broken, 0.1]])
+        assert quality.measure("test", outputs, np.array([1, 0])) == dict.fromkeys(
+            ("test_accuracy", "test_auroc", "test_loss")
+        )
+    scores = quality.malignant_scores(np.array([[np.nan, 0.5], [0.5, np.nan], [0.0, 0.0]]))
+    np.testing.assert_array_equal(scores, [np.nan, np.nan, 0.5])
+
+
 def test_auroc_of_one_class_is_undefined() -> None:
     assert quality.auroc(OUTPUTS, np.zeros(4, dtype=int)) is None
 

@@ -48,6 +48,11 @@ _DISKS = {
     "full_device": "A device that takes no byte in place of a file of records",
     "read_only": "A results folder that can't be written",
 }
+_MODELS = {
+    "model_places": "A place that takes no model: a folder, a pipe, `/proc`, a name that is too long, a loop of links",
+    "model_disk": "A disk that is full as the model is written to it",
+    "model_interrupts": "Ctrl-C as the model is written",
+}
 _INPUTS = {
     "mutated_records": "A line of records mutated: flipped bits, other types, huge numbers, nesting, hostile names",
     "unknown_words": "Records of an unknown status, metric, backend, model or precision in a report",
@@ -73,13 +78,18 @@ _OF_A_BACKEND = {
     "time_limit": "a worker beyond its time limit",
     "worker_killed": "a worker killed by SIGKILL as it builds its model",
     "framework_memory": "256 TiB asked of the framework, and another error, distinguished",
-    "model_files": "a .keras file with a Lambda layer, or one that names a function of `os`",
+    "after_training": "a fault, a full disk or Ctrl-C after the training: as model, record or report is made",
+    "divergence": "a learning rate at which the training diverges",
+    "foreign_models": "a foreign model that gives NaN, two zeros, logits or other shapes, or takes no such image",
+    "damaged_models": "a .keras file that is cut, changed, lacks a member, has a foreign one or claims gigabytes",
+    "model_files": "a .keras file with a Lambda layer, or one that names a function of `os` or another class",
     "weights_files": "a weights file with a link to another file, or of garbage",
 }
 FAULTS = {
     **_WORKERS,
     **_DRIVERS,
     **_DISKS,
+    **_MODELS,
     **_INPUTS,
     **{f"{key}_{name}": f"{name}: {what}" for name in backends.NAMES for key, what in _OF_A_BACKEND.items()},
 }
@@ -106,6 +116,9 @@ What is guaranteed, and what is not:
   is killed is finished by the next. A log is mended only if it is called after a run and says that it is of it.
 - **A full or read-only disk** ends the run with a message and leaves earlier records as they were. Where it is so from
   the start, that is found before the first cell. A cell whose record finds no room is lost, and was measured in vain.
+- **A model that was trained is kept.** Its place is tried before the training; it is saved before anything else is
+  measured, whole or not at all, and if there is no room, beside the results or in the folder for temporary files.
+  Neither a fault of what follows nor Ctrl-C costs it. A training that diverges gives no model, and no accuracy.
 - **A worker harms nobody.** It has limits of time and of resident memory, sampled five times a second (its children's
   every five seconds): one that allocates faster than that may meet the system's own limit first. Then the system ends
   a process of its choice, which may be another; a limit that holds to the byte needs a control group (cgroup), which

@@ -68,6 +68,20 @@ def test_the_first_epoch_of_older_schemas_becomes_warm_up() -> None:
     assert read.value("fit_images_per_s") == pytest.approx(images / second)
 
 
+def test_an_older_record_of_a_training_that_diverged_is_no_accuracy() -> None:
+    """NaN outputs were recorded as null, and counted as benign."""
+    line = json.loads((Path(__file__).parent / "schemas" / "9.json").read_text(encoding="utf-8"))
+    split = line["predictions"]["test"]
+    split["outputs"] = [[None, None] for _ in split["outputs"]]
+    split["scores"] = [0.5 for _ in split["scores"]]
+    read = Record.from_json(json.dumps(line))
+    assert (read.status, read.predictions) == ("diverged", {})
+    assert read.reason.startswith("the training diverged: ")
+    assert not [name for name in read.metrics if name.startswith("test_")]
+    assert read.value("step_images_per_s") == line["metrics"]["step_images_per_s"]
+    assert Record.from_json(read.to_json()) == read
+
+
 def test_there_is_an_example_of_every_schema() -> None:
     stems = {int(file.stem) for file in (Path(__file__).parent / "schemas").glob("*.json")}
     assert stems == set(range(1, SCHEMA + 1))
