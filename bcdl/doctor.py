@@ -11,12 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from rich.table import Table
 
 from bcdl import __version__, backends
+from bcdl.datasets import cache
 from bcdl.errors import program, run_command
 from bcdl.machine import environment, gpus, hardware, provenance
+from bcdl.machine.hardware import MIB
 from bcdl.runner import progress
 from bcdl.settings import profiles
 from bcdl.settings.options import PRECISIONS
@@ -58,13 +59,24 @@ def _grid(title: str, facts: dict[str, Any]) -> Table:
 
 def _caches() -> dict[str, str]:
     """The folders that are kept from one run to the next, with `~` for the home folder."""
-    keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    folders = {"decoded images": platformdirs.user_cache_path("bcdl") / "decoded", "weights and data": keras_home}
-    home = str(Path.home())
+    home = os.path.expanduser("~")
+    keras_home = Path(os.environ.get("KERAS_HOME", os.path.join(home, ".keras")))
+    entries, taken = cache.usage()
+    try:
+        decoded = _shown(cache.folder(), home)
+    except cache.NoCacheError as error:
+        decoded = f"none: {error}"
+    size = (
+        f"{entries} entries, {taken / MIB:.0f} MiB; at most {cache.MOST_BYTES // MIB} MiB; may be removed at any time"
+    )
     return {
-        name: str(folder).replace(home, "~") + ("" if folder.is_dir() else " (does not exist yet)")
-        for name, folder in folders.items()
+        "decoded images, and what was found in them": f"{decoded} ({size})",
+        "weights and data": _shown(keras_home, home),
     }
+
+
+def _shown(folder: Path, home: str) -> str:
+    return str(folder).replace(home, "~") + ("" if folder.is_dir() else " (does not exist yet)")
 
 
 def _backend(name: str, device: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ _VERSION = 2
 _HEADER_BYTES = 1024  # a multiple of what any dtype must be aligned to
 _CHUNK_BYTES = 2**20
 _SUFFIX = ".entry"
-# Also the entries of version 1, which nothing reads any more.
+# Also those of version 1, which nothing reads any more: they are used least.
 _ENTRY = re.compile(rf"[0-9a-f]{{64}}({re.escape(_SUFFIX)}|\.npy)")
 _PART = "part-"
 _OLD_PART_S = 86_400.0  # no process writes an entry for a day: it was killed
@@ -323,18 +323,19 @@ def _tidy(newest: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > _OLD_PART_S:
                 part.unlink()
-    entries = sorted(_entries(), key=lambda entry: (entry[0] == newest, entry[0].suffix == _SUFFIX, entry[1].st_mtime))
+    entries = sorted(_entries(), key=lambda entry: (entry[0] == newest, entry[1].st_mtime))
     total, removed, freed = sum(status.st_size for _, status in entries), 0, 0
     for path, status in entries[:-1]:
-        if total - freed <= MOST_BYTES and path.suffix == _SUFFIX:
+        if total - freed <= MOST_BYTES:
             break
         with contextlib.suppress(OSError):
             path.unlink()
             removed, freed = removed + 1, freed + status.st_size
     if removed:
-        _tell(
-            f"{removed} old entries of the cache removed ({freed / 2**20:.0f} MiB), "
-            f"so that all take at most {MOST_BYTES / 2**30:.0f} GiB"
+        print(
+            f"note: {removed} entries of the cache removed ({freed / 2**20:.0f} MiB), those not used for longest: "
+            f"all together may take {MOST_BYTES / 2**30:.0f} GiB",
+            file=sys.stderr,
         )
 
 

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import io
 import itertools
+import math
 import os
 import sys
 import threading
@@ -32,7 +33,7 @@ MOST_PIXELS = 64_000_000
 _RULES = 1  # raise when the decoding below changes, so that old cache entries are not used
 _SHOWN = 5  # unreadable files that a message names
 MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
-_CHUNK = 32  # images that a thread reads at a time
+_MOST_IN_CHUNK, _CHUNK_BYTES = 32, 2**20  # images that a thread reads at a time, and bytes of what is made of them
 _last_read: dict[Path, bytes] = {}  # the digest of each file that `decode` has last read in this process
 _FILTERS = threading.RLock()  # of who changes the filters of warnings
 
@@ -210,7 +211,7 @@ def _digests(files: Sequence[Path]) -> list[bytes]:
         except ValueError:
             return b""
 
-    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], files, "looking for changes in images")
+    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], files, "looking for changes in images", 1)
     return list(itertools.chain.from_iterable(chunks))
 
 
@@ -237,21 +238,25 @@ def _decode_all(files: Sequence[Path], kind: _Kind, rows: cache.Rows) -> tuple[l
         reasons = {place: reason for place, (_, reason) in enumerate(outcomes) if isinstance(reason, str)}
         return [digest for digest, _ in outcomes], images, reasons
 
+    row_bytes = kind.dtype.itemsize * math.prod(kind.row)
     with _quiet():
-        for made, images, reasons in _in_order(decode_chunk, files, "reading images"):
+        for made, images, reasons in _in_order(decode_chunk, files, "reading images", row_bytes):
             failures |= {len(digests) + place: reason for place, reason in reasons.items()}
             digests += made
             rows.append(images)
     return digests, failures
 
 
-def _in_order(work: Callable[[Sequence[Path]], Result], files: Sequence[Path], description: str) -> Iterator[Result]:
+def _in_order(
+    work: Callable[[Sequence[Path]], Result], files: Sequence[Path], description: str, bytes_each: int
+) -> Iterator[Result]:
     """What `work` makes of the files, chunk by chunk, by several threads; shown where somebody watches.
 
-    Only a few chunks are made ahead, whatever the order in which they are ready.
+    Only a few chunks are made ahead, whatever the order in which they are ready. Of each file `bytes_each` are made.
     """
     threads = os.cpu_count() or 1
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    step = min(_MOST_IN_CHUNK, max(1, _CHUNK_BYTES // bytes_each))
+    chunks = [files[start : start + step] for start in range(0, len(files), step)]
     with ThreadPoolExecutor(threads) as pool, _progress(description, len(files)) as advance:
         ahead: collections.deque[tuple[int, Future[Result]]] = collections.deque()
         for chunk in chunks:

@@ -6,7 +6,7 @@ import mmap
 
 import numpy as np
 
-_COPIED_BYTES = 32 * 2**20  # of the rows and of what the system reads around them, until pages are given back
+_COPIED_BYTES = 8 * 2**20  # of the rows and of what the system reads around them, until pages are given back
 _AROUND_BYTES = 2**16  # what Linux maps around a page that is looked at
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from bcdl.datasets import cache, mapped
+from bcdl.datasets import cache, decode, mapped
 from bcdl.datasets.fingerprint import FINGERPRINT
+from bcdl.datasets.sources import folder
+from tests.conftest import ROOT
 
 KEY = cache.key_of("rules", b"first", b"second")
 IMAGES = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
@@ -133,3 +140,133 @@ def test_an_entry_is_read_only_as_what_it_was_written() -> None:
     kept()
     for dtype, row in [("u1", (12,)), ("i1", ROW), ("u1", (3, 2, 2)), ("<u2", (2, 3)), ("u1", ())]:
         assert cache.read(KEY, np.dtype(dtype), row) is None
+
+
+def test_an_entry_that_others_may_have_written_is_not_used(capsys: Told) -> None:
+    file = kept()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    file.chmod(0o620)
+    assert read() is None
+    assert "others may write to it: it is not used, and made anew" in capsys.readouterr().err
+    assert kept().stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users here")
+def test_an_entry_of_another_user_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept()
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert read() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_the_place_of_an_entry_is_not_waited_for() -> None:
+    file = kept()
+    file.unlink()
+    os.mkfifo(file)
+    assert read() is None
+    cache.write(KEY, IMAGES)
+    assert read() is not None
+
+
+# Rows that come one after another
+
+
+def test_rows_of_another_kind_are_refused() -> None:
+    with cache.Rows(IMAGES.dtype, ROW, 5) as rows:
+        for wrong in (IMAGES.astype(float), IMAGES[:, :1], np.concatenate([IMAGES, IMAGES])):
+            with pytest.raises(ValueError, match="are no rows of"):
+                rows.append(wrong)
+
+
+def test_what_is_not_finished_leaves_nothing_behind() -> None:
+    with cache.Rows(IMAGES.dtype, ROW, 5) as rows:
+        rows.append(IMAGES)
+    assert list(cache.folder().iterdir()) == []
+
+
+# Several processes, and a limit
+
+WRITE_AND_READ = """
+import numpy as np
+from bcdl.datasets import cache
+
+key, images = cache.key_of("shared"), np.full((40, 64, 64), 7, np.uint8)
+for _ in range(50):
+    cache.write(key, images)
+    again = cache.read(key, images.dtype, (64, 64))
+    assert again is not None and (again == images).all()
+"""
+
+
+def test_processes_that_write_one_entry_at_once_all_read_it_whole() -> None:
+    started = [
+        subprocess.Popen([sys.executable, "-c", WRITE_AND_READ], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    assert len(list(cache.folder().iterdir())) == 1
+
+
+def test_the_least_recently_used_entries_go_and_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: Told) -> None:
+    keys = [cache.key_of(str(number)) for number in range(4)]
+    for age, key in enumerate(keys[:3]):
+        cache.write(key, np.zeros((1000, 3), np.uint8))
+        os.utime(cache._file(key), (1000 + age, 1000 + age))
+    assert cache.read(keys[0], np.dtype(np.uint8), (3,)) is not None  # so that it is used now
+    stray, old_part = cache.folder() / "mine.txt", cache.folder() / "part-of-a-killed-process"
+    for file in (stray, old_part):
+        file.write_bytes(b"x" * 9000)
+        os.utime(file, (0, 0))
+    monkeypatch.setattr(cache, "MOST_BYTES", 9000)
+    cache.write(keys[3], np.zeros((1000, 3), np.uint8))
+    assert {file.stem for file in cache.folder().iterdir()} == {keys[0], keys[3], "mine"}
+    assert "note: 2 entries of the cache removed" in capsys.readouterr().err
+    assert cache.usage()[0] == 2
+
+
+# The loading of images
+
+
+def test_decoding_leaves_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    data = Path(folder.example(tmp_path))
+    before = list(warnings.filters)
+    decode.decode(list(data.rglob("*.png")), ["name"] * 24, 8, False)
+    decode.read_image(next(data.rglob("*.png")), 8)
+    assert warnings.filters == before
+
+
+def test_loading_takes_little_more_memory_than_the_pixels(tmp_path: Path) -> None:
+    """Of many small images, in a process of its own: their arrays, and no copy of them."""
+    (tmp_path / "data").mkdir()
+    for kind in ("benign", "malignant"):
+        (tmp_path / "data" / kind).mkdir()
+        for number in range(30):
+            Image.fromarray(np.full((4, 4), number, np.uint8)).save(tmp_path / "data" / kind / f"{number:02d}.png")
+    for cold in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(tmp_path / "data"), "600"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert float(done.stdout) < 1.3, f"cold: {cold}"
+
+
+# Loads a small version first, so that what is imported and what threads take is there already.
+MEASURE = """
+import resource, sys
+from bcdl import datasets
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+data, size = sys.argv[1], int(sys.argv[2])
+datasets.load(datasets.Request(data, 300)).checksum
+before = peak_bytes()
+dataset = datasets.load(datasets.Request(data, size))
+dataset.checksum
+print((peak_bytes() - before) / sum(part.images.nbytes for part in dataset.splits.values()))
+"""

@@ -114,6 +114,10 @@ What is guaranteed, and what is not:
   none is left or ten seconds have passed; where the driver itself is killed, the system ends the worker's whole group.
   Not reached are processes that have left the group of a worker whose driver was killed, and a fork bomb faster than
   the driver finds its processes: only a limit on processes (`ulimit -u`, `pids.max` of a control group) stops one.
+- **What was checked is what is trained on.** A worker compares the checksum of its data set with that of the one which
+  its driver looked through for leaks, and that of the weights' file likewise; others fail the cell by name. What is
+  taken from the cache of decoded images is hashed first, and anything in doubt is made anew. That protects from
+  accidents, not from somebody who may write as this user.
 - **What comes from outside is data.** Nothing in it is run, nothing outside its folder is opened, and what claims more
   memory than it may have is refused beforehand. The mutations below try this; decoders written in C (Pillow, HDF5) are
   trusted to keep to their bounds.

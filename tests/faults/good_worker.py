@@ -43,7 +43,7 @@ def measure(plan: dict[str, Any], cells_before: int, job_file: Path, result_file
     for source, copy in plan.get("copy", {}).get(str(asked["job"]["cell"]["seed"]), []):
         shutil.copyfile(source, copy)
     if plan.get("reads"):
-        ending, read = read_data(asked["job"])
+        ending, read = read_data(asked["job"], plan["record"])
     own = {
         **read,
         "run": asked["run"],
@@ -59,8 +59,8 @@ def measure(plan: dict[str, Any], cells_before: int, job_file: Path, result_file
     return ending
 
 
-def read_data(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Load a job's data as the real worker does: the record's status, and its fields that follow from that."""
+def read_data(values: dict[str, Any], record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Load a job's data as the real worker does: the status, and what becomes of the record's fields."""
     from bcdl.errors import BcdlError  # here, as below: most of these tests read nothing
     from bcdl.settings.job import Job
     from bcdl.worker.inputs import load_data
@@ -69,7 +69,7 @@ def read_data(values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         dataset = load_data(Job.from_dict(values))
     except BcdlError as error:
         return "failed", {"reason": str(error), "dataset": {}, "metrics": {}, "predictions": {}}
-    return "ok", {"dataset": {"name": dataset.name, "checksum": dataset.checksum}}
+    return "ok", {"dataset": {**record["dataset"], "name": dataset.name, "checksum": dataset.checksum}}
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ from tests.faults.conftest import Injected
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder of images that is split already, a few of each class in each split."""
+    """A folder of images that is split already, no patient cut."""
     source = Path(folder.example(tmp_path))
     for number, image in enumerate(sorted(source.rglob("*.png"))):
-        split = ("train", "train", "val", "test")[number % 4]
+        split = ("train", "val", "test", "train", "train", "train")[number // 2 % 6]  # a patient has two images
         place = tmp_path / "data" / split / image.parent.name / image.name
         place.parent.mkdir(parents=True, exist_ok=True)
         image.rename(place)
@@ -52,7 +52,7 @@ def records(results: Path) -> list[Record]:
 
 
 def jobs_of(data: Path, **changes: object) -> list[Job]:
-    asked = job(image_size=8, **changes)
+    asked = job(**changes)
     return [dataclasses.replace(asked, data=str(data), cell=dataclasses.replace(asked.cell, data=data.name))]
 
 
@@ -70,15 +70,17 @@ def test_a_folder_that_gets_images_between_two_seeds_fails_the_second_by_name(
     """Through the command; and no record says of the new images that they are clean."""
     results = tmp_path / "results"
     plan = driver.plan(tmp_path, reads=True, copy={1: copies(data)})
-    options = ("--data", str(data), "--image-size", "8", timing)
+    options = ("--data", str(data), timing)
     with injected("changing_data"):
         command = driver.command(results, plan, *options, cells=2, no_room=True)
         said = command.communicate()[0]
+        assert len(records(results)) == 2, said
         first, second = records(results)
         assert command.returncode == 1, said
-        assert (first.status, first.dataset["leaks"]["clean"], second.status) == ("ok", True, "failed"), said
+        assert first.ok, first.reason
+        assert (first.status, first.dataset["leaks"]["clean"], second.status) == ("ok", True, "failed"), first.reason
         assert second.reason.startswith(
-            "data changed since the run checked it: data set data now has 12 train, 6 val, "
+            "data changed since the run checked it: data set data now has 16 train, 4 val, 12 test "
         )
         assert "leaks" not in second.dataset
 
@@ -87,7 +89,7 @@ def test_images_that_the_run_has_put_aside_are_the_same_whatever_happens_to_the_
     tmp_path: Path, data: Path
 ) -> None:
     plan = driver.plan(tmp_path, reads=True, copy={1: copies(data)})
-    options = ("--data", str(data), "--image-size", "8")
+    options = ("--data", str(data))
     command = driver.command(tmp_path / "results", plan, *options, cells=2)
     said = command.communicate()[0]
     assert [record.dataset["leaks"]["clean"] for record in records(tmp_path / "results")] == [True, True], said
@@ -159,22 +161,30 @@ def test_images_that_change_while_they_are_read_are_named(data: Path, cached: bo
 def test_what_is_cached_is_what_was_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that changes between the look into the cache and its decoding."""
     file = tmp_path / "image.png"
-    white, black = (Image.new("RGB", (8, 8), colour) for colour in ("white", "black"))
-    white.save(file)
-    decode.decode([file], ["image"], 8, False)
-    black.save(file)
-    original = decode._digests
+
+    def become(level: int) -> None:
+        """A grey image, in as many bytes as any other."""
+        Image.fromarray(np.full((8, 8), level, np.uint8)).save(file, compress_level=0)
+
+    def level() -> int:
+        return int(decode.decode([file], ["image"], 8, False)[0].max())
 
     def change_then(files: list[Path]) -> list[bytes]:
         digests = original(files)
-        white.save(file, compress_level=0)
+        become(3)
         return digests
 
-    monkeypatch.setattr(decode, "_digests", change_then)
-    assert decode.decode([file], ["image"], 8, False)[0].min() == 255
-    monkeypatch.undo()
-    black.save(file)
-    assert decode.decode([file], ["image"], 8, False)[0].max() == 0
+    original = decode._digests
+    become(1)
+    assert level() == 1
+    become(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "_digests", change_then)
+        assert level() == 3
+    become(2)
+    assert level() == 2
+    become(3)
+    assert level() == 3
 
 
 @pytest.mark.keras
