@@ -7,10 +7,11 @@ times, misses some, and depends on the number of threads that built it. What mak
   changes signs of parts, so that the four reflections together take four products of a quarter of the values; the four
   other orientations are the reflections of the transposed picture. That is a quarter of the work of whole products.
 - Each pair is compared once, in tiles that stay in the processor's cache, one to a core, and only what is more similar
-  than the eighth best so far is looked at.
+  than the best so far is looked at.
 
-Time still grows with the square of the number of pictures. Descriptors are whole numbers so small that float32 holds
-every sum of their products exactly. Hence the result depends neither on the order in which a library adds nor on cores.
+Time still grows with the square of the number of pictures. Descriptors are compared as whole numbers so small that
+float32 holds every sum of their products exactly, so that the order in which a library adds and the number of cores
+change nothing. The few best by these are ranked by the descriptors as they are.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ from bcdl.datasets.progress import Shown
 MOST = 8  # of a picture; more are needed only if none of eight copies leads to a ninth
 # A copy cropped by 5 percent a side has 0.6; several times as many pairs pass as are copies.
 LEAST_SIMILARITY = 0.45
-# The norm of a descriptor. Four times its square, the largest sum that occurs, is below 2^24.
-NORM = 2000
-_LEAST_SUM = np.float32(4 * LEAST_SIMILARITY * NORM**2)
+_SPARE = 4  # more that are ranked: whole numbers may change the order of those that differ by less than rounding
+_ROUNDING = 2e-3  # of a similarity, at most, by whole numbers
+# The norm of a descriptor in whole numbers. Four times its square, the largest sum that occurs, is below 2^24.
+_NORM = 2000
+_LEAST_SUM = np.float32(4 * (LEAST_SIMILARITY - _ROUNDING) * _NORM**2)
 _SIDE = 512  # of a tile of the table of pictures against pictures
 _AT_ONCE = 16  # tiles whose similar pairs are in memory together: if all pictures are alike, those are all their pairs
+_RANKED_AT_ONCE = 8192
+_DIGITS = 9  # of a similarity; pictures that are equal in them are taken in their order
 _NOBODY = np.iinfo(np.int64).max  # in place of a picture, if there are fewer than eight similar ones
 
 
@@ -48,22 +53,18 @@ class _Entries(NamedTuple):
         return _Entries(*(column[chosen] for column in self))
 
 
-def whole(descriptors: np.ndarray) -> np.ndarray:
-    """Descriptors [..., S, S] float32 of norm 1, or all 0, as the whole numbers that `most_similar` takes, float32."""
-    return np.rint(descriptors * np.float32(NORM))
-
-
-def most_similar(descriptors: np.ndarray) -> np.ndarray:
+def most_similar(descriptors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The pairs of which one picture is among the eight most similar to the other, and similar enough.
 
     Args:
-        descriptors: [N, S, S] float32, S even, as `whole` makes them.
+        descriptors: [N, S, S] float32 of norm 1, or all 0; S is even.
 
     Returns:
-        Indices of pictures [M, 2] int64, each pair once, the most similar first. The lower picture of a pair stands
-        first, unless the higher one is not among those most similar to it.
+        Indices of pictures [M, 2] int64, each pair once, the most similar first, and in which orientation [M] int64 the
+        second is most similar to the first. The lower picture of a pair stands first, unless the higher one is not
+        among those most similar to it.
     """
-    table, best = _Table(descriptors), _Best(len(descriptors))
+    table, best = _Table(np.rint(descriptors * np.float32(_NORM))), _Best(len(descriptors))
     tiles = [(row, column) for row in range(0, table.side, _SIDE) for column in range(row, table.side, _SIDE)]
     with (
         Shown("comparing images", len(tiles)) as shown,
@@ -76,14 +77,37 @@ def most_similar(descriptors: np.ndarray) -> np.ndarray:
             for entries in threads.map(lambda tile: best.better(table.entries(*tile)), some):
                 best.add(entries)
             shown.advance(len(some))
-    return best.pairs()
+    return _ranked(descriptors, *best.chosen())
 
 
-def best_orientations(descriptors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The orientation of each pair's second picture in which it is most similar to the first: [M, 2] to [M]."""
-    first, second = descriptors[pairs[:, 0]], descriptors[pairs[:, 1]]
-    turned = (orientations.turn(second, orientation) for orientation in range(orientations.COUNT))
-    return np.stack([np.einsum("nij,nij->n", first, other) for other in turned]).argmax(0)
+def _ranked(descriptors: np.ndarray, images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `most_similar` returns, of the pairs of these images and others."""
+    similarity, orientation = _compared(descriptors, images, others)
+    order = np.lexsort((others, -similarity, images))
+    order = order[similarity[order] >= LEAST_SIMILARITY]
+    order = order[_ranks(images[order]) < MOST]
+    pairs = np.stack([images[order], others[order]], axis=1)
+    # Of a pair that is there twice, the first has the lower picture first.
+    _, once = np.unique(np.sort(pairs, axis=1), axis=0, return_index=True)
+    once = once[np.argsort(-similarity[order[once]], kind="stable")]
+    return pairs[once], orientation[order[once]]
+
+
+def _compared(descriptors: np.ndarray, images: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The similarity [M] of the images to the others in the orientation [M] in which it is largest."""
+    similarity, orientation = np.empty(len(images)), np.empty(len(images), np.int64)
+    for start in range(0, len(images), _RANKED_AT_ONCE):
+        some = slice(start, start + _RANKED_AT_ONCE)
+        first, second = (descriptors[chosen[some]].astype(np.float64) for chosen in (images, others))
+        turned = (orientations.turn(second, number) for number in range(orientations.COUNT))
+        products = np.stack([np.einsum("nij,nij->n", first, other) for other in turned]).round(_DIGITS)
+        similarity[some], orientation[some] = products.max(0), products.argmax(0)
+    return similarity, orientation
+
+
+def _ranks(images: np.ndarray) -> np.ndarray:
+    """The place of each entry among those of its image, from 0; `images` are sorted."""
+    return np.arange(len(images)) - np.searchsorted(images, images)
 
 
 class _Table:
@@ -144,14 +168,14 @@ def _add_reflections(parts: np.ndarray, others: np.ndarray, products: np.ndarray
 
 
 class _Best:
-    """The eight pictures most similar to each of `count` pictures, of those added so far; of equal ones the first."""
+    """The few pictures most similar to each of `count` pictures, of those added so far; of equal ones the first."""
 
     def __init__(self, count: int) -> None:
-        self._others = np.full((count, MOST), _NOBODY)
-        self._similarity = np.full((count, MOST), _LEAST_SUM, np.float32)
+        self._others = np.full((count, MOST + _SPARE), _NOBODY)
+        self._similarity = np.full((count, MOST + _SPARE), _LEAST_SUM, np.float32)
 
     def better(self, entries: _Entries) -> _Entries:
-        """Those that are as similar as the eighth best of one of their two pictures, or more."""
+        """Those that are as similar as the last of the best of one of their two pictures, or more."""
         least = self._similarity[:, -1]
         return entries.at(entries.similarity >= np.minimum(least[entries.images], least[entries.others]))
 
@@ -161,20 +185,19 @@ class _Best:
         both = _Entries(np.append(images, others), np.append(others, images), np.append(similarity, similarity))
         self._merge(both.at(both.similarity >= self._similarity[both.images, -1]))
 
-    def pairs(self) -> np.ndarray:
-        """As `most_similar` returns them."""
+    def chosen(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pictures, and those most similar to them: [M] and [M]."""
         images, places = np.nonzero(self._others != _NOBODY)
-        pairs = np.stack([images, self._others[images, places]], axis=1)
-        # Of a pair that is there twice, the first has the lower picture first.
-        _, once = np.unique(np.sort(pairs, axis=1), axis=0, return_index=True)
-        order = np.argsort(-self._similarity[images, places][once], kind="stable")
-        return pairs[once[order]]
+        return images, self._others[images, places]
 
     def _merge(self, new: _Entries) -> None:
         changed = np.unique(new.images)
-        old = _Entries(np.repeat(changed, MOST), self._others[changed].ravel(), self._similarity[changed].ravel())
+        old = _Entries(
+            np.repeat(changed, MOST + _SPARE), self._others[changed].ravel(), self._similarity[changed].ravel()
+        )
         every = _Entries(*map(np.append, old, new))
         every = every.at(np.lexsort((every.others, -every.similarity, every.images)))
-        rank = np.arange(len(every.images)) - np.searchsorted(every.images, every.images)
-        (images, others, similarity), rank = every.at(rank < MOST), rank[rank < MOST]
-        self._others[images, rank], self._similarity[images, rank] = others, similarity
+        rank = _ranks(every.images)
+        kept = rank < MOST + _SPARE
+        images, others, similarity = every.at(kept)
+        self._others[images, rank[kept]], self._similarity[images, rank[kept]] = others, similarity

@@ -34,7 +34,10 @@ class Fingerprints:
     @classmethod
     def of(cls, images: np.ndarray, names: np.ndarray, labels: np.ndarray) -> Fingerprints:
         """Of images [N, H, W, 3] uint8."""
-        return cls(np.stack([fingerprint(Image.fromarray(image)) for image in images]), names, labels)
+        made = np.empty(len(images), FINGERPRINT)  # filled one by one, so that they are in memory once
+        for place, image in enumerate(images):
+            made[place] = fingerprint(Image.fromarray(image))
+        return cls(made, names, labels)
 
 
 def fingerprint(image: Image.Image) -> np.ndarray:
