@@ -16,6 +16,7 @@ from bcdl.settings import models
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
 from bcdl.text import legible
 from bcdl.worker import measurement
+from bcdl.worker.measured import Watcher
 from bcdl.worker.phases import Phases
 
 
@@ -58,7 +59,7 @@ def _measure(run: Run, keeper: ModelKeeper | None) -> Record:
     Raises BcdlError if the record can't be kept; it names the model then, and so does the line after a Ctrl-C.
     """
     (job,) = run.jobs
-    process = measurement.Process(verbose=1, trained=keeper.keep if keeper else None)
+    process = measurement.Process(watcher=Watcher(verbose=1, trained=keeper.keep if keeper else None))
     try:
         record, _ = measurement.run(run.handed(job), run.id, Phases(), process)
         with model_keeper.uninterrupted():

@@ -114,7 +114,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         if info.file_size > (
             _MOST_CONFIG_BYTES if info.filename not in _WEIGHTS and "/" not in info.filename else most
         ):
-            raise UsageError(f"claims {info.file_size:,} bytes for {info.filename}: too much for what it holds")
+            raise UsageError(f"claims {info.file_size} bytes for {info.filename}: too much for what it holds")
 
 
 def _digests(archive: zipfile.ZipFile) -> dict[str, str]:

@@ -29,7 +29,7 @@ from bcdl.worker import (
     timing,
 )
 from bcdl.worker.inputs import load_data, weights_checksum
-from bcdl.worker.measured import Measured
+from bcdl.worker.measured import NOBODY, Measured, Watcher
 from bcdl.worker.memory import record_host_peak, watching_memory
 from bcdl.worker.prepared import Prepared, prepare
 from bcdl.worker.shared import Shared
@@ -43,9 +43,8 @@ def measure(
     job: Job,
     adapter: Backend,
     measured: Measured,
-    verbose: int = 0,
+    watcher: Watcher = NOBODY,
     shared: Shared | None = None,
-    trained: Callable[[keras.Model], None] | None = None,
 ) -> keras.Model:
     """Measure the job's cell on the backend that was started; the trained model.
 
@@ -53,9 +52,8 @@ def measure(
         job: what to measure.
         adapter: of the cell's backend.
         measured: takes every figure as soon as it is known, and the seconds of each phase.
-        verbose: Keras's, of `fit`.
+        watcher: who follows it in this process.
         shared: what the job shares with the others of its process; None if it is alone.
-        trained: takes the model once it is trained and gives outputs, so that no fault of what follows costs it.
 
     Raises DivergedError if the training diverged.
     """
@@ -75,13 +73,13 @@ def measure(
     phases.begin("describing the model")
     measured.model = _describe_model(prepared.model)
     measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
-    _train(prepared, measured, verbose)
+    _train(prepared, measured, watcher.verbose)
     phases.begin("testing")
     given = _outputs(prepared)
     divergence.check_outputs(given)
-    if trained:
+    if watcher.trained:
         with phases.aside("keeping weights"):
-            trained(prepared.model)
+            watcher.trained(prepared.model)
     _test(prepared, given, measured)
     if cell.timing:
         _measure_speed(prepared, measured)

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from bcdl.machine import disturbance
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
 from bcdl.worker.energy import Repeated
 from bcdl.worker.phases import Phases
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Watcher:
+    """How somebody follows a cell that runs in the process of the command.
+
+    Attributes:
+        verbose: Keras's, of `fit`.
+        trained: takes the model once it is trained and gives outputs, so that no fault of what follows costs it.
+    """
+
+    verbose: int = 0
+    trained: Callable[[keras.Model], None] | None = None
+
+
+NOBODY = Watcher()
 
 
 @dataclasses.dataclass

@@ -25,7 +25,7 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import scrub
 from bcdl.worker import compilations, divergence, energy, parent_death, session, timing
-from bcdl.worker.measured import Measured
+from bcdl.worker.measured import NOBODY, Measured, Watcher
 from bcdl.worker.phases import Phases
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Process:
         measure_cell: what measures a cell once the backend has started; `bcdl.worker.cell.measure` if not given.
         keep: whether what the first cell compiles is kept for later processes, unless its job says otherwise, and
             loaded if it was. What a part of a cell compiles, as in experiments, is no cache for a whole one.
-        verbose: Keras's, of `fit`.
-        trained: takes each model once it is trained, before it is timed; `bcdl.worker.cell.measure` alone asks it.
+        watcher: who follows the cells in this process; `bcdl.worker.cell.measure` alone asks.
 
     Attributes:
         cells_before: how many cells were measured before.
@@ -59,10 +58,9 @@ class Process:
         self,
         measure_cell: MeasureCell | None = None,
         keep: bool = True,
-        verbose: int = 0,
-        trained: Callable[[keras.Model], None] | None = None,
+        watcher: Watcher = NOBODY,
     ) -> None:
-        self._measure_cell, self._keep, self._verbose, self._trained = measure_cell, keep, verbose, trained
+        self._measure_cell, self._keep, self._watcher = measure_cell, keep, watcher
         self._adapter: backends.Backend | None = None
         self.cells_before = 0
 
@@ -86,7 +84,7 @@ class Process:
     def _measurer(self) -> MeasureCell:
         from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
 
-        return self._measure_cell or functools.partial(cell.measure, verbose=self._verbose, trained=self._trained)
+        return self._measure_cell or functools.partial(cell.measure, watcher=self._watcher)
 
 
 def main(*files: str) -> int:

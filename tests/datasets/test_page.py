@@ -23,7 +23,9 @@ OPTIONS = {"by_group": "split-by"}
 
 @functools.cache
 def notices() -> list[re.Pattern[str]]:
-    """The notices of the page's tables; in them numbers, what is in quotes, tables and classes stand for any."""
+    """The notices of the page's tables; in them numbers, what is in quotes, tables, classes and kinds of files
+    that nothing reads stand for any.
+    """
     examples = re.findall(r"^\| `(.+?)` \|", PAGE, re.MULTILINE)
     return [re.compile(_pattern(example)) for example in examples]
 
@@ -35,6 +37,7 @@ def _pattern(example: str) -> str:
         r"\w+\.csv": ".+",
         r"[\d,.]*\d%?": r"[\d,.]*\d%?",
         "benign|malignant": "(benign|malignant)",
+        "HEIC images": f"({'|'.join(map(re.escape, tree.UNREAD))})",
     }
     parts = re.split(f"({'|'.join(kinds)})", example)
     meant = {part: next(kind for form, kind in kinds.items() if re.fullmatch(form, part)) for part in parts[1::2]}

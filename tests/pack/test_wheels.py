@@ -21,12 +21,13 @@ from tests.conftest import ROOT
 IMAGE = {
     *("absl-py", "filelock", "h5py", "jax", "jaxlib", "markdown-it-py", "matplotlib", "ml-dtypes", "numpy"),
     *("nvidia-ml-py", "opencv-python-headless", "packaging", "pillow", "psutil", "py-cpuinfo", "pytest"),
-    *("pytest-benchmark", "requests", "rich", "scikit-learn", "scipy", "torch", "typing-extensions"),
+    *("pytest-benchmark", "requests", "rich", "scikit-learn", "scipy", "threadpoolctl", "torch"),
+    "typing-extensions",
 }
 _DISTRIBUTION = {"cpuinfo": "py-cpuinfo", "cv2": "opencv-python-headless", "PIL": "pillow", "pynvml": "nvidia-ml-py"}
 _DISTRIBUTION |= {"sklearn": "scikit-learn", "absl": "absl-py"}
-# Of a backend that the image has not, and of a comparison that is made elsewhere.
-_OPTIONAL = {"tensorflow", "grain"}
+# Of a backend that the image has not, of a comparison that is made elsewhere, and of an extra.
+_OPTIONAL = {"tensorflow", "grain", "pydicom"}
 
 
 @given(st.text(max_size=6) | st.from_regex(r"cp3[0-9]{1,2}", fullmatch=True))

@@ -20,11 +20,12 @@ CLOCKS = {
     for clock in ("perf_counter", "process_time", "thread_time", "monotonic", "clock_gettime")
     for unit in ("", "_ns")
 } | {"default_timer"}
-# Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago it was.
+# Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago
+# it was, or tell by it which files nobody writes any more.
 WAITING = {
     (f"bcdl/{name}.py", "monotonic") for name in ("runner/budget", "runner/progress", "runner/supervisor", "sprint")
 }
-SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py"}
+SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py", "bcdl/datasets/cache.py"}
 # One clock measures; the others of its module show what may have disturbed what it measured.
 CLOCK = "bcdl/machine/clock.py"
 OTHERS = {(CLOCK, name) for name in ("process_time", "clock_gettime")}

@@ -26,7 +26,7 @@ def test_flips_between_backends_stand_beside_those_between_seeds() -> None:
     pairs, _ = agreement.pairs(group(*grid()))
     text, (table,) = section.section(group(*grid()))
     assert "### Does the backend change the diagnosis?" in text
-    assert "**CNN, start: random; smoke test: 40 images of 40 groups**" in text
+    assert "**CNN, start: random; smoke test: 40 images of 40 groups, 40 images of no known patient**" in text
     counts = ([len(p.agreement.flipped) for p in pairs if p.across == kind] for kind in ("backends", "seeds"))
     backends, seeds = (f"{min(c)} to {max(c)}" if min(c) < max(c) else f"{min(c)}" for c in counts)
     assert f"Flipped images of 40: {backends} between backends, {seeds} between seeds." in text
