@@ -40,7 +40,9 @@ def notices(images: np.ndarray) -> list[str]:
             release(images)
     found = [f"{flat} images are of one colour, and show nothing"] if flat else []
     if high - low < _LEAST_SPAN:
-        found.append(f"{len(images)} images, all there are, have levels from {low} to {high} of 255 alone: look at one")
+        found.append(
+            f"{len(images)} images, all of them, have levels from {low} to {high} of 0 to 255 alone: look at one"
+        )
     return found
 
 

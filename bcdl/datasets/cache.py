@@ -40,7 +40,7 @@ import platformdirs
 
 from bcdl.text import legible
 
-# All entries together; those that were not used for longest go first. Of 224 pixels, 140,000 images take so much.
+# All entries together; the least recently used go first. Of 224 pixels, 140,000 images take so much.
 MOST_BYTES = 20 * 2**30
 _VERSION = 2
 _HEADER_BYTES = 1024  # a multiple of what any dtype must be aligned to
@@ -73,7 +73,7 @@ def folder() -> Path:
     """
     path = platformdirs.user_cache_path("bcdl") / "decoded"
     if not path.is_absolute():  # as it is if HOME is not set and the system does not know the user
-        raise NoCacheError(f"{str(path.parent.parent)!r} is no whole path; set HOME or XDG_CACHE_HOME")
+        raise NoCacheError(f"{str(path.parent.parent)!r} is no absolute path; set HOME or XDG_CACHE_HOME")
     return path
 
 
@@ -333,7 +333,7 @@ def _tidy(newest: Path) -> None:
             removed, freed = removed + 1, freed + status.st_size
     if removed:
         print(
-            f"note: {removed} entries of the cache removed ({freed / 2**20:.0f} MiB), those not used for longest: "
+            f"note: {removed} entries of the cache removed ({freed / 2**20:.0f} MiB), the least recently used: "
             f"all together may take {MOST_BYTES / 2**30:.0f} GiB",
             file=sys.stderr,
         )

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from bcdl.datasets import pixels
+from bcdl.datasets import pixels, tables
 from bcdl.errors import UsageError
+from bcdl.text import comparable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -34,8 +35,6 @@ _RLE = "1.2.840.10008.1.2.5"  # pydicom decodes it by itself
 # Of the parts of a dataset that hold a frame's own window and rescale, in files of several frames.
 _FRAME_PARTS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _PATIENT_LETTERS = 16
-# What stands in place of a PatientID that was removed.
-_NOBODY = frozenset({"", "anon", "anonymous", "anonymized", "anonymised", "none", "removed", "unknown", "n/a"})
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")  # pydicom's decoder makes all of them RGB
 
 
@@ -130,8 +129,8 @@ def _patient_id(file: Path) -> str:
         return ""
     try:
         dataset = _open(file, stop_before_pixels=True, only=["PatientID"])
-        patient = str(dataset.get("PatientID") or "").strip()
-        return "" if patient.casefold() in _NOBODY else patient
+        patient = comparable(str(dataset.get("PatientID") or ""))
+        return "" if patient in tables.NOTHING else patient
     except UsageError:
         raise
     except Exception:  # as decoders, parsers raise all kinds of errors on broken bytes

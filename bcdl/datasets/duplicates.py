@@ -1,7 +1,7 @@
 """Duplicates: images that a data set has twice, and how well they agree with groups that are known.
 
-Every image that a source has is examined, before groups that mix classes are dropped. Two images are identical if all
-their pixels are, and near-identical if they are nearly the same picture (`bcdl.datasets.near_duplicates` says how).
+All images of both classes are examined, before those under both labels are left out. Two images are identical if all their
+pixels are, and near-identical if they are nearly the same picture (`bcdl.datasets.near_duplicates` says how).
 Of pictures under 24 pixels, margins apart, only identical ones are reported: BUSI scaled down to 28 pixels still shows
 its copies and nothing else, at 20 different pictures begin to agree.
 """

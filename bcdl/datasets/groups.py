@@ -24,8 +24,6 @@ _COLUMNS = ("path", "class", "group")
 FOLDERS = "the names of folders"  # if they are the source of groups
 _DICOM = "the PatientID of DICOM files"
 _LONGEST = 200  # letters; all groups are kept at the length of the longest
-# What people and programs write into a cell that has nothing to say.
-NOTHING = frozenset({"", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +57,7 @@ def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: M
     """The groups of the images of a folder.
 
     Args:
-        root: the folder that the names of images are relative to.
+        root: the folder whose `groups.csv` counts.
         files: the images that are used.
         every: the names of all images in the folder, used or not.
         stated: what `--class-map` says, as `class_map.parse` gives it.
@@ -92,13 +90,13 @@ def of_column(name: str, files: Sequence[ImageFile], said: Sequence[str]) -> Gro
     spellings: dict[str, dict[str, None]] = collections.defaultdict(dict)  # of each group, in their order
     for text in said:
         spellings[key(text)].setdefault(unicodedata.normalize("NFC", text))
-    known = [key(text) not in NOTHING for text in said]
+    known = [key(text) not in tables.NOTHING for text in said]
     ids = [
         next(iter(spellings[key(text)])) if is_known else file.name
         for file, text, is_known in zip(files, said, known, strict=True)
     ]
     notices = []
-    if several := [of_one for group, of_one in spellings.items() if len(of_one) > 1 and group not in NOTHING]:
+    if several := [of_one for group, of_one in spellings.items() if len(of_one) > 1 and group not in tables.NOTHING]:
         shown = " and ".join(quoted(text, 40) for text in list(several[0])[:2])
         notices.append(f"{len(several)} groups of {name} are spelled in several ways, as {shown}: each counts as one")
     return Groups(ids, known, name, tuple(notices))

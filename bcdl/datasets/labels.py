@@ -10,7 +10,7 @@ from pathlib import Path
 from bcdl.datasets import class_map, groups, rows, tables
 from bcdl.datasets.dataset import LabelsTable
 from bcdl.datasets.groups import Groups
-from bcdl.datasets.layouts import ImageFile
+from bcdl.datasets.layouts import ImageFile, split_of
 from bcdl.datasets.pool import GROUPS_FILE, LABELS
 from bcdl.datasets.tables import Table
 from bcdl.datasets.tree import Tree
@@ -110,10 +110,17 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
         f"{len(files)} images have their class from {table.name}, column {quoted(headers['label'])}, by column "
         f"{quoted(headers['image'])}" + (f", their group from {quoted(headers['group'])}" if has_groups else ""),
         *matched.notices(every),
+        *_split_notices(tree),
     ]
     if has_groups and (tree.root / GROUPS_FILE).exists() and Path(given.file).name != GROUPS_FILE:
         notices.append(f"{GROUPS_FILE} is not used: {table.name} gives the groups")
     return Labelled(files, every, of_group if has_groups else None, left_out, notices, headers)
+
+
+def _split_notices(tree: Tree) -> list[str]:
+    count = sum(any(map(split_of, image.folders)) for image in tree.images)
+    told = f"{count} images are in folders named as splits: no split is taken, since a table gives the classes"
+    return [told] if count else []
 
 
 def _columns(given: LabelsTable, table: Table) -> _Columns:
@@ -151,7 +158,7 @@ def _why(table: str, text: str | None) -> str:
         return f"images without a row in {table}"
     return (
         f"images labelled {quoted(comparable(text))}"
-        if comparable(text) not in groups.NOTHING
+        if comparable(text) not in tables.NOTHING
         else "images without a label"
     )
 

@@ -138,7 +138,7 @@ def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
         ],
         every=[_name(found, levels) for found in tree.images if found.folders[: levels.around] == around],
         name=_describe(images, levels, patients),
-        left_out=tree.left_out + _others(tree, [*images, *outside], levels) + _outside(outside),
+        left_out=tree.left_out + _others(tree, [*images, *outside], levels, stated) + _outside(outside),
         notices=[
             *tree.notices,
             *_tell_around(around),
@@ -188,7 +188,7 @@ def _around(images: Sequence[_Image], depth: int) -> int:
     return sum(1 for _ in itertools.takewhile(lambda folders: len(set(folders)) == 1, levels))
 
 
-def _split(folder: str) -> str | None:
+def split_of(folder: str) -> str | None:
     """The split that the name of a folder means."""
     match = _SPLIT.fullmatch(comparable(folder))
     return _SPLIT_WORDS.get(match["split"]) if match else None
@@ -202,7 +202,7 @@ def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
     splits: dict[int, list[str]] = collections.defaultdict(list)
     for image in images:
         for depth, folder in enumerate(image.folders):
-            if depth >= levels.around and depth != levels.label and (split := _split(folder)):
+            if depth >= levels.around and depth != levels.label and (split := split_of(folder)):
                 splits[depth].append(split)
 
     def counts(depth: int) -> bool:
@@ -216,7 +216,7 @@ def _with_splits(images: Sequence[_Image], levels: _Levels) -> tuple[list[_Image
     """The images with their splits, and those that are in none, although there are splits."""
     if levels.split is None:
         return list(images), []
-    given = [image._replace(given=_split(image.folders[levels.split])) for image in images]
+    given = [image._replace(given=split_of(image.folders[levels.split])) for image in images]
     return [image for image in given if image.given], [image for image in given if not image.given]
 
 
@@ -302,21 +302,24 @@ def _describe(images: Sequence[_Image], levels: _Levels, patients: _Patients) ->
     return ("IDC: " if idc else "") + " / ".join(sorted(at, key=lambda level: at[level]))
 
 
-def _others(tree: Tree, images: Sequence[_Image], levels: _Levels) -> collections.Counter[str]:
+def _others(
+    tree: Tree, images: Sequence[_Image], levels: _Levels, stated: Mapping[str, int]
+) -> collections.Counter[str]:
     """By kind, how many images are in no class folder of the two classes."""
     in_classes = {image.found for image in images}
     around = images[0].folders[: levels.around]
     kinds: collections.Counter[str] = collections.Counter()
     for found in tree.images:
         if found not in in_classes:
-            kinds[_other(found, around, levels)] += 1
+            kinds[_other(found, around, levels, stated)] += 1
     return _few(kinds)
 
 
-def _other(found: Found, around: tuple[str, ...], levels: _Levels) -> str:
+def _other(found: Found, around: tuple[str, ...], levels: _Levels, stated: Mapping[str, int]) -> str:
+    if any(classes.class_of(folder, stated) is not None for folder in found.folders):
+        return "images in class folders of another depth"
     if found.folders[: levels.around] != around or len(found.folders) <= levels.label:
-        said = any(classes.class_of(folder, {}) is not None for folder in found.folders)
-        return "images in class folders of another depth" if said else "images outside class folders"
+        return "images outside class folders"
     return f"{_OTHER_CLASS}{quoted(found.folders[levels.label])}"
 
 
@@ -349,7 +352,7 @@ def _tell_splits(images: Sequence[_Image], levels: _Levels) -> list[str]:
 
 
 def _tell_no_split(images: Sequence[_Image], levels: _Levels) -> list[str]:
-    named = [image for image in images if any(_split(folder) for folder in image.folders)]
+    named = [image for image in images if any(split_of(folder) for folder in image.folders)]
     if not named:
         return []
     return [f"{len(named)} images are in folders named as splits, but not all, or of one split: no split is taken"]
@@ -431,7 +434,7 @@ def _remedy(tree: Tree, missing: Sequence[int], stated: Mapping[str, int]) -> st
         return "name the folder above it, which holds both classes"
     folders = collections.Counter(folder for found in tree.images for folder in found.folders)
     folders.update(tree.folders)
-    names = [name for name, _ in folders.most_common() if classes.class_of(name, stated) is None and not _split(name)]
+    names = [name for name, _ in folders.most_common() if classes.class_of(name, stated) is None and not split_of(name)]
     if advice := classes.advise(names, missing):
         return f"if these folders mean the classes, use {advice}"
     if tree.images and not any(found.folders for found in tree.images):

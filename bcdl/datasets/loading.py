@@ -51,12 +51,17 @@ def read_pool(request: Request) -> Pool:
 
 
 def _check_is_folder(request: Request) -> None:
-    """UsageError if it is asked for how the images of a folder get their classes, and the data is no folder."""
-    asked = {"--labels": request.labels.file if request.labels else "", "--class-map": request.class_map}
+    """UsageError if it is asked for how the images of a folder are read, and the data is no folder."""
+    asked = {
+        "--labels": request.labels,
+        "--class-map": request.class_map,
+        "--magnification": request.magnification,
+        "--grey-bits": request.grey_bits,
+    }
     option = next((option for option, value in asked.items() if value), None)
     if option and not Path(request.data).is_dir():
         raise UsageError(
-            f"{option} says what images of a folder show, and --data {quoted(request.data)} is no folder; leave it out"
+            f"{option} is for the images of a folder, and --data {quoted(request.data)} is no folder; leave it out"
         )
 
 

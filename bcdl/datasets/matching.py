@@ -95,7 +95,8 @@ class Images:
     def _best(self, places: list[int], end: list[str], whole: bool) -> Match:
         """Of images that all end as the path does, loosely, those that do so most closely."""
         closeness = {place: _closeness(self._parts[place][-len(end) :], end) for place in places}
-        best = tuple(place for place in places if closeness[place] == min(closeness.values()))
+        least = min(closeness.values())
+        best = tuple(place for place, how_unlike in closeness.items() if how_unlike == least)
         if len(best) > 1:
             return Match(Kind.AMBIGUOUS, best)
         inside = whole or len(end) == len(self._parts[best[0]])

@@ -126,7 +126,7 @@ def survey(looks: np.ndarray, names: Sequence[str], grey_bits: int) -> Survey:
     stated = looks["stated"][deep & (looks["stated"] > 0)]
     bits = usual_depth(_greatest(found)) if len(found) else 0
     depth = Depth(grey_bits, given=True) if grey_bits else Depth(bits)
-    used = deep.any() or (grey_bits and looks["no_window"].any())
+    used = deep.any() or (grey_bits and (looks["no_window"] & (looks["greatest"] >= 0)).any())
     facts = {"grey_bits": depth.bits or int(stated.max())} if used else {}
     notices = (*_depth_notices(deep.sum(), found, stated, depth, bool(used)), *_dicom_notices(looks), *_notices(looks))
     return Survey(depth, notices, facts)

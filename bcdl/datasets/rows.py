@@ -68,7 +68,7 @@ class Rows:
         if self.ambiguous:
             row, names = next(iter(self.ambiguous.items()))
             lines.append(
-                f"{len(self.ambiguous)} rows of {self.table} may mean several images, as {_shown(self.paths[row])} "
+                f"{len(self.ambiguous)} rows of {self.table} may mean several images, as {_shown(self.paths[row])} for "
                 f"{' or '.join(map(_shown, names[:2]))}: not used"
             )
         if self.contested:

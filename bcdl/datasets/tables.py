@@ -21,6 +21,13 @@ from typing import NamedTuple
 from bcdl.errors import UsageError
 from bcdl.text import encodable, legible
 
+# What people and programs write if they have nothing to say, also in place of a patient whose name was removed.
+NOTHING = frozenset(
+    [
+        *("", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"),
+        *("anon", "anonymous", "anonymized", "anonymised", "removed"),
+    ]
+)
 MOST_BYTES = 64 * 2**20  # half a million images
 _DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_LINE = re.compile(r"sep=(.)\r?\n?")  # Excel writes and reads such a first line
@@ -144,7 +151,7 @@ def _delimiter(text: str, expected: set[str]) -> tuple[str, str]:
     """The text from its header on, and its delimiter: the one that gives most of the expected headers."""
     stated = _DELIMITER_LINE.match(text)
     if stated:
-        return text[stated.end() :], stated[1]
+        return f"\n{text[stated.end() :]}", stated[1]  # the number of each line stays
 
     def score(delimiter: str) -> tuple[int, int]:
         try:

@@ -49,7 +49,7 @@ _FORMATS = {  # pictures, which no part of bcdl reads, unless it says that one i
     "HEIC images": ".heic .heif .hif",
     "AVIF images": ".avif",
     "JPEG XL images": ".jxl",
-    "DICOM images": ".dcm .dicom .ima",
+    "DICOM images": ".ima",
     "whole-slide images": ".svs .ndpi .mrxs .scn .vms .vmu .bif .czi .lif .qptiff .isyntax",
     "NIfTI volumes": ".nii .nii.gz",
     "NRRD or MetaImage volumes": ".nrrd .nhdr .mhd .mha",

@@ -87,7 +87,23 @@ def _together(folds: Sequence[Record], split: str) -> Images:
     else:  # an older bcdl kept no predictions, and knew no folds
         images, groups = (facts[name].get(split, 0) for name in ("images", "groups"))
     known = facts.get("grouped") or groups < images
-    return Images(images, groups if known else None, sum(of.dataset.get("ungrouped", {}).get(split, 0) for of in folds))
+    return Images(images, groups if known else None, _ungrouped(folds, split))
+
+
+def _ungrouped(folds: Sequence[Record], split: str) -> int:
+    """The images of no known patient, each once: such an image is a group of its own, and validates in several folds."""
+    counts = [of.dataset.get("ungrouped", {}).get(split, 0) for of in folds]
+    predicted = [of.predictions.get(split) for of in folds]
+    if not all(predicted):
+        return sum(counts)
+    unknown = {
+        name
+        for count, part in zip(counts, predicted, strict=True)
+        if count and part
+        for name, group in zip(part["names"], part["groups"], strict=True)
+        if name == group
+    }
+    return len(unknown)
 
 
 def note(records: Sequence[Record], split: str = "test") -> str:

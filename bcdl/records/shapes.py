@@ -272,7 +272,7 @@ HISTORY_BY_EPOCH = {
 
 
 class Predictions(TypedDict):
-    """What a record says of a split's images, an entry for each; None stands for NaN, of a model that diverged."""
+    """What a record says of a split's images, an entry for each."""
 
     outputs: Annotated[
         list[list[float | None]],

@@ -79,7 +79,8 @@ class Cell:
             metavar="DATA",
             help="data set: `synthetic` or `synthetic-COUNT` (drawings), `breastmnist` (downloaded), a MedMNIST "
             "`.npz`, or a folder of `benign/` and `malignant/` images, with or without `train/`, `val/`, `test/` "
-            "above; `groups.csv` (path, class, group) or BreaKHis file names give patients",
+            "above; `groups.csv` (path, class, group) or BreaKHis file names give patients; other layouts, tables and "
+            "DICOM: docs/data.md",
             words=SILENT,  # a title begins with it, and a card has an item of it
         ),
     ]
@@ -421,8 +422,8 @@ class Cell:
         str,
         Setting(
             metavar="HEADER",
-            help="column of `--labels` with the patient or group; if not given, it is found by its usual names, and "
-            "without one no groups are known",
+            help="column of `--labels` with the patient or group; if not given, it is found by its usual names; "
+            "without one, patients are looked for as in any folder",
             default="",
             since=10,
             before="",

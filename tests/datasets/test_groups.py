@@ -277,7 +277,7 @@ def test_a_table_of_labels_that_is_not_understood_is_refused(
     ("asked", "message"),
     [
         ({"image_column": "x"}, r"--image-column 'x' is a column of no table; name the table with --labels"),
-        ({"labels": "no.csv"}, r"--labels says .* and --data 'synthetic-48' is no folder; leave it out"),
+        ({"labels": "no.csv"}, r"--labels is for .* and --data 'synthetic-48' is no folder; leave it out"),
         ({"labels": "no.csv", "data": str(Path(__file__).parent)}, r"no\.csv is no file that can be read"),
     ],
 )

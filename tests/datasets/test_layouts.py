@@ -209,7 +209,7 @@ def test_images_at_other_places_are_counted(tmp_path: Path) -> None:
     layout = recognise(tmp_path)
     assert layout.left_out == {
         "images outside class folders": 1,
-        "images of class 'old'": 1,
+        "images in class folders of another depth": 1,
         "images of class 'benign cases'": 1,
     }
     assert any('to read them, use --class-map "benign cases=benign"' in notice for notice in layout.notices)

@@ -351,4 +351,4 @@ def test_a_set_of_few_levels_is_told(tmp_path: Path) -> None:
         tmp_path / "set", lambda n, path: save_png(noise(n, 15, np.uint8), path.with_suffix(".png")) and None
     )
     notices = datasets.load(Request(str(root), SIDE)).notices
-    assert "20 images, all there are, have levels from 0 to 15 of 255 alone: look at one" in notices
+    assert "20 images, all of them, have levels from 0 to 15 of 0 to 255 alone: look at one" in notices

@@ -52,7 +52,7 @@ def unusable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.chdir(tmp_path)
     # As it is without HOME, if the system does not know the user either.
     monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name: Path("~") / ".cache" / name)
-    return "is no whole path; set HOME or XDG_CACHE_HOME"
+    return "is no absolute path; set HOME or XDG_CACHE_HOME"
 
 
 def test_without_a_cache_images_are_decoded_and_that_is_told_once(
@@ -98,7 +98,8 @@ def test_loading_uses_no_entry_that_was_damaged(tmp_path: Path, capsys: Told, in
     """Each of what was once used without a word, in the entry that a folder of images is loaded from."""
     request = datasets.Request(folder.example(tmp_path / "data"), 8)
     wanted = datasets.load(request).checksum
-    entry = max(cache.folder().iterdir(), key=lambda file: file.stat().st_size)
+    size = 1024 + 24 * 8 * 8 * 3  # of the header, and of the images of that folder
+    (entry,) = (file for file in cache.folder().iterdir() if file.stat().st_size == size)
     whole = entry.read_bytes()
     header, images = whole[:1024], np.frombuffer(whole[1024:], np.uint8).reshape(-1, 8, 8, 3)
     for other in (np.invert(images), images[::-1], images.astype(np.float64), images[:, ::2], images[:0]):
