@@ -26,6 +26,7 @@ _CONFIG = "config.json"
 _KNOWN = (_CONFIG, "metadata.json", *_WEIGHTS)
 _ASSETS = "assets/"
 _PIXELS = "RGB, 0 to 255; the model scales them itself"
+_MOST_GREY_BITS = 16
 _MOST_CONFIG_BYTES = 64 * 2**20
 # Keras stores its members as they are; one that was packed later does not shrink that much.
 _MOST_EXPANSION, _FREE_BYTES = 100, 64 * 2**20
@@ -55,6 +56,7 @@ class Statement:
         run: the run that trained it.
         reading: of its outputs.
         bcdl: the version that saved it.
+        grey_bits: depth by which grey images of more than 8 bits were read in training, 0 if there were none.
     """
 
     model: str
@@ -63,6 +65,7 @@ class Statement:
     run: str
     reading: Reading = dataclasses.field(default_factory=Reading)
     bcdl: str = bcdl.__version__
+    grey_bits: int = 0
 
 
 def seal(file: Path, statement: Statement) -> None:
@@ -154,17 +157,18 @@ def _parsed(said: dict[str, Any]) -> Statement | None:
     if not isinstance(reading, dict) or sorted(map(str, reading.get("classes") or ())) != sorted(CLASSES):
         return None
     texts = [said.get(name) for name in ("model", "preprocessing", "run", "bcdl")]
-    size = said.get("image_size")
+    size, grey_bits = said.get("image_size"), said.get("grey_bits", 0)  # what is older says nothing of grey
     if (
         not all(isinstance(text, str) for text in texts)
         or type(size) is not int
+        or type(grey_bits) is not int
+        or not 0 <= grey_bits <= _MOST_GREY_BITS
         or reading.get("outputs") not in OUTPUTS
     ):
         return None
     model, preprocessing, run, version = map(str, texts)
-    return Statement(
-        model, size, preprocessing, run, Reading(tuple(reading["classes"]), str(reading["outputs"])), version
-    )
+    outputs = Reading(tuple(reading["classes"]), str(reading["outputs"]))
+    return Statement(model, size, preprocessing, run, outputs, version, grey_bits)
 
 
 def _shown(file: Path) -> str:

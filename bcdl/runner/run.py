@@ -52,6 +52,7 @@ class Run:
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
+        grey_bits: depth by which grey images of more than 8 bits are read, 0 if there are none; filled by `check`.
         checksums: of each split of the data; filled by `check`.
         weights: the checksum of each file of weights; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
@@ -67,6 +68,7 @@ class Run:
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
+    grey_bits: dict[Request, int] = dataclasses.field(default_factory=dict)
     checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
     weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
@@ -92,6 +94,7 @@ class Run:
             dataset = datasets.split_pool(pool, request)
             self.checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
+            self.grey_bits[request] = dataset.facts.get("grey_bits", 0)
             notes += self._check_data(request, dataset)
             if (source := request.unsplit) not in duplicates:  # the same in every split
                 duplicates[source] = dataset.duplicates

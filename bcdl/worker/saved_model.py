@@ -43,12 +43,14 @@ class SavedModel:
         file: where it was saved.
         reading: of its outputs.
         assumed: whether `reading` is what a person says, and not the file.
+        grey_bits: depth by which grey images of more than 8 bits were read in its training; 0 if that is not known.
     """
 
     model: keras.Model
     file: Path
     reading: Reading = dataclasses.field(default_factory=Reading)
     assumed: bool = False
+    grey_bits: int = 0
 
     @property
     def image_size(self) -> int:
@@ -125,8 +127,10 @@ def load(file: Path, assumed: Reading | None = None) -> SavedModel:
     model = _loaded(file)
     if reason := _misfit(model):
         raise UsageError(f"{_shown(file)} {reason}; bcdl labels by models of one image [S, S, 3] and two outputs")
-    saved = SavedModel(model, file, statement.reading if statement else assumed or Reading(), statement is None)
-    if statement and statement.image_size != saved.image_size:
+    if statement is None:
+        return SavedModel(model, file, assumed or Reading(), assumed=True)
+    saved = SavedModel(model, file, statement.reading, grey_bits=statement.grey_bits)
+    if statement.image_size != saved.image_size:
         raise UsageError(
             f"{_shown(file)} says that its images have {statement.image_size} pixels, and takes {saved.image_size}"
         )
