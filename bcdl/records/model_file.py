@@ -113,10 +113,9 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         if name not in _KNOWN and (not name.startswith(_ASSETS) or ".." in name or "\\" in name):
             raise UsageError(f"is no sound .keras file: Keras writes no {legible(name, 60)!r} into one")
     for info in archive.infolist():
-        most = min(_MOST_EXPANSION * info.compress_size + _FREE_BYTES, 1 << 62)
-        if info.file_size > (
-            _MOST_CONFIG_BYTES if info.filename not in _WEIGHTS and "/" not in info.filename else most
-        ):
+        is_large = info.filename in _WEIGHTS or "/" in info.filename
+        most = _MOST_EXPANSION * info.compress_size + _FREE_BYTES if is_large else _MOST_CONFIG_BYTES
+        if info.file_size > most:
             raise UsageError(f"claims {info.file_size} bytes for {info.filename}: too much for what it holds")
 
 
