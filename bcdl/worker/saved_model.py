@@ -19,7 +19,7 @@ from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
 from bcdl.text import legible
-from bcdl.worker import network, training  # noqa: F401 (they register what the file names of bcdl's own)
+from bcdl.worker import divergence, network, training  # noqa: F401 (they register what the file names of bcdl's own)
 
 _CHANNELS = 3
 _MOST_PIXELS = 4096  # a side
@@ -175,7 +175,7 @@ def _misshapen(taken: tuple[int | None, ...], given: tuple[int | None, ...]) -> 
 
 
 def _unsound(model: keras.Model) -> str:
-    wrong = sum(not np.isfinite(variable.numpy()).all() for variable in model.weights)
+    wrong = divergence.broken_weights(model)
     return f"has NaN or infinite values in {wrong} of its {len(model.weights)} weights" if wrong else ""
 
 
