@@ -14,7 +14,7 @@ from bcdl.runner.model_keeper import ModelKeeper
 from bcdl.runner.run import Run
 from bcdl.settings import models
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
-from bcdl.text import legible
+from bcdl.text import legible, on_one_line
 from bcdl.worker import measurement
 from bcdl.worker.measured import Watcher
 from bcdl.worker.phases import Phases
@@ -84,10 +84,9 @@ def _report(run: Run, keeper: ModelKeeper | None) -> list[str]:
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever it is, what was measured is kept
-        reason = legible((str(error).strip() or type(error).__name__).splitlines()[0])
         again = f"bcdl report --results {legible(str(run.results))} makes it anew"
         kept = f"its record is kept in {legible(str(run.file))}{_model_too(keeper)}"
-        return [f"the report could not be made ({reason}); {kept}; {again}"]
+        return [f"the report could not be made ({on_one_line(error)}); {kept}; {again}"]
     return []
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import bcdl
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
-from bcdl.text import legible
+from bcdl.text import legible, on_one_line, quoted
 
 FORMAT = 1  # raise if the statement changes its meaning
 # How the two outputs of a model are to be read: as one distribution, each on its own, or before their softmax.
@@ -87,18 +87,19 @@ def read(file: Path) -> Statement | None:
     Raises:
         UsageError: it is no whole .keras file, or what it says is not of the model in it.
     """
+    shown = quoted(str(file))
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive)
             members = _digests(archive)
             said = _said(archive.comment)
     except UsageError as error:
-        raise UsageError(f"{_shown(file)} {error}") from error
+        raise UsageError(f"{shown} {error}") from error
     except zipfile.BadZipFile as error:
-        raise UsageError(f"{_shown(file)} is no whole .keras file ({error}); save the model again") from error
+        raise UsageError(f"{shown} is no whole .keras file ({error}); save the model again") from error
     except Exception as error:  # unpacking broken bytes raises all kinds of errors
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{_shown(file)} can't be read as a .keras file ({reason})") from error
+        reason = on_one_line(error, with_kind=True)
+        raise UsageError(f"{shown} can't be read as a .keras file ({reason})") from error
     return None if said is None else _checked(file, said, members)
 
 
@@ -141,12 +142,13 @@ def _said(comment: bytes) -> dict[str, Any] | None:
 
 def _checked(file: Path, said: dict[str, Any], members: dict[str, str]) -> Statement:
     """The statement; UsageError if it is of a newer format, or not of these members."""
+    shown = quoted(str(file))
     if isinstance(said.get("format"), int) and said["format"] > FORMAT:
         version = legible(str(said["bcdl"]), 20)
-        raise UsageError(f"{_shown(file)} was saved by a newer bcdl ({version}); use that, or save the model again")
+        raise UsageError(f"{shown} was saved by a newer bcdl ({version}); use that, or save the model again")
     statement = _parsed(said)
     if statement is None or said.get("members") != members:
-        raise UsageError(f"{_shown(file)} is damaged or was changed: it is not as bcdl saved it; save the model again")
+        raise UsageError(f"{shown} is damaged or was changed: it is not as bcdl saved it; save the model again")
     return statement
 
 
@@ -168,7 +170,3 @@ def _parsed(said: dict[str, Any]) -> Statement | None:
     model, preprocessing, run, version = map(str, texts)
     outputs = Reading(tuple(reading["classes"]), str(reading["outputs"]))
     return Statement(model, size, preprocessing, run, outputs, version, grey_bits)
-
-
-def _shown(file: Path) -> str:
-    return repr(str(file))
