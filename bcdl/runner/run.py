@@ -29,6 +29,7 @@ from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
+from bcdl.text import legible
 
 # A cell that ended so is not run again by --resume: it would end so again.
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY, record.DIVERGED)
@@ -101,7 +102,7 @@ class Run:
             self.leaks[request] = dataset.leaks(duplicates[source])
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean:
-                _require_clean(dataset.name, self.leaks[request])
+                _require_clean(legible(dataset.name), self.leaks[request])
             if source not in pictures:  # one is enough for all its splits
                 picture = data_picture.file_of(dataset.name, dataset.checksum, self.results)
                 pictures[source] = data_picture.few(dataset), picture
@@ -150,7 +151,7 @@ class Run:
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
-        return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
+        return [f"data set {legible(dataset.name)}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
     def measure(
         self,
