@@ -46,7 +46,7 @@ class _Task:
         assumed: how the outputs of a model are read that does not say what it is, or None.
         kind: the class to explain, or None for the predicted one.
         layer: the layer whose map explains, or None for the default one.
-        grey_bits: the depth of grey images of more than 8 bits; 0 if it is to be found.
+        grey_bits: the depth of grey images of more than 8 bits; 0 for that of the model's training data.
     """
 
     model: Path
@@ -69,7 +69,7 @@ def main() -> int:
     from bcdl.worker import saved_model  # here: it imports Keras, on the backend that is there by now
 
     model = saved_model.load(task.model, task.assumed)
-    depth = _depth(task)
+    depth = _depth(task, model)
     label = _explainer(task, adapter, model, depth) if task.overlays else _labeller(model)
     if notice := model.notice():
         print(notice, flush=True)
@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         "--grey-bits",
         default="0",
         metavar="N",
-        help="depth of grey images of more than 8 bits, as the training data had it; default found over all given",
+        help="depth of grey images of more than 8 bits; default that of the training data, else found over all given",
     )
     parser.add_argument(
         "--device", default=hardware.default_device(), help="cpu or gpu; default gpu if there is an NVIDIA GPU"
@@ -210,14 +210,26 @@ def _start(device: str) -> backends.Backend:
         raise UsageError(str(error)) from error
 
 
-def _depth(task: _Task) -> Depth:
-    """The depth of grey images of more than 8 bits, all files taken as one set; notices go to stderr."""
+def _depth(task: _Task, model: SavedModel) -> Depth:
+    """The depth of grey images of more than 8 bits that state none; notices go to stderr.
+
+    It is the one that was asked for, or else that of the images that the model learnt from: by another, the model would
+    see them brighter or darker than those. If that is not known, it is found over all images, taken as one set.
+    """
     from bcdl.datasets.decode import survey
+    from bcdl.datasets.pixels import DEEP_GREY, Depth
 
     seen = survey(task.images, list(map(str, task.images)), task.grey_bits)
-    for notice in seen.notices:
+    notices, depth = list(seen.notices), seen.depth
+    if seen.found and model.grey_bits:
+        depth = Depth(model.grey_bits)
+        learnt = f"{DEEP_GREY} are read as of {depth.bits} bits, as those that the model learnt from"
+        notices = [learnt, *(notice for notice in notices if notice not in seen.found)]
+    elif seen.found:
+        notices.append("the model does not say by which depth it was trained; give --grey-bits")
+    for notice in notices:
         print(f"note: {notice}", file=sys.stderr)
-    return seen.depth
+    return depth
 
 
 def _labeller(model: SavedModel) -> _Label:

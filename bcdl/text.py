@@ -19,6 +19,17 @@ def legible(name: str, longest: int | None = None) -> str:
     return f"{shown[: longest // 2 - 1]}...{shown[len(shown) - longest // 2 + 2 :]}"
 
 
+def on_one_line(error: BaseException | str, longest: int | None = None, with_kind: bool = False) -> str:
+    """The first line of what the error (or its words) says, or else its kind, legible; `with_kind`, that comes first.
+
+    If it has more than `longest` letters, its middle is left out.
+    """
+    kind, lines = type(error).__name__, str(error).strip().splitlines()
+    if with_kind:
+        return legible(f"{kind}: {lines[0] if lines else 'no message'}", longest)
+    return legible(lines[0] if lines else kind, longest)
+
+
 def encodable(name: str) -> str:
     """`name` of a file as UTF-8 can hold it: a byte that is no UTF-8 becomes an escape of six letters, `\\udcff`."""
     return name.encode("utf-8", "backslashreplace").decode()

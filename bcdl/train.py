@@ -14,7 +14,7 @@ from bcdl.runner.model_keeper import ModelKeeper
 from bcdl.runner.run import Run
 from bcdl.settings import models
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
-from bcdl.text import legible
+from bcdl.text import legible, on_one_line
 from bcdl.worker import measurement
 from bcdl.worker.measured import Watcher
 from bcdl.worker.phases import Phases
@@ -30,8 +30,9 @@ def main() -> int:
     if len(jobs) > 1:
         raise UsageError("python -m bcdl.train trains one cell; give one --model, --seed, --precision and split")
     run = Run(jobs, Path(arguments.results), require_clean=arguments.require_clean)
+    notes = [*notices(vars(arguments), spread=False), *run.check()]
     keeper = None if arguments.save is None else _keeper(arguments.save, run)
-    for line in [*notices(vars(arguments), spread=False), *run.check(), *_room_notes(keeper, run)]:
+    for line in [*notes, *_room_notes(keeper, run)]:
         print(line)
     record = _measure(run, keeper)
     troubles = [f"{record.status}: {record.reason}"] if not record.ok else []
@@ -43,10 +44,11 @@ def main() -> int:
 
 
 def _keeper(file: Path, run: Run) -> ModelKeeper:
-    """What saves the run's model, which says what it is."""
-    cell = run.jobs[0].cell
-    preprocessing = models.find(cell.model).preprocessing
-    return ModelKeeper(file, run.results, Statement(cell.model, cell.image_size, preprocessing, run.id))
+    """What saves the model of the run, which has been checked; the model says what it is."""
+    (job,) = run.jobs
+    row, grey_bits = models.find(job.cell.model), run.grey_bits[job.request]
+    statement = Statement(row.name, job.cell.image_size, row.preprocessing, run.id, grey_bits=grey_bits)
+    return ModelKeeper(file, run.results, statement)
 
 
 def _room_notes(keeper: ModelKeeper | None, run: Run) -> list[str]:
@@ -82,10 +84,9 @@ def _report(run: Run, keeper: ModelKeeper | None) -> list[str]:
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever it is, what was measured is kept
-        reason = legible((str(error).strip() or type(error).__name__).splitlines()[0])
         again = f"bcdl report --results {legible(str(run.results))} makes it anew"
         kept = f"its record is kept in {legible(str(run.file))}{_model_too(keeper)}"
-        return [f"the report could not be made ({reason}); {kept}; {again}"]
+        return [f"the report could not be made ({on_one_line(error)}); {kept}; {again}"]
     return []
 
 

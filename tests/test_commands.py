@@ -95,6 +95,7 @@ def test_predict_reads_grey_of_more_than_8_bits_by_the_depth_of_all_its_images(
     done = run("bcdl.predict", str(folder / "cnn.keras"), *map(str, files.values()), str(tmp_path / "same.png"))
     assert done.returncode == 0, done.stderr
     assert "note: 2 grey images of more than 8 bits: 12 bits found (greatest level 4,000)" in done.stderr
+    assert "note: the model does not say by which depth it was trained; give --grey-bits" in done.stderr
     scores = [line.split("\t")[2] for line in done.stdout.splitlines()[-3:]]
     assert scores[0] == scores[2] != scores[1]
     for bits, message in (("10", "--grey-bits 10 holds grey levels of up to 1,023, and "), ("7", "--grey-bits '7' is")):

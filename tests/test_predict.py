@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,88 @@ def test_an_image_that_has_no_score_costs_no_other(run: Callable[..., Said], ima
     assert code == 1
     assert f"foreign.keras: gives no score for {tmp_path / 'black.png'}: both its outputs are 0" in err
     assert out.splitlines()[-1].startswith(f"{image}\tmalignant\t0.6667")
+
+
+def deep_grey(level: int, file: Path) -> Path:
+    """An image file of 16 bits that states no depth, with grey levels up to `level`."""
+    levels = np.linspace(0, level, 32 * 32).round().astype(np.uint16).reshape(32, 32)
+    Image.fromarray(levels).save(file)
+    return file
+
+
+def learnt_by(grey_bits: int, file: Path) -> Path:
+    """A model that learnt from deep grey images of so many bits."""
+    statement = dataclasses.replace(STATEMENT, grey_bits=grey_bits)
+    return hostile_models.save_sound(file, keras, lambda saved: model_file.seal(saved, statement))
+
+
+LEARNT = "note: grey images of more than 8 bits are read as of 12 bits, as those that the model learnt from"
+
+
+def test_deep_grey_is_read_as_the_model_learnt_it_whatever_is_beside_it(
+    run: Callable[..., Said], tmp_path: Path
+) -> None:
+    """A dark image alone was read as brighter than beside a bright one, and as any that the model had seen."""
+    model = learnt_by(12, tmp_path / "deep.keras")
+    dark, bright = deep_grey(900, tmp_path / "dark.png"), deep_grey(4000, tmp_path / "bright.png")
+    alone, beside = run(model, dark), run(model, dark, bright)
+    same = run(model, dark, "--grey-bits", "12")
+    assert (alone[0], alone[2]) == (beside[0], beside[2]) == (0, f"{LEARNT}\n")
+    assert alone[1] == beside[1].splitlines(keepends=True)[0] == same[1]
+    assert "as --grey-bits says" in same[2]
+    assert run(model, dark, "--grey-bits", "10")[1] != alone[1]
+
+
+def test_a_level_above_the_depth_that_was_learnt_costs_no_other_image(run: Callable[..., Said], tmp_path: Path) -> None:
+    model = learnt_by(12, tmp_path / "deep.keras")
+    dark, above = deep_grey(900, tmp_path / "dark.png"), deep_grey(5000, tmp_path / "above.png")
+    code, out, err = run(model, above, dark)
+    assert (code, out) == (1, run(model, dark)[1])
+    assert err.splitlines() == [
+        LEARNT,
+        f"error: {above}: a grey level of 5,000 is above what 12 bits hold, 4,095; --grey-bits sets the depth",
+    ]
+
+
+def test_a_model_that_does_not_say_its_depth_is_told_of(run: Callable[..., Said], sound: Path, tmp_path: Path) -> None:
+    found = "note: 1 grey images of more than 8 bits: 10 bits found (greatest level 900); --grey-bits sets it"
+    unsaid = "note: the model does not say by which depth it was trained; give --grey-bits"
+    dark = deep_grey(900, tmp_path / "dark.png")
+    assert run(sound, dark)[2].splitlines() == [found, unsaid]
+    assert unsaid not in run(sound, dark, "--grey-bits", "10")[2]
+
+
+def test_a_depth_that_a_file_states_counts_before_that_which_the_model_learnt(
+    run: Callable[..., Said], tmp_path: Path
+) -> None:
+    model = learnt_by(12, tmp_path / "deep.keras")
+    stating, plain = tmp_path / "stating.pgm", tmp_path / "plain.png"
+    levels = np.linspace(0, 1023, 32 * 32).round()
+    stating.write_bytes(b"P5\n32 32\n1023\n" + levels.astype(">u2").tobytes())
+    Image.fromarray(np.rint(levels / 1023 * 255).astype(np.uint8).reshape(32, 32)).save(plain)
+    code, out, err = run(model, stating, plain)
+    assert code == 0
+    first, second = (line.split("\t")[1:] for line in out.splitlines())
+    assert first == second
+    assert "learnt" not in err
+
+
+@pytest.mark.parametrize("grey_bits", [b"17", b"-1", b"true", b"12.0", b'"12"', b"null"])
+def test_a_depth_that_is_none_is_damage(
+    run: Callable[..., Said], image: Path, tmp_path: Path, grey_bits: bytes
+) -> None:
+    model = learnt_by(12, tmp_path / "deep.keras")
+    said = hostile_models.comment(model).replace(b'"grey_bits": 12', b'"grey_bits": ' + grey_bits)
+    hostile_models.archive(model, hostile_models.members(model), said)
+    code, _, err = run(model, image)
+    assert (code, len(err.splitlines()), "is damaged or was changed" in err) == (2, 1, True)
+
+
+def test_a_model_that_is_older_says_no_depth(sound: Path, tmp_path: Path) -> None:
+    said = hostile_models.comment(sound).replace(b'"grey_bits": 0, ', b"")
+    assert b"grey_bits" not in said
+    older = hostile_models.archive(tmp_path / "older.keras", hostile_models.members(sound), said)
+    assert model_file.read(older) == STATEMENT
 
 
 def test_a_reading_is_of_both_classes() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcdl.text import LONGEST_NAME, encodable, legible, names_in, safe_name
+from bcdl.text import LONGEST_NAME, encodable, legible, names_in, on_one_line, safe_name
 
 
 @given(st.text(st.characters(exclude_categories=())), st.none() | st.integers(8, 40))
@@ -38,3 +38,21 @@ def test_a_name_that_is_utf_8_stays_as_it_is(name: str) -> None:
 
 def test_names_in_a_text_are_each_given_once() -> None:
     assert names_in(" b, a,,b ,") == ["b", "a"]
+
+
+@given(st.text(st.characters(exclude_categories=())), st.none() | st.integers(8, 40), st.booleans())
+def test_every_error_can_be_told_on_one_line(said: str, longest: int | None, with_kind: bool) -> None:
+    told = on_one_line(ValueError(said), longest, with_kind)
+    assert told
+    assert told.isprintable()
+    assert longest is None or len(told) <= longest
+
+
+def test_an_error_is_told_by_its_first_line_or_by_its_kind() -> None:
+    assert on_one_line(ValueError("\n too dark\nand more")) == "too dark"
+    assert on_one_line(ValueError("too dark\nand more"), with_kind=True) == "ValueError: too dark"
+    assert on_one_line(MemoryError(" \n")) == "MemoryError"
+    assert on_one_line(MemoryError(), with_kind=True) == "MemoryError: no message"
+    assert on_one_line(OSError(28, "No space left on device", "a\x1b.png")) == (
+        r"[Errno 28] No space left on device: 'a\x1b.png'"
+    )

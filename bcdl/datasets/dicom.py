@@ -249,7 +249,9 @@ def _unwindowed(dataset: Dataset, depth: pixels.Depth) -> tuple[np.ndarray, floa
         return shown, 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     bits = _stated_bits(dataset)
     if dataset.BitsAllocated > 8 and (depth.given or not bits):
-        bits = depth.bits or pixels.usual_depth(int(_span(_stored(dataset)).max()))
+        greatest = int(_span(_stored(dataset)).max())
+        bits = depth.bits or pixels.usual_depth(greatest)
+        pixels.check_depth(greatest, bits)
     least = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
     ends = np.array([least, least + 2**bits - 1]) * float(dataset.get("RescaleSlope") or 1)
     ends = ends + float(dataset.get("RescaleIntercept") or 0)

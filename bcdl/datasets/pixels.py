@@ -18,6 +18,7 @@ from bcdl.errors import UsageError
 
 RULES = 1  # raise when `look` changes, so that old cache entries are not used
 USUAL_DEPTHS = (8, 10, 12, 14, 16)
+DEEP_GREY = "grey images of more than 8 bits"
 # What of a file decides how its set is read. `greatest`: the greatest grey level, if it has more than 8 bits, else -1.
 # `said`: what the file says that the greatest is, or could be; else 0. `above`: how many of its `pixels` are above what
 # each usual depth holds. `stated`: the bits that the file states, or 0. `deep_colour`: the greatest upper byte of
@@ -79,11 +80,13 @@ class Survey:
         depth: by which its grey images of more than 8 bits are read.
         notices: what a person should know of how its pixels are read.
         facts: what a record holds of it, by the names of `records.shapes.SourceFacts`.
+        found: those of the notices that tell of a depth that nobody gave and no file states.
     """
 
     depth: Depth
     notices: tuple[str, ...]
     facts: dict[str, Any]
+    found: tuple[str, ...] = ()
 
 
 def look(image: Image.Image) -> np.ndarray:
@@ -129,7 +132,7 @@ def survey(looks: np.ndarray, names: Sequence[str], grey_bits: int) -> Survey:
     used = deep.any() or (grey_bits and (looks["no_window"] & (looks["greatest"] >= 0)).any())
     facts = {"grey_bits": depth.bits or int(stated.max())} if used else {}
     notices = (*_depth_notices(deep.sum(), found, stated, depth, bool(used)), *_dicom_notices(looks), *_notices(looks))
-    return Survey(depth, notices, facts)
+    return Survey(depth, notices, facts, () if grey_bits else tuple(_found_notices(found, bits)))
 
 
 def to_rgb(image: Image.Image, depth: Depth) -> Image.Image:
@@ -170,8 +173,7 @@ def _deep_to_rgb(image: Image.Image, depth: Depth) -> Image.Image:
     greatest = int(levels.max())
     own = stated if greatest < 2**stated else 0
     bits = depth.bits if depth.given else own or depth.bits or usual_depth(max(greatest, said))
-    if greatest >= 2**bits:
-        raise ValueError(f"a grey level of {greatest:,} is above what {bits} bits hold, {2**bits - 1:,}")
+    check_depth(greatest, bits)
     grey = scale(2**bits - 1 - levels if white_is_zero else levels, bits)
     if (transparent := image.info.get("transparency")) is not None:
         grey[levels == transparent] = 255
@@ -191,6 +193,14 @@ def checked(levels: np.ndarray) -> np.ndarray:
     if levels.max() > _TOP_OF_16:
         raise ValueError(f"grey levels of up to {levels.max():,} have no known scale; save it with 16 bits")
     return levels.astype(np.int32, copy=False)
+
+
+def check_depth(greatest: int, bits: int) -> None:
+    """ValueError if the greatest grey level of an image is above what so many bits hold."""
+    if greatest >= 2**bits:
+        raise ValueError(
+            f"a grey level of {greatest:,} is above what {bits} bits hold, {2**bits - 1:,}; --grey-bits sets the depth"
+        )
 
 
 def _is_deep_grey(image: Image.Image) -> bool:
@@ -263,20 +273,24 @@ def _check_colours(looks: np.ndarray) -> None:
 
 
 def _depth_notices(deep: int, found: np.ndarray, stated: np.ndarray, depth: Depth, used: bool) -> list[str]:
-    kind = "grey images of more than 8 bits"
     if depth.given:
         if not used:
-            return [f"--grey-bits {depth.bits} changes nothing: there are no {kind}"]
-        return [f"{deep} {kind} are read as of {depth.bits} bits, as --grey-bits says"] if deep else []
-    notices = []
-    if len(found):
-        level = f"greatest level {_greatest(found):,}"
-        notices.append(f"{len(found)} {kind}: {depth.bits} bits found ({level}); --grey-bits sets it")
-        notices += _few_notices(found, depth.bits)
+            return [f"--grey-bits {depth.bits} changes nothing: there are no {DEEP_GREY}"]
+        return [f"{deep} {DEEP_GREY} are read as of {depth.bits} bits, as --grey-bits says"] if deep else []
+    notices = _found_notices(found, depth.bits)
     if len(stated):
         depths = ", ".join(str(bits) for bits in np.unique(stated))
-        notices.append(f"{len(stated)} {kind} are read as of the bits that their files state: {depths}")
+        notices.append(f"{len(stated)} {DEEP_GREY} are read as of the bits that their files state: {depths}")
     return notices
+
+
+def _found_notices(found: np.ndarray, bits: int) -> list[str]:
+    """What to tell of a depth that is that of these looks' greatest level."""
+    if not len(found):
+        return []
+    level = f"greatest level {_greatest(found):,}"
+    notice = f"{len(found)} {DEEP_GREY}: {bits} bits found ({level}); --grey-bits sets it"
+    return [notice, *_few_notices(found, bits)]
 
 
 def _few_notices(found: np.ndarray, bits: int) -> list[str]:

@@ -12,7 +12,7 @@ Of several records (folds, seeds) the one with the fewest counts: a mean is no f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bcdl.datasets.pool import FEW, LABELS
@@ -39,7 +39,7 @@ class Count(NamedTuple):
         return f"{self.groups} {self.unit}{'' if self.groups == 1 else 's'}"
 
 
-def note(records: Iterable[Record], split: str = "test") -> str:
+def note(records: Sequence[Record], split: str = "test") -> str:
     """What titles of figures of a split add if one that they rest on has few of a class; else empty.
 
     `rests on 1 malignant image in test, 2 in validation, 4 benign groups in training`: of each split the class that it
@@ -54,7 +54,7 @@ def note(records: Iterable[Record], split: str = "test") -> str:
     return f"rests on {', '.join(words)}" if words else ""
 
 
-def _least(records: Iterable[Record], split: str) -> Count | None:
+def _least(records: Sequence[Record], split: str) -> Count | None:
     """The least that any record's split has of a class; None if no record that is ok has the split."""
     return min((count for record in records if record.ok for count in _counts(record, split)), default=None)
 

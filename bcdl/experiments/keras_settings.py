@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bcdl.backends import UnsupportedError
 from bcdl.experiments.engine.definition import InProcess, Way
+from bcdl.text import on_one_line
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
@@ -33,7 +34,7 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
         try:
             ways[name] = _epoch(name, recompiled(cell, changed))
         except ValueError as error:
-            print(f"{name} is refused on {cell.cell.backend}: {str(error).splitlines()[0]}")
+            print(f"{name} is refused on {cell.cell.backend}: {on_one_line(error)}")
     return ways | _of_cell(cell)
 
 

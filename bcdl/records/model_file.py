@@ -16,7 +16,7 @@ from typing import Any
 import bcdl
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
-from bcdl.text import legible
+from bcdl.text import legible, on_one_line, quoted
 
 FORMAT = 1  # raise if the statement changes its meaning
 # How the two outputs of a model are to be read: as one distribution, each on its own, or before their softmax.
@@ -26,6 +26,7 @@ _CONFIG = "config.json"
 _KNOWN = (_CONFIG, "metadata.json", *_WEIGHTS)
 _ASSETS = "assets/"
 _PIXELS = "RGB, 0 to 255; the model scales them itself"
+_MOST_GREY_BITS = 16
 _MOST_CONFIG_BYTES = 64 * 2**20
 # Keras stores its members as they are; one that was packed later does not shrink that much.
 _MOST_EXPANSION, _FREE_BYTES = 100, 64 * 2**20
@@ -55,6 +56,7 @@ class Statement:
         run: the run that trained it.
         reading: of its outputs.
         bcdl: the version that saved it.
+        grey_bits: depth by which grey images of more than 8 bits were read in training, 0 if there were none.
     """
 
     model: str
@@ -63,6 +65,7 @@ class Statement:
     run: str
     reading: Reading = dataclasses.field(default_factory=Reading)
     bcdl: str = bcdl.__version__
+    grey_bits: int = 0
 
 
 def seal(file: Path, statement: Statement) -> None:
@@ -84,18 +87,19 @@ def read(file: Path) -> Statement | None:
     Raises:
         UsageError: it is no whole .keras file, or what it says is not of the model in it.
     """
+    shown = quoted(str(file))
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive)
             members = _digests(archive)
             said = _said(archive.comment)
     except UsageError as error:
-        raise UsageError(f"{_shown(file)} {error}") from error
+        raise UsageError(f"{shown} {error}") from error
     except zipfile.BadZipFile as error:
-        raise UsageError(f"{_shown(file)} is no whole .keras file ({error}); save the model again") from error
+        raise UsageError(f"{shown} is no whole .keras file ({error}); save the model again") from error
     except Exception as error:  # unpacking broken bytes raises all kinds of errors
-        reason = f"{type(error).__name__}: {error}"
-        raise UsageError(f"{_shown(file)} can't be read as a .keras file ({reason})") from error
+        reason = on_one_line(error, with_kind=True)
+        raise UsageError(f"{shown} can't be read as a .keras file ({reason})") from error
     return None if said is None else _checked(file, said, members)
 
 
@@ -110,10 +114,9 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         if name not in _KNOWN and (not name.startswith(_ASSETS) or ".." in name or "\\" in name):
             raise UsageError(f"is no sound .keras file: Keras writes no {legible(name, 60)!r} into one")
     for info in archive.infolist():
-        most = min(_MOST_EXPANSION * info.compress_size + _FREE_BYTES, 1 << 62)
-        if info.file_size > (
-            _MOST_CONFIG_BYTES if info.filename not in _WEIGHTS and "/" not in info.filename else most
-        ):
+        is_large = info.filename in _WEIGHTS or "/" in info.filename
+        most = _MOST_EXPANSION * info.compress_size + _FREE_BYTES if is_large else _MOST_CONFIG_BYTES
+        if info.file_size > most:
             raise UsageError(f"claims {info.file_size} bytes for {info.filename}: too much for what it holds")
 
 
@@ -139,12 +142,13 @@ def _said(comment: bytes) -> dict[str, Any] | None:
 
 def _checked(file: Path, said: dict[str, Any], members: dict[str, str]) -> Statement:
     """The statement; UsageError if it is of a newer format, or not of these members."""
+    shown = quoted(str(file))
     if isinstance(said.get("format"), int) and said["format"] > FORMAT:
         version = legible(str(said["bcdl"]), 20)
-        raise UsageError(f"{_shown(file)} was saved by a newer bcdl ({version}); use that, or save the model again")
+        raise UsageError(f"{shown} was saved by a newer bcdl ({version}); use that, or save the model again")
     statement = _parsed(said)
     if statement is None or said.get("members") != members:
-        raise UsageError(f"{_shown(file)} is damaged or was changed: it is not as bcdl saved it; save the model again")
+        raise UsageError(f"{shown} is damaged or was changed: it is not as bcdl saved it; save the model again")
     return statement
 
 
@@ -154,18 +158,15 @@ def _parsed(said: dict[str, Any]) -> Statement | None:
     if not isinstance(reading, dict) or sorted(map(str, reading.get("classes") or ())) != sorted(CLASSES):
         return None
     texts = [said.get(name) for name in ("model", "preprocessing", "run", "bcdl")]
-    size = said.get("image_size")
+    size, grey_bits = said.get("image_size"), said.get("grey_bits", 0)  # what is older says nothing of grey
     if (
         not all(isinstance(text, str) for text in texts)
         or type(size) is not int
+        or type(grey_bits) is not int
+        or not 0 <= grey_bits <= _MOST_GREY_BITS
         or reading.get("outputs") not in OUTPUTS
     ):
         return None
     model, preprocessing, run, version = map(str, texts)
-    return Statement(
-        model, size, preprocessing, run, Reading(tuple(reading["classes"]), str(reading["outputs"])), version
-    )
-
-
-def _shown(file: Path) -> str:
-    return repr(str(file))
+    outputs = Reading(tuple(reading["classes"]), str(reading["outputs"]))
+    return Statement(model, size, preprocessing, run, outputs, version, grey_bits)

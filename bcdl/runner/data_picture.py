@@ -6,6 +6,7 @@ picture holds a data set's pixels, so that it goes to `local/` of the results fo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bcdl.datasets import LABELS, Dataset, Split
 from bcdl.records import runs
-from bcdl.text import legible, safe_name
+from bcdl.text import legible, on_one_line, safe_name
 
 _MOST_COLUMNS = 12
 _ROW_WIDTH = 2048  # pixels: large images have fewer columns
@@ -48,16 +49,17 @@ def save(shown: Dataset, file: Path) -> str:
 
     It may fail, for the disk or for memory, and then the line says that: a run needs no picture.
     """
-    part = file.with_name(f".bcdl-{secrets.token_hex(8)}.png")
+    part, name = file.with_name(f".bcdl-{secrets.token_hex(8)}.png"), legible(shown.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         draw(shown).save(part)
         part.replace(file)
     except Exception as error:  # whatever it is, the run can do without
-        return f"note: no picture of data set {shown.name} was drawn ({type(error).__name__}: {error})"
+        return f"note: no picture of data set {name} was drawn ({on_one_line(error, with_kind=True)})"
     finally:
-        part.unlink(missing_ok=True)
-    return f"data set {shown.name}: what the network sees is in {file}"
+        with contextlib.suppress(OSError):  # of a folder that is a file, or read-only
+            part.unlink(missing_ok=True)
+    return f"data set {name}: what the network sees is in {legible(str(file))}"
 
 
 def draw(shown: Dataset) -> Image.Image:

@@ -22,7 +22,7 @@ from bcdl.records import disk, model_file, runs
 from bcdl.records.model_file import Statement
 from bcdl.settings import models
 from bcdl.settings.cell import Cell
-from bcdl.text import legible
+from bcdl.text import on_one_line
 
 SUFFIX = ".keras"
 MODELS = "models"
@@ -173,6 +173,6 @@ def _part(place: Path) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """The error on one line."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip() or type(error).__name__
-    return legible(said.splitlines()[0], _LONGEST_REASON)
+    """The error on one line, without the name of a file: the message around it has that."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return on_one_line(strerror or error, _LONGEST_REASON)

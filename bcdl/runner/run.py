@@ -29,6 +29,7 @@ from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
+from bcdl.text import legible
 
 # A cell that ended so is not run again by --resume: it would end so again.
 SETTLED = (record.OK, record.SKIPPED, record.OUT_OF_MEMORY, record.DIVERGED)
@@ -52,6 +53,7 @@ class Run:
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
+        grey_bits: depth by which grey images of more than 8 bits are read, 0 if there are none; filled by `check`.
         checksums: of each split of the data; filled by `check`.
         weights: the checksum of each file of weights; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
@@ -67,6 +69,7 @@ class Run:
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
+    grey_bits: dict[Request, int] = dataclasses.field(default_factory=dict)
     checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
     weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
@@ -92,13 +95,14 @@ class Run:
             dataset = datasets.split_pool(pool, request)
             self.checksums[request] = dataset.checksum
             self.training_images[request] = len(dataset.train)
+            self.grey_bits[request] = dataset.facts.get("grey_bits", 0)
             notes += self._check_data(request, dataset)
             if (source := request.unsplit) not in duplicates:  # the same in every split
                 duplicates[source] = dataset.duplicates
             self.leaks[request] = dataset.leaks(duplicates[source])
             notes += [f"note: {notice}" for notice in self.leaks[request].notices()]
             if self.require_clean:
-                _require_clean(dataset.name, self.leaks[request])
+                _require_clean(legible(dataset.name), self.leaks[request])
             if source not in pictures:  # one is enough for all its splits
                 picture = data_picture.file_of(dataset.name, dataset.checksum, self.results)
                 pictures[source] = data_picture.few(dataset), picture
@@ -147,7 +151,7 @@ class Run:
         if batch_size > len(dataset.train):
             raise UsageError(f"--batch-size {batch_size} is more than the {len(dataset.train)} training images")
         sizes = ", ".join(f"{len(part)} {name}" for name, part in dataset.splits.items())
-        return [f"data set {dataset.name}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
+        return [f"data set {legible(dataset.name)}: {sizes} images", *(f"note: {notice}" for notice in dataset.notices)]
 
     def measure(
         self,

@@ -66,13 +66,7 @@ def measure(
     dataset = load_data(job, shared.load if shared else datasets.load)
     measured.dataset = describe_dataset(dataset)
     measured.weights = _describe_weights(job)  # before the file is loaded: it may be replaced later
-    phases.begin("building")
-    with timing.timed(measured.metrics, "build_s"):
-        prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)
-    _mark_warm(adapter, measured, "build_s")
-    phases.begin("describing the model")
-    measured.model = _describe_model(prepared.model)
-    measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
+    prepared = _build(job, adapter, dataset, measured, shared)
     _train(prepared, measured, watcher.verbose)
     phases.begin("testing")
     given = _outputs(prepared)
@@ -114,6 +108,18 @@ def describe_dataset(dataset: Dataset) -> DatasetFacts:
     if dataset.facts:
         facts["source"] = cast(SourceFacts, dict(dataset.facts))
     return facts
+
+
+def _build(job: Job, adapter: Backend, dataset: Dataset, measured: Measured, shared: Shared | None) -> Prepared:
+    """Build the job's model, and describe it."""
+    measured.phases.begin("building")
+    with timing.timed(measured.metrics, "build_s"):
+        prepared = (shared.prepare if shared else prepare)(job, adapter, dataset)
+    _mark_warm(adapter, measured, "build_s")
+    measured.phases.begin("describing the model")
+    measured.model = _describe_model(prepared.model)
+    measured.environment["jit_compile"] = bool(prepared.model.jit_compile)
+    return prepared
 
 
 def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:

@@ -43,9 +43,13 @@ def check_history(history: Mapping[str, Sequence[float | None]], of: str = "") -
 
 def check_weights(model: keras.Model) -> None:
     """DivergedError if a weight of the model is NaN or infinite."""
-    count = sum(not np.isfinite(variable.numpy()).all() for variable in model.weights)
-    if count:
+    if count := broken_weights(model):
         raise DivergedError(f"{count} of the model's {len(model.weights)} weights hold values that are not finite")
+
+
+def broken_weights(model: keras.Model) -> int:
+    """How many of the model's weights hold a value that is NaN or infinite."""
+    return sum(not np.isfinite(variable.numpy()).all() for variable in model.weights)
 
 
 def check_outputs(outputs: Mapping[str, np.ndarray]) -> None:

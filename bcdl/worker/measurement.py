@@ -23,7 +23,7 @@ from bcdl.records.moment import now
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.text import scrub
+from bcdl.text import on_one_line, scrub
 from bcdl.worker import compilations, divergence, energy, parent_death, session, timing
 from bcdl.worker.measured import NOBODY, Measured, Watcher
 from bcdl.worker.phases import Phases
@@ -172,15 +172,11 @@ def _explain(error: Exception, adapter: backends.Backend | None) -> tuple[str, s
         return record.DIVERGED, str(error)
     if isinstance(error, _EXPLAINED):
         return record.FAILED, str(error)
-    summary = _summary(error)
+    summary = on_one_line(error, with_kind=True)
     if isinstance(error, MemoryError) or (adapter and adapter.is_out_of_memory(error)):
         return record.OUT_OF_MEMORY, f"memory ran out ({summary}); use a smaller --batch-size or --image-size"
     return record.FAILED, summary
 
 
 def _as_divergence(error: Exception) -> Exception:
-    return divergence.DivergedError(f"a step failed with {_summary(error)}")
-
-
-def _summary(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    return divergence.DivergedError(f"a step failed with {on_one_line(error, with_kind=True)}")

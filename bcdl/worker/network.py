@@ -20,6 +20,7 @@ from keras import layers
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
 from bcdl.settings.models import ModelRow, check_sizes
+from bcdl.text import on_one_line
 from bcdl.worker import layout
 
 HEAD_FILTERS = (16, 32, 64)
@@ -144,9 +145,8 @@ def _backbone(row: ModelRow, image_size: int, weights: str | Path | None) -> ker
     try:
         return make(weights=str(weights), **arguments)
     except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UsageError(
-            f"the weights file {Path(weights).name} does not fit {row.name} without its top: {reason}"
+            f"the weights file {Path(weights).name} does not fit {row.name} without its top: {on_one_line(error)}"
         ) from error
 
 
@@ -154,9 +154,8 @@ def _downloaded(row: ModelRow, make: Callable[..., keras.Model], arguments: dict
     try:
         return make(weights="imagenet", **arguments)
     except Exception as error:  # Keras raises a bare Exception if a download fails
-        reason = str(error).strip().splitlines()[0]
         raise BcdlError(
-            f"the ImageNet weights of {row.name} could not be loaded ({reason}); "
+            f"the ImageNet weights of {row.name} could not be loaded ({on_one_line(error)}); "
             f"use --weights none, or --weights {row.name}=FILE with a file you have"
         ) from error
 

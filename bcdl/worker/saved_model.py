@@ -18,8 +18,8 @@ from bcdl.errors import UsageError
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
-from bcdl.text import legible
-from bcdl.worker import network, training  # noqa: F401 (they register what the file names of bcdl's own)
+from bcdl.text import legible, on_one_line, quoted
+from bcdl.worker import divergence, network, training  # noqa: F401 (they register what the file names of bcdl's own)
 
 _CHANNELS = 3
 _MOST_PIXELS = 4096  # a side
@@ -43,17 +43,23 @@ class SavedModel:
         file: where it was saved.
         reading: of its outputs.
         assumed: whether `reading` is what a person says, and not the file.
+        grey_bits: depth by which grey images of more than 8 bits were read in its training; 0 if that is not known.
     """
 
     model: keras.Model
     file: Path
     reading: Reading = dataclasses.field(default_factory=Reading)
     assumed: bool = False
+    grey_bits: int = 0
 
     @property
     def image_size(self) -> int:
         """Height and width of the images that the model takes, pixels."""
         return int(self.model.inputs[0].shape[1])
+
+    @property
+    def _shown(self) -> str:
+        return quoted(str(self.file))
 
     def malignant_score(self, image: np.ndarray) -> float:
         """The malignant score, 0 to 1, of `image` [S, S, 3] uint8.
@@ -79,14 +85,15 @@ class SavedModel:
         try:
             outputs = np.asarray(self.model.predict(image[None], verbose=0), dtype=np.float64)
         except Exception as error:  # of a model that someone else made, anything
-            raise UsageError(f"{_shown(self.file)} can't be run on an image: {_reason(error)}") from error
+            reason = on_one_line(error, _LONGEST_REASON)
+            raise UsageError(f"{self._shown} can't be run on an image: {reason}") from error
         if outputs.shape != (1, len(CLASSES)):
-            raise UsageError(f"{_shown(self.file)} gives outputs of shape {outputs.shape} for one image, not (1, 2)")
+            raise UsageError(f"{self._shown} gives outputs of shape {outputs.shape} for one image, not (1, 2)")
         return outputs[0]
 
     def _check_probabilities(self, outputs: np.ndarray) -> None:
         """UsageError if outputs [2] are no probabilities, or those of one distribution do not add up to 1."""
-        named = f"{_shown(self.file)} gives the outputs {_listed(outputs)}"
+        named = f"{self._shown} gives the outputs {_listed(outputs)}"
         if outputs.min() < 0 or outputs.max() > 1:
             raise UsageError(f"{named}, no probabilities; if they are logits, say so: {self._assume('logits')}")
         if self.reading.outputs == "probabilities" and abs(outputs.sum() - 1) > _ROUNDING:
@@ -117,18 +124,20 @@ def load(file: Path, assumed: Reading | None = None) -> SavedModel:
         UsageError: the file is no whole Keras model, does not say what it is though nothing is assumed, or the model
             does not take one square RGB image and give two finite outputs.
     """
-    statement = model_file.read(file)
+    statement, shown = model_file.read(file), quoted(str(file))
     if statement is None and assumed is None:
-        raise UsageError(f"{_shown(file)} does not say what it is; {_ADVICE}")
+        raise UsageError(f"{shown} does not say what it is; {_ADVICE}")
     if statement is not None and assumed is not None:
-        raise UsageError(f"{_shown(file)} says itself what it is, so nothing is to be assumed: leave --assume out")
+        raise UsageError(f"{shown} says itself what it is, so nothing is to be assumed: leave --assume out")
     model = _loaded(file)
     if reason := _misfit(model):
-        raise UsageError(f"{_shown(file)} {reason}; bcdl labels by models of one image [S, S, 3] and two outputs")
-    saved = SavedModel(model, file, statement.reading if statement else assumed or Reading(), statement is None)
-    if statement and statement.image_size != saved.image_size:
+        raise UsageError(f"{shown} {reason}; bcdl labels by models of one image [S, S, 3] and two outputs")
+    if statement is None:
+        return SavedModel(model, file, assumed or Reading(), assumed=True)
+    saved = SavedModel(model, file, statement.reading, grey_bits=statement.grey_bits)
+    if statement.image_size != saved.image_size:
         raise UsageError(
-            f"{_shown(file)} says that its images have {statement.image_size} pixels, and takes {saved.image_size}"
+            f"{shown} says that its images have {statement.image_size} pixels, and takes {saved.image_size}"
         )
     return saved
 
@@ -139,7 +148,8 @@ def _loaded(file: Path) -> Any:
             warnings.simplefilter("ignore")  # of the optimizer, which labels nothing, and of names of inputs
             return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # what a foreign or hostile file makes Keras raise is of all kinds
-        raise UsageError(f"{_shown(file)} can't be loaded as a Keras model: {_reason(error)}") from error
+        reason = on_one_line(error, _LONGEST_REASON)
+        raise UsageError(f"{quoted(str(file))} can't be loaded as a Keras model: {reason}") from error
 
 
 def _misfit(model: Any) -> str:
@@ -171,7 +181,7 @@ def _misshapen(taken: tuple[int | None, ...], given: tuple[int | None, ...]) -> 
 
 
 def _unsound(model: keras.Model) -> str:
-    wrong = sum(not np.isfinite(variable.numpy()).all() for variable in model.weights)
+    wrong = divergence.broken_weights(model)
     return f"has NaN or infinite values in {wrong} of its {len(model.weights)} weights" if wrong else ""
 
 
@@ -192,12 +202,3 @@ def _side(side: int | None) -> str:
 
 def _listed(outputs: np.ndarray) -> str:
     return " and ".join(f"{value:.4g}" for value in outputs)
-
-
-def _reason(error: Exception) -> str:
-    """The error on one line."""
-    return legible((str(error).strip() or type(error).__name__).splitlines()[0], _LONGEST_REASON)
-
-
-def _shown(file: Path) -> str:
-    return repr(str(file))

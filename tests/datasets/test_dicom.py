@@ -123,6 +123,8 @@ def test_bits_that_are_all_of_16_say_nothing_and_the_set_says_it(tmp_path: Path)
     seen = decode.survey(files, ["dark", "bright"], 0)
     assert (seen.depth, seen.facts) == (Depth(12), {"grey_bits": 12})
     assert decode.read_image(files[0], SIDE, seen.depth).max() == round(900 * 255 / 4095)
+    with pytest.raises(ValueError, match="a grey level of 4,000 is above what 10 bits hold, 1,023"):
+        decode.read_image(files[1], SIDE, Depth(10))  # of another set
     given = decode.survey(files, ["dark", "bright"], 14)
     assert decode.read_image(files[1], SIDE, given.depth).max() == round(4000 * 255 / 16383)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,25 @@ def test_a_picture_that_can_not_be_drawn_is_a_note(tmp_path: Path, monkeypatch: 
     lines = Run([job("synthetic-48")], tmp_path).check()
     assert "note: no picture of data set synthetic-48 was drawn (MemoryError: no room)" in lines
     assert not list((tmp_path / "local").glob("*.png"))
+
+
+def test_a_picture_that_has_no_place_is_a_note_too(tmp_path: Path) -> None:
+    """What removes the half of a picture failed over the note: with its folder a file, nothing can be asked of it."""
+    (tmp_path / "local").write_bytes(b"in the way")
+    shown = data_picture.few(load("synthetic-48", 8))
+    note = data_picture.save(shown, data_picture.file_of(shown.name, "0123456789", tmp_path))
+    assert note.startswith("note: no picture of data set synthetic-48 was drawn (FileExistsError: ")
+
+
+def test_a_name_that_is_no_text_is_told_on_one_line(tmp_path: Path) -> None:
+    data = folder.example(tmp_path)
+    odd = Path(data).rename(tmp_path / "odd\n\x1b[31m")
+    lines = Run([job(str(odd))], tmp_path / "results\n").check()
+    assert all(line.isprintable() for line in lines), lines
+    assert any(line.startswith(r"data set odd\n\x1b[31m: what the network sees is in ") for line in lines)
+    dark = dataclasses.replace(load("synthetic-48", 8), name="odd\n")
+    (tmp_path / "local").write_bytes(b"in the way")
+    assert data_picture.save(dark, tmp_path / "local" / "a.png").startswith(r"note: no picture of data set odd\n was")
 
 
 def test_one_that_would_be_too_large_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,18 @@ def test_outputs_that_are_no_numbers_or_speak_for_no_class_are_a_divergence() ->
         divergence.check_outputs({"val": np.zeros((2, 2), np.float32), "test": sound})
 
 
+@pytest.mark.keras
+def test_weights_that_hold_a_value_that_is_no_number_are_counted() -> None:
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+    divergence.check_weights(model)
+    for layer, value in zip(model.layers, (np.nan, np.inf), strict=True):
+        layer.bias.assign(np.array([0, value], np.float32))
+    assert divergence.broken_weights(model) == 2
+    with pytest.raises(DivergedError, match="2 of the model's 4 weights hold values that are not finite"):
+        divergence.check_weights(model)
+
+
 def measured(**options: Any) -> Record:
     pytest.importorskip("keras")
     (job,) = jobs(BACKEND, "cnn", **{**SMALL, **options})
