@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 
 from bcdl import backends, experiments
@@ -35,7 +36,8 @@ def _run(name: str, options: list[str]) -> int:
 
     arguments = _parser(name, definition).parse_args(options)
     for measured in rounds.run(definition, arguments):
-        console().print(experiment_table(definition.name, measured).to_rich())
+        for title, made in itertools.groupby(measured, key=lambda experiment: experiment.name):
+            console().print(experiment_table(title, list(made)).to_rich())
     return 0
 
 

@@ -32,7 +32,7 @@ def on_one_line(error: BaseException | str, longest: int | None = None, with_kin
 
 def encodable(name: str) -> str:
     """`name` of a file as UTF-8 can hold it: a byte that is no UTF-8 becomes an escape of six letters, `\\udcff`."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+~-]+){2,}")
@@ -66,6 +66,8 @@ def names_in(text: str) -> list[str]:
 
 def comparable(name: str) -> str:
     """`name` as names are compared: one Unicode form, without case, without blanks at its ends."""
+    if name.isascii():  # the same, sooner
+        return name.lower().strip()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bcdl.datasets import Request, duplicates
 from bcdl.datasets.duplicates import Duplicates
-from bcdl.datasets.fingerprint import Fingerprints, fingerprint
+from bcdl.datasets.fingerprint import Fingerprinted, Fingerprints, fingerprint
 from bcdl.datasets.sources import synthetic
 
 FRAME = (160, 160)
@@ -26,7 +26,7 @@ def drawings() -> tuple[Image.Image, ...]:
 def find(images: Sequence[Image.Image], labels: Sequence[int] | None = None) -> Duplicates:
     """The duplicates among images named by their numbers."""
     names = np.array([str(number) for number in range(len(images))])
-    fingerprints = np.stack([fingerprint(image.convert("RGB")) for image in images])
+    fingerprints = Fingerprinted.of(np.stack([fingerprint(image.convert("RGB")) for image in images]))
     return duplicates.find(Fingerprints(fingerprints, names, np.array(labels or [0] * len(images))))
 
 

@@ -44,7 +44,6 @@ def test_every_module_with_a_main_is_a_command_or_a_program_of_its_own() -> None
     own = {"__main__", "readme", "record_fields"} | {
         file.stem for file in (ROOT / "bcdl" / "experiments" / "workers").glob("*.py")
     }
-    runnable -= {ROOT / "benchmarks" / "loading.py"}  # for who changes how images are loaded
     assert {file for file in runnable if str(file) not in commands and file.stem not in own} == set()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bcdl.datasets.mapped import release
 from bcdl.errors import UsageError
 
-_UNTIL_RELEASED = 200  # images, whose pages of a mapped file are given back together
+_AT_ONCE_BYTES = 2**22  # of images, whose pages of a mapped file are given back together
 _LEAST_SPAN = 32  # of 256 levels: what all images of a set together have, if anything is to be seen on them
 
 
@@ -22,10 +22,20 @@ def check(images: Iterable[np.ndarray], what: str) -> None:
             return
         count += 1
     if value is not None:
-        raise UsageError(
-            f"every pixel of all {count} images of {what} is {_words(value)}; look at one of the files in a viewer: it "
-            "may be damaged or empty, or its grey levels need --grey-bits"
-        )
+        raise _refusal(count, _words(value), what)
+
+
+def check_levels(levels: np.ndarray, what: str) -> None:
+    """The same of images by their levels [N] int: that of an image of one level, -1 of any other."""
+    if len(levels) and levels[0] >= 0 and (levels == levels[0]).all():
+        raise _refusal(len(levels), str(levels[0]), what)
+
+
+def _refusal(count: int, value: str, what: str) -> UsageError:
+    return UsageError(
+        f"every pixel of all {count} images of {what} is {value}; look at one of the files in a viewer: it "
+        "may be damaged or empty, or its grey levels need --grey-bits"
+    )
 
 
 def notices(images: np.ndarray) -> list[str]:
@@ -33,11 +43,13 @@ def notices(images: np.ndarray) -> list[str]:
     if not len(images):
         return []
     flat, low, high = 0, 255, 0
-    for number, image in enumerate(images):
-        flat += _is_flat(image)
-        low, high = min(low, int(image.min())), max(high, int(image.max()))
-        if number % _UNTIL_RELEASED == 0:
-            release(images)
+    step = max(1, _AT_ONCE_BYTES // images[0].nbytes)
+    for start in range(0, len(images), step):
+        some = images[start : start + step]
+        ends = some[:, 0, 0] == some[:, -1, -1]  # of one colour are only images whose first and last pixel are equal
+        flat += sum(map(_is_flat, some[ends.all(axis=1)]))
+        low, high = min(low, int(some.min())), max(high, int(some.max()))
+        release(images)
     found = [f"{flat} images are of one colour, and show nothing"] if flat else []
     if high - low < _LEAST_SPAN:
         found.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import difflib
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -51,9 +52,11 @@ def _malformed(entry: str, kind: str) -> str:
 
 def class_of(name: str, stated: Mapping[str, int]) -> int | None:
     """The label that a name means: as `parse` gave it, or by itself; None if neither says one."""
-    return stated.get(comparable(name), _by_itself(comparable(name)))
+    name = comparable(name)
+    return stated[name] if name in stated else _by_itself(name)
 
 
+@functools.lru_cache  # of one folder are many images
 def _by_itself(name: str) -> int | None:
     return _WORDS.get(_PREFIX.sub("", name, count=1) if _PREFIX.match(name) else name)
 

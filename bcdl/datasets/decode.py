@@ -9,8 +9,8 @@ import io
 import itertools
 import math
 import os
-import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,8 +22,9 @@ import PIL
 from PIL import Image
 
 from bcdl.datasets import cache, dicom, pixels, room
-from bcdl.datasets.fingerprint import FINGERPRINT, fingerprint
+from bcdl.datasets.fingerprint import FINGERPRINT, MARKS, Fingerprinted, fingerprint
 from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
+from bcdl.datasets.progress import Shown
 from bcdl.errors import UsageError
 from bcdl.text import encodable
 
@@ -35,12 +36,16 @@ _RULES = 2  # raise when the decoding below, or of `pixels` or `dicom`, changes,
 _SHOWN = 5  # unreadable files that a message names
 MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
 _MOST_IN_CHUNK, _CHUNK_BYTES = 32, 2**20  # images that a thread reads at a time, and bytes of what is made of them
-_surveyed: dict[Path, bytes] = {}  # the digest of each file that `survey` has last read in this process
+# A file that was changed so short a time before it was read may be changed again and have the same times: its clock has
+# steps. It is read once more.
+_SETTLED_NS = 2_000_000_000
 _FILTERS = threading.RLock()  # of who changes the filters of warnings
 
 Convert = Callable[[Image.Image], np.ndarray]
 Make = Callable[[bytes, Path], np.ndarray]
 Result = TypeVar("Result")
+# What tells without reading a file whether it was changed: device, inode, size, and when content and status were.
+_Status = tuple[int, int, int, int, int]
 
 
 class _Kind(NamedTuple):
@@ -50,6 +55,23 @@ class _Kind(NamedTuple):
     dtype: np.dtype
     row: tuple[int, ...]
     make: Make
+
+
+class _Converted(NamedTuple):
+    """What was made of files: an array [M, ...] of the readable ones, and why the others can't be read, by index.
+
+    `digests` are of all, in order; `key` is that of the cache, empty if it has no entry since some can't be read.
+    """
+
+    images: np.ndarray
+    failures: dict[int, str]
+    digests: list[bytes]
+    key: str
+
+
+# Of each file that `survey` has last read in this process, the digest of its content, and its status before that, if
+# it tells a change.
+_surveyed: dict[Path, tuple[bytes, _Status | None]] = {}
 
 
 def is_image(file: Path) -> bool:
@@ -67,9 +89,11 @@ def survey(files: Sequence[Path], names: Sequence[str], grey_bits: int) -> pixel
         UsageError: a level is above the given depth, the images would be almost black, or DICOM can't be read here.
     """
     kind = _Kind(f"look {pixels.RULES}", pixels.LOOK, (), _look)
-    looks, failures, digests = _convert_all(files, kind)
+    now, before = time.time_ns(), _statuses(files)
+    looks, failures, digests, _ = _convert_all(files, before, kind)
     _surveyed.clear()
-    _surveyed.update(zip(files, digests, strict=True))
+    for file, digest, status in zip(files, digests, before, strict=True):
+        _surveyed[file] = digest, status if status and _is_settled(status, now) else None
     return pixels.survey(looks, [names[index] for index in _readable(files, failures)], grey_bits)
 
 
@@ -87,31 +111,54 @@ def decode(
     room.check(len(files), size)
     make = _maker(lambda image: resize(image, size), depth)
     kind = _Kind(f"{size} {_words(depth)}", np.dtype(np.uint8), (size, size, 3), make)
-    images, failures, digests = _convert_all(files, kind)
+    images, failures, digests, _ = _convert_all(files, _statuses(files), kind)
     _check_unchanged(files, digests)
     if failures and not skip_unreadable:
         raise UsageError(_describe(failures, names) + "; remove or repair them, or use --skip-unreadable")
     return images, _readable(files, failures)
 
 
-def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[np.ndarray, np.ndarray]:
-    """The fingerprints of `files` as [M] of dtype `FINGERPRINT`, and the [M] indices of those that could be read.
+def read_fingerprints(files: Sequence[Path], depth: pixels.Depth) -> tuple[Fingerprinted, np.ndarray]:
+    """The fingerprints of `files`, and the [M] indices of those that could be read; `depth` is what `survey` found.
 
-    `depth` is what `survey` found.
+    If the cache has their marks, the rest is not read before it is asked for.
 
     Raises:
-        UsageError: files have changed since `survey` has read them in this process; it counts and names them.
+        UsageError: files have changed since `survey` has read them in this process; it counts and names them. So may
+            reading the rest.
     """
     kind = _Kind(f"fingerprint {FINGERPRINT_RULES} {_words(depth)}", FINGERPRINT, (), _maker(fingerprint, depth))
-    fingerprints, failures, digests = _convert_all(files, kind)
+    of_marks = kind._replace(name=f"marks of {kind.name}", dtype=MARKS)
+    statuses = _statuses(files)
+    digests = _known_digests(files, statuses, of_marks)
+    marks = None if digests is None else _cached(files, of_marks, digests)
+    if marks is None or digests is None:
+        made = _convert_all(files, statuses, kind)
+        _check_unchanged(files, made.digests)
+        fingerprints = Fingerprinted.of(made.images, made.key)
+        if not made.failures:
+            cache.write(_key(of_marks, made.digests), fingerprints.marks)
+            cache.write_facts(_key_of_sizes(of_marks, statuses), True)
+        return fingerprints, _readable(files, made.failures)
     _check_unchanged(files, digests)
-    return fingerprints, _readable(files, failures)
+
+    def greys() -> np.ndarray:
+        made = _convert_all(files, _statuses(files), kind)
+        _refuse_changes(files, digests, made.digests)
+        return made.images["grey"]
+
+    return Fingerprinted(marks, greys, _key(kind, digests)), np.arange(len(files))
 
 
 def _check_unchanged(files: Sequence[Path], digests: Sequence[bytes]) -> None:
     """UsageError if files are others than `survey` has read; what could not be read, then or now, is told elsewhere."""
-    before = [_surveyed.get(file) for file in files]
-    changed = [file for file, old, new in zip(files, before, digests, strict=True) if old and new and old != new]
+    before = [_surveyed.get(file, (b"", None))[0] for file in files]
+    _refuse_changes(files, before, [new or old for old, new in zip(before, digests, strict=True)])
+
+
+def _refuse_changes(files: Sequence[Path], before: Sequence[bytes], now: Sequence[bytes]) -> None:
+    """UsageError if digests of files are others than before, if they were known."""
+    changed = [file for file, old, new in zip(files, before, now, strict=True) if old and old != new]
     if changed:
         named = ", ".join(repr(encodable(file.name)) for file in changed[:_SHOWN])
         count = "1 image" if len(changed) == 1 else f"{len(changed)} images"
@@ -148,10 +195,14 @@ def _convert_file(file: Path, convert: Convert, depth: pixels.Depth) -> np.ndarr
 def _read(file: Path) -> bytes:
     """The content of a file, read at once, so that what is decoded is what was hashed; ValueError if it can't be."""
     try:
-        with file.open("rb") as stream:
-            if (size := os.fstat(stream.fileno()).st_size) > MOST_FILE_BYTES:
+        # By the system's own calls: of a small file, Python's take longer than to read it.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            if (size := os.fstat(descriptor).st_size) > MOST_FILE_BYTES:
                 raise ValueError(f"{size:,} bytes, over the limit of {MOST_FILE_BYTES:,}")
-            return stream.read()
+            return b"".join(iter(lambda: os.read(descriptor, size + 1), b""))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ValueError(f"not a readable file ({error.strerror or error})") from error
 
@@ -218,40 +269,76 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _convert_all(files: Sequence[Path], kind: _Kind) -> tuple[np.ndarray, dict[int, str], list[bytes]]:
-    """What `kind` makes of each readable file, [M, ...], why the others can't be read, by index, and all digests.
-
-    Cached if all can be read.
-    """
-    rules = f"{_RULES} {PIL.__version__} {dicom.versions()}{kind.name}"
-    # Files of other sizes than all before were never decoded: they need not be read once more for their digests.
-    sizes = cache.key_of(rules, "sizes", *map(_size, files))
-    if cache.read_facts(sizes) is not None:
-        digests = _digests(files)
-        images = cache.read(cache.key_of(rules, *digests), kind.dtype, kind.row)
-        if images is not None and len(images) == len(files):
-            return images, {}, digests
+def _convert_all(files: Sequence[Path], statuses: Sequence[_Status | None], kind: _Kind) -> _Converted:
+    """What `kind` makes of each readable file, whose statuses were taken before; cached if all can be read."""
+    digests = _known_digests(files, statuses, kind)
+    if digests is not None and (images := _cached(files, kind, digests)) is not None:
+        return _Converted(images, {}, digests, _key(kind, digests))
     with cache.Rows(kind.dtype, kind.row, len(files)) as rows:
         digests, failures = _decode_all(files, kind, rows)
-        images = rows.finish(None if failures else cache.key_of(rules, *digests))
+        key = "" if failures else _key(kind, digests)
+        images = rows.finish(key or None)
     if not failures:
-        cache.write_facts(sizes, True)
-    return images, failures, digests
+        cache.write_facts(_key_of_sizes(kind, statuses), True)
+    return _Converted(images, failures, digests, key)
 
 
-def _size(file: Path) -> str:
+def _known_digests(files: Sequence[Path], statuses: Sequence[_Status | None], kind: _Kind) -> list[bytes] | None:
+    """The digests of files that may be in the cache.
+
+    None if they are of other sizes than all before: those were never decoded, and need not be read once more for their
+    digests.
+    """
+    return None if cache.read_facts(_key_of_sizes(kind, statuses)) is None else _digests(files, statuses)
+
+
+def _cached(files: Sequence[Path], kind: _Kind, digests: Sequence[bytes]) -> np.ndarray | None:
+    images = cache.read(_key(kind, digests), kind.dtype, kind.row)
+    return images if images is not None and len(images) == len(files) else None
+
+
+def _key(kind: _Kind, digests: Sequence[bytes]) -> str:
+    """The key of what is made of all files; there is none if one can't be read, and has no digest."""
+    return cache.key_of(_rules(kind), b"".join(digests))
+
+
+def _key_of_sizes(kind: _Kind, statuses: Sequence[_Status | None]) -> str:
+    sizes = [str(status[2]) if status else "unknown" for status in statuses]
+    return cache.key_of(_rules(kind), "sizes", " ".join(sizes))
+
+
+def _rules(kind: _Kind) -> str:
+    return f"{_RULES} {PIL.__version__} {dicom.versions()}{kind.name}"
+
+
+def _statuses(files: Sequence[Path]) -> list[_Status | None]:
+    """The status of each file, None if it has none."""
+    return list(map(_status, files))
+
+
+def _status(file: Path) -> _Status | None:
     try:
-        return str(file.stat().st_size)
+        status = os.stat(file)
     except OSError:
-        return "unknown"
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_settled(status: _Status, now_ns: int) -> bool:
+    """Whether any change from now on, when the status was taken, would change it."""
+    *_, written_ns, changed_ns = status
+    return written_ns < now_ns - _SETTLED_NS > changed_ns
 
 
 def _readable(files: Sequence[Path], failures: dict[int, str]) -> np.ndarray:
     return np.array([i for i in range(len(files)) if i not in failures], dtype=np.int64)
 
 
-def _digests(files: Sequence[Path]) -> list[bytes]:
-    """The digest of each file's content; empty bytes, which no content has, if it can't be read."""
+def _digests(files: Sequence[Path], statuses: Sequence[_Status | None]) -> list[bytes]:
+    """The digest of each file's content; empty bytes, which no content has, if it can't be read.
+
+    A file that `survey` has read is not read again if its status tells that it was not changed.
+    """
 
     def digest(file: Path) -> bytes:
         try:
@@ -259,8 +346,16 @@ def _digests(files: Sequence[Path]) -> list[bytes]:
         except ValueError:
             return b""
 
-    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], files, "looking for changes in images", 1)
-    return list(itertools.chain.from_iterable(chunks))
+    known = list(map(_known_digest, files, statuses))
+    unknown = [file for file, digest in zip(files, known, strict=True) if not digest]
+    chunks = _in_order(lambda chunk: [digest(file) for file in chunk], unknown, "looking for changes in images", 1)
+    read = itertools.chain.from_iterable(chunks)
+    return [digest or next(read) for digest in known]
+
+
+def _known_digest(file: Path, status: _Status | None) -> bytes:
+    digest, before = _surveyed.get(file, (b"", None))
+    return digest if before and before == status else b""
 
 
 def _digest(content: bytes) -> bytes:
@@ -298,38 +393,24 @@ def _decode_all(files: Sequence[Path], kind: _Kind, rows: cache.Rows) -> tuple[l
 def _in_order(
     work: Callable[[Sequence[Path]], Result], files: Sequence[Path], description: str, bytes_each: int
 ) -> Iterator[Result]:
-    """What `work` makes of the files, chunk by chunk, by several threads; shown where somebody watches.
+    """What `work` makes of the files, chunk by chunk, by several threads; shown if somebody watches.
 
     Only a few chunks are made ahead, whatever the order in which they are ready. Of each file `bytes_each` are made.
     """
     threads = os.cpu_count() or 1
     step = min(_MOST_IN_CHUNK, max(1, _CHUNK_BYTES // bytes_each))
     chunks = [files[start : start + step] for start in range(0, len(files), step)]
-    with ThreadPoolExecutor(threads) as pool, _progress(description, len(files)) as advance:
+    with ThreadPoolExecutor(threads) as pool, Shown(description, len(files)) as shown:
         ahead: collections.deque[tuple[int, Future[Result]]] = collections.deque()
         for chunk in chunks:
             ahead.append((len(chunk), pool.submit(work, chunk)))
             if len(ahead) > 2 * threads:
                 count, made = ahead.popleft()
                 yield made.result()
-                advance(count)
+                shown.advance(count)
         for count, made in ahead:
             yield made.result()
-            advance(count)
-
-
-@contextlib.contextmanager
-def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """What advances a progress bar on stderr, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console  # here: a worker shows no bar
-    from rich.progress import Progress
-
-    with Progress(console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
+            shown.advance(count)
 
 
 def _describe(failures: dict[int, str], names: Sequence[str]) -> str:

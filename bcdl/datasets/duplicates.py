@@ -53,14 +53,14 @@ def find(fingerprints: Fingerprints) -> Duplicates:
     """The images that are there twice: as `near_duplicates` finds them."""
     from bcdl.datasets import near_duplicates  # here: it imports OpenCV, which takes long
 
-    names = fingerprints.names.tolist()
+    names, marks = fingerprints.names.tolist(), fingerprints.images.marks
     labels = dict(zip(names, fingerprints.labels.tolist(), strict=True))
-    identical = _lists(names, fingerprints.images["sha256"].tolist())
+    identical = _lists(names, marks["sha256"].tolist())
     # One image stands for all that are identical to it.
-    _, firsts, copies = np.unique(fingerprints.images["sha256"], return_index=True, return_inverse=True)
-    large = fingerprints.images["side"][firsts] >= LEAST_SIDE
+    _, firsts, copies = np.unique(marks["sha256"], return_index=True, return_inverse=True)
+    large = marks["side"][firsts] >= LEAST_SIDE
     clusters = np.arange(len(firsts))
-    clusters[large] = len(firsts) + near_duplicates.clusters(fingerprints.images["grey"], firsts[large])
+    clusters[large] = len(firsts) + near_duplicates.clusters_of(fingerprints.images, firsts[large])
     sizes = np.bincount(clusters)
     near = _lists(names, [cluster if sizes[cluster] > 1 else None for cluster in clusters[copies].tolist()])
     return Duplicates(

@@ -221,7 +221,7 @@ def _with_splits(images: Sequence[_Image], levels: _Levels) -> tuple[list[_Image
 
 
 def _name(found: Found, levels: _Levels) -> str:
-    return encodable("/".join(found.parts[levels.around :]))
+    return encodable("/".join(found.parts[levels.around :])) if levels.around else found.name
 
 
 def _patients(images: Sequence[_Image], levels: _Levels) -> _Patients:

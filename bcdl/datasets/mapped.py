@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,11 +20,22 @@ def take(array: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     if _mapping(array) is None:
         return array[chosen]
     rows = np.empty((len(chosen), *array.shape[1:]), array.dtype)
-    step = max(1, _COPIED_BYTES // (array[:1].nbytes + 2 * _AROUND_BYTES))
-    for start in range(0, len(chosen), step):
-        rows[start : start + step] = array[chosen[start : start + step]]
+    for some in _few_pages(array, chosen):
+        np.take(array, chosen[some], axis=0, out=rows[some], mode="wrap")  # by any other mode, not without a copy
         release(array)
     return rows
+
+
+def _few_pages(array: np.ndarray, chosen: np.ndarray) -> Iterator[slice]:
+    """The places in pieces, for each of which no more than `_COPIED_BYTES` of a mapped array are looked at, or a row.
+
+    Of a row that lies near the one before, most is in pages that were looked at for that one.
+    """
+    row_bytes = array[:1].nbytes
+    apart = np.abs(np.diff(chosen, prepend=chosen[:1])) * row_bytes
+    seen = np.cumsum(np.minimum(apart, row_bytes + 2 * _AROUND_BYTES))
+    ends = np.flatnonzero(np.diff(seen // _COPIED_BYTES)) + 1
+    return itertools.starmap(slice, itertools.pairwise([0, *ends.tolist(), len(chosen)]))
 
 
 def release(array: np.ndarray) -> None:

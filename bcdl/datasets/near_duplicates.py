@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -31,7 +31,8 @@ import cv2
 import numpy as np
 
 from bcdl.datasets import cache, candidates
-from bcdl.datasets.fingerprint import SIDE
+from bcdl.datasets.fingerprint import SIDE, Fingerprinted
+from bcdl.datasets.mapped import release
 from bcdl.datasets.orientations import turn
 from bcdl.datasets.progress import Shown
 
@@ -99,10 +100,21 @@ def clusters(greys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         [M] int64. The same for the same fingerprints on every machine and number of cores, but for images that are as
         near to one of the limits as rounding is.
     """
-    key = cache.key_of(f"near-duplicates {_RULES} {cv2.__version__}", _digest(greys, chosen))
+    return _cached(_digest(greys, chosen), lambda: greys, chosen)
+
+
+def clusters_of(images: Fingerprinted, chosen: np.ndarray) -> np.ndarray:
+    """The clusters as above, of fingerprints that need not be read if the cache knows what they were made of."""
+    if not images.made_of:
+        return clusters(images.greys(), chosen)
+    return _cached(f"{images.made_of} {cache.key_of(chosen.astype('<i8').tobytes())}", images.greys, chosen)
+
+
+def _cached(made_of: str | bytes, greys: Callable[[], np.ndarray], chosen: np.ndarray) -> np.ndarray:
+    key = cache.key_of(f"near-duplicates {_RULES} {cv2.__version__}", made_of)
     found = cache.read(key, np.dtype(np.int64))
     if found is None or len(found) != len(chosen):
-        found = _find_clusters(greys, chosen)
+        found = _find_clusters(greys(), chosen)
         cache.write(key, found)
     return found
 
@@ -151,6 +163,7 @@ def _join(greys: np.ndarray, chosen: np.ndarray, described: _Described, threads:
             for pair, is_near in zip(pairs[left].tolist(), verdicts, strict=True):
                 if is_near:
                     joined.merge(*pair)
+            release(greys)
             shown.advance(len(some))
     return joined
 
@@ -176,6 +189,7 @@ def _describe_all(greys: np.ndarray, chosen: np.ndarray, threads: ThreadPoolExec
             some = chosen[start : start + _AT_ONCE]
             for place, structure in enumerate(threads.map(lambda image: _coarse(greys[image]), some), start):
                 descriptors[place], outlines[place] = structure
+            release(greys)
             shown.advance(len(some))
     return _Described(descriptors, outlines)
 

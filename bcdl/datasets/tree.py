@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from bcdl.datasets.decode import is_image
 from bcdl.errors import UsageError
@@ -83,22 +83,23 @@ _MASK_FOLDER = re.compile(
 _PREVIEW_FOLDER = re.compile(_PREVIEW)
 
 
-class Found(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Found:
     """A file of the tree: its path, and its folders and its name under the data folder, as the disk has them."""
 
-    path: Path
+    path: Path = dataclasses.field(compare=False)  # the other says all of it
     parts: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def folders(self) -> tuple[str, ...]:
         return self.parts[:-1]
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """Within the data folder, with forward slashes, as UTF-8 can hold it."""
         return encodable("/".join(self.parts))
 
-    @property
+    @functools.cached_property
     def stem(self) -> str:
         """The name without suffix, as names are compared."""
         return comparable(os.path.splitext(self.parts[-1])[0])
@@ -295,7 +296,8 @@ def _companions(files: Sequence[Found], words: str) -> Callable[[Found], bool]:
     anywhere = {file.stem for file in files}
 
     def is_one(file: Found) -> bool:
-        of = _owners(file.stem, words)
+        if not (of := _owners(file.stem, words)):
+            return False
         clearly = _owners(file.stem, _CLEARLY_MASK)
         return any((file.folders, stem) in beside for stem in of) or any(stem in anywhere for stem in clearly & of)
 
@@ -304,9 +306,18 @@ def _companions(files: Sequence[Found], words: str) -> Callable[[Found], bool]:
 
 def _owners(stem: str, words: str) -> set[str]:
     """The stems of which `stem` would be a companion: what stands before, or after, one of the words."""
-    after = re.fullmatch(rf"(?P<of>.+?)(?:[ _.-]+|(?<=[\d)]))(?:{words})(?:[ _.-]*\(?\d+\)?)?", stem)
-    before = re.fullmatch(rf"(?:{words})[ _.-]+(?P<of>.+)", stem)
-    return {match["of"] for match in (after, before) if match}
+    word, *forms = _patterns(words)
+    if not word.search(stem):  # as in most names; that is found sooner
+        return set()
+    return {match["of"] for form in forms if (match := form.fullmatch(stem))}
+
+
+@functools.cache
+def _patterns(words: str) -> tuple[re.Pattern[str], ...]:
+    """Of one of the words anywhere, of a name with it at the end, and of one with it at the beginning."""
+    after = rf"(?P<of>.+?)(?:[ _.-]+|(?<=[\d)]))(?:{words})(?:[ _.-]*\(?\d+\)?)?"
+    before = rf"(?:{words})[ _.-]+(?P<of>.+)"
+    return re.compile(words), re.compile(after), re.compile(before)
 
 
 def _orphans(files: Sequence[Found]) -> tuple[list[Found], list[Found], list[str]]:

@@ -15,27 +15,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bcdl import backends
-from bcdl.errors import BcdlError, UsageError
-from bcdl.experiments.engine import cores
+from bcdl.errors import UsageError
+from bcdl.experiments.engine import cores, processes
 from bcdl.experiments.engine.definition import Comparison, Way, WithoutCell
 from bcdl.experiments.workers import batches
 from bcdl.experiments.workers.batches import IMAGES, OWN
-from bcdl.machine import environment
-from bcdl.runner import supervisor
 from bcdl.settings.limits import Limits
 from bcdl.settings.options import whole
 
 _LEAST_PIXELS = 8
 _LIMITS = Limits(seconds=300)
-_LAST_LINES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,20 +99,7 @@ def _asked_for(given: str | None) -> list[str]:
 
 def _rate_in_process(name: str, arguments: list[str]) -> float:
     """Images/s of a pipeline in a process of its own; BcdlError, with what it printed last, if that fails."""
-    with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as folder:
-        result, log = Path(folder) / "result.json", Path(folder) / "log.txt"
-
-        def rate() -> float | None:
-            return float(json.loads(result.read_text(encoding="utf-8"))) if result.is_file() else None
-
-        command = [sys.executable, *batches.COMMAND, *arguments, str(result)]
-        with supervisor.started(command, environment.of_child(), log) as process:
-            outcome = process.watch(_LIMITS, rate)
-        if isinstance(outcome, float):
-            return outcome
-        why = f"it took more than {_LIMITS.seconds:g} s" if outcome.over else f"exit code {outcome.code}"
-        printed = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-        raise BcdlError(" | ".join([f"{name}: {why}", *printed]))
+    return float(processes.result(name, [*batches.COMMAND, *arguments], _LIMITS))
 
 
 def _add_options(add: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -15,10 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bcdl import datasets
 from bcdl.datasets import cache, decode, mapped
 from bcdl.datasets.fingerprint import FINGERPRINT
 from bcdl.datasets.pixels import Depth
 from bcdl.datasets.sources import folder
+from bcdl.errors import UsageError
+from bcdl.experiments import large_data_sets
 from tests.conftest import ROOT
 
 KEY = cache.key_of("rules", b"first", b"second")
@@ -272,3 +276,135 @@ dataset = datasets.load(datasets.Request(data, size))
 dataset.checksum
 print((peak_bytes() - before) / sum(part.images.nbytes for part in dataset.splits.values()))
 """
+
+
+# What is read of files whose images are in the cache
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the image files that are read, one after another."""
+    names: list[str] = []
+    original = decode._read
+
+    def read(file: Path) -> bytes:
+        names.append(file.name)
+        return original(file)
+
+    monkeypatch.setattr(decode, "_read", read)
+    monkeypatch.setattr(decode, "_surveyed", {})
+    return names
+
+
+def settled(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The images under the folder, as they are seen if nothing was written for a while."""
+    monkeypatch.setattr(decode, "_SETTLED_NS", -(10**12))
+    return sorted(root.rglob("*.png"))
+
+
+def test_files_whose_images_are_in_the_cache_are_read_once(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = datasets.Request(folder.example(tmp_path), 8)
+    files = settled(tmp_path, monkeypatch)
+    expected = datasets.load(request)
+    decode._surveyed.clear()  # as in another process
+    reads.clear()
+    assert datasets.load(request).checksum == expected.checksum
+    assert sorted(reads) == sorted(file.name for file in files)
+    reads.clear()
+    assert datasets.load(request).checksum == expected.checksum
+    assert reads == []
+
+
+def test_a_file_of_which_anything_was_changed_is_read_again(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes, even if its size and time are as they were; its time alone; or which file it is."""
+    request = datasets.Request(folder.example(tmp_path), 8)
+    first, second, third, *_ = settled(tmp_path, monkeypatch)
+    before = datasets.load(request).checksum
+    status = first.stat()
+    first.write_bytes(second.read_bytes()[: status.st_size].ljust(status.st_size))
+    os.utime(first, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second.touch()
+    third.replace(tmp_path / "aside")
+    (tmp_path / "other").write_bytes((tmp_path / "aside").read_bytes())
+    (tmp_path / "other").replace(third)
+    (tmp_path / "aside").unlink()
+    reads.clear()
+    digests = decode._digests([first, second, third], decode._statuses([first, second, third]))
+    assert sorted(reads) == sorted(file.name for file in (first, second, third))
+    assert digests[0] != decode._surveyed[first][0]
+    assert digests[1:] == [decode._surveyed[file][0] for file in (second, third)]
+    first.write_bytes(first.read_bytes()[: status.st_size // 2])
+    with pytest.raises(UsageError, match="unreadable"):
+        datasets.load(request)
+    first.write_bytes(second.read_bytes())
+    assert datasets.load(request).checksum != before
+
+
+def test_a_file_that_was_just_written_is_read_again_whatever_its_status_says(tmp_path: Path, reads: list[str]) -> None:
+    """It may be written once more within one step of the clock of files."""
+    datasets.load(datasets.Request(folder.example(tmp_path), 8))
+    files = sorted(tmp_path.rglob("*.png"))
+    reads.clear()
+    decode._digests(files, decode._statuses(files))
+    assert len(reads) == len(files)
+
+
+def test_what_copies_are_found_by_is_not_read_if_the_lists_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And made again, whatever of it is missing."""
+    (tmp_path / "data").mkdir()
+    large_data_sets.draw(tmp_path / "data", 20, 32)
+    request = datasets.Request(str(tmp_path / "data"), 32)
+    expected = datasets.load(request)
+    assert expected.duplicates.near
+    types: list[np.dtype] = []
+    original = cache.read
+
+    def read(key: str, dtype: np.dtype, row: tuple[int, ...] = ()) -> np.ndarray | None:
+        types.append(dtype)
+        return original(key, dtype, row)
+
+    monkeypatch.setattr(cache, "read", read)
+    for entry in [None, *sorted(cache.folder().iterdir())]:
+        types.clear()
+        if entry:
+            entry.unlink()
+        loaded = datasets.load(request)
+        assert (loaded.checksum, loaded.leaks().facts()) == (expected.checksum, expected.leaks().facts())
+        assert entry or FINGERPRINT not in types
+
+
+def test_fingerprints_that_are_read_late_are_those_of_the_same_files(tmp_path: Path) -> None:
+    folder.example(tmp_path)
+    files = sorted(tmp_path.rglob("*.png"))
+    depth = decode.survey(files, [file.name for file in files], 0).depth
+    first, _ = decode.read_fingerprints(files, depth)
+    late, _ = decode.read_fingerprints(files, depth)
+    np.testing.assert_array_equal(late.greys(), first.greys())
+    files[0].write_bytes(files[1].read_bytes())
+    with pytest.raises(UsageError, match=f"1 image changed while the data was read .*{files[0].name}"):
+        late.greys()
+    files[0].unlink()
+    with pytest.raises(UsageError, match="1 image changed while the data was read"):
+        late.greys()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_reading_is_shown_if_somebody_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.example(tmp_path)
+    files, screen = list(tmp_path.rglob("*.png")), Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    decode.decode(files[:2], ["name"] * 2, 8, False, Depth())
+    assert screen.getvalue() == ""
+    monkeypatch.setattr("bcdl.datasets.progress._LEAST", 24)
+    decode.decode(files, ["name"] * 24, 8, False, Depth())
+    assert "reading images" in screen.getvalue()

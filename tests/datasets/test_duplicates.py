@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from bcdl import datasets
 from bcdl.datasets import Request, duplicates
-from bcdl.datasets.fingerprint import Fingerprints, fingerprint
+from bcdl.datasets.fingerprint import FINGERPRINT, Fingerprinted, Fingerprints
 from tests.pictures import FRAME, brighten, drawings, find, jpeg
 
 
@@ -103,7 +103,7 @@ def test_blank_images_are_duplicates_only_if_they_are_identical() -> None:
 
 
 def test_no_images_and_one_image_have_nothing_twice() -> None:
-    empty = Fingerprints(np.empty(0, fingerprint(drawings()[0]).dtype), np.empty(0, str), np.empty(0, int))
+    empty = Fingerprints(Fingerprinted.of(np.empty(0, FINGERPRINT)), np.empty(0, str), np.empty(0, int))
     for result in (duplicates.find(empty), find(drawings()[:1])):
         assert (result.clusters, result.conflicting) == ([], ())
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from bcdl.datasets import Request, cache, candidates, near_duplicates, orientations
-from bcdl.datasets.fingerprint import Fingerprints, fingerprint
+from bcdl.datasets.fingerprint import MARKS, Fingerprints, fingerprint
 from bcdl.datasets.sources import synthetic
 from tests.datasets import plain_search
 from tests.pictures import brighten, jpeg
@@ -225,4 +225,6 @@ def test_progress_is_shown_if_somebody_watches(
 def test_fingerprints_of_arrays_are_those_of_images() -> None:
     images = np.stack(noise()[:5])
     made = Fingerprints.of(images, np.arange(5).astype(str), np.zeros(5, int))
-    assert made.images.tobytes() == fingerprints(list(images)).tobytes()
+    expected = fingerprints(list(images))
+    assert made.images.greys().tobytes() == expected["grey"].tobytes()
+    assert all((made.images.marks[name] == expected[name]).all() for name in MARKS.names)

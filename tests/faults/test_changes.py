@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,8 +175,8 @@ def test_what_is_cached_is_what_was_decoded(tmp_path: Path, monkeypatch: pytest.
     def level() -> int:
         return int(decode.decode([file], ["image"], 8, False, Depth())[0].max())
 
-    def change_then(files: list[Path]) -> list[bytes]:
-        digests = original(files)
+    def change_then(*arguments: Any) -> list[bytes]:
+        digests = original(*arguments)
         become(3)
         return digests
 

@@ -20,7 +20,7 @@ from bcdl.datasets.dataset import LabelsTable, Request
 from bcdl.datasets.decode import decode, read_fingerprints, survey
 from bcdl.datasets.duplicates import find
 from bcdl.datasets.file_names import BREAKHIS
-from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.fingerprint import FINGERPRINT, Fingerprinted, Fingerprints
 from bcdl.datasets.groups import Groups
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pixels import Depth
@@ -190,7 +190,7 @@ def _fingerprints(files: Sequence[ImageFile], depth: Depth, skip_unreadable: boo
     """
     fingerprints, readable = read_fingerprints([file.path for file in files], depth)
     if len(readable) < len(files) and not skip_unreadable:
-        fingerprints, readable = fingerprints[:0], readable[:0]
+        fingerprints, readable = Fingerprinted.of(np.empty(0, FINGERPRINT)), readable[:0]
     names, of_image = np.array([file.name for file in files]), np.array([file.label for file in files])
     return Fingerprints(fingerprints, names[readable], of_image[readable])
 
@@ -201,8 +201,7 @@ def _check_not_blank(called: str, files: Sequence[ImageFile], fingerprints: Fing
     splits = np.array([given[str(name)] or "" for name in fingerprints.names])
     for split in ("", *sorted(set(splits) - {""})):
         what = f"split {split} of data set {called}" if split else f"data set {called}"
-        chosen = np.flatnonzero((splits == split) | (split == ""))
-        blank.check((np.dstack([fingerprints.images["grey"][place]] * 3) for place in chosen), what)
+        blank.check_levels(fingerprints.images.marks["level"][(splits == split) | (split == "")], what)
 
 
 def _keep_magnification(files: list[ImageFile], wanted: int) -> tuple[list[ImageFile], list[str]]:

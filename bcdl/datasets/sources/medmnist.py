@@ -18,7 +18,7 @@ from PIL import Image
 from bcdl.datasets import room
 from bcdl.datasets.dataset import Request
 from bcdl.datasets.decode import resize
-from bcdl.datasets.fingerprint import Fingerprints, fingerprint
+from bcdl.datasets.fingerprint import Fingerprinted, Fingerprints, fingerprint
 from bcdl.datasets.pool import SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.machine.hardware import MIB
@@ -69,7 +69,9 @@ def read(request: Request) -> Pool:
         given=np.array([name.split("/")[0] for name in names]),
         known=np.zeros(len(names), bool),
         notices=("labels read as BreastMNIST's: 0 malignant, 1 normal or benign; turned round, 1 is malignant here",),
-        fingerprints=lambda: Fingerprints(np.stack([fingerprint(image) for image in originals]), names, 1 - labels),
+        fingerprints=lambda: Fingerprints(
+            Fingerprinted.of(np.stack([fingerprint(image) for image in originals])), names, 1 - labels
+        ),
     )
 
 

@@ -76,11 +76,15 @@ class Comparison:
         subject: what is measured, in words.
         ways: the names of the two ways, as tables show them.
         figures: the names of their figures, which ways gave.
+        name, unit: of the experiment that it stands in, as records and the page have them; if empty, those of the
+            definition. What has another unit needs another name.
     """
 
     subject: str
     ways: tuple[str, str]
     figures: tuple[str, str]
+    name: str = ""
+    unit: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -123,13 +123,13 @@ def _measure_without_cell(
     return [
         Experiment(
             run=run_id,
-            name=definition.name,
+            name=comparison.name or definition.name,
             subject=comparison.subject,
             ways=comparison.ways,
             a=figures[comparison.figures[0]],
             b=figures[comparison.figures[1]],
             environment=facts,
-            unit=definition.unit,
+            unit=comparison.unit or definition.unit,
             sample="process",
         )
         for comparison in comparisons

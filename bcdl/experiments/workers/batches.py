@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +16,7 @@ import numpy as np
 
 from bcdl import backends
 from bcdl.datasets import Split
+from bcdl.experiments.workers import results
 from bcdl.machine.clock import stopwatch
 from bcdl.worker import parent_death
 from bcdl.worker.augmentation import ROTATION_DEGREES, ZOOM, scratch_for, warp
@@ -39,10 +38,7 @@ def main(pipeline: str, pixels: str, batch: str, cores: str, result: str) -> int
     else:
         _, batches = backends.input_pipelines()[pipeline]
         stream = batches(Drawn(split), batch_size, int(cores))
-    rate = images_per_s(stream, batch_size)
-    finished = Path(result).with_suffix(".part")
-    finished.write_text(json.dumps(rate), encoding="utf-8")
-    finished.rename(result)
+    results.write(images_per_s(stream, batch_size), result)
     return 0
 
 

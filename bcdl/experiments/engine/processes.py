@@ -1,0 +1,39 @@
+"""What a process of its own measures."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bcdl.errors import BcdlError
+from bcdl.experiments.workers import results
+from bcdl.machine import environment
+from bcdl.runner import supervisor
+from bcdl.runner.supervisor import Ending
+from bcdl.settings.limits import Limits
+
+_LAST_LINES = 5
+
+
+def result(name: str, command: Sequence[str], limits: Limits, variables: Mapping[str, str] | None = None) -> Any:
+    """What a process writes by `workers.results`; BcdlError, with what it printed last, if it fails.
+
+    Args:
+        name: of what it measures, for the error.
+        command: the interpreter's arguments that start it; behind them it gets the name of the file to write.
+        limits: of its time and memory.
+        variables: environment variables that it has beside those of this process.
+    """
+    with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as folder:
+        file, log = Path(folder) / "result.json", Path(folder) / "log.txt"
+        whole = [sys.executable, *command, str(file)]
+        with supervisor.started(whole, {**environment.of_child(), **(variables or {})}, log) as process:
+            outcome = process.watch(limits, lambda: results.read(file))
+        if not isinstance(outcome, Ending):
+            return outcome
+        why = f"it took more than {limits.seconds:g} s" if outcome.over else f"exit code {outcome.code}"
+        printed = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+        raise BcdlError(" | ".join([f"{name}: {why}", *printed]))
