@@ -109,7 +109,7 @@ def test_predict_reads_grey_of_more_than_8_bits_by_the_depth_of_all_its_images(
     [
         (("bcdl.train", "--model", "vgg"), "unknown model 'vgg'"),
         (("bcdl.train", "--model", "cnn,mobilenet"), "give one --model"),
-        (("bcdl.train", "--model", "cnn", "--save", "model.h5"), "does not end in .keras"),
+        (("bcdl.train", "--model", "cnn", "--save", "model.h5"), "does not end in NAME.keras"),
         (("bcdl.train", "--model", "cnn", "--data", "nowhere"), "no data set 'nowhere'"),
         (("bcdl.predict", "--model", "nowhere.keras", "a.png"), "there is no model file 'nowhere.keras'"),
         (("bcdl.predict", "--model", "README.md", "a.png"), "can't be loaded as a Keras model"),

@@ -1,9 +1,9 @@
 """Duplicates: images that a data set has twice, and how well they agree with groups that are known.
 
-All images of both classes are examined, before those under both labels are left out. Two images are identical if all their
-pixels are, and near-identical if they are nearly the same picture (`bcdl.datasets.near_duplicates` says how).
-Of pictures under 24 pixels, margins apart, only identical ones are reported: BUSI scaled down to 28 pixels still shows
-its copies and nothing else, at 20 different pictures begin to agree.
+All images of both classes are examined, before those under both labels are left out. Two images are identical if all
+their pixels are, and near-identical if they are nearly the same picture (`bcdl.datasets.near_duplicates` says how). Of
+pictures under 24 pixels, margins apart, only identical ones are reported: BUSI scaled down to 28 pixels still shows its
+copies and nothing else, at 20 different pictures begin to agree.
 """
 
 from __future__ import annotations

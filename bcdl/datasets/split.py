@@ -15,7 +15,7 @@ from bcdl.errors import UsageError
 # One fold in five is the test set; of the rest, one in eight validates: 70, 10 and 20 percent.
 TEST_FOLDS = 5
 VAL_FOLDS = 8
-# A share is told of if it is further off the one asked for than so much of all, or than so much of itself if that is less.
+# A share is told of if it is further off the one asked for than so much of all, or, if that is less, of itself.
 TOLERANCE = (Fraction(3, 100), Fraction(3, 10))
 
 _Parts = dict[str, np.ndarray]

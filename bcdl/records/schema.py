@@ -31,8 +31,9 @@ HISTORY = {
     "happened while each regime was timed, `environment.clock`, how the time of day moved, and `input_images_per_s`, "
     "the input pipeline's own rate; absent in older ones",
     9: "what a GPU is, has and does, by rows that are absent in older records",
-    10: "`dataset.ungrouped`, `dataset.rules`, `dataset.source`, `dataset.benign_groups` and `dataset.malignant_groups`; "
-    "`dataset.grouped` is true only if every image's group is known, before if any was. `status` may be `diverged`; before, such a cell was ok, or failed on torch",
+    10: "`dataset.ungrouped`, `dataset.rules`, `dataset.source`, `dataset.benign_groups`, `dataset.malignant_groups`; "
+    "`dataset.grouped` is true only if every image's group is known, before if any was. `status` may be `diverged`; "
+    "before, such a cell was ok, or failed on torch",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

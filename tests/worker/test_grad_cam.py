@@ -18,6 +18,8 @@ from bcdl import backends, predict
 from bcdl.errors import UsageError
 from bcdl.evaluation.quality import malignant_scores
 from bcdl.parity.worker import numpy_layers as exact
+from bcdl.records import model_file
+from bcdl.records.model_file import Statement
 from bcdl.settings.models import find
 from bcdl.worker import session
 
@@ -262,6 +264,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CNN's file, of weights that were never trained."""
     file = tmp_path_factory.mktemp("model") / "my $model$.keras"
     drawn(network.build(find("cnn"), 32, seed=0)).save(file)
+    model_file.seal(file, Statement("cnn", 32, find("cnn").preprocessing, "a run"))
     return file
 
 
