@@ -91,7 +91,7 @@ def _together(folds: Sequence[Record], split: str) -> Images:
 
 
 def _ungrouped(folds: Sequence[Record], split: str) -> int:
-    """The images of no known patient, each once: an image validates in several folds, and is then a group of its own."""
+    """The images of no known patient, each once: one may validate in several folds; each is a group of its own."""
     counts = [of.dataset.get("ungrouped", {}).get(split, 0) for of in folds]
     predicted = [of.predictions.get(split) for of in folds]
     if not all(predicted):
