@@ -42,6 +42,7 @@ LOOK = np.dtype(
 _TOP_OF_16 = 2**16 - 1
 # If fewer of a set's pixels need its depth than this share, they are marks or damage, and the images lie below.
 _FEW = 0.001
+_FEWER_BITS = 4  # by which an image needs a lower depth than its set: it would be almost black
 _DARK_BYTE = 64  # of colours of 16 bits: below it, they were stored with 14 bits or fewer, and would be almost black
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 262, 258, 281  # tags of TIFF
 
@@ -128,7 +129,12 @@ def survey(looks: np.ndarray, names: Sequence[str], grey_bits: int) -> Survey:
     depth = Depth(grey_bits, given=True) if grey_bits else Depth(bits)
     used = deep.any() or (grey_bits and (looks["no_window"] & (looks["greatest"] >= 0)).any())
     facts = {"grey_bits": depth.bits or int(stated.max())} if used else {}
-    notices = (*_depth_notices(deep.sum(), found, stated, depth, bool(used)), *_dicom_notices(looks), *_notices(looks))
+    notices = (
+        *_depth_notices(deep.sum(), found, stated, depth, bool(used)),
+        *_dicom_notices(looks),
+        *_notices(looks),
+        *_dark_notices(looks),
+    )
     return Survey(depth, notices, facts)
 
 
@@ -272,7 +278,7 @@ def _depth_notices(deep: int, found: np.ndarray, stated: np.ndarray, depth: Dept
     if len(found):
         level = f"greatest level {_greatest(found):,}"
         notices.append(f"{len(found)} {kind}: {depth.bits} bits found ({level}); --grey-bits sets it")
-        notices += _few_notices(found, depth.bits)
+        notices += _few_notices(found, depth.bits) + _lower_notices(found, depth.bits)
     if len(stated):
         depths = ", ".join(str(bits) for bits in np.unique(stated))
         notices.append(f"{len(stated)} {kind} are read as of the bits that their files state: {depths}")
@@ -290,6 +296,18 @@ def _few_notices(found: np.ndarray, bits: int) -> list[str]:
     return [
         f"{share:.3%} of the pixels of these images alone are above what {USUAL_DEPTHS[lower]} bits hold: if they are "
         "marks or damage, all else is read too dark; mend them in the files"
+    ]
+
+
+def _lower_notices(found: np.ndarray, bits: int) -> list[str]:
+    """A notice if single images need far fewer bits than their set: they may be of another depth."""
+    own = np.maximum(found["greatest"], found["said"])
+    lower = [usual for usual in USUAL_DEPTHS if usual <= bits - _FEWER_BITS]
+    if not lower or not (count := np.count_nonzero(own < 2 ** lower[-1])):
+        return []
+    return [
+        f"{count} of these {len(found)} images have no level above what {lower[-1]} bits hold: if they are of another "
+        "depth than the others, they are read too dark; save all with one depth"
     ]
 
 
@@ -318,3 +336,14 @@ def _notices(looks: np.ndarray) -> list[str]:
         "CMYK images are read without their colour profiles": looks["cmyk"],
     }
     return [f"{np.count_nonzero(which)} {what}" for what, which in counts.items() if which.any()]
+
+
+def _dark_notices(looks: np.ndarray) -> list[str]:
+    """A notice if some colours of 16 bits a channel were stored with 14 or fewer, by their levels."""
+    deep = looks["deep_colour"][looks["deep_colour"] >= 0]
+    if not (count := np.count_nonzero(deep < _DARK_BYTE)):
+        return []
+    return [
+        f"{count} of {len(deep)} colour images of 16 bits a channel have no level above {_DARK_BYTE * 256 - 1:,} of "
+        f"{_TOP_OF_16:,}: if they are of another depth than the others, they are read too dark; save all with 8 bits"
+    ]
