@@ -69,14 +69,15 @@ def _dark_notices(high: np.ndarray, flat: np.ndarray, parts: _Parts) -> list[str
 
     They are measured by the others, so that a set that is dark as a whole has none.
     """
-    dark, darker = (~flat & (high <= round(int(high.max()) / share)) for share in (_DARK, _DARKER))
+    brightest = int(high[~flat].max(initial=0))
+    dark, darker = (~flat & (high <= round(brightest / share)) for share in (_DARK, _DARKER))
     differs = _differ(dark, parts)
     told = dark if differs else darker
     if not told.any():
         return []
     what = (
         f"{np.count_nonzero(told)} of {len(high)} images have no level above {high[told].max()} of 255, others have "
-        f"{high.max()} ({_counts(told, parts)})"
+        f"{brightest} ({_counts(told, parts)})"
     )
     if not differs:
         return [f"{what}: they may be of another depth; look at some"]

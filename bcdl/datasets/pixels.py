@@ -129,12 +129,7 @@ def survey(looks: np.ndarray, names: Sequence[str], grey_bits: int) -> Survey:
     depth = Depth(grey_bits, given=True) if grey_bits else Depth(bits)
     used = deep.any() or (grey_bits and (looks["no_window"] & (looks["greatest"] >= 0)).any())
     facts = {"grey_bits": depth.bits or int(stated.max())} if used else {}
-    notices = (
-        *_depth_notices(deep.sum(), found, stated, depth, bool(used)),
-        *_dicom_notices(looks),
-        *_notices(looks),
-        *_dark_notices(looks),
-    )
+    notices = (*_depth_notices(deep.sum(), found, stated, depth, bool(used)), *_dicom_notices(looks), *_notices(looks))
     return Survey(depth, notices, facts)
 
 
@@ -278,11 +273,11 @@ def _depth_notices(deep: int, found: np.ndarray, stated: np.ndarray, depth: Dept
     if len(found):
         level = f"greatest level {_greatest(found):,}"
         notices.append(f"{len(found)} {kind}: {depth.bits} bits found ({level}); --grey-bits sets it")
-        notices += _few_notices(found, depth.bits) + _lower_notices(found, depth.bits)
+        notices += _few_notices(found, depth.bits)
     if len(stated):
         depths = ", ".join(str(bits) for bits in np.unique(stated))
         notices.append(f"{len(stated)} {kind} are read as of the bits that their files state: {depths}")
-    return notices
+    return notices + _lower_notices(found, depth.bits)
 
 
 def _few_notices(found: np.ndarray, bits: int) -> list[str]:
@@ -306,7 +301,7 @@ def _lower_notices(found: np.ndarray, bits: int) -> list[str]:
     if not lower or not (count := np.count_nonzero(own < 2 ** lower[-1])):
         return []
     return [
-        f"{count} of these {len(found)} images have no level above what {lower[-1]} bits hold: if they are of another "
+        f"{count} of {len(found)} grey images have no level above what {lower[-1]} bits hold: if they are of another "
         "depth than the others, they are read too dark; save all with one depth"
     ]
 
@@ -335,7 +330,8 @@ def _notices(looks: np.ndarray) -> list[str]:
         "images have transparency: what is transparent is read as white": looks["transparent"],
         "CMYK images are read without their colour profiles": looks["cmyk"],
     }
-    return [f"{np.count_nonzero(which)} {what}" for what, which in counts.items() if which.any()]
+    told = [f"{np.count_nonzero(which)} {what}" for what, which in counts.items() if which.any()]
+    return told + _dark_notices(looks)
 
 
 def _dark_notices(looks: np.ndarray) -> list[str]:

@@ -38,9 +38,9 @@ def test_a_class_of_another_depth_is_told(tmp_path: Path, benign: int, malignant
     counts = "10 of 10 benign, 0 of 10 malignant"
     assert dark == f"DARK: 10 of 20 images have no level above {level} of 255, others have 255 ({counts}): {APART}"
     assert [line.partition(":")[0] for line in of_depth] == (
-        ["10 of these 20 images have no level above what 12 bits hold"]
+        ["10 of 20 grey images have no level above what 12 bits hold"]
         if benign == 4095
-        else ["10 of these 20 images have no level above what 10 bits hold"]
+        else ["10 of 20 grey images have no level above what 10 bits hold"]
         if benign == 1023
         else []
     )
@@ -51,7 +51,7 @@ def test_one_image_does_not_hide_the_others(tmp_path: Path) -> None:
         save(tmp_path / "benign" / f"{number}.png", 255)
         save(tmp_path / "malignant" / f"{number}.png", 255 if number else 4095, np.uint16)
     of_depth, dark = dark_notices(tmp_path)
-    assert of_depth.startswith("9 of these 10 images have no level above what 8 bits hold: ")
+    assert of_depth.startswith("9 of 10 grey images have no level above what 8 bits hold: ")
     assert "(0 of 10 benign, 9 of 10 malignant)" in dark
     assert dark.startswith("DARK: 9 of 20 images")
 
@@ -87,6 +87,12 @@ def test_few_dark_images_are_told_without_alarm() -> None:
         "2 of 10 images have no level above 31 of 255, others have 255 (1 of 5 benign, 1 of 5 malignant): they may be "
         "of another depth; look at some"
     ]
+
+
+def test_what_shows_nothing_is_no_measure_of_the_others() -> None:
+    images = np.zeros((10, SIDE, SIDE, 3), np.uint8)
+    images[:, 0, 0], images[0] = 30, 255
+    assert blank.notices(images, np.arange(10) % 2, None) == ["1 images are of one colour, and show nothing"]
 
 
 def test_sets_that_are_dark_as_a_whole_are_not_told() -> None:
