@@ -20,6 +20,7 @@ from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import gpus, hardware
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
+from bcdl.report import artefacts
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEVICES, check_backend, one_of
 from bcdl.text import legible
@@ -186,13 +187,20 @@ def _overlays(arguments: argparse.Namespace, model: Path, images: list[Path]) ->
 
 
 def _check_overlay(file: Path, inputs: list[Path]) -> None:
-    """UsageError if the overlay can't be written to `file`, or would overwrite one of the `inputs`."""
+    """UsageError if the overlay can't be written to `file`, or would overwrite there what is no overlay of ours.
+
+    What it would overwrite may be one of the `inputs`.
+    """
     if file.suffix.lower() != ".png":
         raise UsageError(f"--output {str(file)!r} does not end in .png, the one format overlays are written in")
     if not file.parent.is_dir():
         raise UsageError(f"--output {str(file)!r}: there is no folder {str(file.parent)!r}; make it first")
     if file.exists() and any(read.exists() and file.samefile(read) for read in inputs):
         raise UsageError(f"the overlay would overwrite {str(file)!r}, which is read; choose another --output")
+    if os.path.lexists(file) and not artefacts.is_overlay(file):
+        raise UsageError(
+            f"{str(file)!r} is there already, and is no overlay of bcdl's; move it, or choose another --output"
+        )
 
 
 def _start(device: str) -> backends.Backend:

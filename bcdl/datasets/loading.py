@@ -47,7 +47,7 @@ def read_pool(request: Request) -> Pool:
     _check_is_folder(request)
     pool = source.read(request)
     blank.check(pool.images, f"data set {pool.name}")
-    return dataclasses.replace(pool, notices=(*pool.notices, *blank.notices(pool.images)))
+    return dataclasses.replace(pool, notices=(*pool.notices, *blank.notices(pool.images, pool.labels, pool.given)))
 
 
 def _check_is_folder(request: Request) -> None:

@@ -43,6 +43,7 @@ LOOK = np.dtype(
 _TOP_OF_16 = 2**16 - 1
 # If fewer of a set's pixels need its depth than this share, they are marks or damage, and the images lie below.
 _FEW = 0.001
+_FEWER_BITS = 4  # by which an image needs a lower depth than its set: it would be almost black
 _DARK_BYTE = 64  # of colours of 16 bits: below it, they were stored with 14 bits or fewer, and would be almost black
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 262, 258, 281  # tags of TIFF
 
@@ -281,7 +282,7 @@ def _depth_notices(deep: int, found: np.ndarray, stated: np.ndarray, depth: Dept
     if len(stated):
         depths = ", ".join(str(bits) for bits in np.unique(stated))
         notices.append(f"{len(stated)} {DEEP_GREY} are read as of the bits that their files state: {depths}")
-    return notices
+    return notices + _lower_notices(found, depth.bits)
 
 
 def _found_notices(found: np.ndarray, bits: int) -> list[str]:
@@ -304,6 +305,18 @@ def _few_notices(found: np.ndarray, bits: int) -> list[str]:
     return [
         f"{share:.3%} of the pixels of these images alone are above what {USUAL_DEPTHS[lower]} bits hold: if they are "
         "marks or damage, all else is read too dark; mend them in the files"
+    ]
+
+
+def _lower_notices(found: np.ndarray, bits: int) -> list[str]:
+    """A notice if single images need far fewer bits than their set: they may be of another depth."""
+    own = np.maximum(found["greatest"], found["said"])
+    lower = [usual for usual in USUAL_DEPTHS if usual <= bits - _FEWER_BITS]
+    if not lower or not (count := np.count_nonzero(own < 2 ** lower[-1])):
+        return []
+    return [
+        f"{count} of {len(found)} grey images have no level above what {lower[-1]} bits hold: if they are of another "
+        "depth than the others, they are read too dark; save all with one depth"
     ]
 
 
@@ -331,4 +344,16 @@ def _notices(looks: np.ndarray) -> list[str]:
         "images have transparency: what is transparent is read as white": looks["transparent"],
         "CMYK images are read without their colour profiles": looks["cmyk"],
     }
-    return [f"{np.count_nonzero(which)} {what}" for what, which in counts.items() if which.any()]
+    told = [f"{np.count_nonzero(which)} {what}" for what, which in counts.items() if which.any()]
+    return told + _dark_notices(looks)
+
+
+def _dark_notices(looks: np.ndarray) -> list[str]:
+    """A notice if some colours of 16 bits a channel were stored with 14 or fewer, by their levels."""
+    deep = looks["deep_colour"][looks["deep_colour"] >= 0]
+    if not (count := np.count_nonzero(deep < _DARK_BYTE)):
+        return []
+    return [
+        f"{count} of {len(deep)} colour images of 16 bits a channel have no level above {_DARK_BYTE * 256 - 1:,} of "
+        f"{_TOP_OF_16:,}: if they are of another depth than the others, they are read too dark; save all with 8 bits"
+    ]

@@ -30,6 +30,7 @@ from bcdl.records import disk, runs, store
 from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES, check_folder
 
 SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest of what it was drawn from
+DRAWN_BY, OVERLAY = "Drawn by", "bcdl predict --explain"  # the PNG's own text of an overlay, which no report writes
 FOLDERS = (TABLES, PLOTS, CARDS)
 _PENDING = Path(runs.LOCAL) / "manifest-to-be.json"
 _REPLACED = Path(runs.LOCAL) / "replaced"  # copies of files that a person had changed and a report wrote anew
@@ -165,17 +166,29 @@ def _head(file: Path) -> bytes:
 
 
 def _names_its_source(head: bytes) -> bool:
-    """Whether a PNG has a text of ours, with a digest, before its pixels (PNG specification, sections 5.3 and 11.3)."""
-    if not head.startswith(_PNG):
+    """Whether a PNG has a text of ours with a digest."""
+    return _DIGEST.fullmatch(_png_texts(head).get(SOURCE, "")) is not None
+
+
+def is_overlay(file: Path) -> bool:
+    """Whether the file is a PNG that says that `bcdl predict` drew it; not if it can't be read."""
+    try:
+        return file.is_file() and _png_texts(_head(file)).get(DRAWN_BY) == OVERLAY
+    except OSError:
         return False
-    place = len(_PNG)
+
+
+def _png_texts(head: bytes) -> dict[str, str]:
+    """The texts of a PNG by their names, of those before its pixels (PNG specification, sections 5.3 and 11.3)."""
+    texts: dict[str, str] = {}
+    place = len(_PNG) if head.startswith(_PNG) else len(head)
     while place + 8 <= len(head):
         length, kind = struct.unpack_from(">I4s", head, place)
         name, _, text = head[place + 8 : place + 8 + length].partition(b"\0")
-        if kind == b"tEXt" and name == SOURCE.encode() and _DIGEST.fullmatch(text.decode("latin-1")):
-            return True
+        if kind == b"tEXt":
+            texts.setdefault(name.decode("latin-1"), text.decode("latin-1"))
         place += length + 12  # length, kind, content, checksum
-    return False
+    return texts
 
 
 def _files_of(results: Path) -> Iterator[tuple[str, Path]]:

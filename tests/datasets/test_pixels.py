@@ -285,6 +285,18 @@ def test_deep_colours_are_read_by_their_upper_byte_or_refused(channels: int, suf
         survey(tmp_path / f"12{suffix}")
 
 
+def test_one_bright_image_does_not_hide_colours_that_are_too_dark(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, file in enumerate(files):
+        cv2.imwrite(str(file), np.dstack([levels(12 if number else 16)] * 3))
+    assert (
+        survey(*files)
+        .notices[1]
+        .startswith("2 of 3 colour images of 16 bits a channel have no level above 16,383 of 65,535: ")
+    )
+    assert len(survey(files[0]).notices) == 1
+
+
 @pytest.mark.parametrize(
     ("pixels_", "message"),
     [

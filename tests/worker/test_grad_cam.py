@@ -317,6 +317,29 @@ def test_what_can_not_be_read_is_reported_and_the_others_explained(
     assert [file.name for file in here.glob("*-gradcam.png")] == ["good-my $model$-gradcam.png"]
 
 
+@pytest.mark.parametrize("output", [None, "out.png"])
+@pytest.mark.parametrize("kind", ["text", "picture", "folder", "broken link"])
+def test_only_overlays_are_overwritten(
+    output: str | None, kind: str, saved: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, there = picture(here / "in" / "a.png"), here / (output or "a-my $model$-gradcam.png")
+    arguments = ("--explain", saved, image, *(("--output", output) if output else ()))
+    make: dict[str, Callable[[], object]] = {
+        "text": lambda: there.write_text("precious"),
+        "picture": lambda: picture(there),
+        "folder": there.mkdir,
+        "broken link": lambda: there.symlink_to(here / "nowhere"),
+    }
+    make[kind]()
+    before = there.read_bytes() if there.is_file() else b""
+    with pytest.raises(UsageError, match="is there already, and is no overlay of bcdl's; move it, or choose another"):
+        run(monkeypatch, *arguments)
+    assert (there.read_bytes() if there.is_file() else b"") == before
+    there.rename(here / "moved")
+    assert run(monkeypatch, *arguments) == 0
+    assert run(monkeypatch, *arguments) == 0
+
+
 def test_an_overlay_is_written_whole_or_not_at_all(saved: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, output = picture(here / "in" / "a.png"), here / "out.png"
     assert run(monkeypatch, "--explain", saved, image, "--output", output) == 0

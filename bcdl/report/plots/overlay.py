@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bcdl.errors import UsageError
 from bcdl.report import formats
+from bcdl.report.artefacts import OVERLAY
 from bcdl.report.plots import style
 from bcdl.text import legible
 
@@ -85,6 +86,6 @@ def _reading(explanation: Explanation) -> str:
 def save(figure: Figure, file: Path) -> None:
     """Write the figure as PNG, whole or not at all; UsageError if it can't be written."""
     try:
-        style.save(figure, file)
+        style.save(figure, file, OVERLAY)
     except OSError as error:
         raise UsageError(f"{str(file)!r} can't be written ({error.strerror}); choose another with --output") from error

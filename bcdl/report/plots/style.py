@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from bcdl import backends
 from bcdl.records import disk
 from bcdl.records.groups import Group, Line
-from bcdl.report.artefacts import SOURCE
+from bcdl.report.artefacts import DRAWN_BY, SOURCE
 from bcdl.settings.models import MODELS
 from bcdl.text import legible
 
@@ -75,19 +75,21 @@ def plain(text: str) -> str:
     return re.sub("^_", " _", legible(text)).replace("$", r"\$")
 
 
-def to_png(figure: Figure, source: str = "") -> bytes:
-    """The figure as PNG, its bytes depending on the drawing alone and on `source`, which it names; closes the figure.
+def to_png(figure: Figure, source: str = "", drawn_by: str = "") -> bytes:
+    """The figure as PNG, its bytes depending on the drawing alone and on what it names; closes the figure.
 
     Args:
         figure: what was drawn.
-        source: digest of what it was drawn from.
+        source: digest of what it was drawn from; it is named.
+        drawn_by: the command that drew it, if it is named.
     """
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None, SOURCE: source or None})
+    named = {"Software": None, SOURCE: source or None, DRAWN_BY: drawn_by or None}
+    figure.savefig(png, format="png", dpi=_DPI, metadata=named)
     plt.close(figure)
     return png.getvalue()
 
 
-def save(figure: Figure, file: Path) -> None:
+def save(figure: Figure, file: Path, drawn_by: str = "") -> None:
     """Write the figure as PNG, whole or not at all, and close it; makes the folder. OSError if it can't."""
-    disk.replace(file, to_png(figure))
+    disk.replace(file, to_png(figure, drawn_by=drawn_by))
