@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,15 +20,16 @@ from bcdl.datasets import class_map as classes
 from bcdl.datasets import patient_folders
 from bcdl.datasets.patient_folders import Patients, Place
 from bcdl.datasets.pool import CLASSES, LABELS, SPLITS
-from bcdl.datasets.tree import Found, Tree
+from bcdl.datasets.tree import LINKS_OUT, Found, Tree, remedy
 from bcdl.errors import UsageError
 from bcdl.text import comparable, encodable, listed, quoted
 
 _SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "validierung", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
 }
+_EVALUATION = {"eval", "evaluation"}  # validation, if there is a test; else nobody knows
 _SPLIT = re.compile(r"(?:\d+[ _.-]+)?(?P<split>[a-z]+?)(?:[ _-]*(?:set|data|images|split))?")
 # Of an IDC patch: 8863_idx5_x51_y1251_class0.png (Janowczyk and Madabhushi 2016, J Pathol Inform 7:29).
 _IDC_FILE = re.compile(r".+_class(?P<label>[01])")
@@ -127,6 +128,7 @@ def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
             *tree.notices,
             *_tell_around(around),
             *_tell_splits(images, levels),
+            *_tell_outside(outside, levels),
             *_tell_classes(images, levels),
             *_tell_resembling(tree, images, levels),
         ],
@@ -174,8 +176,20 @@ def _around(images: Sequence[_Image], depth: int) -> int:
 
 def split_of(folder: str) -> str | None:
     """The split that the name of a folder means."""
+    return _SPLIT_WORDS.get(_split_word(folder))
+
+
+def _split_word(folder: str) -> str:
     match = _SPLIT.fullmatch(comparable(folder))
-    return _SPLIT_WORDS.get(match["split"]) if match else None
+    return match["split"] if match else ""
+
+
+def _splits_of(folders: Collection[str]) -> dict[str, str]:
+    """The splits that folders mean which stand beside each other: evaluation is validation if nothing else can be."""
+    meant = {folder: split for folder in folders if (split := split_of(folder))}
+    if set(meant.values()) == {"train", "test"}:
+        meant |= {folder: "val" for folder in folders if _split_word(folder) in _EVALUATION}
+    return meant
 
 
 def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
@@ -183,11 +197,14 @@ def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
 
     Above the class folders an image without a split may be left out; below them all must have one.
     """
-    splits: dict[int, list[str]] = collections.defaultdict(list)
+    folders: dict[int, list[str]] = collections.defaultdict(list)
     for image in images:
         for depth, folder in enumerate(image.folders):
-            if depth >= levels.around and depth != levels.label and (split := split_of(folder)):
-                splits[depth].append(split)
+            if depth >= levels.around and depth != levels.label:
+                folders[depth].append(folder)
+    meant = {depth: _splits_of(set(names)) for depth, names in folders.items()}
+    splits = {depth: [meant[depth][name] for name in names if name in meant[depth]] for depth, names in folders.items()}
+    splits = {depth: of_images for depth, of_images in splits.items() if of_images}
 
     def counts(depth: int) -> bool:
         every = len(splits[depth]) == len(images)
@@ -200,7 +217,8 @@ def _with_splits(images: Sequence[_Image], levels: _Levels) -> tuple[list[_Image
     """The images with their splits, and those that are in none, although there are splits."""
     if levels.split is None:
         return list(images), []
-    given = [image._replace(given=split_of(image.folders[levels.split])) for image in images]
+    meant = _splits_of({image.folders[levels.split] for image in images})
+    given = [image._replace(given=meant.get(image.folders[levels.split])) for image in images]
     return [image for image in given if image.given], [image for image in given if not image.given]
 
 
@@ -285,6 +303,12 @@ def _tell_no_split(images: Sequence[_Image], levels: _Levels) -> list[str]:
     return [f"{len(named)} images are in folders named as splits, but not all, or of one split: no split is taken"]
 
 
+def _tell_outside(outside: Sequence[_Image], levels: _Levels) -> list[str]:
+    names = sorted({image.folders[levels.split] for image in outside if levels.split is not None})
+    told = f"{len(names)} folders beside those of splits are of no split: {listed(names)}"
+    return [f"{told}; to read them, call them {' or '.join(SPLITS)}"] if names else []
+
+
 def _tell_classes(images: Sequence[_Image], levels: _Levels) -> list[str]:
     """Which names of folders mean which class, unless each class has the one name that is its own."""
     meanings = {(image.folders[levels.label], CLASSES[image.label]) for image in images}
@@ -357,11 +381,20 @@ def _remedy(tree: Tree, missing: Sequence[int], stated: Mapping[str, int]) -> st
     folders = collections.Counter(folder for found in tree.images for folder in found.folders)
     folders.update(tree.folders)
     names = [name for name, _ in folders.most_common() if classes.class_of(name, stated) is None and not split_of(name)]
-    if advice := classes.advise(names, missing):
+    advice = classes.advise(names, missing)
+    if (cure := _cure(tree)) and not (tree.images and advice):
+        return cure
+    if advice:
         return f"if these folders mean the classes, use {advice}"
     if tree.images and not any(found.folders for found in tree.images):
         return "if a table says the classes, use --labels FILE"
     return "say which folder means which class: --class-map NAME=benign,NAME=malignant"
+
+
+def _cure(tree: Tree) -> str:
+    """What to do about files that are left out, if images are missing because of them; or empty."""
+    kinds = [kind for kind, _ in tree.left_out.most_common() if kind == LINKS_OUT or not tree.images]
+    return next((f"{kind}: {cure}" for kind in kinds if (cure := remedy(kind))), "")
 
 
 def _check_agreement(tree: Tree, images: Sequence[_Image], depth: int, stated: Mapping[str, int]) -> None:
@@ -393,6 +426,7 @@ def _check_splits(tree: Tree, images: Sequence[_Image], outside: Sequence[_Image
         return
     others = sorted({image.folders[levels.split] for image in outside if levels.split is not None})
     near = [name for name in others if difflib.get_close_matches(comparable(name), missing, 1)]
+    near += [name for name in others if missing == ["test"] and _split_word(name) in _EVALUATION]
     remedy = f"did you mean {missing[0]} by {quoted(near[0])}?" if near else "bring both, or put all images in no split"
     raise UsageError(
         f"data set folder {tree.called} has no folder of split {' and '.join(missing)} with class folders in it, "

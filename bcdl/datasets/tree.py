@@ -57,6 +57,7 @@ _RECOVERED = re.compile(r"found\.\d{3}")  # folders of what Windows found on a d
 _CLOUD_FILE = re.compile(r"\.(?P<name>.+)\.icloud")  # stands for a file that macOS has moved to its cloud
 
 _REMEDIES = {
+    LINKS_OUT: "copy the files into it",
     IN_CLOUD: "download them",
     NAMELESS: "give them names that end in their format, as .png",
 }
@@ -179,12 +180,13 @@ def walk(root: Path, named: Collection[str] = ()) -> Tree:
 
 def tell(left_out: collections.Counter[str]) -> list[str]:
     """A notice for each kind that is left out."""
-    return [f"{count} {kind} left out{_remedy(kind)}" for kind, count in sorted(left_out.items()) if count]
+    counted = [(kind, count, remedy(kind)) for kind, count in sorted(left_out.items()) if count]
+    return [f"{count} {kind} left out{f': {cure}' if cure else ''}" for kind, count, cure in counted]
 
 
-def _remedy(kind: str) -> str:
-    remedy = "no reader for this format, save them as PNG" if kind in UNREAD else _REMEDIES.get(kind)
-    return f": {remedy}" if remedy else ""
+def remedy(kind: str) -> str:
+    """What to do so that files of a kind that is left out are read; empty if they are no images."""
+    return "no reader for this format, save them as PNG" if kind in UNREAD else _REMEDIES.get(kind, "")
 
 
 def is_hidden(name: str) -> bool:

@@ -152,26 +152,6 @@ def test_a_copy_of_a_folder_of_breakhis_is_the_same_patient(tmp_path: Path) -> N
 
 NAMED = "P1 p1 P01 P1_CC P1_L P1_a P2 case3 1001 2019 CC L US Berlin SOB_B_A_14-2AB x 7"
 FOLDERS = st.sampled_from(NAMED.split())
-    [
-        "P1",
-        "p1",
-        "P01",
-        "P1_CC",
-        "P1_L",
-        "P1_a",
-        "P2",
-        "case3",
-        "1001",
-        "2019",
-        "CC",
-        "L",
-        "US",
-        "Berlin",
-        "SOB_B_A_14-2AB",
-        "x",
-        "7",
-    ]
-)
 
 
 @given(
