@@ -25,7 +25,7 @@ _BREAKHIS_FOLDER = re.compile(
 )
 # A name or a number of four digits and more; what stands after it, if anything, may be a part of the patient's id.
 _PATIENT = re.compile(
-    r"(?P<stem>(?P<word>patient(?:in)?|pat|pt|subject|subj|sub|case|pid|id|p)[ _.#-]*(?P<count>\d+))[\w .-]*"
+    r"(?:patient(?:in)?|pat|pt|subject|subj|sub|case|pid|id|p)[ _.#-]*(?P<count>\d+)[\w .-]*"
     r"|(?P<number>\d{4,})"
 )
 # After the patient: P0_CC, case 3 left, id7_slice12, P0_L_MLO_2.
@@ -160,13 +160,13 @@ def _are_cut(ids: Sequence[str | None], places: Sequence[Place]) -> bool:
 
 
 def _alike(ids: Iterable[str | None]) -> list[str]:
-    """The first ids that have one beginning, as P1_a and P1_b, or one number, as P1 and P01; empty if none have."""
+    """The first ids of one number, as P1_a and P1_b, P1 and P01, or P1 and patient 1; empty if there are none."""
     spelled = {comparable(name): name for name in ids if name}
-    by_stem: dict[tuple[str, int], list[str]] = collections.defaultdict(list)
+    by_number: dict[int, list[str]] = collections.defaultdict(list)
     for name in sorted(spelled):
         if match := _PATIENT.fullmatch(name):
-            by_stem[match["word"] or "", int(match["count"] or match["number"])].append(spelled[name])
-    return next((several for several in by_stem.values() if len(several) > 1), [])
+            by_number[int(match["count"] or match["number"])].append(spelled[name])
+    return next((several for several in by_number.values() if len(several) > 1), [])
 
 
 def _repeat(ids: Sequence[str | None], places: Sequence[Place]) -> bool:
