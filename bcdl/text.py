@@ -6,6 +6,7 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 
 
 def legible(name: str, longest: int | None = None) -> str:
@@ -74,3 +75,9 @@ def comparable(name: str) -> str:
 def quoted(name: str, longest: int = LONGEST_NAME) -> str:
     """`name` in quotes, legible and not longer than `longest` letters, for a message."""
     return repr(name if len(name) <= longest else f"{name[: longest // 2 - 1]}...{name[2 - longest // 2 :]}")
+
+
+def listed(names: Sequence[str], shown: int = 5) -> str:
+    """The first names in quotes, and how many more there are, for a message."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(quoted(encodable(name)) for name in names[:shown]) + more

@@ -1,8 +1,8 @@
 """Layouts: how the folders of a data set say of which class, split and patient each image is.
 
 One depth of the tree is that of the class folders. Above it may be folders of splits and of patients, below it folders
-of splits, of patients that are named so, and others, which mean nothing. BreaKHis and IDC as they are published, and
-folders around all of these, are cases of that.
+of splits, of patients, and others, which mean nothing; `patient_folders` says which are of patients. BreaKHis and IDC
+as they are published, and folders around all of these, are cases of that.
 """
 
 from __future__ import annotations
@@ -12,34 +12,27 @@ import dataclasses
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bcdl.datasets import class_map as classes
-from bcdl.datasets import file_names
+from bcdl.datasets import patient_folders
+from bcdl.datasets.patient_folders import Patients, Place
 from bcdl.datasets.pool import CLASSES, LABELS, SPLITS
-from bcdl.datasets.tree import Found, Tree
+from bcdl.datasets.tree import LINKS_OUT, Found, Tree, remedy
 from bcdl.errors import UsageError
-from bcdl.text import comparable, encodable, quoted
+from bcdl.text import comparable, encodable, listed, quoted
 
 _SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "validierung", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
 }
+_EVALUATION = {"eval", "evaluation"}  # validation, if there is a test; else nobody knows
 _SPLIT = re.compile(r"(?:\d+[ _.-]+)?(?P<split>[a-z]+?)(?:[ _-]*(?:set|data|images|split))?")
 # Of an IDC patch: 8863_idx5_x51_y1251_class0.png (Janowczyk and Madabhushi 2016, J Pathol Inform 7:29).
 _IDC_FILE = re.compile(r".+_class(?P<label>[01])")
-# Of a patient in BreaKHis as it is published: SOB_B_A_14-22549AB (Spanhol et al. 2016, IEEE TBME 63(7)).
-_BREAKHIS_FOLDER = re.compile(r"SOB_[BM]_[A-Z]+[_-](?P<patient>\d+-\w+)", re.ASCII)
-_PATIENT_FOLDER = re.compile(r"(?:patient|pat|pt|subject|subj|sub|case|pid|id|p)[ _.#-]*\d\w*")
-# Folders between or around others that name no patient: magnifications, formats and the like.
-_NEUTRAL = re.compile(
-    r"(?:.*[ _-])?\d+ ?x|(?:fold|part|batch)[ _-]*\d*"
-    r"|images?|imgs?|pictures?|photos?|data|dataset|originals?|raw|png|jpe?g|tiff?|bmp|left|right"
-)
-_FEWEST_PATIENTS = 5  # folders without a digit in their names are patients if they are so many
 _OTHER_CLASS = "images of class "
 _SHOWN = 5  # folders that a message names
 
@@ -102,14 +95,6 @@ class _Levels(NamedTuple):
     split: int | None
 
 
-class _Patients(NamedTuple):
-    """The patient of each image, if its folders say one, the level that says it, and what to tell of that."""
-
-    ids: list[str | None]
-    level: str
-    notices: list[str]
-
-
 def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
     """The layout of a tree; `stated` is the label by name of folder, as `class_map.parse` gives it.
 
@@ -128,7 +113,7 @@ def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
     images, outside = _with_splits(images, levels)
     _check_names(images, levels)
     _check_splits(tree, images, outside, levels)
-    patients = _patients(images, levels)
+    patients = patient_folders.find([_place(image, levels) for image in images])
     around = images[0].folders[: levels.around]
     return Layout(
         base=tree.root.joinpath(*around),
@@ -143,6 +128,7 @@ def recognise(tree: Tree, stated: Mapping[str, int]) -> Layout:
             *tree.notices,
             *_tell_around(around),
             *_tell_splits(images, levels),
+            *_tell_outside(outside, levels),
             *_tell_classes(images, levels),
             *_tell_resembling(tree, images, levels),
         ],
@@ -190,8 +176,20 @@ def _around(images: Sequence[_Image], depth: int) -> int:
 
 def split_of(folder: str) -> str | None:
     """The split that the name of a folder means."""
+    return _SPLIT_WORDS.get(_split_word(folder))
+
+
+def _split_word(folder: str) -> str:
     match = _SPLIT.fullmatch(comparable(folder))
-    return _SPLIT_WORDS.get(match["split"]) if match else None
+    return match["split"] if match else ""
+
+
+def _splits_of(folders: Collection[str]) -> dict[str, str]:
+    """The splits that folders mean which stand beside each other: evaluation is validation if nothing else can be."""
+    meant = {folder: split for folder in folders if (split := split_of(folder))}
+    if set(meant.values()) == {"train", "test"}:
+        meant |= {folder: "val" for folder in folders if _split_word(folder) in _EVALUATION}
+    return meant
 
 
 def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
@@ -199,11 +197,14 @@ def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
 
     Above the class folders an image without a split may be left out; below them all must have one.
     """
-    splits: dict[int, list[str]] = collections.defaultdict(list)
+    folders: dict[int, list[str]] = collections.defaultdict(list)
     for image in images:
         for depth, folder in enumerate(image.folders):
-            if depth >= levels.around and depth != levels.label and (split := split_of(folder)):
-                splits[depth].append(split)
+            if depth >= levels.around and depth != levels.label:
+                folders[depth].append(folder)
+    meant = {depth: _splits_of(set(names)) for depth, names in folders.items()}
+    splits = {depth: [meant[depth][name] for name in names if name in meant[depth]] for depth, names in folders.items()}
+    splits = {depth: of_images for depth, of_images in splits.items() if of_images}
 
     def counts(depth: int) -> bool:
         every = len(splits[depth]) == len(images)
@@ -216,7 +217,8 @@ def _with_splits(images: Sequence[_Image], levels: _Levels) -> tuple[list[_Image
     """The images with their splits, and those that are in none, although there are splits."""
     if levels.split is None:
         return list(images), []
-    given = [image._replace(given=split_of(image.folders[levels.split])) for image in images]
+    meant = _splits_of({image.folders[levels.split] for image in images})
+    given = [image._replace(given=meant.get(image.folders[levels.split])) for image in images]
     return [image for image in given if image.given], [image for image in given if not image.given]
 
 
@@ -224,80 +226,23 @@ def _name(found: Found, levels: _Levels) -> str:
     return encodable("/".join(found.parts[levels.around :])) if levels.around else found.name
 
 
-def _patients(images: Sequence[_Image], levels: _Levels) -> _Patients:
-    """Who says the patient: BreaKHis's folders, those above the class folders, or those below that are named so."""
-    breakhis = [next(filter(None, map(_breakhis_patient, image.folders)), None) for image in images]
-    if any(breakhis):
-        count = len(set(filter(None, breakhis)))
-        return _Patients(breakhis, "BreaKHis", [f"{count} folders of BreaKHis are taken for patients"])
-    above = [_outer(image, levels) for image in images]
-    if any(above):
-        return _judge_outer(above, images)
-    return _judge_inner([_inner(image, levels) for image in images], images, levels)
-
-
-def _breakhis_patient(folder: str) -> str | None:
-    match = _BREAKHIS_FOLDER.fullmatch(folder)
-    return match["patient"] if match else None
-
-
-def _outer(image: _Image, levels: _Levels) -> str | None:
-    """The folders between those around everything and the class folder, without splits and others that mean nothing."""
-    depths = [depth for depth in range(levels.around, levels.label) if depth != levels.split]
-    return (
-        encodable("/".join(image.folders[depth] for depth in depths if not _is_neutral(image.folders[depth]))) or None
+def _place(image: _Image, levels: _Levels) -> Place:
+    above, inside = (
+        tuple(image.folders[depth] for depth in depths if depth != levels.split)
+        for depths in (range(levels.around, levels.label), range(levels.label + 1, len(image.folders)))
     )
+    return Place(image.found.path.name, image.label, above, inside)
 
 
-def _inner(image: _Image, levels: _Levels) -> str | None:
-    """The first folder in the class folder that is none of a split and no other that means nothing."""
-    depths = [depth for depth in range(levels.label + 1, len(image.folders)) if depth != levels.split]
-    return next((encodable(image.folders[depth]) for depth in depths if not _is_neutral(image.folders[depth])), None)
-
-
-def _is_neutral(folder: str) -> bool:
-    return bool(_NEUTRAL.fullmatch(comparable(folder)))
-
-
-def _judge_outer(ids: list[str | None], images: Sequence[_Image]) -> _Patients:
-    names = sorted({name for name in ids if name})
-    few = len(names) < _FEWEST_PATIENTS and not re.search(r"\d", "".join(names))
-    if few or _are_cut(ids, images):
-        told = f"{len(names)} folders above the class folders are not taken for patients: {_list(names)}"
-        return _Patients([None] * len(ids), "", [f"{told}; if they are, say so in a groups.csv"])
-    told = f"{len(names)} folders above the class folders are taken for patients: {_list(names)}"
-    return _Patients(ids, "outer", [told])
-
-
-def _are_cut(ids: list[str | None], images: Sequence[_Image]) -> bool:
-    """Whether a patient whom names of files name is in several of the folders."""
-    folders: dict[str, set[str | None]] = collections.defaultdict(set)
-    for name, image in zip(ids, images, strict=True):
-        if named := file_names.read(image.found.path.name):
-            folders[named.patient].add(name)
-    return any(len(several) > 1 for several in folders.values())
-
-
-def _judge_inner(ids: list[str | None], images: Sequence[_Image], levels: _Levels) -> _Patients:
-    names = sorted({name for name in ids if name})
-    if names and all(map(_PATIENT_FOLDER.fullmatch, map(comparable, names))) and not _are_cut(ids, images):
-        told = f"{len(names)} folders inside the class folders are taken for patients, by their names: {_list(names)}"
-        return _Patients(ids, "inner", [told])
-    pairs = {(image.label, name) for image, name in zip(images, ids, strict=True) if name}
-    told = f"{len(names)} folders inside the class folders are not taken for patients: {_list(names)}"
-    notices = [f"{told}; if they are, say so in a groups.csv"] if len(pairs) > len(LABELS) else []
-    return _Patients([None] * len(ids), "", notices)
-
-
-def _describe(images: Sequence[_Image], levels: _Levels, patients: _Patients) -> str:
+def _describe(images: Sequence[_Image], levels: _Levels, patients: Patients) -> str:
     """The levels that mean something, outermost first."""
-    if patients.level == "BreaKHis":
+    if patients.level == patient_folders.BREAKHIS:
         return "BreaKHis as published" if levels.split is None else "split / BreaKHis as published"
     at = {"class": float(levels.label)}
     if levels.split is not None:
         at["split"] = levels.split
     if patients.level:
-        at["patient"] = levels.label + (0.5 if patients.level == "inner" else -0.5)
+        at["patient"] = levels.label + (0.5 if patients.level == patient_folders.INSIDE else -0.5)
     idc = all(_IDC_FILE.fullmatch(image.found.stem) for image in images)
     return ("IDC: " if idc else "") + " / ".join(sorted(at, key=lambda level: at[level]))
 
@@ -358,6 +303,12 @@ def _tell_no_split(images: Sequence[_Image], levels: _Levels) -> list[str]:
     return [f"{len(named)} images are in folders named as splits, but not all, or of one split: no split is taken"]
 
 
+def _tell_outside(outside: Sequence[_Image], levels: _Levels) -> list[str]:
+    names = sorted({image.folders[levels.split] for image in outside if levels.split is not None})
+    told = f"{len(names)} folders beside those of splits are of no split: {listed(names)}"
+    return [f"{told}; to read them, call them {' or '.join(SPLITS)}"] if names else []
+
+
 def _tell_classes(images: Sequence[_Image], levels: _Levels) -> list[str]:
     """Which names of folders mean which class, unless each class has the one name that is its own."""
     meanings = {(image.folders[levels.label], CLASSES[image.label]) for image in images}
@@ -370,7 +321,7 @@ def _tell_meanings(meanings: set[tuple[str, str]], kind: str, plain: Iterable[st
     for meaning in plain:
         names = sorted(name for name, meant in meanings if meant == meaning)
         if len(names) > 1 or any(comparable(name) != meaning for name in names):
-            told.append(f"{len(names)} names of folders mean {kind} {meaning}: {_list(names)}")
+            told.append(f"{len(names)} names of folders mean {kind} {meaning}: {listed(names)}")
     return told
 
 
@@ -384,12 +335,7 @@ def _tell_resembling(tree: Tree, images: Sequence[_Image], levels: _Levels) -> l
     if not alike:
         return []
     advice = classes.advise(alike, list(LABELS.values()))
-    return [f"{len(alike)} folders that are left out resemble a class: {_list(alike)}; to read them, use {advice}"]
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(quoted(encodable(name)) for name in names[:_SHOWN]) + more
+    return [f"{len(alike)} folders that are left out resemble a class: {listed(alike)}; to read them, use {advice}"]
 
 
 def _check_stated(tree: Tree, stated: Mapping[str, int], used: set[str]) -> None:
@@ -398,7 +344,7 @@ def _check_stated(tree: Tree, stated: Mapping[str, int], used: set[str]) -> None
         there = {comparable(folder) for found in tree.images for folder in found.folders}
         near = difflib.get_close_matches(unused[0], sorted(there), 1)
         raise UsageError(
-            f"--class-map names {_list(unused)}, but no class folder of data set {tree.called} is called so; "
+            f"--class-map names {listed(unused)}, but no class folder of data set {tree.called} is called so; "
             f"{_found(tree)}{f'; did you mean {quoted(near[0])}?' if near else ''}"
         )
 
@@ -422,7 +368,7 @@ def _found(tree: Tree) -> str:
     bare = sum(not found.folders for found in tree.images)
     shown = [f"{quoted(encodable(name))} ({count} images)" for name, count in list(tops.items())[:_SHOWN]]
     parts = [", ".join(shown) + (f" and {len(tops) - _SHOWN} more" if len(tops) > _SHOWN else "")] if shown else []
-    parts += [f"in them {_list(inner)}"] if inner else []
+    parts += [f"in them {listed(inner)}"] if inner else []
     parts += [f"{bare} images in no folder"] if bare else []
     parts += [f"{count} {kind}" for kind, count in sorted(tree.left_out.items())]
     return f"found: {'; '.join(parts) or 'nothing'}"
@@ -435,11 +381,20 @@ def _remedy(tree: Tree, missing: Sequence[int], stated: Mapping[str, int]) -> st
     folders = collections.Counter(folder for found in tree.images for folder in found.folders)
     folders.update(tree.folders)
     names = [name for name, _ in folders.most_common() if classes.class_of(name, stated) is None and not split_of(name)]
-    if advice := classes.advise(names, missing):
+    advice = classes.advise(names, missing)
+    if (cure := _cure(tree)) and not (tree.images and advice):
+        return cure
+    if advice:
         return f"if these folders mean the classes, use {advice}"
     if tree.images and not any(found.folders for found in tree.images):
         return "if a table says the classes, use --labels FILE"
     return "say which folder means which class: --class-map NAME=benign,NAME=malignant"
+
+
+def _cure(tree: Tree) -> str:
+    """What to do about files that are left out, if images are missing because of them; or empty."""
+    kinds = [kind for kind, _ in tree.left_out.most_common() if kind == LINKS_OUT or not tree.images]
+    return next((f"{kind}: {cure}" for kind in kinds if (cure := remedy(kind))), "")
 
 
 def _check_agreement(tree: Tree, images: Sequence[_Image], depth: int, stated: Mapping[str, int]) -> None:
@@ -447,7 +402,7 @@ def _check_agreement(tree: Tree, images: Sequence[_Image], depth: int, stated: M
     for image in images:
         for folder in image.folders:
             if classes.class_of(folder, {}) not in (None, image.label) and comparable(folder) not in stated:
-                both = _list([image.folders[depth], folder])
+                both = listed([image.folders[depth], folder])
                 raise UsageError(f"{quoted(image.found.name)} is in a folder of each class, {both}; move it into one")
     by_number = {image.folders[depth] for image in images} <= {"0", "1"} and not stated
     for found in tree.images if by_number else ():
@@ -471,6 +426,7 @@ def _check_splits(tree: Tree, images: Sequence[_Image], outside: Sequence[_Image
         return
     others = sorted({image.folders[levels.split] for image in outside if levels.split is not None})
     near = [name for name in others if difflib.get_close_matches(comparable(name), missing, 1)]
+    near += [name for name in others if missing == ["test"] and _split_word(name) in _EVALUATION]
     remedy = f"did you mean {missing[0]} by {quoted(near[0])}?" if near else "bring both, or put all images in no split"
     raise UsageError(
         f"data set folder {tree.called} has no folder of split {' and '.join(missing)} with class folders in it, "

@@ -14,11 +14,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bcdl.datasets.decode import is_image
+from bcdl.datasets.decode import EXTENSIONS, is_image
 from bcdl.errors import UsageError
 from bcdl.text import LONGEST_NAME, comparable, encodable, legible, quoted
 
 HIDDEN = "hidden or system files"
+IN_CLOUD = "images that are not on this disk, but in iCloud,"
+NAMELESS = "images without a suffix"
 LINKS_OUT = "links out of the folder"
 MASKS = "masks"
 PREVIEWS = "previews"
@@ -42,8 +44,25 @@ _SYSTEM = frozenset(
         "@__thumb",
         "lost+found",
         "__pycache__",
+        "recycled",
+        "@recycle",
+        "#snapshot",
+        "~snapshot",
+        "@recently-snapshot",
+        "network trash folder",
+        "temporary items",
     ]
 ) | {"icon\r", "system volume information"}
+_RECOVERED = re.compile(r"found\.\d{3}")  # folders of what Windows found on a damaged disk
+_CLOUD_FILE = re.compile(r"\.(?P<name>.+)\.icloud")  # stands for a file that macOS has moved to its cloud
+
+_REMEDIES = {
+    LINKS_OUT: "copy the files into it",
+    IN_CLOUD: "download them",
+    NAMELESS: "give them names that end in their format, as .png",
+}
+# PNG, JPEG, TIFF, GIF, WebP and BMP begin so.
+_BEGINS = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|II\*\0|MM\0\*|GIF8|RIFF....WEBP|BM....\0\0\0\0", re.DOTALL)
 
 _FORMATS = {  # pictures, which no part of bcdl reads, unless it says that one is an image
     "HEIC images": ".heic .heif .hif",
@@ -56,6 +75,14 @@ _FORMATS = {  # pictures, which no part of bcdl reads, unless it says that one i
     "MATLAB files": ".mat",
     "camera raw images": ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf",
     "LJPEG images": ".ljpeg .ljpg",
+    "JPEG 2000 images of other kinds": ".j2k .j2c .jpc .jpf .jpx .jpm",
+    "TGA images": ".tga",
+    "PCX images": ".pcx",
+    "MPO images": ".mpo",
+    "PFM images": ".pfm",
+    "OpenEXR images": ".exr",
+    "FITS images": ".fits .fit .fts",
+    "icons": ".ico .icns .cur",
     "NumPy arrays": ".npy .npz",
     "HDF5 files": ".h5 .hdf5",
     "drawings": ".svg .eps .ps .ai .psd .xcf",
@@ -72,13 +99,16 @@ _KINDS = {
 }
 
 # A file is a mask or a preview of X if its name is X and one of these words, and an X is there. By the first words it
-# is a mask even if its X is missing, beside other images.
-_CLEARLY_MASK = r"masks?|segmentations?|ground[ _-]?truths?"
-_PERHAPS_MASK = r"seg|gt|rois?|tumou?rs?|contours?|annotations?|annotated|outlines?|overlays?|labels?|other"
+# is a mask even if its X is missing, beside other images; if its X is there, some letters may stand after the word.
+_CLEARLY_MASK = r"masks?|masken?|masques?|msk|segm|segmentations?|ground[ _-]?truths?|grad[ _-]?cam"
+_PERHAPS_MASK = (
+    r"seg|gt|rois?|binary|lesions?|tumou?rs?|contours?|annotations?|annotated|outlines?|overlays?|labels?|other"
+)
 _PREVIEW = r"thumb(?:nail)?s?|previews?|tn"
 _MASK_FOLDER = re.compile(
     rf"(?:binary[ _-]*)?(?:{_CLEARLY_MASK}|segs?|gts?|contours?|annotations?|overlays?|labels?)"
     r"(?:[ _-]*(?:images?|png|tiff?|jpe?g))?"
+    rf"|(?!(?:.*[ _.-])?(?:no|non|not|without|ohne)[ _.-])(?:.+[ _.-]+)?(?:{_CLEARLY_MASK})(?:[ _.-]+[^ _.-]+)?"
 )
 _PREVIEW_FOLDER = re.compile(_PREVIEW)
 
@@ -151,16 +181,25 @@ def walk(root: Path, named: Collection[str] = ()) -> Tree:
 
 def tell(left_out: collections.Counter[str]) -> list[str]:
     """A notice for each kind that is left out."""
-    return [
-        f"{count} {kind} left out" + (": no reader for this format, save them as PNG" if kind in UNREAD else "")
-        for kind, count in sorted(left_out.items())
-        if count
-    ]
+    counted = [(kind, count, remedy(kind)) for kind, count in sorted(left_out.items()) if count]
+    return [f"{count} {kind} left out{f': {cure}' if cure else ''}" for kind, count, cure in counted]
+
+
+def remedy(kind: str) -> str:
+    """What to do so that files of a kind that is left out are read; empty if they are no images."""
+    return "no reader for this format, save them as PNG" if kind in UNREAD else _REMEDIES.get(kind, "")
 
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or is an operating system's or a tool's own."""
-    return name.startswith((".", "~$")) or name.casefold() in _SYSTEM
+    plain = name.casefold()
+    return name.startswith((".", "~$")) or plain in _SYSTEM or bool(_RECOVERED.fullmatch(plain))
+
+
+def _hidden_kind(name: str) -> str:
+    """What a hidden file or folder is: one that stands for an image in the cloud, or no more than hidden."""
+    elsewhere = _CLOUD_FILE.fullmatch(name)
+    return IN_CLOUD if elsewhere and Path(elsewhere["name"]).suffix.lower() in EXTENSIONS else HIDDEN
 
 
 def _kind(file: Path) -> str:
@@ -168,7 +207,15 @@ def _kind(file: Path) -> str:
     if is_image(file):
         return ""
     suffix = ".nii.gz" if file.name.lower().endswith(".nii.gz") else file.suffix.lower()
-    return _KINDS.get(suffix, STRAY)
+    return _KINDS.get(suffix) or (NAMELESS if not suffix and _begins_as_image(file) else STRAY)
+
+
+def _begins_as_image(file: Path) -> bool:
+    try:
+        with file.open("rb") as content:
+            return bool(_BEGINS.match(content.read(12)))
+    except OSError:
+        return False
 
 
 def _called(root: Path) -> str:
@@ -203,7 +250,7 @@ class _Scan:
 
     def _sort(self, entry: os.DirEntry[str], folders: tuple[str, ...], linked: bool) -> None:
         if is_hidden(entry.name):
-            self.left_out[HIDDEN] += _count_files(entry)
+            self.left_out[_hidden_kind(entry.name)] += _count_files(entry)
             return
         link = entry.is_symlink()
         if link and (kind := self._refused_link(entry, linked)):
@@ -296,28 +343,31 @@ def _companions(files: Sequence[Found], words: str) -> Callable[[Found], bool]:
     anywhere = {file.stem for file in files}
 
     def is_one(file: Found) -> bool:
-        if not (of := _owners(file.stem, words)):
-            return False
-        clearly = _owners(file.stem, _CLEARLY_MASK)
-        return any((file.folders, stem) in beside for stem in of) or any(stem in anywhere for stem in clearly & of)
+        of = _owners(file.stem, words)
+        clearly = _owners(file.stem, _CLEARLY_MASK, _ANYTHING) if _CLEARLY_MASK in words else set()
+        return any((file.folders, stem) in beside for stem in of | clearly) or bool(clearly & anywhere)
 
     return is_one
 
 
-def _owners(stem: str, words: str) -> set[str]:
-    """The stems of which `stem` would be a companion: what stands before, or after, one of the words."""
-    word, *forms = _patterns(words)
+_NUMBERS = r"[\d _.()-]*"
+_ANYTHING = r"(?:[^a-z].{0,12})?"
+
+
+def _owners(stem: str, words: str, rest: str = _NUMBERS) -> set[str]:
+    """The stems of which `stem` would be a companion: what stands before a word and the rest, or after a word."""
+    word, after, before = _patterns(words, rest)
     if not word.search(stem):  # as in most names; that is found sooner
         return set()
-    return {match["of"] for form in forms if (match := form.fullmatch(stem))}
+    of = {stem[: match.start()] for match in after.finditer(stem) if match.start()}  # wherever the word may begin
+    return of | ({match["of"]} if (match := before.fullmatch(stem)) else set())
 
 
 @functools.cache
-def _patterns(words: str) -> tuple[re.Pattern[str], ...]:
-    """Of one of the words anywhere, of a name with it at the end, and of one with it at the beginning."""
-    after = rf"(?P<of>.+?)(?:[ _.-]+|(?<=[\d)]))(?:{words})(?:[ _.-]*\(?\d+\)?)?"
-    before = rf"(?:{words})[ _.-]+(?P<of>.+)"
-    return re.compile(words), re.compile(after), re.compile(before)
+def _patterns(words: str, rest: str) -> tuple[re.Pattern[str], ...]:
+    """Of one of the words anywhere, of the place before a word and the rest, and of a name with a word before it."""
+    after = rf"(?=(?:[ _.-]+|(?<=[\d)]))(?:{words}){rest}\Z)"
+    return re.compile(words), re.compile(after), re.compile(rf"(?:{words})[ _.-]+(?P<of>.+)")
 
 
 def _orphans(files: Sequence[Found]) -> tuple[list[Found], list[Found], list[str]]:

@@ -69,7 +69,7 @@ def test_two_folders_of_one_class_are_both_read_and_told(tmp_path: Path) -> None
     ("folder", "split"),
     [
         *((name, "train") for name in ("train", "TRAIN", "Training", "train_set", "01_train")),
-        *((name, "val") for name in ("val", "valid", "Validation", "dev")),
+        *((name, "val") for name in ("val", "valid", "Validation", "dev", "Validierung", "eval", "Evaluation_set")),
         *((name, "test") for name in ("test", "Testing", "test-data")),
     ],
 )
@@ -97,6 +97,23 @@ def test_images_outside_the_splits_are_counted(tmp_path: Path) -> None:
     layout = recognise(tmp_path)
     assert len(layout.files) == 4
     assert layout.left_out == {"images outside the folders of train, val, test": 2}
+    told = "1 folders beside those of splits are of no split: 'extra'; to read them, call them train or val or test"
+    assert told in layout.notices
+
+
+@pytest.mark.parametrize("others", [("train",), ("train", "val")])
+def test_evaluation_without_a_test_is_not_guessed(others: tuple[str, ...], tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{top}/{kind}/1.png" for top in (*others, "eval") for kind in LABELS))
+    with pytest.raises(UsageError, match=r"no folder of split test .* did you mean test by 'eval'\?"):
+        recognise(tmp_path)
+
+
+@pytest.mark.parametrize("tops", ["{split}/{kind}", "{kind}/{split}"])
+def test_evaluation_validates_beside_a_test(tops: str, tmp_path: Path) -> None:
+    touch(tmp_path, *(tops.format(split=s, kind=k) + "/1.png" for s in ("train", "eval", "test") for k in LABELS))
+    layout = recognise(tmp_path)
+    assert {said[1] for name, said in read(layout).items() if "eval" in name} == {"val"}
+    assert "1 names of folders mean the split val: 'eval'" in layout.notices
 
 
 def test_a_split_that_alone_has_classes_is_split_anew_and_told(tmp_path: Path) -> None:
@@ -234,9 +251,11 @@ def test_a_map_says_what_names_do_not(tmp_path: Path) -> None:
 
 
 def test_a_map_of_numbers_takes_no_patient_for_a_class(tmp_path: Path) -> None:
-    touch(tmp_path, *(f"{patient}/{label}/1.png" for patient in range(6) for label in (0, 1)))
+    touch(tmp_path, *(f"P{patient}/{label}/1.png" for patient in range(6) for label in (0, 1)))
+    touch(tmp_path, "1/0/1.png", "1/1/1.png")
     layout = recognise(tmp_path, "0=benign,1=malignant")
-    assert {(said[0], said[2]) for said in read(layout).values()} == {(k, str(p)) for k in (0, 1) for p in range(6)}
+    assert len(layout.files) == 14
+    assert all(file.label == int(file.name.split("/")[1]) for file in layout.files)
 
 
 @pytest.mark.parametrize(
@@ -297,6 +316,27 @@ def test_a_refusal_names_what_is_there_and_what_would_be_read(
     assert all(message in str(raised.value) for message in messages), raised.value
     assert str(raised.value).isprintable()
     assert str(tmp_path) not in str(raised.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("linked", ["{kind}/1.png", "{kind}"])
+def test_if_all_links_lead_out_the_remedy_is_to_copy(linked: str, tmp_path: Path) -> None:
+    for kind in LABELS:
+        touch(tmp_path, f"else/{kind}/1.png")
+        link = tmp_path / "set" / linked.format(kind=kind)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(tmp_path / "else" / linked.format(kind=kind))
+    with pytest.raises(UsageError, match=r"; links out of the folder: copy the files into it$"):
+        recognise(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("1.heic", "save them as PNG"), (".1.png.icloud", "download them"), ("1.tga", "save them as PNG")],
+)
+def test_if_no_image_can_be_read_the_remedy_is_about_them(name: str, remedy: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{remedy}$"):
+        recognise(touch(tmp_path, *(f"{kind}/{name}" for kind in LABELS)))
 
 
 def test_one_class_folder_alone_is_told_to_name_the_folder_above(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_every_layout_has_its_words() -> None:
 
 def test_every_kind_of_file_is_on_the_page() -> None:
     kinds = {*tree._KINDS.values(), tree.HIDDEN, tree.MASKS, tree.PREVIEWS, tree.STRAY, tree.LINKS_OUT}
+    kinds |= tree._REMEDIES.keys()
     assert [kind for kind in kinds if kind not in PAGE] == []
 
 

@@ -62,6 +62,15 @@ def test_what_can_be_read_is_an_image(suffix: str, tmp_path: Path) -> None:
         ("1.mat", "MATLAB files"),
         ("1.dng", "camera raw images"),
         ("1.npy", "NumPy arrays"),
+        ("1.j2k", "JPEG 2000 images of other kinds"),
+        ("1.jpx", "JPEG 2000 images of other kinds"),
+        ("1.TGA", "TGA images"),
+        ("1.mpo", "MPO images"),
+        ("1.pfm", "PFM images"),
+        ("1.pcx", "PCX images"),
+        ("1.ico", "icons"),
+        ("1.exr", "OpenEXR images"),
+        ("1.fits", "FITS images"),
     ],
 )
 def test_a_format_that_no_reader_is_there_for_is_told_by_its_kind(name: str, kind: str, tmp_path: Path) -> None:
@@ -91,12 +100,44 @@ def test_other_files_are_tables_archives_or_stray(tmp_path: Path) -> None:
         "System Volume Information/1.png",
         ".git/objects/1.png",
         "~$table.xlsx",
+        *(
+            f"benign/{folder}/old.png"
+            for folder in ("@Recycle", "#snapshot", "~snapshot", "@Recently-Snapshot", "Network Trash Folder")
+        ),
+        "FOUND.000/1.png",
+        "RECYCLED/1.png",
+        "benign/.notes.txt.icloud",
     ],
 )
 def test_hidden_and_system_files_are_counted(name: str, tmp_path: Path) -> None:
     found = tree.walk(touch(tmp_path, "benign/1.png", name))
     assert [image.name for image in found.images] == ["benign/1.png"]
     assert found.left_out == {tree.HIDDEN: 1}
+
+
+def test_images_that_are_in_the_cloud_are_told(tmp_path: Path) -> None:
+    found = tree.walk(touch(tmp_path, "benign/1.png", "benign/.2.png.icloud", "benign/.3.JPG.icloud"))
+    assert found.left_out == {tree.IN_CLOUD: 2}
+    assert tree.tell(found.left_out) == [
+        "2 images that are not on this disk, but in iCloud, left out: download them",
+    ]
+
+
+@pytest.mark.parametrize("begins", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"GIF89a", b"RIFF1234WEBP"])
+def test_an_image_without_a_suffix_is_told(begins: bytes, tmp_path: Path) -> None:
+    touch(tmp_path, "benign/1.png", "benign/README", "benign/2")
+    (tmp_path / "benign" / "2").write_bytes(begins)
+    found = tree.walk(tmp_path)
+    assert found.left_out == {tree.NAMELESS: 1, tree.STRAY: 1}
+    assert tree.tell(found.left_out)[0] == (
+        "1 images without a suffix left out: give them names that end in their format, as .png"
+    )
+
+
+ENDS = (
+    "_msk _mask_0_1 _seg_1_2 _mask-final _mask_v2 _mask_a _Maske _masque _binary _lesion _segm_b _mask_(2) -gradcam"
+    " -cnn-gradcam"
+)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +160,16 @@ def test_hidden_and_system_files_are_counted(name: str, tmp_path: Path) -> None:
         "masks/benign/x (1).png",
         "benign_mask/x (1).png",
         "Segmentations/1.png",
+        "lesion_masks/benign/1.png",
+        "segmentation_masks/1.png",
+        "benign/tumor_masks/1.png",
+        "ROI mask images/1.png",
+        "masks_png/1.png",
+        "Masken/1.png",
+        *(f"benign/x (1){end}.png" for end in ENDS.split()),
+        "benign/x (1)_mask (copy).png",
+        "benign/x (1)_mask - Kopie.png",
+        "benign/x (1)-gt mask.png",
     ],
 )
 def test_masks_are_counted(name: str, tmp_path: Path) -> None:
@@ -145,6 +196,11 @@ def test_previews_are_counted(name: str, tmp_path: Path) -> None:
         ["benign/x.png", "benign/y_tumor.png"],  # no y
         ["benign/x.png", "benign/y_thumb.png"],
         ["benign/x.png", "benign/thumbprint.png"],
+        ["benign/x.png", "benign/y_lesion.png"],
+        ["benign/x.png", "benign/x_maskara.png"],
+        ["benign/x.png", "benign/x_mask of another long kind.png"],
+        ["benign/x.png", "images without masks/1.png"],
+        ["benign/x.png", "masks of one more kind/1.png"],
         ["masks/benign/1.png", "masks/malignant/1.png"],  # nothing is beside them
     ],
 )

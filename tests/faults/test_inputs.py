@@ -244,7 +244,7 @@ def test_links_out_of_the_folder_are_left_out_and_reported(tmp_path: Path, injec
         names = {name for part in loaded.splits.values() for name in part.names}
         assert "benign/inside.png" in names
         assert not [name for name in names if "link" in name or "away" in name]
-        assert "2 links out of the folder left out" in loaded.notices
+        assert "2 links out of the folder left out: copy the files into it" in loaded.notices
 
 
 def test_a_class_folder_that_leads_out_is_no_class(tmp_path: Path, injected: Injected) -> None:
