@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bcdl.datasets import class_map, groups, layouts, tables
+from bcdl.datasets import class_map, groups, layouts
 from bcdl.datasets.decode import read_fingerprints, survey
 from bcdl.datasets.duplicates import Duplicates, Names, find, recover
 from bcdl.datasets.fingerprint import Fingerprints
@@ -62,7 +62,7 @@ def _print_groups(file: Path, duplicates: Duplicates, kinds: Mapping[str, str]) 
     matched, _ = groups.match(said, labels, list(kinds), {})
     of_image = dict(zip(kinds, matched.places(list(kinds)), strict=True))
     group_of = {name: groups.key(said.groups[row]) for name, row in of_image.items() if row is not None}
-    known = {name: group for name, group in group_of.items() if group not in tables.NOTHING}
+    known = {name: group for name, group in group_of.items() if group}
     print()
     for notice in [*said.table.notices, *matched.notices(list(kinds))]:
         print(f"note: {notice}")

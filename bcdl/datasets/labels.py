@@ -50,10 +50,11 @@ class Labelled:
         if self.said is None:
             return None
         name = self.facts["name"]
-        of_files = groups.of_column(name, files, [self.said[file.name] for file in files])
+        column = quoted(self.facts["group"])
+        of_files = groups.of_column(name, files, [self.said[file.name] for file in files], column)
         unknown = of_files.known.count(False)
         notice = (f"{unknown} images have no group in {name}: each is a group of its own",) if unknown else ()
-        return dataclasses.replace(of_files, notices=(*of_files.notices, *notice))
+        return dataclasses.replace(of_files, notices=(of_files.counted("groups"), *of_files.notices, *notice))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,11 +157,7 @@ def _why(table: str, text: str | None) -> str:
     """The kind of images that are left out because of what the table says of them."""
     if text is None:
         return f"images without a row in {table}"
-    return (
-        f"images labelled {quoted(comparable(text))}"
-        if comparable(text) not in tables.NOTHING
-        else "images without a label"
-    )
+    return f"images labelled {quoted(comparable(text))}" if not tables.says_nothing(text) else "images without a label"
 
 
 def _few(left_out: collections.Counter[str]) -> collections.Counter[str]:

@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bcdl.errors import UsageError
-from bcdl.text import encodable, legible
+from bcdl.text import comparable, encodable, legible
 
 # What people and programs write if they have nothing to say, also in place of a patient whose name was removed.
-NOTHING = frozenset(
+_NOTHING = frozenset(
     [
-        *("", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"),
-        *("anon", "anonymous", "anonymized", "anonymised", "removed"),
+        *("nan", "nat", "na", "n/a", "#n/a", "n.a.", "<na>", "none", "null", "#nv", "k.a."),
+        *("#ref!", "#bezug!", "#value!", "#wert!", "#name?", "#div/0!"),
+        *("unknown", "unbekannt", "inconnu", "removed", "redacted", "deidentified", "de-identified"),
+        *(f"{who}{word}" for who in ("", "patient ") for word in ("anonymous", "anonymized", "anonymised")),
+        *(f"{word} patient" for word in ("anonymous", "anonymized", "anonymised", "unknown")),
+        "anon",
     ]
 )
 MOST_BYTES = 64 * 2**20  # half a million images
@@ -110,6 +114,12 @@ def read(file: Path, expected: Collection[str]) -> Table:
     except csv.Error as error:
         raise UsageError(f"{name} is no table that can be read: {error}; save it as CSV in UTF-8") from error
     return Table(name, hashlib.sha256(data).hexdigest(), header, rows, notices)
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a cell, or what stands for a patient, is empty or means that nothing is known."""
+    text = comparable(text)
+    return text in _NOTHING or not re.search(r"[^\W_]", text) or bool(re.fullmatch(r"x{3,}", text))
 
 
 def _bytes(file: Path, name: str) -> bytes:

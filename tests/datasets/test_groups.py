@@ -84,6 +84,51 @@ def test_blanks_case_and_form_make_no_other_group(tmp_path: Path) -> None:
     assert any("1 groups of groups.csv are spelled in several ways" in notice for notice in of_images.notices)
 
 
+ONE_PATIENT = [
+    ("001", "1", "1.0", "1,0", " 01.00 "),
+    ("P–1", "P-1", "P 1", "P1", "p_01", "P\u22121", "Ｐ１"),
+    ("Patient 1", "patient 1", "PATIENT_01", "patient-1"),
+    ("Pätient 1", unicodedata.normalize("NFD", "pätient 1")),
+    ("Mass-Training_P_00001_LEFT_CC", "Mass-Training_P_00001_LEFT_MLO_1", "Calc-Test_P_00001_RIGHT_CC", "P_00001"),
+]
+OTHERS = ("1-2", "12", "1.2", "1.02", "10", "P10", "P1-2", "P12", "patient 10", "100", "14-22549AB", "1.2.840.10")
+
+
+@pytest.mark.parametrize("spellings", ONE_PATIENT)
+def test_one_patient_has_one_key_and_other_digits_another(spellings: tuple[str, ...]) -> None:
+    (key,) = set(map(groups.key, spellings))
+    assert key
+    assert len({key, *map(groups.key, OTHERS)}) == 1 + len(OTHERS)
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=4), st.sampled_from(["-", "_", " ", "\u2013"]))
+def test_numbers_that_are_joined_never_become_another_list_of_numbers(numbers: list[int], joint: str) -> None:
+    key = groups.key(joint.join(map(str, numbers)))
+    assert [int(part) for part in key.split("-")] == numbers
+
+
+@pytest.mark.parametrize("source", ["table", "folders"])
+def test_each_source_counts_one_patient_of_two_spellings_once_and_tells_it(tmp_path: Path, source: str) -> None:
+    names = ["P01/benign/1.png", "P1/benign/2.png", "P2/malignant/3.png", "unknown/malignant/4.png"]
+    patients = [name.split("/")[0] for name in names]
+    if source == "table":
+        text = "path,group\n" + "".join(f"{name},{patient}\n" for name, patient in zip(names, patients, strict=True))
+        of_images = found(tmp_path, text, names)
+    else:
+        there = [file._replace(patient=patient) for file, patient in zip(files(names), patients, strict=True)]
+        of_images = groups.find(tmp_path, there, names, {})
+    assert of_images.ids == ["P01", "P01", "P2", names[3]]
+    assert of_images.known == [True, True, True, False]
+    assert any("are spelled in several ways, as 'P01' and 'P1': each counts as one" in n for n in of_images.notices)
+
+
+def test_a_group_for_each_image_is_questioned(tmp_path: Path) -> None:
+    of_images = found(tmp_path, table(group=str))
+    assert "16 groups of 16 images are read from groups.csv" in of_images.notices
+    assert any("16 groups for 16 images: each image is a group of its own; is 'group'" in n for n in of_images.notices)
+    assert not any("groups for" in notice for notice in found(tmp_path, table()).notices)
+
+
 def test_a_path_that_may_mean_two_images_is_never_guessed(tmp_path: Path) -> None:
     names = ["benign/a/1.png", "benign/b/1.png", "malignant/c/2.png"]
     text = "path,group\n1.png,p1\n2.png,p2\n"
@@ -124,7 +169,10 @@ def test_rows_that_agree_count_once_and_those_that_do_not_are_refused(tmp_path: 
         found(tmp_path, table() + f'"{other}",benign,other\n')
 
 
-@pytest.mark.parametrize("nothing", ["", "  ", "NaN", "unknown", "#N/A", "-"])
+@pytest.mark.parametrize(
+    "nothing",
+    ["", " ", "NaN", "unknown", "#N/A", "-", "–", "#REF!", "#BEZUG!", "<NA>", "XXXXXX", "Anonymized Patient", "k.A."],
+)
 def test_a_row_without_a_group_leaves_the_image_alone(tmp_path: Path, nothing: str) -> None:
     of_images = found(tmp_path, table(group=lambda name: nothing if "(1)" in name else group_of(name)))
     assert [name for name, known in zip(NAMES, of_images.known, strict=True) if not known] == [NAMES[0], NAMES[8]]
