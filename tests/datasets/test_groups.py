@@ -204,11 +204,46 @@ def test_a_table_that_says_nothing_of_the_images_is_refused(tmp_path: Path, text
         found(tmp_path, text)
 
 
+def test_a_row_of_another_folder_of_the_set_is_not_of_the_image(tmp_path: Path) -> None:
+    names = ["P0/0.png", "P1/1.png", "P2/malignant/2.png"]
+    text = "path,group\nP1/0.png,P1\nC:\\x\\P0\\1.png,P0\nP2/2.png,P2\n"
+    of_images = found(tmp_path, text, names)
+    assert of_images.known == [False, False, True]
+    assert "2 rows of groups.csv name no image that is used here: ignored" in of_images.notices
+
+
+def test_names_in_folders_that_are_mixed_are_not_taken_for_the_images(tmp_path: Path) -> None:
+    names = ["a/1.png", "a/2.png", "b/3.png", "b/malignant/4.png"]
+    rows = ["x/1.png,p1", "y/2.png,p2", "{}/3.png,p3", "b/malignant/4.png,p4"]
+    text = "path,group\n" + "\n".join(rows)
+    assert all(found(tmp_path, text.format("z"), names).known)  # x and y became a, z became b
+    of_images = found(tmp_path, text.format("x"), names)
+    assert of_images.known == [False, False, False, True]
+    assert any(
+        "3 rows of groups.csv are in folders that are not those of the images of their names, in no one way, as "
+        "'x/1.png' for 'a/1.png': not used" in notice
+        for notice in of_images.notices
+    )
+
+
+def test_a_path_that_is_exact_counts_before_one_that_is_not(tmp_path: Path) -> None:
+    names = ["benign/0.png", "malignant/1.png"]
+    of_images = found(tmp_path, "path,group\nbenign/0.jpg,p1\nbenign/0.png,p2\nMALIGNANT/1.PNG,p3\n", names)
+    assert of_images.ids == ["p2", "p3"]
+    assert any("1 rows of groups.csv may mean one image as others" in notice for notice in of_images.notices)
+    with pytest.raises(UsageError, match="says two things"):
+        found(tmp_path, "path,group\nbenign/0.jpg,p1\nBENIGN/0.png,p2\nmalignant/1.png,p3\n", names)
+
+
 @settings(deadline=None)
 @given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=12), max_size=5))
 def test_any_text_is_a_path_that_means_one_image_at_most(path: str, names: list[str]) -> None:
     match = matching.Images(names).find(path)
-    assert len(match.places) == 1 if match.kind in (Kind.SAME, Kind.INSIDE, Kind.NAME) else len(match.places) != 1
+    assert (
+        len(match.places) == 1
+        if match.kind in (Kind.SAME, Kind.INSIDE, Kind.LOOSE, Kind.NAME)
+        else len(match.places) != 1
+    )
 
 
 @pytest.mark.parametrize(
