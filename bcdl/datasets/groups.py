@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bcdl.datasets import class_map, dicom, file_names, rows, tables
+from bcdl.datasets import class_map, dicom, file_names, matching, rows, tables
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.errors import UsageError
@@ -130,6 +130,7 @@ def read_table(file: Path) -> GroupsTable:
         raise UsageError(
             f"{table.name} is not a table with the columns path, class and group (class may be missing): its header "
             f"reads {table.shown_header}; name them so, each once"
+            + ("; it seems to have no header" if any(map(matching.names_image, table.header)) else "")
         )
     paths, classes, groups = (
         table.texts(table.rows, places[name][0]) if places[name] else [""] * len(table.rows) for name in _COLUMNS

@@ -112,6 +112,11 @@ class Images:
         return Match(Kind.LOOSE if least else Kind.INSIDE, best)
 
 
+def names_image(text: str) -> bool:
+    """Whether a text ends as the name of an image does."""
+    return bool(_EXTENSION.search(text))
+
+
 def folders_above(path: str, name: str) -> tuple[str, str]:
     """The folders of a path in a table and of an image's name, above those that both end in."""
     parts, others = _parts(path)[:-1], _parts(name)[:-1]

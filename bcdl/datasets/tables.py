@@ -33,6 +33,7 @@ _NOTHING = frozenset(
     ]
 )
 MOST_BYTES = 64 * 2**20  # half a million images
+_SHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"})
 _DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_LINE = re.compile(r"sep=(.)\r?\n?")  # Excel writes and reads such a first line
 _INVISIBLE = "\ufeff\u200b\u200e\u200f"  # marks of order and of no width, which no person sees in a cell
@@ -79,7 +80,7 @@ class Table:
         return repr(legible(" | ".join(self.header), _SHOWN))
 
     def places(self, names: Collection[str]) -> list[int]:
-        """The columns whose header is one of the names, case, blanks, dashes and underscores apart."""
+        """The columns whose header is one of the names, case, blanks, dots, dashes and underscores apart."""
         wanted = {_plain(name) for name in names}
         return [place for place, header in enumerate(self.header) if _plain(header) in wanted]
 
@@ -124,6 +125,8 @@ def says_nothing(text: str) -> bool:
 
 def _bytes(file: Path, name: str) -> bytes:
     """What the file holds."""
+    if file.is_file() and file.suffix.lower() in _SHEETS:
+        raise UsageError(f"{name} is no CSV but a spreadsheet's own file, as of Excel: save it as CSV")
     if not file.is_file():
         raise UsageError(f"{name} is no file that can be read; name a table in CSV")
     try:
@@ -210,5 +213,5 @@ def _strip(cell: str) -> str:
 
 
 def _plain(header: str) -> str:
-    """A header as it is compared."""
-    return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFC", header).casefold()).strip("_")
+    """A header as it is compared; one of signs alone stays as it is."""
+    return re.sub(r"[\s_.-]+", "", comparable(header)) or header

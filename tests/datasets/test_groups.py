@@ -385,3 +385,64 @@ def test_clean_data_needs_every_patient(tree: Path, tmp_path: Path) -> None:
             Run([job], tmp_path / "results", require_clean=True).check()
     (tree / "plain" / "groups.csv").write_text("path,group\n" + "\n".join(rows))
     Run([job], tmp_path / "results", require_clean=True).check()
+
+
+def write_table(tree: Path, header: str, group: Callable[[int], str], rows: int = 48) -> None:
+    lines = [f"scan{number:02d}.png,{KINDS[number % 2]},{group(number)}" for number in range(rows)]
+    (tree / "labels.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["PatientID", "patientId", "Patienten-ID", "Patient Nr", "Patient_Number", "pid", "Numéro patient", "lesion_id"],
+)
+def test_a_column_of_patients_is_found_by_any_usual_header(tree: Path, header: str) -> None:
+    write_table(tree, f"image,label,{header}", lambda number: f"p{number // 4}")
+    dataset = datasets.load(request(tree))
+    assert dataset.grouped
+    assert "12 groups of 48 images are read from labels.csv" in dataset.notices
+    assert not datasets.load(request(tree, group_column="none")).grouped
+
+
+def test_a_column_that_may_name_patients_is_told_and_one_of_one_value_is_none(tree: Path) -> None:
+    write_table(tree, "image,label,My patients", lambda number: f"p{number // 4}")
+    dataset = datasets.load(request(tree))
+    assert "column 'My patients' may name patients: --group-column" in dataset.notices
+    for text in ("removed", "1"):
+        write_table(tree, "image,label,Patient ID", lambda number, text=text: text)
+        dataset = datasets.load(request(tree))
+        assert not dataset.grouped
+        told = f"48 images have {text!r} in column 'Patient ID', all the same: it is taken for none"
+        assert told in dataset.notices
+
+
+def test_folders_named_as_patients_count_beside_a_table_without_groups(tmp_path: Path) -> None:
+    lines = ["image,label"]
+    for number in range(48):
+        split = "test" if number % 8 < 2 else "train"
+        picture(tmp_path / "set" / split / f"patient {number // 4}" / f"scan{number}.png", number)
+        lines.append(f"scan{number}.png,{KINDS[number // 4 % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    dataset = datasets.load(request(tmp_path))
+    assert dataset.grouped
+    assert "12 folders are taken for patients, by their names" in dataset.notices
+    assert dataset.leaks().clean
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scan00.png,benign,p0\nscan01.png,benign,p0\n", "it seems to have no header"),
+        ("image,label,patient,patient\n", "has 2 columns that are headed 'patient'; rename all but one"),
+    ],
+)
+def test_a_header_that_is_none_or_says_one_thing_twice_is_refused(tree: Path, text: str, message: str) -> None:
+    (tree / "labels.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        datasets.load(request(tree))
+
+
+def test_a_spreadsheet_is_refused_by_name(tree: Path) -> None:
+    (tree / "labels.csv").rename(tree / "labels.xlsx")
+    with pytest.raises(UsageError, match=r"labels\.xlsx is no CSV but .* Excel: save it as CSV"):
+        datasets.load(Request(str(tree / "set"), 8, labels=LabelsTable(str(tree / "labels.xlsx"))))

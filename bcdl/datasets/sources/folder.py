@@ -163,6 +163,7 @@ def _by_table(given: LabelsTable, walked: Tree, stated: Mapping[str, int]) -> _C
         left_out,
         [*labelled.notices, *walked.notices, *tree.tell(left_out)],
         {"layout": "any, classes by a table", "labels": labelled.facts},
+        labelled.of_patients,
     )
 
 
