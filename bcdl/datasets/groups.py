@@ -18,7 +18,7 @@ from bcdl.datasets import class_map, dicom, file_names, matching, rows, tables
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.errors import UsageError
-from bcdl.text import comparable, quoted
+from bcdl.text import comparable, encodable, quoted
 
 _COLUMNS = ("path", "class", "group")
 FOLDERS = "the names of folders"  # if they are the source of groups
@@ -61,11 +61,31 @@ class GroupsTable:
     groups: list[str]
 
 
-def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: Mapping[str, int]) -> Groups:
+def tables_of(root: Path, base: Path) -> list[Path]:
+    """What is called `groups.csv`, in any case, in a folder and on the way down to `base`: the first counts."""
+    levels = [folder for folder in (base, *base.parents) if folder.is_relative_to(root)]
+    return [
+        entry
+        for folder in levels
+        for entry in sorted(folder.iterdir(), key=lambda entry: (entry.name != GROUPS_FILE, entry.name))
+        if entry.name.casefold() == GROUPS_FILE
+    ]
+
+
+def tell_others(found: Sequence[Path], root: Path) -> list[str]:
+    """A notice of the tables of groups that `tables_of` has found and that do not count."""
+    if len(found) < 2:
+        return []
+    others = quoted(encodable(found[1].relative_to(root).as_posix()))
+    used = quoted(encodable(found[0].relative_to(root).as_posix()))
+    return [f"{len(found) - 1} other tables of groups are not used, as {others}: {used} counts"]
+
+
+def find(table: Path | None, files: Sequence[ImageFile], every: Sequence[str], stated: Mapping[str, int]) -> Groups:
     """The groups of the images of a folder.
 
     Args:
-        root: the folder whose `groups.csv` counts.
+        table: the `groups.csv` that counts, if there is one.
         files: the images that are used.
         every: the names of all images in the folder, used or not.
         stated: what `--class-map` says, as `class_map.parse` gives it.
@@ -73,8 +93,8 @@ def find(root: Path, files: Sequence[ImageFile], every: Sequence[str], stated: M
     Raises:
         UsageError: `groups.csv` is no table of groups, names none of the images, or contradicts itself.
     """
-    if (root / GROUPS_FILE).exists():
-        return _of_table(read_table(root / GROUPS_FILE), files, every, stated)
+    if table:
+        return _of_table(read_table(table), files, every, stated)
     patients = dicom.patient_ids([file.path for file in files])
     if len(set(map(key, patients)) - {""}) > 1:
         return _of_dicom(files, patients)

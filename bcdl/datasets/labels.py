@@ -121,7 +121,10 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
         columns = dataclasses.replace(columns, group=None)
     has_groups = columns.group is not None
     patients = {file.patient for file in files} - {None}
-    of_patients = [f"{len(patients)} folders are taken for patients, by their names"] if patients else []
+    if len(patients) == 1:  # a folder around all images names no patient
+        files = [file._replace(patient=None) for file in files]
+    told_folders = f"{len(patients)} folders are taken for patients, by their names"
+    of_patients = [told_folders] if len(patients) > 1 else []
     headers = columns.facts(table)
     notices = [
         *table.notices,

@@ -160,6 +160,14 @@ def kinds(tree: Tree) -> dict[str, str]:
     }
 
 
+def base_of(tree: Tree) -> Path:
+    """The folder in which the class folders of a tree stand, with those of splits and patients; its root if none do."""
+    said = [(found, _labels(found, {})) for found in tree.images]
+    depth = _class_depth([labels for _, labels in said])
+    images = [_Image(found, found.folders, labels[depth]) for found, labels in said if depth in labels]
+    return tree.root.joinpath(*images[0].folders[: _around(images, depth)]) if images else tree.root
+
+
 def _labels(found: Found, stated: Mapping[str, int]) -> dict[int, int]:
     """The labels that the folders of an image say, by depth."""
     said = {depth: _label(folder, found.stem, stated) for depth, folder in enumerate(found.folders)}

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import io
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -36,7 +36,7 @@ def group_of(name: str) -> str:
 
 def found(folder: Path, text: str, names: list[str] = NAMES, **more: list[str]) -> groups.Groups:
     (folder / "groups.csv").write_text(text, encoding="utf-8")
-    return groups.find(folder, files(names), more.get("every", names), {})
+    return groups.find(folder / "groups.csv", files(names), more.get("every", names), {})
 
 
 def table(path: Callable[[str], str] = str, group: Callable[[str], str] = group_of, names: list[str] = NAMES) -> str:
@@ -116,7 +116,7 @@ def test_each_source_counts_one_patient_of_two_spellings_once_and_tells_it(tmp_p
         of_images = found(tmp_path, text, names)
     else:
         there = [file._replace(patient=patient) for file, patient in zip(files(names), patients, strict=True)]
-        of_images = groups.find(tmp_path, there, names, {})
+        of_images = groups.find(None, there, names, {})
     assert of_images.ids == ["P01", "P01", "P2", names[3]]
     assert of_images.known == [True, True, True, False]
     assert any("are spelled in several ways, as 'P01' and 'P1': each counts as one" in n for n in of_images.notices)
@@ -264,7 +264,7 @@ def test_a_patient_is_found_anywhere_in_a_name(name: str, patient: str | None) -
 
 def test_names_of_which_some_have_no_patient_are_not_called_grouped(tmp_path: Path) -> None:
     names = ["benign/SOB_B_A-14-1A-40-001.png", "benign/2.png", "malignant/x_SOB_M_DC-14-2B-40-001.png"]
-    of_images = groups.find(tmp_path, files(names), names, {})
+    of_images = groups.find(None, files(names), names, {})
     assert of_images.known == [True, False, True]
     assert of_images.notices == (
         "2 patients of 2 images are read from the names of files, as in BreaKHis",
@@ -446,3 +446,20 @@ def test_a_spreadsheet_is_refused_by_name(tree: Path) -> None:
     (tree / "labels.csv").rename(tree / "labels.xlsx")
     with pytest.raises(UsageError, match=r"labels\.xlsx is no CSV but .* Excel: save it as CSV"):
         datasets.load(Request(str(tree / "set"), 8, labels=LabelsTable(str(tree / "labels.xlsx"))))
+
+
+@pytest.mark.parametrize("place", ["Groups.csv", "groups.CSV", "archive/groups.csv", "archive/data/GROUPS.csv"])
+def test_a_table_of_groups_is_found_in_any_case_on_the_way_to_the_class_folders(tmp_path: Path, place: str) -> None:
+    lines = ["path,group"]
+    for number in range(48):
+        name = f"{KINDS[number % 2]}/{number}.png"
+        picture(tmp_path / "set" / "archive" / "data" / name, number)
+        lines.append(f"{name},p{number // 4}")
+    (tmp_path / "set" / place).write_text("\n".join(lines))
+    dataset = datasets.load(Request(str(tmp_path / "set"), 8))
+    assert dataset.grouped
+    assert "tables" not in dataset.facts.get("left_out", {})
+    (tmp_path / "set" / "archive" / "data" / "groups.csv").write_text("\n".join(lines))
+    dataset = datasets.load(Request(str(tmp_path / "set"), 8))
+    told = f"1 other tables of groups are not used, as {place!r}: 'archive/data/groups.csv' counts"
+    assert told in dataset.notices
