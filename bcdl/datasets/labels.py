@@ -134,7 +134,7 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
         *matched.notices(every),
         *_split_notices(tree),
     ]
-    if has_groups and (tree.root / GROUPS_FILE).exists() and Path(given.file).name != GROUPS_FILE:
+    if has_groups and groups.tables_of(tree.root, tree.root) and Path(given.file).name != GROUPS_FILE:
         notices.append(f"{GROUPS_FILE} is not used: {table.name} gives the groups")
     return Labelled(files, every, of_group if has_groups else None, left_out, notices, headers, of_patients)
 

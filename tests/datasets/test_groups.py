@@ -427,14 +427,15 @@ def test_folders_named_as_patients_count_beside_a_table_without_groups(tmp_path:
     assert dataset.grouped
     assert "12 folders are taken for patients, by their names" in dataset.notices
     assert dataset.leaks().clean
-    (tmp_path / "set").rename(tmp_path / "case 1")
-    (tmp_path / "set").mkdir()
-    for file in sorted((tmp_path / "case 1").rglob("*.png")):
-        file.rename(tmp_path / "set" / file.name)
-    (tmp_path / "set").rename(tmp_path / "P1")
-    (tmp_path / "set").mkdir()
-    (tmp_path / "P1").rename(tmp_path / "set" / "P1")
-    assert not datasets.load(request(tmp_path)).grouped  # a folder around all names no patient
+
+
+def test_a_folder_around_all_images_names_no_patient(tree: Path) -> None:
+    write_table(tree, "image,label", lambda number: "")
+    (tree / "labels.csv").write_text((tree / "labels.csv").read_text().replace(",\n", "\n").rstrip(","))
+    (tree / "set").rename(tree / "case 1")
+    (tree / "set").mkdir()
+    (tree / "case 1").rename(tree / "set" / "case 1")
+    assert not datasets.load(request(tree)).grouped
 
 
 @pytest.mark.parametrize(
