@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bcdl.datasets import class_map, groups, layouts, tables
+from bcdl.datasets import class_map, groups, layouts
 from bcdl.datasets.decode import read_fingerprints, survey
 from bcdl.datasets.duplicates import Duplicates, Names, find, recover
 from bcdl.datasets.fingerprint import Fingerprints
+from bcdl.datasets.groups import GroupsTable
 from bcdl.datasets.pool import CLASSES, GROUPS_FILE
-from bcdl.datasets.tree import tell, walk
+from bcdl.datasets.tree import Tree, tell, walk
 from bcdl.errors import UsageError, program, run_command
 from bcdl.text import legible, quoted
 
@@ -22,22 +23,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=program("leaks"), description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of images, with or without a groups.csv")
     root = parser.parse_args().folder
-    duplicates, kinds = _search(root)
+    tree = walk(root) if root.is_dir() else None
+    if not tree or not tree.images:
+        raise UsageError(f"{quoted(str(root))} is no folder with images in it; name a folder of images")
+    there = groups.tables_of(root, layouts.base_of(tree))
+    said = groups.read_table(there[0]) if there else None  # before the images: it may be refused
+    duplicates, kinds = _search(tree)
     print(f"{duplicates.images} images, {duplicates.compared} of them large enough to compare for near-identical ones")
     _print("identical", duplicates.identical)
     _print("near-identical", duplicates.near)
     _print("identical, with different labels", duplicates.conflicting)
     _print("near-identical, with different labels", duplicates.near_conflicting)
-    if (root / GROUPS_FILE).exists():
-        _print_groups(root / GROUPS_FILE, duplicates, kinds)
+    if said:
+        for notice in groups.tell_others(there, root):
+            print(f"note: {notice}")
+        _print_groups(said, duplicates, kinds)
     return 0
 
 
-def _search(root: Path) -> tuple[Duplicates, dict[str, str]]:
-    """The duplicates among all images under the folder, and the class of each that can be read, by its name."""
-    tree = walk(root) if root.is_dir() else None
-    if not tree or not tree.images:
-        raise UsageError(f"{quoted(str(root))} is no folder with images in it; name a folder of images")
+def _search(tree: Tree) -> tuple[Duplicates, dict[str, str]]:
+    """The duplicates among all images of a folder, and the class of each that can be read, by its name."""
     paths, every = [image.path for image in tree.images], [image.name for image in tree.images]
     seen = survey(paths, every, grey_bits=0)
     for notice in [*tell(tree.left_out), *tree.notices, *seen.notices]:
@@ -47,7 +52,7 @@ def _search(root: Path) -> tuple[Duplicates, dict[str, str]]:
         print(f"note: {unreadable} unreadable images left out")
     if not len(readable):
         raise UsageError(
-            f"none of the {len(tree.images)} images in {quoted(str(root))} can be read; name another folder"
+            f"none of the {len(tree.images)} images in {quoted(str(tree.root))} can be read; name another folder"
         )
     names = np.array(every)[readable]
     kinds = layouts.kinds(tree)
@@ -55,14 +60,13 @@ def _search(root: Path) -> tuple[Duplicates, dict[str, str]]:
     return find(Fingerprints(fingerprints, names, labels)), dict(zip(names.tolist(), labels.tolist(), strict=True))
 
 
-def _print_groups(file: Path, duplicates: Duplicates, kinds: Mapping[str, str]) -> None:
+def _print_groups(said: GroupsTable, duplicates: Duplicates, kinds: Mapping[str, str]) -> None:
     """Print how well the lists agree with the groups of a table, in all images and in those of the two classes."""
-    said = groups.read_table(file)
     labels = {name: label for name, kind in kinds.items() if (label := class_map.class_of(kind, {})) is not None}
     matched, _ = groups.match(said, labels, list(kinds), {})
     of_image = dict(zip(kinds, matched.places(list(kinds)), strict=True))
     group_of = {name: groups.key(said.groups[row]) for name, row in of_image.items() if row is not None}
-    known = {name: group for name, group in group_of.items() if group not in tables.NOTHING}
+    known = {name: group for name, group in group_of.items() if group}
     print()
     for notice in [*said.table.notices, *matched.notices(list(kinds))]:
         print(f"note: {notice}")

@@ -52,6 +52,19 @@ def test_a_list_that_holds_two_groups_is_named(folder: Path) -> None:
     )
 
 
+def test_groups_are_looked_for_where_training_does(folder: Path) -> None:
+    (folder / "groups.csv").rename(folder.parent / "Groups.csv")
+    assert "of 1 groups of two images or more in groups.csv" in run(str(folder.parent)).stdout
+
+
+def test_a_folder_called_as_the_table_is_refused_at_once(folder: Path) -> None:
+    (folder / "groups.csv").unlink()
+    (folder / "groups.csv").mkdir()
+    done = run(str(folder))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "groups.csv is no file that can be read" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["nowhere", "empty", "unreadable"])
 def test_a_folder_without_images_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import importlib.metadata
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,6 @@ from PIL import Image
 
 from bcdl.datasets import pixels, tables
 from bcdl.errors import UsageError
-from bcdl.text import comparable
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -106,21 +106,25 @@ def read(content: bytes, depth: pixels.Depth = pixels.OWN_DEPTH, most_pixels: in
     return Image.fromarray(_colour(dataset))
 
 
-def patients(files: Sequence[Path]) -> list[str | None]:
-    """A name for the patient of each file, equal for those of one PatientID; None if a file has none.
-
-    The name is a digest of the PatientID, keyed by all PatientIDs of the set: it is the same wherever the set lies, and
-    who does not know the other patients can't find out whose it is by trying numbers.
-    """
+def patient_ids(files: Sequence[Path]) -> list[str]:
+    """The PatientID of each file; empty if it has none that means a patient."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of elements that break a rule of DICOM
-        known = [_patient_id(file) for file in files]
-    key = hashlib.sha256("\n".join(sorted({patient for patient in known if patient})).encode()).digest()
+        return [_patient_id(file) for file in files]
+
+
+def digests(patients: Sequence[str]) -> list[str]:
+    """A name for the patient of each image of a set, equal for equal ones; empty if there is none.
+
+    It is keyed by all patients of the set: it is the same wherever the set lies, and who does not know the other
+    patients can't find out whose it is by trying numbers.
+    """
+    key = hashlib.sha256("\n".join(sorted(set(patients) - {""})).encode()).digest()
 
     def name(patient: str) -> str:
         return hmac.new(key, patient.encode(), hashlib.sha256).hexdigest()[:_PATIENT_LETTERS]
 
-    return [name(patient) if patient else None for patient in known]
+    return [patient and name(patient) for patient in patients]
 
 
 def _patient_id(file: Path) -> str:
@@ -129,8 +133,8 @@ def _patient_id(file: Path) -> str:
         return ""
     try:
         dataset = _open(file, stop_before_pixels=True, only=["PatientID"])
-        patient = comparable(str(dataset.get("PatientID") or ""))
-        return "" if patient in tables.NOTHING else patient
+        patient = str(dataset.get("PatientID") or "").strip()
+        return "" if tables.says_nothing(patient) or re.fullmatch("0+", patient) else patient
     except UsageError:
         raise
     except Exception:  # as decoders, parsers raise all kinds of errors on broken bytes

@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bcdl.datasets import class_map, groups, rows, tables
+from bcdl.datasets import class_map, groups, matching, rows, tables
 from bcdl.datasets.dataset import LabelsTable
 from bcdl.datasets.groups import Groups
-from bcdl.datasets.layouts import ImageFile, split_of
+from bcdl.datasets.layouts import ImageFile, patient_of, split_of
 from bcdl.datasets.pool import GROUPS_FILE, LABELS
 from bcdl.datasets.tables import Table
 from bcdl.datasets.tree import Tree
@@ -20,7 +20,13 @@ from bcdl.text import comparable, quoted
 # The headers that a column usually has, if none is named.
 IMAGE = ("image", "image_name", "image_id", "image_path", "image_file", "file", "file_name", "filename", "path")
 LABEL = ("label", "class", "diagnosis", "pathology", "target")
-GROUP = ("patient", "patient_id", "case", "case_id", "group", "group_id", "subject", "subject_id")
+GROUP = (
+    *("patient", "patient_id", "patient_nr", "patient_no", "patient_number", "pid", "patienten_id", "patienten_nr"),
+    *("patientennummer", "numéro_patient", "case", "case_id", "group", "group_id", "subject", "subject_id"),
+)
+LESION = ("lesion", "lesion_id")  # for want of the patient
+_PERHAPS_PATIENT = ("patien", "subject", "lesion")
+_NO_GROUP = "none"  # as --group-column
 _MOST_KINDS = 10  # labels of images that are left out, each counted
 _LETTERS = {"b": 0, "m": 1}  # as breast data sets write classes in tables; a folder named so could be anything
 
@@ -36,6 +42,7 @@ class Labelled:
         left_out: by kind, how many images are not among `files`.
         notices: what a person should know, `left_out` apart.
         facts: what a record holds of the table: its name, its SHA-256 and the headers of its columns.
+        of_patients: notices of patients by folders, if nothing else says them better.
     """
 
     files: list[ImageFile]
@@ -44,16 +51,18 @@ class Labelled:
     left_out: collections.Counter[str]
     notices: list[str]
     facts: dict[str, str]
+    of_patients: list[str]
 
     def groups_of(self, files: Sequence[ImageFile]) -> Groups | None:
         """The groups of these of the images, by the table; None if it has no column of them."""
         if self.said is None:
             return None
         name = self.facts["name"]
-        of_files = groups.of_column(name, files, [self.said[file.name] for file in files])
+        column = quoted(self.facts["group"])
+        of_files = groups.of_column(name, files, [self.said[file.name] for file in files], column)
         unknown = of_files.known.count(False)
         notice = (f"{unknown} images have no group in {name}: each is a group of its own",) if unknown else ()
-        return dataclasses.replace(of_files, notices=(*of_files.notices, *notice))
+        return dataclasses.replace(of_files, notices=(of_files.counted("groups"), *of_files.notices, *notice))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +92,7 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
             images.
     """
     asked = [given.image_column, given.label_column, given.group_column]
-    table = tables.read(Path(given.file), [*IMAGE, *LABEL, *GROUP, *filter(None, asked)])
+    table = tables.read(Path(given.file), [*IMAGE, *LABEL, *GROUP, *LESION, *filter(None, asked)])
     columns = _columns(given, table)
     paths, texts = (table.texts(table.rows, place) for place in (columns.image, columns.label))
     said = table.texts(table.rows, columns.group) if columns.group is not None else [""] * len(table.rows)
@@ -99,22 +108,35 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
         if row is None or label is None:
             left_out[_why(table.name, None if row is None else texts[row])] += 1
         else:
-            files.append(ImageFile(image.path, image.name, label))
+            files.append(ImageFile(image.path, image.name, label, patient=patient_of(image.folders)))
             of_group[image.name] = said[row]
     _check(table, files, texts, stated)
     left_out = _few(left_out)
+    told_groups: list[str] = []
+    if columns.group is None:
+        told_groups = _tell_no_group(table, given.group_column)
+    elif len(files) > 1 and len(set(map(groups.key, of_group.values()))) == 1:
+        header, text = quoted(table.header[columns.group]), quoted(next(iter(of_group.values())))
+        told_groups = [f"{len(files)} images have {text} in column {header}, all the same: it is taken for none"]
+        columns = dataclasses.replace(columns, group=None)
     has_groups = columns.group is not None
+    patients = {file.patient for file in files} - {None}
+    if len(patients) == 1:  # a folder around all images names no patient
+        files = [file._replace(patient=None) for file in files]
+    told_folders = f"{len(patients)} folders are taken for patients, by their names"
+    of_patients = [told_folders] if len(patients) > 1 else []
     headers = columns.facts(table)
     notices = [
         *table.notices,
         f"{len(files)} images have their class from {table.name}, column {quoted(headers['label'])}, by column "
         f"{quoted(headers['image'])}" + (f", their group from {quoted(headers['group'])}" if has_groups else ""),
+        *told_groups,
         *matched.notices(every),
         *_split_notices(tree),
     ]
-    if has_groups and (tree.root / GROUPS_FILE).exists() and Path(given.file).name != GROUPS_FILE:
+    if has_groups and groups.tables_of(tree.root, tree.root) and Path(given.file).name != GROUPS_FILE:
         notices.append(f"{GROUPS_FILE} is not used: {table.name} gives the groups")
-    return Labelled(files, every, of_group if has_groups else None, left_out, notices, headers)
+    return Labelled(files, every, of_group if has_groups else None, left_out, notices, headers, of_patients)
 
 
 def _split_notices(tree: Tree) -> list[str]:
@@ -126,21 +148,40 @@ def _split_notices(tree: Tree) -> list[str]:
 def _columns(given: LabelsTable, table: Table) -> _Columns:
     image = _place(table, given.image_column, "--image-column", IMAGE)
     label = _place(table, given.label_column, "--label-column", LABEL)
-    group = _place(table, given.group_column, "--group-column", GROUP)
+    group = _group_place(table, given.group_column)
     if image is None or label is None:
         option, what = ("--image-column", "path") if image is None else ("--label-column", "class")
         raise UsageError(
             f"{table.name} has no column that is known to hold each image's {what}: its header reads "
             f"{table.shown_header}; name the column with {option}"
+            + ("; it seems to have no header" if any(map(matching.names_image, table.header)) else "")
         )
     return _Columns(image, label, group)
 
 
+def _group_place(table: Table, asked: str) -> int | None:
+    """The column of groups; None if there is none, or if none is asked for."""
+    if comparable(asked) == _NO_GROUP and not table.places([asked]):
+        return None
+    place = _place(table, asked, "--group-column", GROUP)
+    return _place(table, "", "--group-column", LESION) if place is None else place
+
+
+def _tell_no_group(table: Table, asked: str) -> list[str]:
+    """Which columns may name patients, although none is headed as usual."""
+    headers = [header for header in table.header if any(word in comparable(header) for word in _PERHAPS_PATIENT)]
+    return [] if asked else [f"column {quoted(header)} may name patients: --group-column" for header in headers]
+
+
 def _place(table: Table, asked: str, option: str, usual: Sequence[str]) -> int | None:
     """The column that was asked for, or else the one that is usually headed so; None if there is none."""
-    places = table.places([asked] if asked else usual)
+    exact = [place for place, header in enumerate(table.header) if header == asked.strip()] if asked else []
+    places = exact or table.places([asked] if asked else usual)
     if asked and not places:
         raise UsageError(f"{option}: {table.name} has no column {quoted(asked)}; its header reads {table.shown_header}")
+    if len(places) > 1 and len({table.header[place] for place in places}) == 1:
+        header = quoted(table.header[places[0]])
+        raise UsageError(f"{table.name} has {len(places)} columns that are headed {header}; rename all but one")
     if len(places) > 1:
         headers = ", ".join(quoted(table.header[place]) for place in places)
         raise UsageError(f"{table.name} has several columns that may be meant: {headers}; name one with {option}")
@@ -156,11 +197,7 @@ def _why(table: str, text: str | None) -> str:
     """The kind of images that are left out because of what the table says of them."""
     if text is None:
         return f"images without a row in {table}"
-    return (
-        f"images labelled {quoted(comparable(text))}"
-        if comparable(text) not in tables.NOTHING
-        else "images without a label"
-    )
+    return f"images labelled {quoted(comparable(text))}" if not tables.says_nothing(text) else "images without a label"
 
 
 def _few(left_out: collections.Counter[str]) -> collections.Counter[str]:

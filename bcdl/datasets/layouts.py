@@ -146,6 +146,14 @@ def kinds(tree: Tree) -> dict[str, str]:
     }
 
 
+def base_of(tree: Tree) -> Path:
+    """The folder in which the class folders of a tree stand, with those of splits and patients; its root if none do."""
+    said = [(found, _labels(found, {})) for found in tree.images]
+    depth = _class_depth([labels for _, labels in said])
+    images = [_Image(found, found.folders, labels[depth]) for found, labels in said if depth in labels]
+    return tree.root.joinpath(*images[0].folders[: _around(images, depth)]) if images else tree.root
+
+
 def _labels(found: Found, stated: Mapping[str, int]) -> dict[int, int]:
     """The labels that the folders of an image say, by depth."""
     said = {depth: _label(folder, found.stem, stated) for depth, folder in enumerate(found.folders)}
@@ -190,6 +198,11 @@ def _splits_of(folders: Collection[str]) -> dict[str, str]:
     if set(meant.values()) == {"train", "test"}:
         meant |= {folder: "val" for folder in folders if _split_word(folder) in _EVALUATION}
     return meant
+
+
+def patient_of(folders: Sequence[str]) -> str | None:
+    """The first folder that is named as a patient's is."""
+    return next((encodable(folder) for folder in folders if _PATIENT_FOLDER.fullmatch(comparable(folder))), None)
 
 
 def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:

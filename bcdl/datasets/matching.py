@@ -28,14 +28,16 @@ class Kind(enum.IntEnum):
 
     Attributes:
         SAME: it is the image's path within the data set, but for separators and Unicode form.
-        INSIDE: one is the end of the other, but for case and extension.
-        NAME: both have other folders above, and only their ends agree.
+        INSIDE: one is the end of the other.
+        LOOSE: so, but for case or extension.
+        NAME: both have other folders above, and only their ends agree, perhaps but for case or extension.
         AMBIGUOUS: it may mean several images.
         NONE: it means no image.
     """
 
     SAME = enum.auto()
     INSIDE = enum.auto()
+    LOOSE = enum.auto()
     NAME = enum.auto()
     AMBIGUOUS = enum.auto()
     NONE = enum.auto()
@@ -61,6 +63,9 @@ class Images:
         self._places = {name: place for place, name in enumerate(names)}
         self._whole = _index(("/".join(parts), place) for place, parts in enumerate(self._parts))
         self._ends: dict[str, list[int]] | None = None
+        within = {tuple(parts[:-1]): frozenset(map(_caseless, parts[:-1])) for parts in self._parts}
+        self._folders = [within[tuple(parts[:-1])] for parts in self._parts]
+        self._all_folders = frozenset().union(*within.values())
 
     def find(self, path: str, fits: Callable[[int], bool] = lambda place: True) -> Match:
         """The image that a path means.
@@ -68,7 +73,8 @@ class Images:
         Args:
             path: as a table has it.
             fits: whether the image of a place may be meant by what else the table says; not asked if the path is the
-                image's own.
+                image's own. An image is not meant, either, if a folder of the path is one of the data set in which
+                the image is not.
         """
         if path in self._places:
             return Match(Kind.SAME, (self._places[path],))
@@ -77,7 +83,9 @@ class Images:
             return Match(Kind.SAME if len(same) == 1 else Kind.AMBIGUOUS, tuple(same))
         for length in range(len(parts), 0, -1):
             end = parts[-length:]
-            fitting = [place for place in self._with_end(_loose(end)) if fits(place)]
+            elsewhere = self._all_folders & set(map(_caseless, parts[:-length]))  # the folders that are there
+            fitting = [place for place in self._with_end(_loose(end)) if elsewhere <= self._folders[place]]
+            fitting = list(filter(fits, fitting))
             if fitting:
                 return self._best(fitting, end, length == len(parts))
         return Match(Kind.NONE)
@@ -99,8 +107,22 @@ class Images:
         best = tuple(place for place, how_unlike in closeness.items() if how_unlike == least)
         if len(best) > 1:
             return Match(Kind.AMBIGUOUS, best)
-        inside = whole or len(end) == len(self._parts[best[0]])
-        return Match(Kind.INSIDE if inside else Kind.NAME, best)
+        if not whole and len(end) < len(self._parts[best[0]]):
+            return Match(Kind.NAME, best)
+        return Match(Kind.LOOSE if least else Kind.INSIDE, best)
+
+
+def names_image(text: str) -> bool:
+    """Whether a text ends as the name of an image does."""
+    return bool(_EXTENSION.search(text))
+
+
+def folders_above(path: str, name: str) -> tuple[str, str]:
+    """The folders of a path in a table and of an image's name, above those that both end in."""
+    parts, others = _parts(path)[:-1], _parts(name)[:-1]
+    while parts and others and _caseless(parts[-1]) == _caseless(others[-1]):
+        parts, others = parts[:-1], others[:-1]
+    return "/".join(parts), "/".join(others)
 
 
 def _index(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from bcdl.datasets.matching import Images, Kind
+from bcdl.datasets.matching import Images, Kind, folders_above
 from bcdl.datasets.tables import Table
 from bcdl.errors import UsageError
 from bcdl.text import legible
@@ -25,6 +25,8 @@ class Rows:
         kinds: how sure that is, by the image's name.
         ambiguous: the rows whose path may mean several images, with the names of those.
         contested: the rows that may mean the image that others may mean, too, and say something else.
+        scattered: the rows whose base name is an image's, if folders of the table do not become those of the data set
+            in one way.
     """
 
     table: str
@@ -33,6 +35,7 @@ class Rows:
     kinds: dict[str, Kind]
     ambiguous: dict[int, list[str]]
     contested: list[int]
+    scattered: dict[int, str]
 
     def places(self, names: Sequence[str]) -> list[int | None]:
         """The row of each of these images, None if there is none.
@@ -56,7 +59,7 @@ class Rows:
         matched = [name for name in used if name in self.of_image]
         others = [name for name in matched if self.kinds[name] != Kind.SAME]
         speaking = sum(len(self.of_image[name]) for name in matched)
-        strange = len(self.paths) - speaking - len(self.ambiguous) - len(self.contested)
+        strange = len(self.paths) - speaking - len(self.ambiguous) - len(self.contested) - len(self.scattered)
         lines = []
         if others:
             path = self.paths[self.of_image[others[0]][0]]
@@ -75,6 +78,12 @@ class Rows:
             lines.append(
                 f"{len(self.contested)} rows of {self.table} may mean one image as others that say something else, "
                 f"as {_shown(self.paths[self.contested[0]])}: not used"
+            )
+        if self.scattered:
+            row, name = next(iter(self.scattered.items()))
+            lines.append(
+                f"{len(self.scattered)} rows of {self.table} are in folders that are not those of the images of their "
+                f"names, in no one way, as {_shown(self.paths[row])} for {_shown(name)}: not used"
             )
         return lines
 
@@ -107,19 +116,34 @@ def match(
             ambiguous[row] = [every[place] for place in places]
         elif kind != Kind.NONE:
             claims[every[places[0]]].append((kind, row))
+    scattered = _scattered(paths, claims)
     of_image: dict[str, list[int]] = {}
     contested: list[int] = []
     for name, of_name in claims.items():
-        sure = [row for kind, row in of_name if kind != Kind.NAME]
-        speaking = sure or [row for _, row in of_name]
+        of_name[:] = [(kind, row) for kind, row in of_name if row not in scattered]
+        sure = [row for kind, row in of_name if kind <= Kind.LOOSE]
+        exact = [row for kind, row in of_name if kind <= Kind.INSIDE] or sure
+        if len({said[row] for row in exact}) > 1:
+            raise UsageError(_contradiction(table, name, exact, said))
+        speaking = [row for row in sure if said[row] == said[exact[0]]] or [row for _, row in of_name]
+        contested += [row for row in sure if row not in speaking]
         if len({said[row] for row in speaking}) == 1:
             of_image[name] = speaking
-        elif sure:
-            raise UsageError(_contradiction(table, name, sure, said))
         else:
             contested += speaking
     kinds = {name: min(kind for kind, _ in claims[name]) for name in of_image}
-    return Rows(table.name, paths, of_image, kinds, ambiguous, contested)
+    return Rows(table.name, paths, of_image, kinds, ambiguous, contested, scattered)
+
+
+def _scattered(paths: Sequence[str], claims: Mapping[str, Sequence[tuple[Kind, int]]]) -> dict[int, str]:
+    """The rows that are matched by name alone, with the image's name, unless one folder always stands for another.
+
+    One folder of the table may have become several, and several one: both at once is chance, not another place.
+    """
+    by_name = {row: name for name, of_name in claims.items() for kind, row in of_name if kind == Kind.NAME}
+    moves = {folders_above(paths[row], name) for row, name in by_name.items()}
+    sources, targets = (len(set(folders)) for folders in zip(*moves, strict=True)) if moves else (0, 0)
+    return by_name if len(moves) > max(sources, targets) else {}
 
 
 def _contradiction(table: Table, name: str, speaking: Sequence[int], said: Sequence[Hashable]) -> str:

@@ -13,22 +13,26 @@ import dataclasses
 import hashlib
 import io
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from bcdl.errors import UsageError
-from bcdl.text import encodable, legible
+from bcdl.text import comparable, encodable, legible
 
 # What people and programs write if they have nothing to say, also in place of a patient whose name was removed.
-NOTHING = frozenset(
+_NOTHING = frozenset(
     [
-        *("", "-", "?", "nan", "na", "n/a", "#n/a", "none", "null", "unknown"),
-        *("anon", "anonymous", "anonymized", "anonymised", "removed"),
+        *("nan", "nat", "na", "n/a", "#n/a", "n.a.", "<na>", "none", "null", "#nv", "k.a."),
+        *("#ref!", "#bezug!", "#value!", "#wert!", "#name?", "#div/0!"),
+        *("unknown", "unbekannt", "inconnu", "removed", "redacted", "deidentified", "de-identified"),
+        *(f"{who}{word}" for who in ("", "patient ") for word in ("anonymous", "anonymized", "anonymised")),
+        *(f"{word} patient" for word in ("anonymous", "anonymized", "anonymised", "unknown")),
+        "anon",
     ]
 )
 MOST_BYTES = 64 * 2**20  # half a million images
+_SHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"})
 _DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_LINE = re.compile(r"sep=(.)\r?\n?")  # Excel writes and reads such a first line
 _INVISIBLE = "\ufeff\u200b\u200e\u200f"  # marks of order and of no width, which no person sees in a cell
@@ -75,7 +79,7 @@ class Table:
         return repr(legible(" | ".join(self.header), _SHOWN))
 
     def places(self, names: Collection[str]) -> list[int]:
-        """The columns whose header is one of the names, case, blanks, dashes and underscores apart."""
+        """The columns whose header is one of the names, case, blanks, dots, dashes and underscores apart."""
         wanted = {_plain(name) for name in names}
         return [place for place, header in enumerate(self.header) if _plain(header) in wanted]
 
@@ -112,8 +116,16 @@ def read(file: Path, expected: Collection[str]) -> Table:
     return Table(name, hashlib.sha256(data).hexdigest(), header, rows, notices)
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a cell, or what stands for a patient, is empty or means that nothing is known."""
+    text = comparable(text)
+    return text in _NOTHING or not re.search(r"[^\W_]", text) or bool(re.fullmatch(r"x{3,}", text))
+
+
 def _bytes(file: Path, name: str) -> bytes:
     """What the file holds."""
+    if file.is_file() and file.suffix.lower() in _SHEETS:
+        raise UsageError(f"{name} is no CSV but a spreadsheet's own file, as of Excel: save it as CSV")
     if not file.is_file():
         raise UsageError(f"{name} is no file that can be read; name a table in CSV")
     try:
@@ -200,5 +212,5 @@ def _strip(cell: str) -> str:
 
 
 def _plain(header: str) -> str:
-    """A header as it is compared."""
-    return re.sub(r"[\s_-]+", "_", unicodedata.normalize("NFC", header).casefold()).strip("_")
+    """A header as it is compared; one of signs alone stays as it is."""
+    return re.sub(r"[\s_.-]+", "", comparable(header)) or header

@@ -216,15 +216,15 @@ def test_a_patient_has_the_same_name_wherever_the_set_lies_and_another_in_anothe
     first = folder(tmp_path / "one")
     shutil.copytree(first, tmp_path / "two")
     (tmp_path / "three").mkdir()
-    named = [dicom.patients(sorted((tmp_path / name).rglob("*.dcm"))) for name in ("one", "two")]
+    named = [dicom.digests(dicom.patient_ids(sorted((tmp_path / name).rglob("*.dcm")))) for name in ("one", "two")]
     assert named[0] == named[1]
     assert named[0][0] == named[0][1] != named[0][2]
     shutil.copytree(first / "benign", tmp_path / "three" / "benign")
-    part = dicom.patients(sorted((tmp_path / "three").rglob("*.dcm")))
+    part = dicom.digests(dicom.patient_ids(sorted((tmp_path / "three").rglob("*.dcm"))))
     assert not set(part) & set(named[0])
 
 
-@pytest.mark.parametrize("patient", ["", "ANONYMOUS"])
+@pytest.mark.parametrize("patient", ["", "ANONYMOUS", "XXXXXX", "00000", "Anonymized Patient"])
 def test_a_patient_who_was_removed_is_not_known(patient: str, tmp_path: Path) -> None:
     dataset = datasets.load(Request(str(folder(tmp_path / "set", PatientID=patient)), SIDE))
     assert not dataset.grouped
@@ -235,6 +235,19 @@ def test_one_patient_for_all_is_taken_for_none(tmp_path: Path) -> None:
     dataset = datasets.load(Request(str(folder(tmp_path / "set", PatientID="case")), SIDE))
     assert "16 DICOM images, all that have a PatientID, have the same: it is taken for none" in dataset.notices
     assert not dataset.grouped
+
+
+def test_a_patient_id_that_names_an_image_is_cut_to_the_patient_and_shown_nowhere(tmp_path: Path) -> None:
+    root = folder(tmp_path / "set")
+    for number, file in enumerate(sorted(root.rglob("*.dcm"))):
+        view = ("LEFT_CC", "LEFT_MLO_1", "RIGHT_CC", "RIGHT_MLO")[number % 4]
+        stored = np.random.default_rng(number).integers(0, 4096, (SIDE, SIDE), dtype=np.uint16)
+        file.write_bytes(make(stored, BitsStored=12, PatientID=f"Mass-Training_P_{number // 2:05d}_{view}"))
+    dataset = datasets.load(Request(str(root), SIDE))
+    assert "8 patients of 16 images are read from the PatientID of DICOM files" in dataset.notices
+    told = "8 groups of the PatientID of DICOM files are spelled in several ways: each counts as one"
+    assert told in dataset.notices
+    assert "P_0000" not in str(dataset.notices)
 
 
 def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def group_of(name: str) -> str:
 
 def found(folder: Path, text: str, names: list[str] = NAMES, **more: list[str]) -> groups.Groups:
     (folder / "groups.csv").write_text(text, encoding="utf-8")
-    return groups.find(folder, files(names), more.get("every", names), {})
+    return groups.find(folder / "groups.csv", files(names), more.get("every", names), {})
 
 
 def table(path: Callable[[str], str] = str, group: Callable[[str], str] = group_of, names: list[str] = NAMES) -> str:
@@ -84,6 +84,51 @@ def test_blanks_case_and_form_make_no_other_group(tmp_path: Path) -> None:
     assert any("1 groups of groups.csv are spelled in several ways" in notice for notice in of_images.notices)
 
 
+ONE_PATIENT = [
+    ("001", "1", "1.0", "1,0", " 01.00 "),
+    ("P–1", "P-1", "P 1", "P1", "p_01", "P\u22121", "Ｐ１"),
+    ("Patient 1", "patient 1", "PATIENT_01", "patient-1"),
+    ("Pätient 1", unicodedata.normalize("NFD", "pätient 1")),
+    ("Mass-Training_P_00001_LEFT_CC", "Mass-Training_P_00001_LEFT_MLO_1", "Calc-Test_P_00001_RIGHT_CC", "P_00001"),
+]
+OTHERS = ("1-2", "12", "1.2", "1.02", "10", "P10", "P1-2", "P12", "patient 10", "100", "14-22549AB", "1.2.840.10")
+
+
+@pytest.mark.parametrize("spellings", ONE_PATIENT)
+def test_one_patient_has_one_key_and_other_digits_another(spellings: tuple[str, ...]) -> None:
+    (key,) = set(map(groups.key, spellings))
+    assert key
+    assert len({key, *map(groups.key, OTHERS)}) == 1 + len(OTHERS)
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=4), st.sampled_from(["-", "_", " ", "\u2013"]))
+def test_numbers_that_are_joined_never_become_another_list_of_numbers(numbers: list[int], joint: str) -> None:
+    key = groups.key(joint.join(map(str, numbers)))
+    assert [int(part) for part in key.split("-")] == numbers
+
+
+@pytest.mark.parametrize("source", ["table", "folders"])
+def test_each_source_counts_one_patient_of_two_spellings_once_and_tells_it(tmp_path: Path, source: str) -> None:
+    names = ["P01/benign/1.png", "P1/benign/2.png", "P2/malignant/3.png", "unknown/malignant/4.png"]
+    patients = [name.split("/")[0] for name in names]
+    if source == "table":
+        text = "path,group\n" + "".join(f"{name},{patient}\n" for name, patient in zip(names, patients, strict=True))
+        of_images = found(tmp_path, text, names)
+    else:
+        there = [file._replace(patient=patient) for file, patient in zip(files(names), patients, strict=True)]
+        of_images = groups.find(None, there, names, {})
+    assert of_images.ids == ["P01", "P01", "P2", names[3]]
+    assert of_images.known == [True, True, True, False]
+    assert any("are spelled in several ways, as 'P01' and 'P1': each counts as one" in n for n in of_images.notices)
+
+
+def test_a_group_for_each_image_is_questioned(tmp_path: Path) -> None:
+    of_images = found(tmp_path, table(group=str))
+    assert "16 groups of 16 images are read from groups.csv" in of_images.notices
+    assert any("16 groups for 16 images: each image is a group of its own; is 'group'" in n for n in of_images.notices)
+    assert not any("groups for" in notice for notice in found(tmp_path, table()).notices)
+
+
 def test_a_path_that_may_mean_two_images_is_never_guessed(tmp_path: Path) -> None:
     names = ["benign/a/1.png", "benign/b/1.png", "malignant/c/2.png"]
     text = "path,group\n1.png,p1\n2.png,p2\n"
@@ -124,7 +169,10 @@ def test_rows_that_agree_count_once_and_those_that_do_not_are_refused(tmp_path: 
         found(tmp_path, table() + f'"{other}",benign,other\n')
 
 
-@pytest.mark.parametrize("nothing", ["", "  ", "NaN", "unknown", "#N/A", "-"])
+@pytest.mark.parametrize(
+    "nothing",
+    ["", " ", "NaN", "unknown", "#N/A", "-", "–", "#REF!", "#BEZUG!", "<NA>", "XXXXXX", "Anonymized Patient", "k.A."],
+)
 def test_a_row_without_a_group_leaves_the_image_alone(tmp_path: Path, nothing: str) -> None:
     of_images = found(tmp_path, table(group=lambda name: nothing if "(1)" in name else group_of(name)))
     assert [name for name, known in zip(NAMES, of_images.known, strict=True) if not known] == [NAMES[0], NAMES[8]]
@@ -156,11 +204,46 @@ def test_a_table_that_says_nothing_of_the_images_is_refused(tmp_path: Path, text
         found(tmp_path, text)
 
 
+def test_a_row_of_another_folder_of_the_set_is_not_of_the_image(tmp_path: Path) -> None:
+    names = ["P0/0.png", "P1/1.png", "P2/malignant/2.png"]
+    text = "path,group\nP1/0.png,P1\nC:\\x\\P0\\1.png,P0\nP2/2.png,P2\n"
+    of_images = found(tmp_path, text, names)
+    assert of_images.known == [False, False, True]
+    assert "2 rows of groups.csv name no image that is used here: ignored" in of_images.notices
+
+
+def test_names_in_folders_that_are_mixed_are_not_taken_for_the_images(tmp_path: Path) -> None:
+    names = ["a/1.png", "a/2.png", "b/3.png", "b/malignant/4.png"]
+    rows = ["x/1.png,p1", "y/2.png,p2", "{}/3.png,p3", "b/malignant/4.png,p4"]
+    text = "path,group\n" + "\n".join(rows)
+    assert all(found(tmp_path, text.format("z"), names).known)  # x and y became a, z became b
+    of_images = found(tmp_path, text.format("x"), names)
+    assert of_images.known == [False, False, False, True]
+    assert any(
+        "3 rows of groups.csv are in folders that are not those of the images of their names, in no one way, as "
+        "'x/1.png' for 'a/1.png': not used" in notice
+        for notice in of_images.notices
+    )
+
+
+def test_a_path_that_is_exact_counts_before_one_that_is_not(tmp_path: Path) -> None:
+    names = ["benign/0.png", "malignant/1.png"]
+    of_images = found(tmp_path, "path,group\nbenign/0.jpg,p1\nbenign/0.png,p2\nMALIGNANT/1.PNG,p3\n", names)
+    assert of_images.ids == ["p2", "p3"]
+    assert any("1 rows of groups.csv may mean one image as others" in notice for notice in of_images.notices)
+    with pytest.raises(UsageError, match="says two things"):
+        found(tmp_path, "path,group\nbenign/0.jpg,p1\nBENIGN/0.png,p2\nmalignant/1.png,p3\n", names)
+
+
 @settings(deadline=None)
 @given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=12), max_size=5))
 def test_any_text_is_a_path_that_means_one_image_at_most(path: str, names: list[str]) -> None:
     match = matching.Images(names).find(path)
-    assert len(match.places) == 1 if match.kind in (Kind.SAME, Kind.INSIDE, Kind.NAME) else len(match.places) != 1
+    assert (
+        len(match.places) == 1
+        if match.kind in (Kind.SAME, Kind.INSIDE, Kind.LOOSE, Kind.NAME)
+        else len(match.places) != 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +264,7 @@ def test_a_patient_is_found_anywhere_in_a_name(name: str, patient: str | None) -
 
 def test_names_of_which_some_have_no_patient_are_not_called_grouped(tmp_path: Path) -> None:
     names = ["benign/SOB_B_A-14-1A-40-001.png", "benign/2.png", "malignant/x_SOB_M_DC-14-2B-40-001.png"]
-    of_images = groups.find(tmp_path, files(names), names, {})
+    of_images = groups.find(None, files(names), names, {})
     assert of_images.known == [True, False, True]
     assert of_images.notices == (
         "2 patients of 2 images are read from the names of files, as in BreaKHis",
@@ -302,3 +385,90 @@ def test_clean_data_needs_every_patient(tree: Path, tmp_path: Path) -> None:
             Run([job], tmp_path / "results", require_clean=True).check()
     (tree / "plain" / "groups.csv").write_text("path,group\n" + "\n".join(rows))
     Run([job], tmp_path / "results", require_clean=True).check()
+
+
+def write_table(tree: Path, header: str, group: Callable[[int], str], rows: int = 48) -> None:
+    lines = [f"scan{number:02d}.png,{KINDS[number % 2]},{group(number)}" for number in range(rows)]
+    (tree / "labels.csv").write_text("\n".join([header, *lines]), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["PatientID", "patientId", "Patienten-ID", "Patient Nr", "Patient_Number", "pid", "Numéro patient", "lesion_id"],
+)
+def test_a_column_of_patients_is_found_by_any_usual_header(tree: Path, header: str) -> None:
+    write_table(tree, f"image,label,{header}", lambda number: f"p{number // 4}")
+    dataset = datasets.load(request(tree))
+    assert dataset.grouped
+    assert "12 groups of 48 images are read from labels.csv" in dataset.notices
+    assert not datasets.load(request(tree, group_column="none")).grouped
+
+
+def test_a_column_that_may_name_patients_is_told_and_one_of_one_value_is_none(tree: Path) -> None:
+    write_table(tree, "image,label,My patients", lambda number: f"p{number // 4}")
+    dataset = datasets.load(request(tree))
+    assert "column 'My patients' may name patients: --group-column" in dataset.notices
+    for text in ("removed", "1"):
+        write_table(tree, "image,label,Patient ID", lambda number, text=text: text)
+        dataset = datasets.load(request(tree))
+        assert not dataset.grouped
+        told = f"48 images have {text!r} in column 'Patient ID', all the same: it is taken for none"
+        assert told in dataset.notices
+
+
+def test_folders_named_as_patients_count_beside_a_table_without_groups(tmp_path: Path) -> None:
+    lines = ["image,label"]
+    for number in range(48):
+        split = "test" if number % 8 < 2 else "train"
+        picture(tmp_path / "set" / split / f"patient {number // 4}" / f"scan{number}.png", number)
+        lines.append(f"scan{number}.png,{KINDS[number // 4 % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    dataset = datasets.load(request(tmp_path))
+    assert dataset.grouped
+    assert "12 folders are taken for patients, by their names" in dataset.notices
+    assert dataset.leaks().clean
+
+
+def test_a_folder_around_all_images_names_no_patient(tree: Path) -> None:
+    write_table(tree, "image,label", lambda number: "")
+    (tree / "labels.csv").write_text((tree / "labels.csv").read_text().replace(",\n", "\n").rstrip(","))
+    (tree / "set").rename(tree / "case 1")
+    (tree / "set").mkdir()
+    (tree / "case 1").rename(tree / "set" / "case 1")
+    assert not datasets.load(request(tree)).grouped
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("scan00.png,benign,p0\nscan01.png,benign,p0\n", "it seems to have no header"),
+        ("image,label,patient,patient\n", "has 2 columns that are headed 'patient'; rename all but one"),
+    ],
+)
+def test_a_header_that_is_none_or_says_one_thing_twice_is_refused(tree: Path, text: str, message: str) -> None:
+    (tree / "labels.csv").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        datasets.load(request(tree))
+
+
+def test_a_spreadsheet_is_refused_by_name(tree: Path) -> None:
+    (tree / "labels.csv").rename(tree / "labels.xlsx")
+    with pytest.raises(UsageError, match=r"labels\.xlsx is no CSV but .* Excel: save it as CSV"):
+        datasets.load(Request(str(tree / "set"), 8, labels=LabelsTable(str(tree / "labels.xlsx"))))
+
+
+@pytest.mark.parametrize("place", ["Groups.csv", "groups.CSV", "archive/groups.csv", "archive/data/GROUPS.csv"])
+def test_a_table_of_groups_is_found_in_any_case_on_the_way_to_the_class_folders(tmp_path: Path, place: str) -> None:
+    lines = ["path,group"]
+    for number in range(48):
+        name = f"{KINDS[number % 2]}/{number}.png"
+        picture(tmp_path / "set" / "archive" / "data" / name, number)
+        lines.append(f"{name},p{number // 4}")
+    (tmp_path / "set" / place).write_text("\n".join(lines))
+    dataset = datasets.load(Request(str(tmp_path / "set"), 8))
+    assert dataset.grouped
+    assert "tables" not in dataset.facts.get("left_out", {})
+    (tmp_path / "set" / "archive" / "data" / "groups.csv").write_text("\n".join(lines))
+    dataset = datasets.load(Request(str(tmp_path / "set"), 8))
+    told = f"1 other tables of groups are not used, as {place!r}: 'archive/data/groups.csv' counts"
+    assert told in dataset.notices

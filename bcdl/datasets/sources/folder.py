@@ -24,7 +24,7 @@ from bcdl.datasets.fingerprint import FINGERPRINT, Fingerprinted, Fingerprints
 from bcdl.datasets.groups import Groups
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pixels import Depth
-from bcdl.datasets.pool import GROUPS_FILE, Pool
+from bcdl.datasets.pool import Pool
 from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
 from bcdl.text import encodable, quoted
@@ -141,13 +141,13 @@ class _Chosen:
 def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
     """The images of which the folders say the class."""
     layout = layouts.recognise(walked, stated)
-    place = _place_of_groups(walked.root, layout.base)
-    left_out = layout.left_out + _unused(walked.tables, place / GROUPS_FILE)
+    there = groups.tables_of(walked.root, layout.base)
+    left_out = layout.left_out + _unused(walked.tables, *there[:1])
     return _Chosen(
         layout.files,
-        lambda files: groups.find(place, files, layout.every, stated),
+        lambda files: groups.find(next(iter(there), None), files, layout.every, stated),
         left_out,
-        [*layout.notices, *tree.tell(left_out)],
+        [*layout.notices, *groups.tell_others(there, walked.root), *tree.tell(left_out)],
         {"layout": layout.name},
         layout.of_patients,
     )
@@ -156,13 +156,15 @@ def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
 def _by_table(given: LabelsTable, walked: Tree, stated: Mapping[str, int]) -> _Chosen:
     """The images of which a table says the class."""
     labelled = labels.read(given, walked, stated)
-    left_out = walked.left_out + labelled.left_out + _unused(walked.tables, Path(given.file), walked.root / GROUPS_FILE)
+    there = groups.tables_of(walked.root, walked.root)
+    left_out = walked.left_out + labelled.left_out + _unused(walked.tables, Path(given.file), *there[:1])
     return _Chosen(
         labelled.files,
-        lambda files: labelled.groups_of(files) or groups.find(walked.root, files, labelled.every, stated),
+        lambda files: labelled.groups_of(files) or groups.find(next(iter(there), None), files, labelled.every, stated),
         left_out,
         [*labelled.notices, *walked.notices, *tree.tell(left_out)],
         {"layout": "any, classes by a table", "labels": labelled.facts},
+        labelled.of_patients,
     )
 
 
@@ -170,11 +172,6 @@ def _counted(left_out: collections.Counter[str]) -> dict[str, dict[str, int]]:
     """What a record holds of what is left out, with whatever reason; nothing if nothing is."""
     counts = {kind: count for kind, count in sorted(left_out.items()) if count}
     return {"left_out": counts} if counts else {}
-
-
-def _place_of_groups(root: Path, base: Path) -> Path:
-    """The folder whose table of groups counts: that of the class folders, or the one that was named."""
-    return base if (base / GROUPS_FILE).is_file() else root
 
 
 def _unused(tables: Sequence[Found], *used: Path) -> collections.Counter[str]:
