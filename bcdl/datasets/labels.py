@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bcdl.datasets import class_map, groups, matching, rows, tables
+from bcdl.datasets import class_map, groups, matching, patient_folders, rows, tables
 from bcdl.datasets.dataset import LabelsTable
 from bcdl.datasets.groups import Groups
-from bcdl.datasets.layouts import ImageFile, patient_of, split_of
+from bcdl.datasets.layouts import ImageFile, split_of
 from bcdl.datasets.pool import GROUPS_FILE, LABELS
 from bcdl.datasets.tables import Table
 from bcdl.datasets.tree import Tree
@@ -108,7 +108,7 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
         if row is None or label is None:
             left_out[_why(table.name, None if row is None else texts[row])] += 1
         else:
-            files.append(ImageFile(image.path, image.name, label, patient=patient_of(image.folders)))
+            files.append(ImageFile(image.path, image.name, label, patient=patient_folders.first_named(image.folders)))
             of_group[image.name] = said[row]
     _check(table, files, texts, stated)
     left_out = _few(left_out)

@@ -200,11 +200,6 @@ def _splits_of(folders: Collection[str]) -> dict[str, str]:
     return meant
 
 
-def patient_of(folders: Sequence[str]) -> str | None:
-    """The first folder that is named as a patient's is."""
-    return next((encodable(folder) for folder in folders if _PATIENT_FOLDER.fullmatch(comparable(folder))), None)
-
-
 def _split_depth(images: Sequence[_Image], levels: _Levels) -> int | None:
     """The depth of the folders of splits; None if there are none, or if all images are of one split.
 

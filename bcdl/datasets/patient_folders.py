@@ -109,6 +109,12 @@ def find(places: Sequence[Place]) -> Patients:
     return Patients([None] * len(places), "", list(filter(None, told)))
 
 
+def first_named(folders: Sequence[str]) -> str | None:
+    """The patient of the first folder that is named as a patient's is; None if there is none."""
+    names = [folder for folder in folders if not _is_neutral(folder) and not _DATE.fullmatch(comparable(folder))]
+    return next((encodable(patient) for name in names if (patient := _patient(name))), None)
+
+
 def _breakhis(folder: str) -> str | None:
     match = _BREAKHIS_FOLDER.fullmatch(folder)
     return match["patient"].upper() if match else None
