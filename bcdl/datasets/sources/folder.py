@@ -60,9 +60,8 @@ def example(folder: Path) -> str:
 
 
 def read(request: Request) -> Pool:
-    root = Path(request.data)
     stated = class_map.parse(request.class_map)
-    walked = tree.walk(root, stated)
+    walked = tree.walk(Path(request.data), stated)
     chosen = _by_table(request.labels, walked, stated) if request.labels else _by_folders(walked, stated)
     files, kept = _keep_magnification(chosen.files, request.magnification)
     of_images = chosen.groups_of(files)
@@ -72,28 +71,13 @@ def read(request: Request) -> Pool:
     duplicates = find(fingerprints)
     dropped = contradictions.names(duplicates)
     left = [place for place, file in enumerate(files) if file.name not in dropped]
-    of_patients = chosen.of_patients if of_images.source in ("", groups.FOLDERS) else ()
-    notices = [
-        *chosen.notices,
-        *of_patients,
-        *kept,
-        *of_images.notices,
-        *seen.notices,
-        *contradictions.notices(duplicates),
-    ]
+    notices = [*chosen.tell(of_images), *kept, *of_images.notices, *seen.notices, *contradictions.notices(duplicates)]
     if not left:
         raise UsageError(f"data set {walked.called} has no images left to use: {'; '.join(notices) or 'it is empty'}")
     paths, names = [files[place].path for place in left], [files[place].name for place in left]
     images, readable = decode(paths, names, request.image_size, request.skip_unreadable, seen.depth)
     if len(readable) < len(left):
         notices.append(f"{len(left) - len(readable)} unreadable images skipped")
-    left_out = chosen.left_out + collections.Counter(
-        {
-            "images of other magnifications": len(chosen.files) - len(files),
-            "images under both labels": len(files) - len(left),
-            "unreadable images": len(left) - len(readable),
-        }
-    )
     used = np.array(left)[readable]
     given = np.array([file.given or "" for file in files])[used]
     return Pool(
@@ -110,7 +94,7 @@ def read(request: Request) -> Pool:
         facts={
             **seen.facts,
             **chosen.facts,
-            **_counted(left_out),
+            **_left_out(chosen, len(files), len(left), len(readable)),
             **({"class_map": class_map.facts(stated)} if stated else {}),
             **({"groups_from": of_images.source} if of_images.source else {}),
         },
@@ -136,6 +120,10 @@ class _Chosen:
     notices: list[str]
     facts: dict[str, Any]
     of_patients: Sequence[str] = ()
+
+    def tell(self, of_images: Groups) -> list[str]:
+        """The notices, those of patients by folders if these groups are of nothing better."""
+        return [*self.notices, *(self.of_patients if of_images.source in ("", groups.FOLDERS) else ())]
 
 
 def _by_folders(walked: Tree, stated: Mapping[str, int]) -> _Chosen:
@@ -168,10 +156,21 @@ def _by_table(given: LabelsTable, walked: Tree, stated: Mapping[str, int]) -> _C
     )
 
 
-def _counted(left_out: collections.Counter[str]) -> dict[str, dict[str, int]]:
-    """What a record holds of what is left out, with whatever reason; nothing if nothing is."""
-    counts = {kind: count for kind, count in sorted(left_out.items()) if count}
-    return {"left_out": counts} if counts else {}
+def _left_out(chosen: _Chosen, kept: int, left: int, readable: int) -> dict[str, dict[str, int]]:
+    """What a record holds of what is left out, for whatever reason; nothing if nothing is.
+
+    Of the chosen images `kept` have the magnification that was asked for, `left` of these one label, and `readable` of
+    these can be read.
+    """
+    counts = chosen.left_out + collections.Counter(
+        {
+            "images of other magnifications": len(chosen.files) - kept,
+            "images under both labels": kept - left,
+            "unreadable images": left - readable,
+        }
+    )
+    told = {kind: count for kind, count in sorted(counts.items()) if count}
+    return {"left_out": told} if told else {}
 
 
 def _unused(tables: Sequence[Found], *used: Path) -> collections.Counter[str]:
