@@ -282,7 +282,7 @@ def _depth_notices(deep: int, found: np.ndarray, stated: np.ndarray, depth: Dept
     if len(stated):
         depths = ", ".join(str(bits) for bits in np.unique(stated))
         notices.append(f"{len(stated)} {DEEP_GREY} are read as of the bits that their files state: {depths}")
-    return notices + _lower_notices(found, depth.bits)
+    return notices
 
 
 def _found_notices(found: np.ndarray, bits: int) -> list[str]:
@@ -291,7 +291,7 @@ def _found_notices(found: np.ndarray, bits: int) -> list[str]:
         return []
     level = f"greatest level {_greatest(found):,}"
     notice = f"{len(found)} {DEEP_GREY}: {bits} bits found ({level}); --grey-bits sets it"
-    return [notice, *_few_notices(found, bits)]
+    return [notice, *_few_notices(found, bits), *_lower_notices(found, bits)]
 
 
 def _few_notices(found: np.ndarray, bits: int) -> list[str]:
