@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import ctypes
 import dataclasses
@@ -151,8 +152,13 @@ def _end(process: subprocess.Popen[bytes], before: set[psutil.Process]) -> None:
     _kill_group(process)
     process.wait()
     stopped: set[psutil.Process] = set()
+    ended: set[psutil.Process] = set()
     deadline = time.monotonic() + _END_S
-    while (running := _descendants(before)) - stopped and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        running, dead = _descendants(before)
+        ended |= dead
+        if not running - stopped:
+            break
         for child in running - stopped:
             with contextlib.suppress(psutil.Error):
                 child.suspend()  # what is stopped starts no more
@@ -160,7 +166,7 @@ def _end(process: subprocess.Popen[bytes], before: set[psutil.Process]) -> None:
     for child in stopped:
         with contextlib.suppress(psutil.Error):
             child.kill()
-    psutil.wait_procs(list(stopped), timeout=_END_S)
+    psutil.wait_procs(list(stopped | ended), timeout=_END_S)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -171,13 +177,27 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def _descendants(before: set[psutil.Process]) -> set[psutil.Process]:
-    """All descendants of this process, without those of `before` and what these have started since."""
-    descendants = set(psutil.Process().children(recursive=True)) - before
-    for older in before:
-        with contextlib.suppress(psutil.Error):
-            descendants -= set(older.children(recursive=True))
-    return descendants
+def _descendants(before: set[psutil.Process]) -> tuple[set[psutil.Process], set[psutil.Process]]:
+    """All descendants of this process that run, and those that have ended, without those of `before`.
+
+    By one look at all processes: one that starts the next and dies, again and again, escapes whoever looks slowly.
+    """
+    children: dict[int, list[psutil.Process]] = collections.defaultdict(list)
+    for process in psutil.process_iter(["ppid", "status"]):
+        children[process.info["ppid"]].append(process)
+    running: set[psutil.Process] = set()
+    ended: set[psutil.Process] = set()
+    left = [os.getpid()]
+    while left:
+        for child in children[left.pop()]:
+            if child in before:
+                continue
+            if child.info["status"] == psutil.STATUS_ZOMBIE:
+                ended.add(child)
+            else:
+                running.add(child)
+                left.append(child.pid)
+    return running, ended
 
 
 def _copy(stream: IO[bytes], log: Path) -> None:
