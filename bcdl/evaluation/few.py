@@ -63,13 +63,14 @@ def _counts(record: Record, split: str) -> Iterator[Count]:
     """What a record says that its split has of each class; before schema 10, groups are known of predictions alone."""
     facts = record.dataset
     predicted = record.predictions.get(split)
+    is_counted = all(split in facts.get(name, ()) for name in ("images", "malignant"))
     for kind, label in LABELS.items():
-        if split in facts.get(f"{kind}_groups", ()):
+        if is_counted and split in facts.get(f"{kind}_groups", ()):
             yield Count(facts[f"{kind}_groups"][split], _images(facts, split, kind), kind)
         elif predicted:
             of_kind = [group for group, of in zip(predicted["groups"], predicted["labels"], strict=True) if of == label]
             yield Count(len(set(of_kind)), len(of_kind), kind)
-        elif split in facts.get("images", ()):
+        elif is_counted:
             images = _images(facts, split, kind)
             yield Count(images, images, kind)
 

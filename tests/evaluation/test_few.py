@@ -74,3 +74,11 @@ def test_older_records_know_groups_by_their_predictions_and_else_images_alone() 
 
 def test_nothing_is_said_of_what_was_not_tested() -> None:
     assert few.note([record(status="failed")]) == few.note([]) == ""
+
+
+def test_a_record_that_lacks_the_counts_of_a_split_says_nothing_of_it() -> None:
+    whole = record()
+    for name in ("images", "malignant"):
+        lacking = {split: count for split, count in whole.dataset[name].items() if split != "train"}
+        counted = dataclasses.replace(whole, predictions={}, dataset={**whole.dataset, name: lacking})
+        assert "training" not in few.note([counted])
