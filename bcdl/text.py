@@ -6,7 +6,7 @@ import hashlib
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def legible(name: str, longest: int | None = None) -> str:
@@ -75,6 +75,12 @@ def comparable(name: str) -> str:
 def quoted(name: str, longest: int = LONGEST_NAME) -> str:
     """`name` in quotes, legible and not longer than `longest` letters, for a message."""
     return repr(name if len(name) <= longest else f"{name[: longest // 2 - 1]}...{name[2 - longest // 2 :]}")
+
+
+def first_few(parts: Iterable[str], shown: int = 5) -> str:
+    """The first parts, between semicolons, and how many more there are, for a message."""
+    every = list(parts)
+    return "; ".join(every[:shown]) + (f"; and {len(every) - shown} more" if len(every) > shown else "")
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:

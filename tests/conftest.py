@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from bcdl.datasets import cache
 from bcdl.worker import compilations
 from tests.in_process import InProcess
 
@@ -82,6 +83,15 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+
+
+@pytest.fixture
+def empty_cache(own_cache: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A cache of the test's own, and what was said of caches before is said again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache._tell.cache_clear()
+    yield
+    cache._tell.cache_clear()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ change nothing. The few best by these are ranked by the descriptors as they are.
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from bcdl.datasets import orientations
 from bcdl.datasets.progress import Shown
+from bcdl.machine import hardware
 
 MOST = 8  # of a picture; more are needed only if none of eight copies leads to a ninth
 # A copy cropped by 5 percent a side has 0.6; several times as many pairs pass as are copies.
@@ -68,7 +68,7 @@ def most_similar(descriptors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tiles = [(row, column) for row in range(0, table.side, _SIDE) for column in range(row, table.side, _SIDE)]
     with (
         Shown("comparing images", len(tiles)) as shown,
-        ThreadPoolExecutor(os.cpu_count()) as threads,
+        ThreadPoolExecutor(hardware.threads_worth_starting()) as threads,
         # The threads of a BLAS would wait for each other, for longer than a product of this size takes.
         threadpool_limits(1, "blas"),
     ):

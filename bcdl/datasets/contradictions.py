@@ -11,12 +11,8 @@ lesion, one of them cropped, marked or turned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from bcdl.datasets.duplicates import Duplicates, Names
-from bcdl.text import legible
-
-_SHOWN = 5  # lists that a notice names
+from bcdl.datasets.duplicates import Duplicates
+from bcdl.text import first_few, legible
 
 
 def names(duplicates: Duplicates) -> frozenset[str]:
@@ -35,11 +31,6 @@ def notices(duplicates: Duplicates) -> list[str]:
         if lists:
             lines.append(
                 f"{sum(map(len, lists))} images left out, {kind} under both labels ({len(lists)} lists): "
-                f"{_shown(lists, between)}"
+                f"{first_few(between.join(map(legible, group)) for group in lists)}"
             )
     return lines
-
-
-def _shown(lists: Sequence[Names], between: str) -> str:
-    shown = "; ".join(between.join(map(legible, group)) for group in lists[:_SHOWN])
-    return shown + (f"; and {len(lists) - _SHOWN} more" if len(lists) > _SHOWN else "")

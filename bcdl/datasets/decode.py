@@ -26,6 +26,7 @@ from bcdl.datasets.fingerprint import FINGERPRINT, MARKS, Fingerprinted, fingerp
 from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.datasets.progress import Shown
 from bcdl.errors import UsageError
+from bcdl.machine import hardware
 from bcdl.text import encodable
 
 _OF_PILLOW = ".png .jpg .jpeg .jpe .jfif .tif .tiff .bmp .dib .webp .gif .pgm .ppm .pbm .pnm .jp2"
@@ -397,7 +398,7 @@ def _in_order(
 
     Only a few chunks are made ahead, whatever the order in which they are ready. Of each file `bytes_each` are made.
     """
-    threads = os.cpu_count() or 1
+    threads = hardware.threads_worth_starting()
     step = min(_MOST_IN_CHUNK, max(1, _CHUNK_BYTES // bytes_each))
     chunks = [files[start : start + step] for start in range(0, len(files), step)]
     with ThreadPoolExecutor(threads) as pool, Shown(description, len(files)) as shown:

@@ -15,7 +15,7 @@ from bcdl.datasets.pool import GROUPS_FILE, LABELS
 from bcdl.datasets.tables import Table
 from bcdl.datasets.tree import Tree
 from bcdl.errors import UsageError
-from bcdl.text import comparable, quoted
+from bcdl.text import comparable, listed, quoted
 
 # The headers that a column usually has, if none is named.
 IMAGE = ("image", "image_name", "image_id", "image_path", "image_file", "file", "file_name", "filename", "path")
@@ -227,5 +227,4 @@ def _check(table: Table, files: Sequence[ImageFile], texts: Sequence[str], state
 
 
 def _shown(labels: collections.Counter[str]) -> str:
-    shown = [quoted(label) for label, _ in labels.most_common(5)]
-    return ", ".join(shown) + (f" and {len(labels) - len(shown)} more" if len(labels) > len(shown) else "")
+    return listed([label for label, _ in labels.most_common()])

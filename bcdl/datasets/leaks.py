@@ -10,9 +10,9 @@ import numpy as np
 
 from bcdl.datasets.duplicates import LEAST_SIDE, Duplicates, Names
 from bcdl.datasets.pool import GROUPS_FILE
+from bcdl.text import first_few
 
 _LISTED = 200  # names of each kind that a record holds; its counts are of all
-_SHOWN = 5  # lists that a notice names
 
 BySplit = dict[str, list[str]]  # names of images, by the split that they stand in
 
@@ -78,10 +78,11 @@ class Leaks:
                 f"LEAK: {_count(self.near, 'near-identical images')} in two splits{copies}: {_name(self.near)}"
             )
         if self.groups:
-            named = _short(f"{group} ({', '.join(splits)})" for group, splits in self.groups.items())
+            named = first_few(f"{group} ({', '.join(splits)})" for group, splits in self.groups.items())
             lines.append(f"LEAK: {len(self.groups)} groups in two splits: {named}")
         if self.conflicting:
-            lines.append(f"LEAK: identical images with different labels: {_short(map(' = '.join, self.conflicting))}")
+            named = first_few(map(" = ".join, self.conflicting))
+            lines.append(f"LEAK: identical images with different labels: {named}")
         if not self.clean:
             lines.append(f"give images of one list one group in {GROUPS_FILE}, or remove all but one of them")
         return lines + self.unchecked() + self._harmless()
@@ -110,11 +111,11 @@ class Leaks:
             if lists
         ]
         if left_out := [names for names in duplicates.conflicting if names not in self.conflicting]:
-            lines.append(f"identical images with different labels, in no split: {_short(map(' = '.join, left_out))}")
+            lines.append(f"identical images with different labels, in no split: {first_few(map(' = '.join, left_out))}")
         near_left_out = [names for names in duplicates.near_conflicting if names not in self.near_conflicting]
         for lists, where in ((self.near_conflicting, ""), (near_left_out, ", in no split")):
             if lists:
-                named = _short(map(" ~ ".join, lists))
+                named = first_few(map(" ~ ".join, lists))
                 lines.append(f"{len(lists)} lists of near-identical images differ in label{where}: {named}")
         return lines
 
@@ -192,9 +193,4 @@ def _count(lists: Sequence[BySplit], kind: str) -> str:
 
 def _name(lists: Sequence[BySplit]) -> str:
     sides = (" ~ ".join(f"{name} ({split})" for split, names in held.items() for name in names) for held in lists)
-    return _short(sides)
-
-
-def _short(items: Iterable[str]) -> str:
-    every = list(items)
-    return "; ".join(every[:_SHOWN]) + (f"; and {len(every) - _SHOWN} more" if len(every) > _SHOWN else "")
+    return first_few(sides)

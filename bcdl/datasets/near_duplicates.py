@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from bcdl.datasets.fingerprint import SIDE, Fingerprinted
 from bcdl.datasets.mapped import release
 from bcdl.datasets.orientations import turn
 from bcdl.datasets.progress import Shown
+from bcdl.machine import hardware
 
 _RULES = 1  # raise when what follows, or `candidates`, finds other clusters, so that old cache entries are not used
 # Scales of structure as standard deviations, pixels of a fingerprint, and what is added to a local contrast, grey
@@ -174,7 +174,7 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(hardware.threads_worth_starting()) as threads:
             yield threads
     finally:
         cv2.setNumThreads(before)

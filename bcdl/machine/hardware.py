@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import platform
 import re
@@ -125,6 +126,11 @@ def cores_allowed() -> float | None:
     cores = None if cpus is None else len(cpus)
     least = min(filter(None, (cores, cgroups.cpu_quota_cores())), default=None)
     return int(least) if least is not None and least == int(least) else least
+
+
+def threads_worth_starting() -> int:
+    """As many threads as compute at once: the cores that this process may use, rounded up."""
+    return math.ceil(cores_allowed() or os.cpu_count() or 1)
 
 
 def cpus_allowed() -> list[int] | None:

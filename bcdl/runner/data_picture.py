@@ -6,16 +6,15 @@ picture holds a data set's pixels, so that it goes to `local/` of the results fo
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import secrets
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from bcdl.datasets import LABELS, Dataset, Split
-from bcdl.records import runs
+from bcdl.records import disk, runs
 from bcdl.text import legible, on_one_line, safe_name
 
 _MOST_COLUMNS = 12
@@ -49,16 +48,12 @@ def save(shown: Dataset, file: Path) -> str:
 
     It may fail, for the disk or for memory, and then the line says that: a run needs no picture.
     """
-    part, name = file.with_name(f".bcdl-{secrets.token_hex(8)}.png"), legible(shown.name)
+    name, content = legible(shown.name), io.BytesIO()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draw(shown).save(part)
-        part.replace(file)
+        draw(shown).save(content, "PNG")
+        disk.replace(file, content.getvalue())
     except Exception as error:  # whatever it is, the run can do without
         return f"note: no picture of data set {name} was drawn ({on_one_line(error, with_kind=True)})"
-    finally:
-        with contextlib.suppress(OSError):  # of a folder that is a file, or read-only
-            part.unlink(missing_ok=True)
     return f"data set {name}: what the network sees is in {legible(str(file))}"
 
 

@@ -11,7 +11,6 @@ import collections
 import dataclasses
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -146,8 +145,8 @@ class _Epoch:
 
 
 def threads() -> int:
-    """How many threads make batches: the cores that this process may use, rounded up."""
-    return math.ceil(hardware.cores_allowed() or os.cpu_count() or 1)
+    """How many threads make batches."""
+    return hardware.threads_worth_starting()
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:

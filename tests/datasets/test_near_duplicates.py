@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw
 from bcdl.datasets import Request, cache, candidates, near_duplicates, orientations
 from bcdl.datasets.fingerprint import MARKS, Fingerprints, fingerprint
 from bcdl.datasets.sources import synthetic
+from bcdl.machine import hardware
 from tests.datasets import plain_search
 from tests.pictures import brighten, jpeg
 
@@ -141,7 +141,7 @@ def test_lists_depend_neither_on_the_order_of_the_images_nor_on_cores(monkeypatc
     assert sorted(sorted(order[places].tolist()) for places in lists(found)) == expected
     monkeypatch.setattr(cache, "read", lambda *_: None)
     for cores in (1, 7):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(hardware, "cores_allowed", lambda cores=cores: cores)
         assert search(greys) == expected
 
 

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,7 @@ ROW = (2, 2, 3)
 Told = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A cache of each test's own, and what was said before is said again."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    cache._tell.cache_clear()
-    yield
-    cache._tell.cache_clear()
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 # A cache that can't be used: all goes on without
