@@ -101,17 +101,8 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
     if not every:
         raise UsageError(f"data set {tree.called} has no images; name the folder that has them")
     matched = rows.match(table, paths, statements, every)
-    left_out: collections.Counter[str] = collections.Counter()
-    files, of_group = [], {}
-    for image, row in zip(tree.images, matched.places(every), strict=True):
-        label = None if row is None else _label(texts[row], stated)
-        if row is None or label is None:
-            left_out[_why(table.name, None if row is None else texts[row])] += 1
-        else:
-            files.append(ImageFile(image.path, image.name, label, patient=patient_folders.first_named(image.folders)))
-            of_group[image.name] = said[row]
+    files, of_group, left_out = _sorted(tree, table, matched, texts, said, stated)
     _check(table, files, texts, stated)
-    left_out = _few(left_out)
     told_groups: list[str] = []
     if columns.group is None:
         told_groups = _tell_no_group(table, given.group_column)
@@ -120,11 +111,7 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
         told_groups = [f"{len(files)} images have {text} in column {header}, all the same: it is taken for none"]
         columns = dataclasses.replace(columns, group=None)
     has_groups = columns.group is not None
-    patients = {file.patient for file in files} - {None}
-    if len(patients) == 1:  # a folder around all images names no patient
-        files = [file._replace(patient=None) for file in files]
-    told_folders = f"{len(patients)} folders are taken for patients, by their names"
-    of_patients = [told_folders] if len(patients) > 1 else []
+    files, of_patients = _patients_of_folders(files)
     headers = columns.facts(table)
     notices = [
         *table.notices,
@@ -137,6 +124,30 @@ def read(given: LabelsTable, tree: Tree, stated: Mapping[str, int]) -> Labelled:
     if has_groups and groups.tables_of(tree.root, tree.root) and Path(given.file).name != GROUPS_FILE:
         notices.append(f"{GROUPS_FILE} is not used: {table.name} gives the groups")
     return Labelled(files, every, of_group if has_groups else None, left_out, notices, headers, of_patients)
+
+
+def _sorted(
+    tree: Tree, table: Table, matched: rows.Rows, texts: Sequence[str], said: Sequence[str], stated: Mapping[str, int]
+) -> tuple[list[ImageFile], dict[str, str], collections.Counter[str]]:
+    """The images of the two classes, what the table says of each one's group, and by kind how many are left out."""
+    left_out: collections.Counter[str] = collections.Counter()
+    files, of_group = [], {}
+    for image, row in zip(tree.images, matched.places([image.name for image in tree.images]), strict=True):
+        label = None if row is None else _label(texts[row], stated)
+        if row is None or label is None:
+            left_out[_why(table.name, None if row is None else texts[row])] += 1
+        else:
+            files.append(ImageFile(image.path, image.name, label, patient=patient_folders.first_named(image.folders)))
+            of_group[image.name] = said[row]
+    return files, of_group, _few(left_out)
+
+
+def _patients_of_folders(files: list[ImageFile]) -> tuple[list[ImageFile], list[str]]:
+    """The images, of no patient if there is but one: a folder around all images names none; and what to tell of it."""
+    patients = {file.patient for file in files} - {None}
+    if len(patients) > 1:
+        return files, [f"{len(patients)} folders are taken for patients, by their names"]
+    return [file._replace(patient=None) for file in files], []
 
 
 def _split_notices(tree: Tree) -> list[str]:
