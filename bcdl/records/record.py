@@ -7,7 +7,7 @@ import json
 import math
 from typing import Annotated, Any
 
-from bcdl.records import fields
+from bcdl.records import validity
 from bcdl.records.fields import Field
 from bcdl.records.line import parse_object
 from bcdl.records.schema import SCHEMA, upgrade
@@ -164,30 +164,10 @@ class Record:
         try:
             upgrade(values, schema)
             record = cls(cell=Cell.from_dict(values.pop("cell")), **values)
-            _check(record)
+            validity.check(record)
             return record
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
-
-
-_SHAPES = {name: shape for name, shape in fields.shapes(Record).items() if name != "cell"}  # a cell checks itself
-
-
-def _check(record: Record) -> None:
-    """ValueError if a field lacks the shape that readers rely on; a part that the cell did not reach may be empty."""
-    for name, shape in _SHAPES.items():
-        value = getattr(record, name)
-        if not fields.fits(shape)(value) and (record.ok or shape is str or value != {}):
-            raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
-    if record.sequence < 0:
-        raise ValueError(f"sequence is not a count: {record.sequence}")
-    if any(min(samples, default=1) <= 0 for samples in record.samples.values()):
-        raise ValueError("samples hold a time that is not above 0 s")
-    for split, columns in record.predictions.items():
-        if len(set(map(len, columns.values()))) != 1 or not {0, 1}.issuperset(columns["labels"]):
-            raise ValueError(f"predictions of {split} are not one a label, 0 or 1")
-        if any(len(outputs) != 2 for outputs in columns["outputs"]):
-            raise ValueError(f"predictions of {split} are not of two classes")
 
 
 def finite(value: Any) -> Any:
