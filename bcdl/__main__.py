@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from bcdl import ENDS_WITH_DRIVER, __version__
 from bcdl.errors import UsageError, run_command
+from bcdl.screen import say, say_lines
 
 
 class Command(NamedTuple):
@@ -62,10 +63,10 @@ def main() -> None:
 def _run() -> int:
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(overview())
+        say_lines(overview())
         return 0
     if name == "--version":
-        print(f"bcdl {__version__}")
+        say(f"bcdl {__version__}")
         return 0
     if name not in COMMANDS:
         raise UsageError(f"unknown command {name!r}; the commands are {', '.join(COMMANDS)}; see bcdl --help")

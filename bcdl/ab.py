@@ -16,6 +16,7 @@ from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import runs
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.screen import say
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 from bcdl.settings.options import MODELS, add_cell_options, notices, resolve, whole
 from bcdl.statistics import comparison
@@ -39,13 +40,13 @@ def main() -> int:
     sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
     checked = [line for side in sides for line in side.run.check()]
     for line in dict.fromkeys([*notices(vars(arguments)), *checked]):
-        print(line)
+        say(line)
     number = comparison.count(job.cell for job in sides[0].run.jobs)
     if rounds < (needed := comparison.rounds_needed(number)):
-        print(f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}")
+        say(f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}")
     files = measure(sides, rounds, run_id)
     _show(sides, files)
-    print(f"records: {' '.join(map(str, files))}; judge them with python -m bcdl.compare")
+    say(f"records: {' '.join(map(str, files))}; judge them with python -m bcdl.compare")
     return 0
 
 

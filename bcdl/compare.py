@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
+from bcdl.screen import say, warn
 from bcdl.settings.cell import Cell
 from bcdl.statistics.comparison import (
     AXES,
@@ -59,7 +59,7 @@ def main() -> int:
     code = [_code_of("A", a), _code_of("B", b)]
     alone = _alone(*unshared(a, b, arguments.across))
     for line in [*code, *alone, _RULE, *noise, *_conclusion(comparisons, judged, regressions)]:
-        print(line)
+        say(line)
     return 1 if regressions else 0
 
 
@@ -99,12 +99,12 @@ def read(source: Path) -> list[Sample]:
             f"{source} holds no ok record with rates{first}: give a record file, a folder of them, or a JSON file"
         )
     for problem in problems:
-        print(legible(f"not read: {problem}"), file=sys.stderr)
+        warn(f"not read: {problem}")
     if problems:
-        print(f"{source}: compared without what could not be read in {len(problems)} places", file=sys.stderr)
+        warn(f"{source}: compared without what could not be read in {len(problems)} places")
     known = of_known_code(rates)
     if left_out := len(rates) - len(known):
-        print(legible(f"{source}: {left_out} rates do not count: their code changed while it ran"), file=sys.stderr)
+        warn(f"{source}: {left_out} rates do not count: their code changed while it ran")
     return known
 
 
@@ -125,7 +125,7 @@ def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
             different.add(line)
         problems += problems_here
     if copies:
-        print(legible(f"{source}: {copies} copies of records that it holds already do not count"), file=sys.stderr)
+        warn(f"{source}: {copies} copies of records that it holds already do not count")
     return rates, problems
 
 

@@ -18,6 +18,7 @@ from bcdl.datasets import cache
 from bcdl.errors import program, run_command
 from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.machine.hardware import MIB
+from bcdl.report.tables import plain
 from bcdl.runner import progress
 from bcdl.settings import profiles
 from bcdl.settings.options import PRECISIONS
@@ -35,7 +36,7 @@ def main() -> int:
     gpus.check(arguments.device)
     console = progress.console()
     for notice in environment.notices(arguments.device):
-        console.print(notice, markup=False)
+        console.print(plain(notice))
     profile = {"default profile": profiles.default(arguments.device)}
     console.print(_grid("bcdl", {"version": __version__, **provenance.commit(), **profile}))
     facts = hardware.describe(arguments.device)
@@ -53,7 +54,7 @@ def main() -> int:
 def _grid(title: str, facts: dict[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", show_header=False, min_width=60)
     for key, value in facts.items():
-        table.add_row(key, str("none" if value in (None, []) else value).replace("[", r"\["))
+        table.add_row(key, plain(str("none" if value in (None, []) else value)))
     return table
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from bcdl.text import legible
+from bcdl.screen import warn
 
 # Exit codes of every command, besides 0 and those of the two errors below.
 INTERRUPTED = 130  # as a shell gives for a program that Ctrl-C (SIGINT, signal 2) ended: 128 + 2
@@ -31,9 +31,15 @@ _REFUSED = {
 
 
 class BcdlError(Exception):
-    """A run that was asked for properly failed (exit code 1)."""
+    """A run that was asked for properly failed (exit code 1).
+
+    Its first argument is the message, of one line; if there are others, they are lines that list what it counts.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class UsageError(BcdlError):
@@ -59,7 +65,8 @@ def run_command(main: Callable[[], int]) -> None:
         finally:
             sys.stdout.flush()  # here, since what goes wrong can still be handled
     except BcdlError as error:
-        print("\n".join(map(legible, f"error: {error}".splitlines())), file=sys.stderr)
+        for line in (f"error: {next(iter(error.args), '')}", *error.args[1:]):
+            warn(str(line))
         code = error.exit_code
     except KeyboardInterrupt:
         code = _report_interrupt()
@@ -89,15 +96,9 @@ def _report_refusal(error: OSError) -> int:
     """Say what the system refused; the exit code."""
     if error.filename is None:
         _drop_output()
-        print(
-            f"error: the output can't be written ({error.strerror}); make room, or send it to another file",
-            file=sys.stderr,
-        )
+        warn(f"error: the output can't be written ({error.strerror}); make room, or send it to another file")
         return OUTPUT_LOST
-    path = legible(str(error.filename))
-    print(
-        f"error: {path}: {error.strerror}; name another path, or see to its permissions and its disk", file=sys.stderr
-    )
+    warn(f"error: {error.filename}: {error.strerror}; name another path, or see to its permissions and its disk")
     return UsageError.exit_code
 
 

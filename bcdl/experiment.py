@@ -8,14 +8,15 @@ import sys
 
 from bcdl import backends, experiments
 from bcdl.errors import program, run_command
+from bcdl.screen import say_lines
 
 
 def main() -> int:
     if not sys.argv[1:]:
-        print(overview())
+        say_lines(overview())
         return 0
     if sys.argv[1] in ("-h", "--help"):
-        print(f"usage: {program('experiment')} [NAME [OPTION ...]]\n\n{__doc__}\n\n{overview()}")
+        say_lines(f"usage: {program('experiment')} [NAME [OPTION ...]]\n\n{__doc__}\n\n{overview()}")
         return 0
     return _run(sys.argv[1], sys.argv[2:])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import sys
 import textwrap
 from pathlib import Path
 
@@ -20,12 +19,14 @@ from matplotlib.figure import Figure
 from bcdl import datasets
 from bcdl.datasets import Dataset
 from bcdl.datasets.pool import CLASSES
+from bcdl.datasets.private import HASHED
 from bcdl.errors import UsageError, program, run_command
 from bcdl.evaluation import few
 from bcdl.evaluation.quality import malignant_scores
-from bcdl.records import runs, store
+from bcdl.records import git_ignore, runs, store
 from bcdl.records.record import Record
 from bcdl.report.plots import style
+from bcdl.screen import say, warn
 from bcdl.settings.job import Job
 from bcdl.settings.options import DEFAULT_RESULTS, whole
 from bcdl.text import legible, quoted
@@ -40,6 +41,7 @@ def main() -> int:
     arguments = _parse()
     results, count = Path(arguments.results), whole("--count", arguments.count)
     records = _records(results, arguments.data, arguments.run)
+    git_ignore.write(results)
     load = datasets.loader()
     for record in records:
         # An image that was skipped is not missed here: the checksum says whether all others are the record's.
@@ -84,7 +86,7 @@ def _records(results: Path, data: str, run: str | None) -> list[Record]:
     everything, problems = store.read_all(results)
     for problem in problems:
         if not problem.foreign:
-            print(legible(f"not read: {problem}"), file=sys.stderr)
+            warn(f"not read: {problem}")
     usable = [record for _, record in everything if _is_usable(record, name)]
     if not usable:
         raise UsageError(f"{results} holds no record of a model tested on {name}; name another --results or --data")
@@ -109,7 +111,7 @@ def most_confident_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
-    """Print the record's most confident errors and draw them."""
+    """Print the record's most confident errors, with the hash that the record has for a name, and draw them."""
     test = dataset.test
     outputs = np.asarray(record.predictions["test"]["outputs"], dtype=np.float64)
     if outputs.shape != (len(test), len(CLASSES)):
@@ -118,16 +120,18 @@ def _show(record: Record, dataset: Dataset, count: int, results: Path) -> None:
         )
     scores = malignant_scores(outputs)
     errors = most_confident_errors(scores, test.labels)
+    hashed = record.dataset.get("names") == HASHED
     rests = f"; {note}" if (note := few.note([record])) else ""
-    print(f"{_title(record)}: {len(errors)} of {len(test)} test images wrong{rests}")
+    say(f"{_title(record)}: {len(errors)} of {len(test)} test images wrong{rests}")
     for index in errors[:count]:
-        name, group = legible(test.names[index]), legible(test.groups[index])
-        print(f"{name}\t{CLASSES[test.labels[index]]}\t{scores[index]:.4f}\t{group}")
+        name, group = str(test.names[index]), str(test.groups[index])
+        recorded = [dataset.private.hashed(name)] if dataset.private and hashed else []
+        say(name, CLASSES[test.labels[index]], f"{scores[index]:.4f}", group, *recorded)
     if len(errors):
         file = _file(results, record)
         shown = f"the {min(count, len(errors))} most confident of {len(errors)} errors in {len(test)} test images"
         style.save(_draw(dataset, errors[:count], scores, f"{_title(record)}: {shown}{rests}"), file)
-        print(f"  drawn in {file}")
+        say(f"  drawn in {file}")
 
 
 def _draw(dataset: Dataset, errors: np.ndarray, scores: np.ndarray, title: str) -> Figure:

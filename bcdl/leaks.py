@@ -16,7 +16,8 @@ from bcdl.datasets.groups import GroupsTable
 from bcdl.datasets.pool import CLASSES, GROUPS_FILE
 from bcdl.datasets.tree import Tree, tell, walk
 from bcdl.errors import UsageError, program, run_command
-from bcdl.text import legible, quoted
+from bcdl.screen import say
+from bcdl.text import quoted
 
 
 def main() -> int:
@@ -29,14 +30,14 @@ def main() -> int:
     there = groups.tables_of(root, layouts.base_of(tree))
     said = groups.read_table(there[0]) if there else None  # before the images: it may be refused
     duplicates, kinds = _search(tree)
-    print(f"{duplicates.images} images, {duplicates.compared} of them large enough to compare for near-identical ones")
+    say(f"{duplicates.images} images, {duplicates.compared} of them large enough to compare for near-identical ones")
     _print("identical", duplicates.identical)
     _print("near-identical", duplicates.near)
     _print("identical, with different labels", duplicates.conflicting)
     _print("near-identical, with different labels", duplicates.near_conflicting)
     if said:
         for notice in groups.tell_others(there, root):
-            print(f"note: {notice}")
+            say(f"note: {notice}")
         _print_groups(said, duplicates, kinds)
     return 0
 
@@ -46,10 +47,10 @@ def _search(tree: Tree) -> tuple[Duplicates, dict[str, str]]:
     paths, every = [image.path for image in tree.images], [image.name for image in tree.images]
     seen = survey(paths, every, grey_bits=0)
     for notice in [*tell(tree.left_out), *tree.notices, *seen.notices]:
-        print(f"note: {notice}")
+        say(f"note: {notice}")
     fingerprints, readable = read_fingerprints(paths, seen.depth)
     if unreadable := len(tree.images) - len(readable):
-        print(f"note: {unreadable} unreadable images left out")
+        say(f"note: {unreadable} unreadable images left out")
     if not len(readable):
         raise UsageError(
             f"none of the {len(tree.images)} images in {quoted(str(tree.root))} can be read; name another folder"
@@ -67,28 +68,28 @@ def _print_groups(said: GroupsTable, duplicates: Duplicates, kinds: Mapping[str,
     of_image = dict(zip(kinds, matched.places(list(kinds)), strict=True))
     group_of = {name: groups.key(said.groups[row]) for name, row in of_image.items() if row is not None}
     known = {name: group for name, group in group_of.items() if group}
-    print()
+    say("")
     for notice in [*said.table.notices, *matched.notices(list(kinds))]:
-        print(f"note: {notice}")
+        say(f"note: {notice}")
     if unknown := len(kinds) - len(known):
-        print(f"note: {unknown} images have no group in {said.table.name}")
+        say(f"note: {unknown} images have no group in {said.table.name}")
     _print_recovery("all classes", duplicates, known)
     _print_recovery(" and ".join(CLASSES), duplicates, {name: known[name] for name in known if name in labels})
 
 
 def _print(title: str, lists: Sequence[Names]) -> None:
-    print(f"\n{title}: {len(lists)} lists, {sum(map(len, lists))} images")
+    say("")
+    say(f"{title}: {len(lists)} lists, {sum(map(len, lists))} images")
     for names in lists:
-        print(f"  {', '.join(map(legible, names))}")
+        say(f"  {', '.join(names)}")
 
 
 def _print_recovery(title: str, duplicates: Duplicates, group_of: Mapping[str, str]) -> None:
     """Print how many of these groups of groups.csv the detector has recovered, and which it has not."""
     recovery = recover(duplicates.clusters, group_of)
     whole = recovery.groups - len(recovery.missed)
-    print(
-        f"\n{title}: of {recovery.groups} groups of two images or more in {GROUPS_FILE}, {whole} are in one list whole"
-    )
+    say("")
+    say(f"{title}: of {recovery.groups} groups of two images or more in {GROUPS_FILE}, {whole} are in one list whole")
     _print("  groups that are not", recovery.missed)
     _print("  lists that hold several groups", recovery.merged)
 

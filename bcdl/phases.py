@@ -11,6 +11,7 @@ from bcdl.report.sections.phases import phase_tables
 from bcdl.report.sources import Sources
 from bcdl.report.tables import plain
 from bcdl.runner import progress
+from bcdl.screen import say
 from bcdl.settings.options import DEFAULT_RESULTS
 
 
@@ -20,7 +21,7 @@ def main() -> int:
     arguments = parser.parse_args()
     sources = Sources.read(arguments.results)
     for notice in sources.notices:
-        print(notice)
+        say(notice)
     shown = _show(sources)
     if not shown:
         raise UsageError(

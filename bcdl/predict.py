@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +20,9 @@ from bcdl.machine import gpus, hardware
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
 from bcdl.report import artefacts
+from bcdl.screen import say, warn
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEVICES, check_backend, one_of
-from bcdl.text import legible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +72,7 @@ def main() -> int:
     depth = _depth(task, model)
     label = _explainer(task, adapter, model, depth) if task.overlays else _labeller(model)
     if notice := model.notice():
-        print(notice, flush=True)
+        say(notice, flush=True)
     labelled = [_label(file, model, depth, label) for file in task.images]
     return 0 if all(labelled) else 1
 
@@ -86,13 +85,12 @@ def _label(file: Path, model: SavedModel, depth: Depth, label: _Label) -> bool:
     try:
         image = read_image(file, model.image_size, depth)
     except ValueError as error:
-        print(f"error: {legible(str(file))}: {error}", file=sys.stderr)
+        warn(f"error: {file}: {error}")
         return False
     try:
         label(file, image)
     except NoScoreError as error:
-        name = legible(str(model.file))
-        print(f"error: {name}: gives no score for {legible(str(file))}: {error}", file=sys.stderr)
+        warn(f"error: {model.file}: gives no score for {file}: {error}")
         return False
     return True
 
@@ -236,7 +234,7 @@ def _depth(task: _Task, model: SavedModel) -> Depth:
     elif seen.found:
         notices.append("the model does not say by which depth it was trained; give --grey-bits")
     for notice in notices:
-        print(f"note: {notice}", file=sys.stderr)
+        warn(f"note: {notice}")
     return depth
 
 
@@ -259,14 +257,14 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel, depth:
         picture = read_picture(file, _MOST_DRAWN, depth)
         overlay.save(overlay.overlay(picture, explanation, file.name, task.model.name), task.overlays[file])
         _print_label(file, explanation.score)
-        written = legible(str(task.overlays[file]))
-        print(f"  explained: {explanation.kind}, by the map of layer {explanation.layer}, in {written}", flush=True)
+        written = f"by the map of layer {explanation.layer}, in {task.overlays[file]}"
+        say(f"  explained: {explanation.kind}, {written}", flush=True)
 
     return label
 
 
 def _print_label(file: Path, score: float) -> None:
-    print(f"{legible(str(file))}\t{CLASSES[int(score > 0.5)]}\t{score:.4f}", flush=True)
+    say(str(file), CLASSES[int(score > 0.5)], f"{score:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from bcdl.records import archive, disk, record, runs, store
 from bcdl.runner import supervisor
 from bcdl.runner.progress import RunProgress, console, duration
 from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.screen import say, say_lines
 from bcdl.settings import models as all_models
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
@@ -115,7 +116,7 @@ def main() -> int:
     store.check_writable(home.results)
     home.take_in()
     for line in notices(vars(arguments)):
-        print(line)
+        say(line)
     outcomes = _work_through(plan, ends, home.send)
     return _summary(outcomes, seconds, home)
 
@@ -190,7 +191,7 @@ def _steps(arguments: argparse.Namespace) -> list[Step]:
     steps = {text: Step.read(text, of_models, names) for text in names_in(arguments.steps)}
     for text, step in steps.items():
         if not (step.models and step.backends):
-            print(f"note: {text} has nothing to do: its model or backend is none of --models or --backends")
+            say(f"note: {text} has nothing to do: its model or backend is none of --models or --backends")
     return list(dict.fromkeys(steps.values()))
 
 
@@ -203,7 +204,7 @@ def _backends(text: str | None) -> list[str]:
     if not installed:
         raise UsageError(f"no backend is installed in this Python; install one of {', '.join(backends.NAMES)}")
     if missing:
-        print(f"note: {' and '.join(missing)} not installed here, and so left out: no figures of it come home")
+        say(f"note: {' and '.join(missing)} not installed here, and so left out: no figures of it come home")
     return installed
 
 
@@ -238,7 +239,7 @@ class _Cells:
             self._refusal = error
             raise
         for line in notes:
-            print(line)
+            say(line)
         cells = [job.cell for job in self._run.left]
         self._progress = RunProgress(console(), cells, self._run.folder / STATUS_FILE)
         return record.OK
@@ -278,7 +279,7 @@ def _parity(steps: Sequence[Step], text: str | None, options: list[str], results
         names = list(dict.fromkeys(name for step in taking for name in step.backends))
         if len(names) < 2:
             why = f"{names[0]} alone has nothing to be compared with" if names else "no step is of its model"
-            print(f"note: parity with {found[0]} is left out: {why}; see --steps, --models and --backends")
+            say(f"note: parity with {found[0]} is left out: {why}; see --steps, --models and --backends")
             continue
         title = f"parity, {found['model']} of {found['size']} px, batch {found['batch']}, seed {found['seed']}"
         plan = ["--models", found["model"], "--image-size", found["size"], "--batch-size", found["batch"]]
@@ -297,7 +298,7 @@ def _references(folder: Path | None) -> list[re.Match[str]]:
     names = sorted(file.name for file in folder.iterdir()) if folder else []
     found = [match for name in names if (match := references.FILE_NAME.fullmatch(name))]
     if not found:
-        print("note: parity is left out, since no reference was carried here; bcdl pack --parity FILE takes one along")
+        say("note: parity is left out, since no reference was carried here; bcdl pack --parity FILE takes one along")
     return found
 
 
@@ -350,7 +351,7 @@ def _command(title: str, arguments: list[str], log: Path, shown: bool = True, **
         if shown or code:
             with contextlib.suppress(OSError):  # a full disk had no room for it
                 lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-                print("\n".join(lines[-_SHOWN_LINES:]))
+                say_lines("\n".join(lines[-_SHOWN_LINES:]))
         return _outcome(code)
 
     return Item(title, do)
@@ -374,7 +375,7 @@ def _work_through(plan: Sequence[Item], ends: float, send_home: Callable[[], obj
         outcomes.append((item, outcome))
         if outcome != LEFT_OUT:
             ended = time.monotonic()
-            print(f"{item.title}: {outcome}, {ended - begun:.0f} s; {max(0.0, ends - ended):.0f} s left", flush=True)
+            say(f"{item.title}: {outcome}, {ended - begun:.0f} s; {max(0.0, ends - ended):.0f} s left", flush=True)
             send_home()
     return outcomes
 
@@ -433,7 +434,7 @@ class _Home:
         if others := [*done.ignored, *map(str, done.left_out)]:
             raise UsageError(f"{file} holds what can't be added to the records, {others[0]} for one, and {advice}")
         if count := sum(done.added.values()):
-            print(f"{count} records of an earlier sprint, in {file}, were added to {self.results}")
+            say(f"{count} records of an earlier sprint, in {file}, were added to {self.results}")
 
     def send(self) -> bool:
         """Put all records and the ends of all logs so far into two files of the folder; whether that went well."""
@@ -443,7 +444,7 @@ class _Home:
             self.arrived = True
         except (OSError, BcdlError) as error:  # the next time may do better
             reason = getattr(error, "strerror", None) or error
-            print(f"note: {self.out} can't be written ({reason}); the records are in {self.results}")
+            say(f"note: {self.out} can't be written ({reason}); the records are in {self.results}")
             self.arrived = False
         return self.arrived
 
@@ -465,12 +466,12 @@ def _summary(outcomes: Sequence[tuple[Item, str]], seconds: int, home: _Home) ->
     for item, outcome in outcomes:
         by_outcome.setdefault(outcome, []).append(item.title)
     for outcome, titles in by_outcome.items():
-        print(f"{outcome}: {len(titles)}" + ("" if outcome == record.OK else f" ({'; '.join(titles)})"))
+        say(f"{outcome}: {len(titles)}" + ("" if outcome == record.OK else f" ({'; '.join(titles)})"))
     if not home.arrived:
         results = home.results.resolve()
-        print(f"error: the last records are not in {home.out}, which can't be written; bring {results} home itself")
+        say(f"error: the last records are not in {home.out}, which can't be written; bring {results} home itself")
         return 1
-    print(f"all within {duration(seconds)}; bring {home.out} home, then: bcdl unpack {RECORDS_FILE}")
+    say(f"all within {duration(seconds)}; bring {home.out} home, then: bcdl unpack {RECORDS_FILE}")
     return _exit_code(by_outcome.keys())
 
 

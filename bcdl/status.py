@@ -13,6 +13,7 @@ from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
 from bcdl.runner import progress
 from bcdl.runner.progress import State, duration
 from bcdl.runner.run import STATUS_FILE
+from bcdl.screen import say
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEFAULT_RESULTS
 
@@ -32,7 +33,7 @@ def main() -> int:
     if live:
         progress.console().print(table(live).to_rich())
     else:
-        print(f"nothing is running on {arguments.results}")
+        say(f"nothing is running on {arguments.results}")
     return 0
 
 

@@ -12,6 +12,7 @@ from bcdl.records.record import Record
 from bcdl.runner import model_keeper, progress
 from bcdl.runner.model_keeper import ModelKeeper
 from bcdl.runner.run import Run
+from bcdl.screen import say
 from bcdl.settings import models
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
 from bcdl.text import legible, on_one_line
@@ -33,7 +34,7 @@ def main() -> int:
     notes = [*notices(vars(arguments), spread=False), *run.check()]
     keeper = None if arguments.save is None else _keeper(arguments.save, run)
     for line in [*notes, *_room_notes(keeper, run)]:
-        print(line)
+        say(line)
     record = _measure(run, keeper)
     troubles = [f"{record.status}: {record.reason}"] if not record.ok else []
     troubles += [trouble] if keeper and (trouble := keeper.trouble()) else []
@@ -70,7 +71,7 @@ def _measure(run: Run, keeper: ModelKeeper | None) -> Record:
         raise BcdlError(f"the record could not be kept: {error}{_model_too(keeper)}") from error
     finally:
         if keeper and keeper.kept:
-            print(f"model: {legible(str(keeper.kept))}", flush=True)
+            say(f"model: {keeper.kept}", flush=True)
     return record
 
 
@@ -80,7 +81,7 @@ def _report(run: Run, keeper: ModelKeeper | None) -> list[str]:
         from bcdl.report import run_end  # here, so that matplotlib takes neither time nor memory from what is measured
 
         for line in run_end.show_and_rebuild(list(run.records.values()), run.results, progress.console()):
-            print(line)
+            say(line)
     except BrokenPipeError:
         raise
     except Exception as error:  # whatever it is, what was measured is kept

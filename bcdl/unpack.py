@@ -8,8 +8,8 @@ from pathlib import Path
 from bcdl.errors import UsageError, program, run_command
 from bcdl.parity import findings
 from bcdl.records import archive, log, store
+from bcdl.screen import say
 from bcdl.settings.options import DEFAULT_RESULTS
-from bcdl.text import legible
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     contents = _read_all(arguments.archive)
     store.check_writable(results)
     for notice in log.repair(results):
-        print(f"note: {legible(notice)}")
+        say(f"note: {notice}")
     for file, content in contents.items():
         _show(file, archive.add(content, results, findings.READERS), results)
     return 0
@@ -37,12 +37,12 @@ def _read_all(files: list[Path]) -> dict[Path, archive.Contents]:
 
 def _show(file: Path, done: archive.Unpacked, results: Path) -> None:
     for name, lines in done.added.items():
-        print(f"{results / name}: {lines} lines added")
-    print(f"{file}: {sum(done.added.values())} lines added, {done.known} were there already")
+        say(f"{results / name}: {lines} lines added")
+    say(f"{file}: {sum(done.added.values())} lines added, {done.known} were there already")
     if done.left_out:
-        print(f"note: {len(done.left_out)} lines are left out, the first: {legible(str(done.left_out[0]))}")
+        say(f"note: {len(done.left_out)} lines are left out, the first: {done.left_out[0]}")
     if done.ignored:
-        print(f"note: {len(done.ignored)} members are no logs of bcdl, {legible(done.ignored[0])} for one; left out")
+        say(f"note: {len(done.ignored)} members are no logs of bcdl, {done.ignored[0]} for one; left out")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 def _plan(session: pytest.Session, budgeted: BudgetedRun) -> None:
     """Say what is planned, and sort the benchmarks as their cells will run."""
     session.config.stash[BUDGETED] = budgeted
-    _terminal(session.config).write_line(budgeted.intention)
+    _terminal(session.config).write_line(legible(budgeted.intention))
     order: dict[Job | None, int] = {job: place for place, job in enumerate(budgeted.order)}
     session.items.sort(key=lambda item: order.get(_job(item), -1))
 
@@ -136,7 +136,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
                 terminalreporter.write_line(legible(line))
     if BUDGETED in config.stash and not interrupted:
         for line in config.stash[BUDGETED].summary():
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(legible(line))
 
 
 def _report(run: Run) -> list[str]:

@@ -53,6 +53,19 @@ def test_every_experiment_has_a_summary_and_a_definition(name: str) -> None:
     assert experiments.load(name).name
 
 
+def test_one_place_prints_what_is_no_constant() -> None:
+    """Or a name from outside reaches a terminal as it is."""
+    printing = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in SOURCES
+        if file.is_relative_to(ROOT / "bcdl") and file.name != "screen.py"
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.stdout.write", "sys.stderr.write")
+        if not all(isinstance(argument, ast.Constant) for argument in node.args)
+    ]
+    assert printing == []
+
+
 def test_every_module_has_a_docstring() -> None:
     files = [file for file in SOURCES if file.stat().st_size]
     assert [str(file.relative_to(ROOT)) for file in files if not ast.get_docstring(tree(file))] == []

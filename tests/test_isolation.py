@@ -23,7 +23,8 @@ USING_KERAS = ("bcdl.worker.", "bcdl.parity.worker.", "bcdl.experiments.engine.t
 
 # All that a worker imports before it has read its job: packages, and rooms of the house.
 WORKER_PACKAGES = {"PIL", "cpuinfo", "numpy", "platformdirs", "psutil"}
-WORKER_ROOMS = {"backends", "datasets", "errors", "machine", "records", "settings", "statistics", "text", "worker"}
+_ROOMS_BELOW = {"errors", "machine", "screen", "text"}
+WORKER_ROOMS = _ROOMS_BELOW | {"backends", "datasets", "records", "settings", "worker"}
 # All that the project's own code imports in a worker from then on, besides Keras and the framework; OpenCV only if
 # images are augmented.
 CELL_PACKAGES = WORKER_PACKAGES

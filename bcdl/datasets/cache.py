@@ -28,7 +28,6 @@ import math
 import os
 import re
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ from typing import IO, Any
 import numpy as np
 import platformdirs
 
-from bcdl.text import legible
+from bcdl.screen import warn
 
 # All entries together; the least recently used go first. Of 224 pixels, 140,000 images take so much.
 MOST_BYTES = 20 * 2**30
@@ -332,10 +331,9 @@ def _tidy(newest: Path) -> None:
             path.unlink()
             removed, freed = removed + 1, freed + status.st_size
     if removed:
-        print(
+        warn(
             f"note: {removed} entries of the cache removed ({freed / 2**20:.0f} MiB), the least recently used: "
-            f"all together may take {MOST_BYTES / 2**30:.0f} GiB",
-            file=sys.stderr,
+            f"all together may take {MOST_BYTES / 2**30:.0f} GiB"
         )
 
 
@@ -346,4 +344,4 @@ def _tell_not_kept(error: Exception) -> None:
 
 @functools.cache  # once a process
 def _tell(message: str) -> None:
-    print(f"note: {legible(message)}", file=sys.stderr)
+    warn(f"note: {message}")

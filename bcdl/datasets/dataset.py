@@ -15,6 +15,7 @@ from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.leaks import Leaks, across
 from bcdl.datasets.mapped import take
 from bcdl.datasets.pool import LABELS, SPLITS
+from bcdl.datasets.private import Private
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Dataset:
         rules, facts: as in `Pool`.
         fingerprints: computes the fingerprints of all images that the source has; None if the splits have all of them.
         looked_for: the duplicates that the source has looked for among all its images; None if it has not.
+        private: as in `Pool`.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Dataset:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = dataclasses.field(default=None, repr=False, compare=False)
     looked_for: Duplicates | None = dataclasses.field(default=None, repr=False, compare=False)
+    private: Private | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -47,6 +47,31 @@ class Leaks:
         """Whether no image and no group that could be looked for is on both sides, and no image has two labels."""
         return not (self.identical or self.near or self.groups or self.conflicting)
 
+    def renamed(self, rename: Callable[[str], str]) -> Leaks:
+        """The same leaks of images and groups of other names."""
+
+        def lists(several: Iterable[Names]) -> tuple[Names, ...]:
+            return tuple(tuple(map(rename, names)) for names in several)
+
+        def by_split(several: Iterable[BySplit]) -> tuple[BySplit, ...]:
+            return tuple({split: list(map(rename, names)) for split, names in held.items()} for held in several)
+
+        return dataclasses.replace(
+            self,
+            duplicates=dataclasses.replace(
+                self.duplicates,
+                identical=lists(self.duplicates.identical),
+                near=lists(self.duplicates.near),
+                conflicting=lists(self.duplicates.conflicting),
+                near_conflicting=lists(self.duplicates.near_conflicting),
+            ),
+            identical=by_split(self.identical),
+            near=by_split(self.near),
+            groups=None if self.groups is None else {rename(group): held for group, held in self.groups.items()},
+            conflicting=lists(self.conflicting),
+            near_conflicting=lists(self.near_conflicting),
+        )
+
     def facts(self) -> dict[str, Any]:
         """What a record holds, as JSON values: whole counts, and the first 200 names of each kind."""
         duplicates = self.duplicates

@@ -79,6 +79,7 @@ def split_pool(pool: Pool, request: Request) -> Dataset:
         facts=pool.facts,
         fingerprints=pool.fingerprints,
         looked_for=pool.duplicates,
+        private=pool.private,
         **{name: everything.at(chosen) for name, chosen in parts.items()},
     )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.fingerprint import Fingerprints
+
+if TYPE_CHECKING:
+    from bcdl.datasets.private import Private
 
 LABELS = {"benign": 0, "malignant": 1}
 CLASSES = tuple(LABELS)  # by label
@@ -39,6 +42,7 @@ class Pool:
         fingerprints: computes the fingerprints of all images that the source has, dropped ones included; None if
             `images` are all that it has.
         duplicates: those among all images that the source has, if it has looked for them; None if it has not.
+        private: hides the names of images and groups; None if they are public, as those of drawings are.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Pool:
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprints: Callable[[], Fingerprints] | None = None
     duplicates: Duplicates | None = None
+    private: Private | None = None
 
     def groups_known(self) -> np.ndarray:
         """[N] bool, whether the group of each image is known."""

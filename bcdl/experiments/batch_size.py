@@ -12,6 +12,7 @@ import numpy as np
 
 from bcdl.experiments.engine.definition import InProcess, Way
 from bcdl.experiments.engine.rates import rate
+from bcdl.screen import say
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
@@ -38,11 +39,11 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
                 raise
             before.restore()  # the step that failed may have taken the state along
             cell.prepared.model.reset_metrics()
-            print(f"memory ran out at batch {size} on {backend}")
+            say(f"memory ran out at batch {size} on {backend}")
             break
         ways[_name(size)] = way
         if (seconds := size / images_per_s) > _SLOWEST_STEP_S:
-            print(f"a step of batch {size} takes {seconds:.1f} s on {backend}: no larger batch is tried")
+            say(f"a step of batch {size} takes {seconds:.1f} s on {backend}: no larger batch is tried")
             break
         size *= 2
     return ways

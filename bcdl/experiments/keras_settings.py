@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bcdl.backends import UnsupportedError
 from bcdl.experiments.engine.definition import InProcess, Way
+from bcdl.screen import say
 from bcdl.text import on_one_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
         try:
             ways[name] = _epoch(name, recompiled(cell, changed))
         except ValueError as error:
-            print(f"{name} is refused on {cell.cell.backend}: {on_one_line(error)}")
+            say(f"{name} is refused on {cell.cell.backend}: {on_one_line(error)}")
     return ways | _of_cell(cell)
 
 
@@ -54,7 +55,7 @@ def _of_cell(cell: TrainingCell) -> dict[str, Way]:
         try:
             cells[f"{name}={value}"] = cell.with_settings({name: value})
         except UnsupportedError as error:
-            print(f"{name}={value} is left out on {cell.cell.backend}: {error}")
+            say(f"{name}={value} is left out on {cell.cell.backend}: {error}")
     if len(cells) > 1:
         together = {name: _OF_CELL[name] for name in (each.partition("=")[0] for each in cells)}
         cells[", ".join(cells)] = cell.with_settings(together)

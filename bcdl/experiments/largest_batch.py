@@ -18,6 +18,7 @@ from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.engine.rates import rate_in_worker, record_of_worker
 from bcdl.experiments.workers import steps
 from bcdl.records import record
+from bcdl.screen import say
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 
@@ -67,7 +68,7 @@ def fits(job: Job, batch_size: int, limits: Limits) -> bool:
     tried = with_batch(job, batch_size + math.ceil(_SPARE * batch_size))
     result = record_of_worker(tried, steps.command(), limits)
     outcome = "fits" if result.ok else f"{result.status.replace('_', ' ')} ({result.reason})"
-    print(f"{job.cell.title}, batch {batch_size}, tried with {tried.cell.batch_size} images: {outcome}")
+    say(f"{job.cell.title}, batch {batch_size}, tried with {tried.cell.batch_size} images: {outcome}")
     if not result.ok and result.status not in (record.OUT_OF_MEMORY, record.TIMED_OUT):
         raise BcdlError(f"{job.cell.title}, batch {batch_size}: {result.status}: {result.reason}")
     return result.ok
@@ -78,7 +79,7 @@ def runs(job: Job, batch_size: int, limits: Limits) -> bool:
     try:
         return fits(job, batch_size, limits)
     except BcdlError as error:
-        print(f"{error}: it counts as too large")
+        say(f"{error}: it counts as too large")
         return False
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from bcdl.machine import gpus, provenance
+from bcdl.text import known_names
 
 # Keras reads these when it is imported, and then trains less than was asked for, or by other code.
 UNWANTED = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
@@ -163,7 +164,8 @@ def _told_word(word: str) -> str:
         return word
     if _SEPARATORS.fullmatch(word):
         return re.sub(r"\s+", " ", word)
-    if _PLAIN.fullmatch(word) and not _TELLING.search(word):
+    named = {part.lower() for part in re.split(r"[\W_]+", word)} & {name.lower() for name in known_names()}
+    if _PLAIN.fullmatch(word) and not _TELLING.search(word) and not named:
         return word
     digest = hashlib.sha256(word.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"(withheld, SHA-256 {digest})"

@@ -15,6 +15,7 @@ from bcdl.errors import UsageError, program, run_command
 from bcdl.machine import provenance
 from bcdl.machine.hardware import MIB
 from bcdl.pack import folder, wheels
+from bcdl.screen import say
 from bcdl.text import names_in
 
 
@@ -24,10 +25,10 @@ def main() -> int:
     provenance.take()
     size = folder.make(out, arguments.tag, names_in(arguments.more), [Path(file) for file in arguments.parity])
     code = provenance.commit()
-    print(f"{out}: {size / MIB:.1f} MiB of at most {folder.MOST_BYTES / MIB:.0f}, commit {code['commit'][:10]}")
+    say(f"{out}: {size / MIB:.1f} MiB of at most {folder.MOST_BYTES / MIB:.0f}, commit {code['commit'][:10]}")
     if code["dirty"]:
-        print("note: the checkout has changes that this commit lacks, and its records will say so; commit, then pack")
-    print(f"carry it to the machine, and run there: bash {_command(out)} SECONDS")
+        say("note: the checkout has changes that this commit lacks, and its records will say so; commit, then pack")
+    say(f"carry it to the machine, and run there: bash {_command(out)} SECONDS")
     return 0
 
 

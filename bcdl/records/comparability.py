@@ -196,6 +196,11 @@ def _tested(evidence: Evidence) -> list[Any] | None:
     return test and [test["names"], test["labels"]]
 
 
+def _names(evidence: Evidence) -> str | None:
+    """Whether names of images and groups are hashed, so that they are joined with none that are not."""
+    return "hashed" if evidence.dataset.get("names") == "hashed" else None
+
+
 def _commit(evidence: Evidence) -> str | None:
     """The commit, with `*` if there were changes that it lacks."""
     commit = evidence.environment.get("commit")
@@ -252,6 +257,7 @@ FACTS: tuple[Fact, ...] = (
     *(_setting(name, setting) for name, setting in Cell.rows().items()),
     Fact("machine", lambda evidence: evidence.machine or None, (*_TABLES, Purpose.EXPERIMENTS)),
     Fact("images", _content, _TABLES),
+    Fact("names", _names, _TABLES),
     Fact("images and split", _in("dataset", "checksum"), (*_SPEED, *_DIAGNOSES)),
     Fact("test images", _tested, _DIAGNOSES),
     Fact("weights file", _in("weights", "sha256"), (*_SPEED, *_DIAGNOSES)),

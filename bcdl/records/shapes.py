@@ -289,9 +289,14 @@ class Predictions(TypedDict):
     ]
     labels: Annotated[list[int], Field("the class of each: 0 benign, 1 malignant", "the truth that scores are held to")]
     groups: Annotated[
-        list[str], Field("the patient or group of each", "intervals resample groups, whose images are not independent")
+        list[str],
+        Field(
+            "the patient or group of each, or its hash", "intervals resample groups, whose images are not independent"
+        ),
     ]
-    names: Annotated[list[str], Field("the name of each, never a path", "flipped and wrong images can be named")]
+    names: Annotated[
+        list[str], Field("the name of each, or its hash; never a path", "flipped and wrong images can be named")
+    ]
 
 
 class Listed(TypedDict, total=False):
@@ -419,6 +424,16 @@ class DatasetFacts(_EveryDataset, total=False):
             "each counts as a patient of its own, in the interval too",
             keys=("split",),
             since=10,
+        ),
+    ]
+    names: Annotated[
+        str,
+        Field(
+            "`hashed` if names of images and groups are, keyed by a checksum of the images that no record holds; "
+            "`kept` if not, by `--keep-names` or since the data set's names are public; so in older records",
+            "names of files and patients may say who a patient is",
+            since=11,
+            only=LOOKED,
         ),
     ]
     rules: Annotated[

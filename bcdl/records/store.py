@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from bcdl.errors import UsageError
-from bcdl.records import disk, log, runs
+from bcdl.records import disk, git_ignore, log, runs
 from bcdl.records.log import RECORDS, Problem
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
@@ -40,6 +40,7 @@ def check_writable(results: Path) -> None:
                 disk.write_whole(file.fileno(), bytes(_LEAST_ROOM_BYTES))
         finally:
             probe.unlink(missing_ok=True)
+    git_ignore.write(results)
 
 
 def check_folder(results: Path) -> None:

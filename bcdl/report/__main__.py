@@ -8,8 +8,8 @@ from pathlib import Path
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.records import log
 from bcdl.report import page
+from bcdl.screen import say
 from bcdl.settings.options import DEFAULT_RESULTS
-from bcdl.text import legible
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
 
 def _print(lines: list[str]) -> None:
     for line in lines:
-        print(legible(line))
+        say(line)
 
 
 def _parse() -> argparse.Namespace:

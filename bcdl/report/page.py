@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bcdl.errors import BcdlError
 from bcdl.parity.verdicts import Verdicts, group_findings
-from bcdl.records import runs
+from bcdl.records import git_ignore, runs
 from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
 from bcdl.records.store import PAGE, PAGE_START, check_folder
@@ -70,6 +70,7 @@ def build(results: Path) -> list[str]:
 def write(results: Path) -> Report:
     """As `build`, with what could not be read apart, for a command that fails then."""
     check_folder(results)
+    git_ignore.write(results)
     with runs.one_at_a_time(results, "report"):
         sources = Sources.read(results)
         lines = sources.notices
@@ -87,13 +88,13 @@ def check(results: Path) -> list[str]:
     """
     sources = Sources.read(results)
     if sources.unread:
-        raise BcdlError("\n".join([sources.failure(results), *(f"  {problem}" for problem in sources.unread)]))
+        raise BcdlError(sources.failure(results), *(f"  {problem}" for problem in sources.unread))
     differing = list(differences(results, _files(sources)))
     if differing:
-        lines = "\n".join(f"  {line}" for line in differing)
         raise BcdlError(
-            f"{len(differing)} files of {results} do not follow from its records:\n{lines}\n"
-            f"rebuild them with python -m bcdl.report --results {results}"
+            f"{len(differing)} files of {results} do not follow from its records:",
+            *(f"  {line}" for line in differing),
+            f"rebuild them with python -m bcdl.report --results {results}",
         )
     return [*sources.notices, f"README.md, tables and plots of {results} follow from its records"]
 

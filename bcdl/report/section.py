@@ -6,6 +6,7 @@ import dataclasses
 
 from bcdl.records.store import CARDS, PLOTS, TABLES
 from bcdl.report.tables import Table, to_csv
+from bcdl.text import escape
 
 _HEADING = "## "
 
@@ -59,4 +60,4 @@ def card_path(key: str) -> str:
 
 def figure_link(key: str) -> str:
     """The figure of that key in Markdown, named as its file."""
-    return f"![{key.rpartition('/')[2]}]({figure_path(key)})"
+    return f"![{escape(key.rpartition('/')[2])}]({figure_path(key)})"

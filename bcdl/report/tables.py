@@ -27,7 +27,7 @@ import rich.markup
 import rich.table
 
 from bcdl.report import formats
-from bcdl.text import escape, legible
+from bcdl.text import escape, inert, legible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Entry:
     def written(self) -> str:
         """The entry as programs read it."""
         return self.format(self.value) + self.flag
+
+    @property
+    def written_to_csv(self) -> str:
+        """The entry for a CSV: a word, which may come from outside, is no formula of a spreadsheet."""
+        return inert(self.written) if isinstance(self.value, str) else self.written
 
     @property
     def shown(self) -> str:
@@ -151,14 +156,15 @@ def plain(text: str) -> str:
 def to_csv(tables: Sequence[Table]) -> str:
     """Tables as one CSV under the columns of the widest of them, the table's title in the first column.
 
-    Entries carry no mark there: what it means has a column of its own, so that programs can read the figures.
+    Entries carry no mark there: what it means has a column of its own, so that programs can read the figures. A word
+    that a spreadsheet would run as a formula has an apostrophe before it; numbers have none.
     """
     widest = max((table.columns for table in tables), key=len)
-    lines = [_csv_line(["metric", *(column.title for column in widest)])]
+    lines = [_csv_line(["metric", *(inert(column.title) for column in widest)])]
     for table in tables:
         for row in table.rows:
             padding = [""] * (len(widest) - len(row))
-            lines.append(_csv_line([table.title, *(entry.written for entry in row), *padding]))
+            lines.append(_csv_line([inert(table.title), *(entry.written_to_csv for entry in row), *padding]))
     return "".join(lines)
 
 

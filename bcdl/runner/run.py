@@ -19,12 +19,13 @@ from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
 from bcdl.datasets.leaks import Leaks
 from bcdl.datasets.pool import GROUPS_FILE
+from bcdl.datasets.private import Private
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance
 from bcdl.records import log, moment, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
-from bcdl.runner import data_picture, launch
+from bcdl.runner import data_picture, launch, stored
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
@@ -52,6 +53,7 @@ class Run:
         worker: the interpreter's arguments that start a worker.
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
+        private: hides the names of images and patients, unless they are public; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
         grey_bits: depth by which grey images of more than 8 bits are read, 0 if there are none; filled by `check`.
         checksums: of each split of the data; filled by `check`.
@@ -68,6 +70,7 @@ class Run:
     worker: Sequence[str] = launch.WORKER
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
+    private: dict[Request, Private | None] = dataclasses.field(default_factory=dict)
     training_images: dict[Request, int] = dataclasses.field(default_factory=dict)
     grey_bits: dict[Request, int] = dataclasses.field(default_factory=dict)
     checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
@@ -93,7 +96,7 @@ class Run:
             pool = read(request.unsplit)
             notes += self._hand_over(request, pool)
             dataset = datasets.split_pool(pool, request)
-            self.checksums[request] = dataset.checksum
+            self.checksums[request], self.private[request] = dataset.checksum, dataset.private
             self.training_images[request] = len(dataset.train)
             self.grey_bits[request] = dataset.facts.get("grey_bits", 0)
             notes += self._check_data(request, dataset)
@@ -211,12 +214,16 @@ class Run:
     def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns.
 
-        The leaks are those of the data that was checked, and no record of other data is marked with them.
+        The leaks are those of the data that was checked, and no record of other data is marked with them. Names of
+        images and patients are hashed, unless they are public or the job keeps them.
         """
+        private = None if job.keep_names else self.private.get(job.request)
+        if private:
+            outcome = stored.hidden(outcome, private)
+        outcome = stored.scrubbed(outcome, job, self.results)
         checksum = outcome.dataset.get("checksum")
         if checksum and checksum == self.checksums.get(job.request):
-            facts = {**outcome.dataset, "leaks": self.leaks[job.request].facts()}
-            outcome = dataclasses.replace(outcome, dataset=facts)
+            outcome = stored.with_leaks(outcome, self.leaks[job.request], private)
         if self.behind_s:
             clock = {**outcome.environment.get("clock", {}), "behind_s": round(self.behind_s, 3)}
             outcome = dataclasses.replace(outcome, environment={**outcome.environment, "clock": clock})

@@ -26,6 +26,7 @@ class Job:
         pool: folder in which the driver put the images that it has read, for its workers; None if it put none.
         data_checksum, weights_checksum: of the data set and of `weights_file` when the driver checked them; empty if it
             did not. A worker that finds another refuses to go on.
+        keep_names: record the names of images and groups, not their hashes.
     """
 
     cell: Cell
@@ -37,6 +38,7 @@ class Job:
     pool: str | None = None
     data_checksum: str = ""
     weights_checksum: str = ""
+    keep_names: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -12,6 +12,7 @@ from typing import Any
 from bcdl import backends, datasets
 from bcdl.errors import UsageError
 from bcdl.machine import gpus, hardware
+from bcdl.screen import say
 from bcdl.settings import models, profiles
 from bcdl.settings import weights as start
 from bcdl.settings.cell import Cell
@@ -38,6 +39,12 @@ RESUME = Option(
 )
 _NO_SETTINGS = (
     Option(("--skip-unreadable",), "leave unreadable images out, counted, instead of failing", kind="flag"),
+    Option(
+        ("--keep-names",),
+        "record the names of images and patients of a folder as they are; if not given, records hold hashes of them "
+        "([why](docs/data.md#what-leaves-your-machine))",
+        kind="flag",
+    ),
     Option(
         ("--cold",),
         "compile everything anew; if not given, what an earlier process compiled is loaded if the backend can, and the "
@@ -99,12 +106,13 @@ def resolve(
     shared["data"] = datasets.name_of(data)
     labels_file = shared["labels"] or None
     shared["labels"] = encodable(Path(shared["labels"]).name)
-    skip_unreadable, cold = bool(options.get("skip_unreadable")), bool(options.get("cold"))
+    skip_unreadable, cold, keep_names = (bool(options.get(name)) for name in ("skip_unreadable", "cold", "keep_names"))
     jobs = []
     for row, draw in request.in_order(rows, request.draws(shared["folds"])):
         name, file = weights[row.name]
         own = {"model": row.name, "weights": name} | ({} if row.backbone else {"head_epochs": 0})
-        jobs.append(Job(cell_type(**{**shared, **own, **draw}), data, file, skip_unreadable, cold, labels_file))
+        cell = cell_type(**{**shared, **own, **draw})
+        jobs.append(Job(cell, data, file, skip_unreadable, cold, labels_file, keep_names=keep_names))
     return jobs
 
 
@@ -266,7 +274,7 @@ def configured_backend() -> str:
         return chosen
     chosen = _keras_json_backend()
     installed = [name for name in backends.NAMES if backends.is_installed(name)]
-    print(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; Keras's own choice is {chosen}")
+    say(f"KERAS_BACKEND is not set; installed here: {', '.join(installed) or 'none'}; Keras's own choice is {chosen}")
     return chosen
 
 

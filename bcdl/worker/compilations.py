@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from bcdl.backends import Backend, UnsupportedError
 from bcdl.machine import hardware, provenance
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
+from bcdl.screen import warn
 from bcdl.settings.cell import Cell
 
 # Folders that are kept, those used last. A model's takes a few MiB.
@@ -46,7 +46,7 @@ def kept(adapter: Backend, cell: Cell) -> Iterator[None]:
         except UnsupportedError:
             aside = None
         except OSError as error:
-            print(f"note: what is compiled can't be kept ({error.strerror or error})", file=sys.stderr)
+            warn(f"note: what is compiled can't be kept ({error.strerror or error})")
             aside = None
         if aside:
             undo.callback(adapter.cache_compilations, None)

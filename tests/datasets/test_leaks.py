@@ -116,16 +116,21 @@ def test_what_comes_as_arrays_is_compared_as_it_came(tmp_path: Path) -> None:
     assert result.groups is None
 
 
-def test_records_are_marked_with_the_leaks_of_their_split(tmp_path: Path, folder: Path) -> None:
-    job = factory.job(str(folder), batch_size=1)
+@pytest.mark.parametrize("keep", [True, False])
+def test_records_are_marked_with_the_leaks_of_their_split(tmp_path: Path, folder: Path, keep: bool) -> None:
+    job = dataclasses.replace(factory.job(str(folder), batch_size=1), keep_names=keep)
     run = Run([job], tmp_path / "results")
     notices = run.check()
     assert any("with different labels, in no split" in line for line in notices)
+    assert any(PAIR[0] in line for line in notices)
+    private = run.private[job.request]
+    assert private
     made = factory.record(run=run.id)
     of_folder = {**made.dataset, "checksum": run.checksums[job.request]}
     run.keep(job, dataclasses.replace(made, dataset=of_folder))
     stored = Record.from_json(run.file.read_text(encoding="utf-8"))
-    assert stored.dataset["leaks"]["conflicting"]["listed"] == [list(PAIR)]
+    names = list(PAIR) if keep else list(map(private.hashed, PAIR))
+    assert stored.dataset["leaks"]["conflicting"]["listed"] == [names]
     assert stored.dataset["leaks"]["notices"]
 
 

@@ -73,6 +73,13 @@ _INPUTS = {
     "changed_handover": "What a driver has read, damaged on its way to a worker",
     "status_files": "Status files that are broken, or say what no run says",
 }
+_PRIVACY = {
+    "patients": "A patient's name in a file's name, a folder, a table or a traceback: none is in what is stored",
+    "folders_in_records": "A path of this machine, its user or its host in a reason, a log, a notice: none is stored",
+    "local_files": "A results folder in a git checkout: git adds nothing of `local/`, and no user's file is touched",
+    "screens": "A name that sets a terminal's title, forges an error line or turns text round, on the screen",
+    "live_names": "A name that is a link, a mention, a picture, a tag or a formula, in Markdown or a CSV",
+}
 _OF_A_BACKEND = {
     "memory_limit": "a worker beyond its memory limit",
     "time_limit": "a worker beyond its time limit",
@@ -83,6 +90,7 @@ _OF_A_BACKEND = {
     "foreign_models": "a foreign model that gives NaN, two zeros, logits or other shapes, or takes no such image",
     "damaged_models": "a .keras file that is cut, changed, lacks a member, has a foreign one or claims gigabytes",
     "model_files": "a .keras file with a Lambda layer, or one that names a function of `os` or another class",
+    "private_training": "patients' names and control characters in images' names: none in record or output",
     "weights_files": "a weights file with a link to another file, or of garbage",
 }
 FAULTS = {
@@ -91,6 +99,7 @@ FAULTS = {
     **_DISKS,
     **_MODELS,
     **_INPUTS,
+    **_PRIVACY,
     **{f"{key}_{name}": f"{name}: {what}" for name in backends.NAMES for key, what in _OF_A_BACKEND.items()},
 }
 

@@ -25,6 +25,7 @@ from bcdl.datasets.groups import Groups
 from bcdl.datasets.layouts import ImageFile
 from bcdl.datasets.pixels import Depth
 from bcdl.datasets.pool import Pool
+from bcdl.datasets.private import Private
 from bcdl.datasets.tree import Found, Tree
 from bcdl.errors import UsageError
 from bcdl.text import encodable, quoted
@@ -99,7 +100,19 @@ def read(request: Request) -> Pool:
             **({"groups_from": of_images.source} if of_images.source else {}),
         },
         duplicates=duplicates,
+        private=_private(request, files, of_images, fingerprints),
     )
+
+
+def _private(request: Request, files: Sequence[ImageFile], of_images: Groups, fingerprints: Fingerprints) -> Private:
+    """Hides the names of files and groups; not what options name."""
+    sha256 = (mark.tobytes() for mark in fingerprints.images.marks["sha256"])
+    asked = [*class_map.facts(class_map.parse(request.class_map))]
+    if request.labels:
+        columns = (request.labels.image_column, request.labels.label_column, request.labels.group_column)
+        asked += [Path(request.labels.file).name, *columns]
+    names = [*(file.name for file in files), *of_images.ids]
+    return Private.of(zip(fingerprints.names.tolist(), sha256, strict=True), names, asked)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers,
 from bcdl.machine import environment, hardware, provenance
 from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
+from bcdl.screen import say
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.options import notices, resolve, whole
@@ -54,7 +55,7 @@ def _begin(results: Path, device: str, of_options: Sequence[str] = ()) -> str:
     provenance.take()
     store.check_writable(results)
     for notice in [*of_options, *log.repair(results), *environment.notices(device)]:
-        print(notice)
+        say(notice)
     return runs.new_run_id()
 
 

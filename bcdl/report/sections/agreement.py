@@ -194,8 +194,8 @@ def _flips(pairs: Sequence[Pair]) -> str:
 
 
 def literal(name: str) -> str:
-    """A file's name for Markdown text outside tables: nothing in it is taken for markup or an address."""
-    return escape(re.sub(r"([\\`*_~:@])", r"\\\1", name))
+    """A file's name for Markdown text outside tables: nothing in it is taken for markup."""
+    return escape(re.sub(r"([\\`*_~])", r"\\\1", name))
 
 
 _TIDY_COLUMNS = (

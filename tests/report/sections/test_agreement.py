@@ -80,7 +80,7 @@ def test_flipped_images_are_listed_by_names_that_can_do_nothing() -> None:
     (line,) = (line for line in text.splitlines() if line.startswith("- jax and torch, seed 0: "))
     assert line.endswith(" and 3 more")
     # Of images 0 and 10; 20 is not listed.
-    assert line.count(r"0 !&#91;x&#93;(http\://e) &#124; &lt;b&gt;\` \_") == 2
+    assert line.count(r"0 !&#91;x&#93;(http:&#8203;//e) &#124; &lt;b&gt;\` \_") == 2
 
 
 def test_a_split_by_image_is_marked() -> None:

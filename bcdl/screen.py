@@ -1,0 +1,23 @@
+"""What commands say to the person at the screen: the one place that prints, so that no name can command a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from bcdl.text import legible
+
+
+def say(*columns: str, flush: bool = False) -> None:
+    """Print one line to stdout, with tabs between its columns: whatever names it holds, no character takes effect."""
+    print(*map(legible, columns), sep="\t", flush=flush)
+
+
+def say_lines(text: str) -> None:
+    """Print each line of a text of our own."""
+    for line in text.split("\n"):
+        say(line)
+
+
+def warn(line: str) -> None:
+    """Print one line to stderr, as `say` does to stdout."""
+    print(legible(line), file=sys.stderr, flush=True)
