@@ -27,6 +27,7 @@ nox.needs_version = ">=2024.10.9"
 
 ROOT = Path(__file__).parent
 BACKENDS = sorted(path.parent.name for path in ROOT.glob("backends/*/adapter.py"))
+SIDES = "abcdefgh"  # that `bench-ab` can measure in turn
 # Packages that a pinned file for CPUs leaves out: torch's own metadata pins these, and its CPU build needs none.
 GPU_PACKAGES = ("nvidia-", "cuda-", "triton")
 
@@ -119,25 +120,31 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-ab")
 def bench_ab(session: nox.Session) -> None:
-    """Measure two sides in turn: `-- --a jax --b torch`, or `-- --a jax --b jax --b-with keras==3.14.0`."""
+    """Measure sides in turn: `-- --a jax --b torch --c tensorflow`, or `-- --a jax --b jax --b-with keras==3.14.0`."""
     install_project(session, "uv")
     parser = argparse.ArgumentParser(prog="nox -s bench-ab --")
-    for side in ("a", "b"):
-        parser.add_argument(f"--{side}", required=True, choices=BACKENDS, help="backend")
+    for side in SIDES:
+        parser.add_argument(f"--{side}", required=side in SIDES[:2], choices=BACKENDS, help="backend")
         parser.add_argument(f"--{side}-with", nargs="*", default=[], help="requirements that replace pinned ones")
     chosen, arguments = parser.parse_known_args(session.posargs)
-    programs = Path(session.virtualenv.bin)
-    for side in ("a", "b"):
-        backend, replaced = getattr(chosen, side), getattr(chosen, f"{side}_with")
-        folder = Path(session.create_tmp()) / f"side-{side}"
-        session.run("uv", "venv", "--quiet", "--clear", "--python", str(programs / "python"), str(folder))
-        python = str(folder / programs.name / "python")
-        install_ = ("uv", "pip", "install", "--quiet", "--python", python)
-        session.run(*install_, "-r", f"backends/{backend}/requirements-{device(session)}.txt")
-        if replaced:
-            session.run(*install_, *replaced)
-        arguments += [f"--{side}", f"{backend}={python}"]
+    for side in SIDES:
+        if backend := getattr(chosen, side):
+            python = make_side(session, side, backend, getattr(chosen, f"{side}_with"))
+            arguments += [f"--{side}", f"{backend}={python}"]
     session.run("python", "-m", "bcdl.ab", *arguments)
+
+
+def make_side(session: nox.Session, side: str, backend: str, replaced: list[str]) -> str:
+    """Make the environment of a side, with the requirements that replace pinned ones; the path of its Python."""
+    programs = Path(session.virtualenv.bin)
+    folder = Path(session.create_tmp()) / f"side-{side}"
+    session.run("uv", "venv", "--quiet", "--clear", "--python", str(programs / "python"), str(folder))
+    python = str(folder / programs.name / "python")
+    install_ = ("uv", "pip", "install", "--quiet", "--python", python)
+    session.run(*install_, "-r", f"backends/{backend}/requirements-{device(session)}.txt")
+    if replaced:
+        session.run(*install_, *replaced)
+    return python
 
 
 @nox.session(name="bench-input")

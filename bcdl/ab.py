@@ -1,71 +1,69 @@
-"""Measure two sides in turn, a process each, round after round; then compare them.
+"""Measure two sides or more in turn, a process each, round after round; then compare every two of them.
 
-A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: both sides of
-a round meet the machine in the same condition. `nox -s bench-ab` makes the environments and calls this.
+A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: all sides of a
+round meet the machine in the same condition. `nox -s bench-ab` makes the environments and calls this. If all sides are
+of one backend, as before and after an upgrade, a side that is slower than the first is a regression, and so is one that
+computes something else or does not load its checkpoint: exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import random
+import functools
+import string
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.machine import hardware
+from bcdl.parity.settings import BATCH_SIZE, DRAWS, IMAGE_SIZE, UNIT_ROUNDOFF, Plan
 from bcdl.records import runs
+from bcdl.runner import interpreter
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.runner.turns import Side, Turns
 from bcdl.screen import say
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, add_cell_options, notices, resolve, whole
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, notices, resolve, whole
 from bcdl.statistics import comparison
+from bcdl.text import legible
 
 DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see `effects.paired`
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """One side: its name (`a` or `b`), the Python that runs its workers, and its run."""
-
-    name: str
-    interpreter: str
-    run: Run
+LETTERS = string.ascii_lowercase[:8]
+_LEAST_SIDES = 2
 
 
 def main() -> int:
     arguments = _parse()
     rounds = whole("--rounds", arguments.rounds)
     run_id = runs.new_run_id()
-    sides = [_side(name, getattr(arguments, name), arguments, run_id) for name in ("a", "b")]
+    sides = [_side(name, text, arguments, run_id) for name in LETTERS if (text := getattr(arguments, name))]
+    if len(sides) < _LEAST_SIDES:
+        raise UsageError("two sides or more are needed: --a BACKEND --b BACKEND")
     checked = [line for side in sides for line in side.run.check()]
-    for line in dict.fromkeys([*notices(vars(arguments)), *checked]):
+    turns = Turns(sides, rounds, run_id)
+    if arguments.resume:
+        device = sides[0].run.jobs[0].cell.device
+        checked.append(turns.take_up(Path(arguments.results), hardware.machine_name(device)))
+    for line in dict.fromkeys([*notices(vars(arguments)), *checked, *_too_few(sides, rounds)]):
         say(line)
-    number = comparison.count(job.cell for job in sides[0].run.jobs)
-    if rounds < (needed := comparison.rounds_needed(number)):
-        say(f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}")
-    files = measure(sides, rounds, run_id)
-    _show(sides, files)
-    say(f"records: {' '.join(map(str, files))}; judge them with python -m bcdl.compare")
-    return 0
-
-
-def _show(sides: list[Side], files: list[Path]) -> None:
-    """Print the comparison of both sides."""
-    # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
-    from bcdl import compare
-    from bcdl.report.sections import comparison_table
-
-    first, second = map(compare.read, files)
-    console().print(comparison_table.table(comparison.compare(first, second)).to_rich())
+    turns.measure(RunProgress(console(), [job.cell for job in turns.left], sides[0].run.folder / STATUS_FILE))
+    regressions = _show(turns, Path(arguments.results))
+    if not arguments.no_parity:
+        regressions += _same_answers(turns, Path(arguments.results))
+    return _conclude(turns, regressions)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program("ab"), description=__doc__)
-    for side in ("a", "b"):
-        parser.add_argument(f"--{side}", required=True, metavar="BACKEND[=PYTHON]", help=f"side {side}")
+    for name in LETTERS:
+        needed = name in LETTERS[:_LEAST_SIDES]
+        parser.add_argument(f"--{name}", required=needed, metavar="BACKEND[=PYTHON]", help=f"side {name}")
     MODELS.add(parser.add_argument)
     parser.add_argument("--rounds", default=str(DEFAULT_ROUNDS), help=f"processes a side; default {DEFAULT_ROUNDS}")
+    RESUME.add(parser.add_argument)
+    parser.add_argument("--no-parity", action="store_true", help="do not compare what sides of one backend compute")
     add_limit_options(parser.add_argument)
     add_cell_options(parser.add_argument)
     return parser.parse_args()
@@ -74,32 +72,93 @@ def _parse() -> argparse.Namespace:
 def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> Side:
     """The side that the option --`name` gives as `text`, BACKEND or BACKEND=PYTHON."""
     backend, _, python = text.partition("=")
-    interpreter = python or sys.executable
-    if not Path(interpreter).is_file():
-        raise UsageError(f"--{name} {text!r}: there is no Python at {interpreter!r}")
-    jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not python)
+    executable = python or sys.executable
+    software = interpreter.software(f"--{name} {legible(text)}", executable, backend)
+    jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not software)
     limits: Limits = resolve_limits(vars(arguments))
-    run = Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits, require_clean=arguments.require_clean)
-    return Side(name, interpreter, run)
+    flags = {"require_clean": arguments.require_clean, "software": software}
+    run = Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits, **flags)
+    return Side(name, executable, run)
 
 
-def measure(sides: list[Side], rounds: int, run_id: str) -> list[Path]:
-    """Measure every cell of both sides once a round, the sides in random order; the record file of each side.
+def _too_few(sides: Sequence[Side], rounds: int) -> list[str]:
+    """A line if no regression could be shown with so few rounds."""
+    pairs = len(sides) * (len(sides) - 1) // 2
+    number = comparison.count(job.cell for job in sides[0].run.jobs) * pairs
+    if rounds >= (needed := comparison.rounds_needed(number)):
+        return []
+    return [f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}"]
 
-    Raises BcdlError at the first cell that fails: a comparison that lacks a round of one side is not in turn.
+
+def _show(turns: Turns, results: Path) -> list[str]:
+    """Print the comparison of every two sides; a line for each regression."""
+    # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
+    from bcdl.parity import findings
+    from bcdl.parity.verdicts import Verdicts
+    from bcdl.report import answer
+    from bcdl.report.sections import sides_in_turn
+
+    measured = sides_in_turn.read_run(results, turns.run_id)
+    if measured is None:
+        return []
+    regressions: list[str] = []
+    for pair in sides_in_turn.pairs(measured):
+        console().print(sides_in_turn.table_of(pair).to_rich())
+        if pair.failure:
+            say(f"not compared: {pair.failure}")
+        regressions += sides_in_turn.regressions(measured, pair)
+    if rows := answer.rows([measured], Verdicts(findings.read_findings(results)[0])):
+        console().print(answer.table(rows).to_rich())
+        for row in rows:
+            say(row.sentence)
+    return regressions
+
+
+def _same_answers(turns: Turns, results: Path) -> list[str]:
+    """Print whether sides of one backend compute the same and load each other's files; a line for each regression.
+
+    Of several backends `nox -s parity` says it; of one Python there is nothing to compare.
     """
-    order = random.Random(run_id)
-    cells = [job.cell for side in sides for job in side.run.jobs] * rounds
-    progress = RunProgress(console(), cells, sides[0].run.folder / STATUS_FILE)
-    for number in range(rounds):
-        for jobs in zip(*(side.run.jobs for side in sides), strict=True):
-            for side, job in order.sample(list(zip(sides, jobs, strict=True)), k=len(sides)):
-                block = f"{run_id}/{number}"
-                (record,) = side.run.measure([job], progress, side.interpreter, block=block, side=side.name)
-                if not record.ok:
-                    failed = f"side {side.name}, {job.cell.model} on {job.cell.backend}"
-                    raise BcdlError(f"{failed}: {record.status}: {record.reason}")
-    return [side.run.file for side in sides]
+    from bcdl.parity import upgrade
+
+    backend, *others = {side.run.jobs[0].cell.backend for side in turns.sides.values()}
+    pythons = {side.interpreter for side in turns.sides.values()}
+    if others or len(pythons) == 1:
+        return []
+    plans, left_out = _plans(turns)
+    sides = [upgrade.Side(f"{backend}.{side.name}", side.interpreter) for side in turns.sides.values()]
+    outcome = upgrade.compare(sides, plans, results, turns.run_id, functools.partial(say, flush=True))
+    for line in [*outcome.lines, *left_out]:
+        say(line)
+    return outcome.regressions
+
+
+def _plans(turns: Turns) -> tuple[list[Plan], list[str]]:
+    """What is compared of each model, at its own size if that is not larger than parity's; and what is not."""
+    plans: dict[Plan, None] = {}
+    left_out: dict[str, None] = {}
+    for cell in (next(iter(of_sides.jobs.values())).cell for of_sides in turns.cells):
+        if cell.precision in UNIT_ROUNDOFF:
+            size = min(cell.image_size, IMAGE_SIZE)
+            plans[Plan(cell.model, size, BATCH_SIZE, 0, cell.precision, cell.device, DRAWS)] = None
+        else:
+            left_out[f"{cell.model}: whether the sides compute the same in {cell.precision} was not looked at"] = None
+    return list(plans), list(left_out)
+
+
+def _conclude(turns: Turns, regressions: Sequence[str]) -> int:
+    """Print what follows; the exit code.
+
+    Raises:
+        BcdlError: a side was left out, since it failed.
+    """
+    for line in regressions:
+        say(f"REGRESSION: {line}")
+    files = sorted(str(side.run.file) for side in turns.sides.values() if side.run.file.exists())
+    say(f"records: {' '.join(files)}; bcdl compare judges the files of two sides")
+    if failures := turns.failures():
+        raise BcdlError(f"{'; '.join(failures)}; the same command with --resume goes on")
+    return 1 if regressions else 0
 
 
 if __name__ == "__main__":

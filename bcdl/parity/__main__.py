@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bcdl import backends
 from bcdl.errors import UsageError, program, run_command
@@ -20,11 +20,15 @@ from bcdl.machine import environment, gpus, hardware, provenance
 from bcdl.parity import references
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
-from bcdl.parity.settings import DRAWS, EMULATED, UNIT_ROUNDOFF, Plan
+from bcdl.parity.settings import BATCH_SIZE, DRAWS, EMULATED, IMAGE_SIZE, UNIT_ROUNDOFF, Plan, check_side
 from bcdl.records import log, runs, store
 from bcdl.settings import models
 from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
+from bcdl.text import names_in
 from bcdl.worker.session import start_backend
+
+if TYPE_CHECKING:
+    from bcdl.parity.worker import steps
 
 _say = functools.partial(print, flush=True)
 
@@ -38,12 +42,22 @@ class _Run:
         results: folder of dumps and findings.
         references: folder of the references.
         draws_report: whether the page is drawn of what was judged.
+        names: of the dumps that are compared.
+        own_name: of the dump that this process makes or reads; empty for its backend's.
     """
 
     plans: list[Plan]
     results: Path
     references: Path
     draws_report: bool
+    names: tuple[str, ...] = backends.NAMES
+    own_name: str = ""
+
+    def names_of(self, backend: str) -> steps.Names:
+        """The names of dumps for a process of that backend."""
+        from bcdl.parity.worker import steps
+
+        return steps.Names(self.own_name or backend, self.names)
 
     @property
     def device(self) -> str:
@@ -65,7 +79,8 @@ def main() -> int:
     folder = Path(arguments.reference) if arguments.reference else references.default_folder(results)
     if arguments.reference and arguments.step != "reference":
         references.check_there(folder, plans)
-    _STEPS[arguments.step](_Run(plans, results, folder, not arguments.no_report))
+    names, own_name = _names(arguments)
+    _STEPS[arguments.step](_Run(plans, results, folder, not arguments.no_report, names, own_name))
     return 0
 
 
@@ -73,8 +88,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program("parity"), description=__doc__)
     parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(_STEPS)}; default dump")
     parser.add_argument("--models", default=",".join(models.MODELS), help="model names separated by commas")
-    parser.add_argument("--image-size", default="96", help="height and width of the images, pixels; default 96")
-    parser.add_argument("--batch-size", default="4", help="images a batch; default 4")
+    parser.add_argument("--image-size", default=str(IMAGE_SIZE), help=f"height and width, pixels; default {IMAGE_SIZE}")
+    parser.add_argument("--batch-size", default=str(BATCH_SIZE), help=f"images a batch; default {BATCH_SIZE}")
     parser.add_argument("--seed", default="0", help="of weights, order and augmentation; default 0")
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
     parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
@@ -82,6 +97,10 @@ def _parse() -> argparse.Namespace:
         "--draws", default=str(DRAWS), help=f"perturbed runs that show the size of rounding; default {DRAWS}"
     )
     parser.add_argument("--reference", metavar="FOLDER", help="folder of the references; default: one in the results")
+    parser.add_argument(
+        "--sides", metavar="NAME,NAME", help="names of dumps of one backend, as jax.a,jax.b, to compare"
+    )
+    parser.add_argument("--as", dest="own_name", metavar="NAME", help="which of --sides this environment is")
     parser.add_argument("--no-report", action="store_true", help="judge: keep the findings, and draw no page of them")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of dumps, findings and tables")
     arguments = parser.parse_args()
@@ -105,6 +124,20 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     return [Plan(model=row.name, **shared) for row in rows]
 
 
+def _names(arguments: argparse.Namespace) -> tuple[tuple[str, ...], str]:
+    """The names of the dumps that are compared, and that of this environment's own; empty for its backend's."""
+    if arguments.sides is None:
+        if arguments.own_name is not None:
+            raise UsageError("--as says which of --sides this environment is: give both, or neither")
+        return backends.NAMES, ""
+    names = tuple(names_in(arguments.sides))
+    for name in names:
+        check_side(name)
+    if len(names) < 2 or (arguments.step != "judge" and arguments.own_name not in names):
+        raise UsageError("--sides needs two names or more, and --as one of them")
+    return names, arguments.own_name or ""
+
+
 # The modules of `bcdl.parity.worker` import Keras, so that a backend has to be started before they are imported.
 
 
@@ -112,7 +145,7 @@ def _dump(run: _Run) -> None:
     adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.dump(run.plans, run.results, run.references, adapter, _say)
+    steps.dump(run.plans, run.results, run.references, adapter, run.names_of(adapter.name), _say)
 
 
 def _reference(run: _Run) -> None:
@@ -126,7 +159,7 @@ def _exchange(run: _Run) -> None:
     adapter = _backend(run.device, run.precision)
     from bcdl.parity.worker import steps
 
-    steps.exchange(run.plans, run.results, adapter, _say)
+    steps.exchange(run.plans, run.results, adapter, run.names_of(adapter.name), _say)
 
 
 def _determinism(run: _Run) -> None:
@@ -141,7 +174,7 @@ def _judge(run: _Run) -> None:
     for notice in log.repair(run.results):
         _say(notice)
     for plan in run.plans:
-        finding = judge(run.results, run.references, plan, run_id)
+        finding = judge(run.results, run.references, plan, run_id, run.names)
         file = append_finding(run.results, hardware.machine_name(plan.device), finding)
         for name, pair in finding.pairs.items():
             _say(f"{plan.model}, {name}: {pair['verdict']}")

@@ -181,9 +181,14 @@ class Dump:
         return UsageError(f"no whole parity dump of this bcdl in {self.folder}: make it anew with bcdl parity")
 
 
-def dump_of(results: Path, plan: Plan, backend: str) -> Dump:
-    """The dump of a backend for that plan."""
-    return Dump(_folder(results, plan.precision) / backend / plan.model)
+def dump_of(results: Path, plan: Plan, name: str) -> Dump:
+    """The dump for that plan of the backend, or of the side of several of one backend, with this name."""
+    return Dump(folder_of(results, plan.precision, name) / plan.model)
+
+
+def folder_of(results: Path, precision: str, name: str) -> Path:
+    """The folder of all dumps in that precision of the backend, or of the side, with this name."""
+    return _folder(results, precision) / name
 
 
 def write_layer_checks(results: Path, precision: str, backend: str, errors: Mapping[str, float]) -> None:

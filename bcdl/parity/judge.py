@@ -43,7 +43,7 @@ from bcdl.parity.findings import (
     pair_name,
 )
 from bcdl.parity.references import Part
-from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan
+from bcdl.parity.settings import STEPS, UNIT_ROUNDOFF, Plan, backend_of
 from bcdl.parity.sketches import LENGTH, sketch
 
 # What is compared: vectors of the dumps, in the order in which a fault shows first.
@@ -75,13 +75,15 @@ _STEPS_SAFETY = 4.0
 _Dumps = Mapping[str, Dump]
 
 
-def judge(results: Path, folder: Path, plan: Plan, run: str) -> Finding:
-    """The finding from every dump of the plan under `results`, judged by the reference in `folder`, if there is one.
+def judge(results: Path, folder: Path, plan: Plan, run: str, names: Sequence[str] = backends.NAMES) -> Finding:
+    """The finding from the dumps of the plan under `results`, judged by the reference in `folder`, if there is one.
+
+    The dumps are those with these names: of backends, or of sides of one.
 
     UsageError if there are fewer than two dumps, or if they, or the reference, were not made from the same plan, data
     and model.
     """
-    dumps = _dumps(results, plan)
+    dumps = _dumps(results, plan, names)
     facts = {name: dump.facts for name, dump in dumps.items()}
     _check_comparable(dumps, facts)
     reference = references.find(folder, plan)
@@ -128,9 +130,9 @@ class _Judgement:
     hidden: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
-def _dumps(results: Path, plan: Plan) -> _Dumps:
-    """Every dump of the plan by backend."""
-    dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
+def _dumps(results: Path, plan: Plan, names: Sequence[str]) -> _Dumps:
+    """The dumps of the plan that are there, by their names."""
+    dumps = {name: dump_of(results, plan, name) for name in names}
     dumps = {name: dump for name, dump in dumps.items() if dump.exists}
     if len(dumps) < 2:
         raise UsageError(
@@ -288,7 +290,7 @@ def _suspect(backend: str, beyond: _LayerBeyond | None, quantity: str, types: Ma
         "error": beyond.error if beyond else None,
         "tolerance": beyond.tolerance if beyond else None,
         "backend": backend,
-        "cause": known_differences.cause_of(kind, backend),
+        "cause": known_differences.cause_of(kind, backend_of(backend)),
     }
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Annotated, Any
 
+from bcdl import backends
+from bcdl.errors import UsageError
 from bcdl.records.fields import Field
+from bcdl.text import quoted
 
 # Steps of training after which weights and loss are compared.
 STEPS = (1, 5, 20)
 # Steps that run a second time in the same process, to see whether the backend repeats itself.
 REPEATED_STEPS = 5
+# Height and width of the images, pixels, and images a batch, unless options give others.
+IMAGE_SIZE, BATCH_SIZE = 96, 4
 # Perturbed runs, unless --draws gives another number.
 DRAWS = 8
 # A power of two: after the first step a momentum slot holds -rate * gradient, which gives the gradient exactly.
@@ -28,6 +34,17 @@ EMULATED = ("mixed_bfloat16",)
 # here have some thousand terms. If only the factors are rounded and sums are kept in float32, a few units are enough.
 # Moved by one unit and scaled up, the change would miss the jumps at kinks (ReLU, ties in pooling).
 MOVED_ULPS = {"float32": 32, "tf32": 4, "mixed_bfloat16": 4}
+
+
+def backend_of(name: str) -> str:
+    """The backend of a dump by its name: `jax` of `jax`, and of `jax.b`, side b of several that are of one backend."""
+    return name.partition(".")[0]
+
+
+def check_side(name: str) -> None:
+    """Raise UsageError if this is no name of a side: a backend, a dot and a letter, which also names its folder."""
+    if not re.fullmatch(rf"({'|'.join(backends.NAMES)})\.[a-z]", name):
+        raise UsageError(f"--sides {quoted(name)}: a side is named BACKEND.LETTER, as jax.a")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from bcdl.parity.findings import DIFFERS, NOT_JUDGED, Finding, pair_name
+from bcdl.parity.settings import backend_of
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose, differences
 from bcdl.records.record import Record
@@ -43,9 +44,10 @@ class ParityGroup:
     @property
     def title(self) -> str:
         plan = self.first.plan
+        sides = [name for name in self.backends if backend_of(name) != name]
         return (
             f"{plan.precision}, {plan.image_size}x{plan.image_size}, batch {plan.batch_size}, seed {plan.seed}, "
-            f"{', '.join(filter(None, (plan.device, self.distinction)))}"
+            f"{', '.join(filter(None, (plan.device, ' and '.join(sides), self.distinction)))}"
         )
 
     @property
@@ -54,7 +56,8 @@ class ParityGroup:
         plan = self.first.plan
         device = "" if plan.device == "cpu" else f"-{safe_name(plan.device)}"
         settings = f"{plan.precision}-{plan.image_size}px-b{plan.batch_size}-seed{plan.seed}{device}"
-        return "-".join(filter(None, ("parity", safe_name(self.machine), settings, self.digest)))
+        sides = (safe_name(name) for name in self.backends if backend_of(name) != name)
+        return "-".join(filter(None, ("parity", safe_name(self.machine), settings, *sides, self.digest)))
 
     @functools.cached_property
     def backends(self) -> list[str]:
@@ -77,6 +80,7 @@ def group_findings(findings: Sequence[tuple[str, Finding]]) -> list[ParityGroup]
     for machine, finding in findings:
         plan = finding.plan
         settings = (machine, *map(str, (plan.batch_size, plan.device, plan.image_size, plan.precision, plan.seed)))
+        settings += tuple(name for name in sorted(finding.backends) if backend_of(name) != name)  # sides of one backend
         by_settings.setdefault(settings, {}).setdefault(_place(finding), {})[plan.model] = finding
     return [
         ParityGroup(settings[0], _in_order(places[key].values()), distinction, _digest(key) if number else "")

@@ -118,12 +118,10 @@ class Record:
     ] = dataclasses.field(default_factory=dict)
     block: Annotated[
         str,
-        Field(
-            "the round, if the run measured two sides in turn; else empty", "both sides of a round are a pair", since=2
-        ),
+        Field("the round, if the run measured sides in turn; else empty", "the sides of a round are a block", since=2),
     ] = ""
     side: Annotated[
-        str, Field("the side, `a` or `b`, if the run measured two sides in turn; else empty", "as `block`", since=6)
+        str, Field("the side, a letter, if the run measured sides in turn; else empty", "as `block`", since=6)
     ] = ""
     log_tail: Annotated[
         list[str],

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 RUNS = Path(LOCAL) / "runs"
-_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}(-[ab])?", re.ASCII)
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}(-[a-z])?", re.ASCII)
 _PATIENCE_S = 10.0  # seconds; whoever asks whether a lock is held, holds it for a moment
 
 
 def new_run_id() -> str:
     """An id for a run, which sorts by its start: UTC time to the second, then four random hex digits.
 
-    If two sides are measured in turn, the run of each adds `-a` or `-b` to it.
+    If sides are measured in turn, the run of each adds a hyphen and its letter.
     """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 

@@ -40,7 +40,7 @@ chooses the epoch that is kept, or in training ([the rule](../docs/evaluation.md
 `*` marks a figure from a tree with uncommitted changes, or whose code changed while it ran; `†` a rate on a backend
 whose parity with another was never measured, `‡` one whose parity failed (see the parity sections). The runs of a
 section were made one after another, not interleaved, so ratios between backends on a shared machine are partly its
-noise; a matrix product in each worker shows when its speed changed by much. Two sides in turn have a section of their
+noise; a matrix product in each worker shows when its speed changed by much. Sides in turn have a section of their
 own.
 """
 
@@ -112,7 +112,7 @@ def _files(sources: Sources) -> dict[str, bytes]:
 
 
 def _sections(sources: Sources) -> list[Section]:
-    # The rounds of two sides in turn have a section of their own: here each would look like a seed of its cell.
+    # The rounds of sides in turn have a section of their own: here each would look like a seed of its cell.
     shown = [(machine, record) for machine, record in sources.records if not record.block]
     verdicts = Verdicts(sources.findings)
     groups = group_records(shown, verdicts)

@@ -8,7 +8,7 @@ import math
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,7 @@ class Run:
         require_clean: whether data is refused if an image or a patient is on both sides of a split, or if a patient
             could be, since not all are known.
         worker: the interpreter's arguments that start a worker.
+        software: `python` and `versions` of the Python that runs the workers, if it is not this one.
         records: the records of the jobs that have ended, or that had a record already.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         private: hides the names of images and patients, unless they are public; filled by `check`.
@@ -68,6 +69,7 @@ class Run:
     resume: bool = False
     require_clean: bool = False
     worker: Sequence[str] = launch.WORKER
+    software: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     private: dict[Request, Private | None] = dataclasses.field(default_factory=dict)
@@ -275,7 +277,7 @@ class Run:
             earlier = newest.get(job.cell)
             if not earlier or earlier.status not in SETTLED:
                 continue
-            facts = self._changes(earlier, Purpose.RESUME, job, self.checksums[job.request])
+            facts = self.changes(earlier, job)
             facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
             if facts:
                 changed[" and another ".join(facts)] += 1
@@ -291,6 +293,10 @@ class Run:
         of_others = "not resumed from records of another machine, other cores or no known identity"
         others = [f"{of_others}: {', '.join(sorted(elsewhere))}"] if elsewhere else []
         return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *others, *unread]
+
+    def changes(self, earlier: Record, job: Job) -> list[str]:
+        """Names of the facts in which the earlier record differs from the one that the job would leave now."""
+        return self._changes(earlier, Purpose.RESUME, job, self.checksums[job.request])
 
     def _changes(self, earlier: Record, purpose: Purpose, job: Job | None = None, checksum: str = "") -> list[str]:
         """Names of the facts in which an earlier record of this machine differs from one that would be made now."""
@@ -313,7 +319,7 @@ class Run:
 
     @functools.cached_property
     def _hardware(self) -> dict[str, Any]:
-        return hardware.describe(self.jobs[0].cell.device)
+        return {**hardware.describe(self.jobs[0].cell.device), **self.software}
 
     @functools.cached_property
     def _machine(self) -> str:

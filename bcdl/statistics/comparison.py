@@ -15,7 +15,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,6 +79,8 @@ class Sample:
     doubts: Sequence[Doubt] = ()
 
 
+Names = tuple[str, str]  # of the two sides, for messages
+_AB: Names = ("A", "B")
 Cells = dict[tuple[str, str], list[Sample]]  # samples of a side, by the facts of their cell and their regime
 
 
@@ -183,31 +185,60 @@ def compare(a: list[Sample], b: list[Sample], across: str | None = None) -> list
 
     UsageError if they share none, or differ in more than an axis.
     """
+    return _corrected(_compare(a, b, across))
+
+
+class Pair(NamedTuple):
+    """Two of several sides: their names, their comparisons, and why there are none, empty if there are."""
+
+    a: str
+    b: str
+    comparisons: Sequence[Comparison]
+    failure: str
+
+
+def compare_all(sides: Mapping[str, list[Sample]]) -> list[Pair]:
+    """Every two sides, by name, in their order; p-values are corrected over all comparisons of all pairs."""
+    pairs = [_pair(a, b, sides) for a, b in itertools.combinations(sides, 2)]
+    corrected = iter(_corrected([compared for pair in pairs for compared in pair.comparisons]))
+    return [pair._replace(comparisons=list(itertools.islice(corrected, len(pair.comparisons)))) for pair in pairs]
+
+
+def _pair(a: str, b: str, sides: Mapping[str, list[Sample]]) -> Pair:
+    if not (sides[a] and sides[b]):
+        return Pair(a, b, (), f"side {b if sides[a] else a} has no rate")
+    try:
+        return Pair(a, b, _compare(sides[a], sides[b], None, (a.upper(), b.upper())), "")
+    except UsageError as error:  # records may come from anywhere, and their sides differ in anything
+        return Pair(a, b, (), str(error))
+
+
+def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with their p-values corrected for the number of them."""
+    p_values = effects.holm([compared.p for compared in comparisons])
+    return [dataclasses.replace(compared, p=p) for compared, p in zip(comparisons, p_values, strict=True)]
+
+
+def _compare(a: list[Sample], b: list[Sample], across: str | None, names: Names = _AB) -> list[Comparison]:
+    """As `compare`, each with the p-value of its own."""
     a, b = of_known_code(a), of_known_code(b)
     if not (a and b):
         raise UsageError("all code of a side changed while it ran, so that it shows nothing: measure the side again")
-    across = across or differing_axis(a, b)
+    across = across or differing_axis(a, b, names)
     free, first, second = _cells(a, b, across)
-    for name, side in (("A", first), ("B", second)):
+    for name, side in zip(names, (first, second), strict=True):
         _check_unmixed(name, side.values(), _OF_PLACES.get(across or "", free[:1]))
     shared = [key for key in first if key in second]
     if not shared:
-        raise UsageError(f"A and B share no cell: {_first_difference(a, b, free)}{_way_out(a, b, across)}")
-    of_cells = {key: _effect(first[key], second[key]) for key in shared}
-    p_values = effects.holm([effect.p for effect, _ in of_cells.values()])
+        difference = _first_difference(a, b, free, names)
+        raise UsageError(f"{' and '.join(names)} share no cell: {difference}{_way_out(a, b, across)}")
     titles = _titles({key: first[key][0] for key in shared}, free)
-    return [
-        Comparison(
-            titles[key],
-            key[1],
-            effect,
-            interleaved,
-            p,
-            (first[key][0], second[key][0]),
-            _doubts_of(first[key], second[key]),
-        )
-        for (key, (effect, interleaved)), p in zip(of_cells.items(), p_values, strict=True)
-    ]
+    return [_comparison(titles[key], key[1], first[key], second[key]) for key in shared]
+
+
+def _comparison(title: str, regime: str, a: list[Sample], b: list[Sample]) -> Comparison:
+    effect, interleaved = _effect(a, b)
+    return Comparison(title, regime, effect, interleaved, effect.p, (a[0], b[0]), _doubts_of(a, b))
 
 
 def unshared(a: list[Sample], b: list[Sample], across: str | None = None) -> tuple[list[str], list[str]]:
@@ -288,7 +319,7 @@ def count(cells: Iterable[Cell]) -> int:
     return len({comparability.key(Evidence.of_cell(cell), Purpose.RATES) for cell in cells}) * len(RATES)
 
 
-def differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
+def differing_axis(a: list[Sample], b: list[Sample], names: Names = _AB) -> str | None:
     """The axis that sets the sides apart, None if there is none; UsageError if it takes more than one."""
     facts = dict.fromkeys(fact for along in _OF_SOFTWARE.values() for fact in along if fact != "threads")
     differing = [fact for fact in facts if _values(a, fact) != _values(b, fact)]
@@ -302,7 +333,9 @@ def differing_axis(a: list[Sample], b: list[Sample]) -> str | None:
     # A backend or a Python that differs brings its versions with it: they are no change of their own.
     brought = {fact for axis in ("backend", "python") if axis in differing for fact in _OF_SOFTWARE[axis][1:]}
     named = [fact for fact in differing if fact not in brought]
-    raise UsageError(f"A and B differ in {' and '.join(named)}: measure them with only one of these changed")
+    raise UsageError(
+        f"{' and '.join(names)} differ in {' and '.join(named)}: measure them with only one of these changed"
+    )
 
 
 def _values(samples: list[Sample], fact: str) -> set[Hashable]:
@@ -357,14 +390,16 @@ def _way_out(a: list[Sample], b: list[Sample], across: str | None) -> str:
     return f"; --across {axes[0]} compares them along it" if axes and not across else ""
 
 
-def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str]) -> str:
+def _first_difference(a: list[Sample], b: list[Sample], free: Sequence[str], names: Names) -> str:
     """In words, the differences between those two cells of the sides that differ least."""
     sides = ([samples[0].facts for samples in _by_cell(side, free).values()] for side in (a, b))
-    differing = (_in_words(first, second, free) for first, second in itertools.product(*sides))
+    differing = (_in_words(first, second, free, names) for first, second in itertools.product(*sides))
     closest: list[str] = min(differing, key=len)
     return ", ".join(closest) or "they were measured in different regimes"
 
 
-def _in_words(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str]) -> list[str]:
-    names = _unlike(a, b, free)
-    return [f"{name} is {a.get(name, 'unknown')} in A and {b.get(name, 'unknown')} in B" for name in names]
+def _in_words(a: Mapping[str, Any], b: Mapping[str, Any], free: Sequence[str], names: Names) -> list[str]:
+    return [
+        f"{fact} is {a.get(fact, 'unknown')} in {names[0]} and {b.get(fact, 'unknown')} in {names[1]}"
+        for fact in _unlike(a, b, free)
+    ]

@@ -12,11 +12,13 @@ import numpy as np
 from bcdl.parity.dumps import Loaded, Resumed
 from bcdl.parity.worker import instrumented
 from bcdl.parity.worker.instrumented import Instrumented
+from bcdl.text import on_one_line
 from bcdl.worker.input_pipeline import Batch
 from bcdl.worker.snapshot import Snapshot
 
 # Steps before the checkpoint, so that the optimizer's state is not empty.
 _STEPS_BEFORE = 2
+_LONGEST = 200  # letters of an error that a finding holds
 
 
 def save(subject: Instrumented, start: Snapshot, file: Path) -> Resumed:
@@ -38,7 +40,11 @@ def load_all(files: dict[str, Path], batch: Batch) -> dict[str, Loaded]:
     runner: keras.Model | None = None
     results: dict[str, Loaded] = {}
     for saver, file in files.items():
-        loaded, as_it_is = _load(file)
+        try:
+            loaded, as_it_is = _load(file)
+        except Exception as error:  # whatever Keras raises for a file of another Keras: it is the finding
+            results[saver] = {"error": on_one_line(error, with_kind=True, longest=_LONGEST)}
+            continue
         if runner is None:
             runner = loaded
             # The file holds what jit_compile resolved to on the saver's backend, and forces it on this one.

@@ -102,11 +102,12 @@ def provenance(subject: Instrumented, adapter: Backend, started: str) -> Provena
 
 
 def definition(model: keras.Model) -> str:
-    """The model's configuration but for its float types, names replaced in order of appearance.
+    """The model's configuration but for its float types and what is not set, names replaced in order of appearance.
 
-    Keras counts names on in a process.
+    Keras counts names on in a process. Another Keras may lack an option, or have more of them; one that is None is not
+    set on either.
     """
-    config = json.loads(json.dumps(model.get_config(), default=str), object_hook=_without_float_types)
+    config = json.loads(json.dumps(model.get_config(), default=str), object_hook=_what_is_set)
     names: dict[str, str] = {}
     _collect_names(config, names)
     return json.dumps(_renamed(config, names), sort_keys=True)
@@ -117,8 +118,8 @@ def definition_digest(model: keras.Model) -> str:
     return hashlib.sha256(definition(model).encode()).hexdigest()
 
 
-def _without_float_types(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "dtype"}
+def _what_is_set(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "dtype" and value is not None}
 
 
 def _collect_names(config: Any, names: dict[str, str]) -> None:

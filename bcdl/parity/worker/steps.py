@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bcdl import backends
 from bcdl.backends import Backend
 from bcdl.errors import UsageError
 from bcdl.parity import known_differences, references
@@ -23,20 +23,33 @@ from bcdl.worker.session import forget_models
 Say = Callable[[str], None]
 
 
-def dump(plans: Sequence[Plan], results: Path, folder: Path, adapter: Backend, say: Say) -> None:
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """The names of dumps.
+
+    Attributes:
+        own: that of this process's backend, or side.
+        compared: those that are compared.
+    """
+
+    own: str
+    compared: Sequence[str]
+
+
+def dump(plans: Sequence[Plan], results: Path, folder: Path, adapter: Backend, names: Names, say: Say) -> None:
     """Check each layer type, then write the dump of each model on this backend; references lie in `folder`."""
-    write_layer_checks(results, plans[0].precision, adapter.name, layer_checks.check())
+    write_layer_checks(results, plans[0].precision, names.own, layer_checks.check())
     for plan in _one_by_one(plans, plans[0].precision, f"{adapter.name}: dump", say):
         reference = references.find(folder, plan)
         if reference is None:
             say(f"no float64 reference of {plan.model} in {folder}: it can be compared, and not judged")
-        perturbed = not _is_perturbed(plan, results, but=adapter.name)
-        dumping.dump(plan, adapter, dump_of(results, plan, adapter.name), reference, perturbed)
+        perturbed = not _is_perturbed(plan, results, names)
+        dumping.dump(plan, adapter, dump_of(results, plan, names.own), reference, perturbed)
 
 
-def _is_perturbed(plan: Plan, results: Path, but: str) -> bool:
-    """Whether a dump of the plan, `but` that backend's, has the runs that show the size of chaos: one is enough."""
-    others = (dump_of(results, plan, name) for name in backends.NAMES if name != but)
+def _is_perturbed(plan: Plan, results: Path, names: Names) -> bool:
+    """Whether another dump of the plan has the runs that show the size of chaos: one is enough."""
+    others = (dump_of(results, plan, name) for name in names.compared if name != names.own)
     facts = (other.facts for other in others if other.is_whole)
     return any(bool(fact["chaos"]) and fact["plan"] == plan.to_dict() for fact in facts)
 
@@ -59,15 +72,15 @@ def reference(plans: Sequence[Plan], folder: Path, adapter: Backend, say: Say) -
         say(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
 
 
-def exchange(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:
-    """Load every backend's checkpoint of each model; UsageError if this backend has no dump of it."""
+def exchange(plans: Sequence[Plan], results: Path, adapter: Backend, names: Names, say: Say) -> None:
+    """Load every checkpoint of each model; UsageError if this backend, or side, has no dump of it."""
     for plan in _one_by_one(plans, plans[0].precision, f"{adapter.name}: checkpoints", say):
-        dumps = {name: dump_of(results, plan, name) for name in backends.NAMES}
+        dumps = {name: dump_of(results, plan, name) for name in names.compared}
         files = {name: each.checkpoint for name, each in dumps.items() if each.exists}
-        if adapter.name not in files:
-            raise UsageError(f"no dump of {plan.model} by {adapter.name} in {results}: run bcdl parity first")
+        if names.own not in files:
+            raise UsageError(f"no dump of {plan.model} by {names.own} in {results}: run bcdl parity first")
         batch = checkpoints.next_batch(instrumented.build(plan))
-        dumps[adapter.name].write_loaded(checkpoints.load_all(files, batch))
+        dumps[names.own].write_loaded(checkpoints.load_all(files, batch))
 
 
 def measure_determinism(plans: Sequence[Plan], results: Path, adapter: Backend, say: Say) -> None:

@@ -13,12 +13,7 @@ from bcdl.report.tables import Column, Entry, Table, figures, number, significan
 from bcdl.statistics import doubts
 from bcdl.statistics.comparison import Comparison
 
-_COLUMNS: tuple[Column, ...] = (
-    *map(words, ("cell", "regime")),
-    *map(figures, ("A, median", "B, median", "B / A", "95% interval", "B / A, HL", "threshold")),
-    *map(figures, ("p", "p, Holm", "Cliff's delta", "processes")),
-    words("measured"),
-)
+Names = tuple[str, str]  # of the two sides, as headings have them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,26 +29,39 @@ class Parity:
     mark: str
 
 
-def table(comparisons: Sequence[Comparison]) -> Table:
+def table(comparisons: Sequence[Comparison], names: Names = ("A", "B")) -> Table:
     """One line a cell and regime."""
-    return Table(
-        "Images/s of A and B", _COLUMNS, tuple(_row(compared) for compared in comparisons), _doubts(comparisons)
+    rows = tuple(_row(compared) for compared in comparisons)
+    return Table(_title(names), _columns(names), rows, _doubts(comparisons, names))
+
+
+def table_with_parity(comparisons: Sequence[tuple[Comparison, Parity]], names: Names = ("A", "B")) -> Table:
+    """The same of two backends: the ratios have their parity's mark, and the verdict stands beside them."""
+    rows = ((*_row(compared, parity.mark), word(parity.verdict)) for compared, parity in comparisons)
+    notes = _doubts([compared for compared, _ in comparisons], names)
+    return Table(_title(names), (*_columns(names), words("parity")), tuple(rows), notes)
+
+
+def _title(names: Names) -> str:
+    return f"Images/s of {' and '.join(names)}"
+
+
+def _columns(names: Names) -> tuple[Column, ...]:
+    a, b = names
+    return (
+        *map(words, ("cell", "regime")),
+        *map(figures, (f"{a}, median", f"{b}, median", f"{b} / {a}", "95% interval", f"{b} / {a}, HL", "threshold")),
+        *map(figures, ("p", "p, Holm", "Cliff's delta", "processes")),
+        words("measured"),
     )
 
 
-def table_with_parity(comparisons: Sequence[tuple[Comparison, Parity]]) -> Table:
-    """The same of two backends: the ratios have their parity's mark, and the verdict stands beside them."""
-    rows = ((*_row(compared, parity.mark), word(parity.verdict)) for compared, parity in comparisons)
-    notes = _doubts([compared for compared, _ in comparisons])
-    return Table("Images/s of A and B", (*_COLUMNS, words("parity")), tuple(rows), notes)
-
-
-def _doubts(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+def _doubts(comparisons: Sequence[Comparison], names: Names) -> tuple[str, ...]:
     """A line for each kind of doubt about the rates compared, with how many processes of which side it is about."""
     doubted = {
         f"{compared.title}, {compared.regime}, {name}": of_side
         for compared in comparisons
-        for name, of_side in zip("AB", compared.doubts, strict=True)
+        for name, of_side in zip(names, compared.doubts, strict=True)
     }
     return tuple(f"{doubts.MARK} {line}" for line in lines(doubted))
 

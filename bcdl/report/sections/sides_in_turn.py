@@ -1,14 +1,14 @@
-"""The section of runs of two sides in turn (`bcdl ab`)."""
+"""The section of two sides or more measured in turn (`bcdl ab`)."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from bcdl.errors import UsageError
 from bcdl.machine.provenance import short_commit
 from bcdl.parity.verdicts import Verdicts
-from bcdl.records import comparability
+from bcdl.records import comparability, store
 from bcdl.records.comparability import Evidence
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
@@ -17,11 +17,11 @@ from bcdl.report.sections import utilisation
 from bcdl.report.sections.comparison_table import Parity, table, table_with_parity
 from bcdl.report.tables import Table
 from bcdl.statistics import comparison, doubts
-from bcdl.statistics.comparison import Comparison
+from bcdl.statistics.comparison import Comparison, Pair
 from bcdl.text import escape, safe_name
 
 _TEXT = """\
-Both sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets both
+All sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets all
 alike, so that these ratios may be quoted, for cells of this size and batch and the settings named, where those of the
 sections above may not; the rates beside them are of their moment. B / A is a geometric mean; **HL**, that of Hodges and
 Lehmann (1963), which a few wild rounds hardly move, stands beside it. A significant slow-down beyond the **threshold**,
@@ -31,89 +31,111 @@ Lehmann (1963), which a few wild rounds hardly move, stands beside it. A signifi
 
 @dataclasses.dataclass(frozen=True)
 class SidesInTurn:
-    """One run of two sides in turn.
+    """One comparison of sides measured in turn.
 
     Attributes:
         machine: the machine on which it ran.
-        run: the id that the runs of both sides begin with.
-        a, b: the records of each side; neither is empty.
+        run: its id, that of the run which began it.
+        sides: the records of each side, by its letter, in the order of letters; none is empty.
     """
 
     machine: str
     run: str
-    a: list[Record]
-    b: list[Record]
+    sides: dict[str, list[Record]]
 
     @property
     def records(self) -> list[Record]:
-        return [*self.a, *self.b]
+        return [record for records in self.sides.values() for record in records]
 
-    @property
-    def crosses_backends(self) -> bool:
-        """Whether the sides are two backends, whose models need not be the same."""
-        return {record.cell.backend for record in self.a} != {record.cell.backend for record in self.b}
+    def backends(self, *sides: str) -> set[str]:
+        """The backends of these sides, of all if none is named."""
+        return {record.cell.backend for name in sides or self.sides for record in self.sides[name]}
 
 
 def read(records: Iterable[tuple[str, Record]]) -> list[SidesInTurn]:
-    """Every run of two sides among the records, each with its machine; the oldest first."""
+    """Every comparison of two sides or more among the records, each with its machine; the oldest first."""
     runs: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for machine, record in records:
         if record.block:
             runs.setdefault((machine, record.block.partition("/")[0]), {}).setdefault(record.side, []).append(record)
     return [
-        SidesInTurn(machine, run, sides["a"], sides["b"])
+        SidesInTurn(machine, run, dict(sorted(sides.items())))
         for (machine, run), sides in runs.items()
-        if {"a", "b"} <= sides.keys()
+        if len(sides) > 1
+    ]
+
+
+def read_run(results: Path, run: str) -> SidesInTurn | None:
+    """The newest comparison of that id in the results folder; None if there is none."""
+    records, _ = store.read_all(results)
+    return next((each for each in reversed(read(records)) if each.run == run), None)
+
+
+def pairs(run: SidesInTurn) -> list[Pair]:
+    """Every two sides compared; p-values are corrected over all."""
+    rates = {name: [s for record in side for s in comparison.samples(record)] for name, side in run.sides.items()}
+    return comparison.compare_all(rates)
+
+
+def regressions(run: SidesInTurn, pair: Pair) -> list[str]:
+    """A line for each cell in which a side has regressed from the first, of sides that are of one backend.
+
+    That another backend is slower is a result, and no regression.
+    """
+    if pair.a != next(iter(run.sides)) or len(run.backends(pair.a, pair.b)) > 1:
+        return []
+    return [
+        f"side {pair.b} is slower by more than {slower.threshold:.1%}, beyond chance: {slower.title}, {slower.regime}: "
+        f"{slower.effect.ratio:.3f} of side {pair.a}"
+        for slower in pair.comparisons
+        if slower.regressed
     ]
 
 
 def section(records: Iterable[tuple[str, Record]], verdicts: Verdicts) -> Section | None:
-    """Runs of two sides in turn; None if there are none."""
+    """Comparisons of sides in turn; None if there are none."""
     runs = read(records)
     if not runs:
         return None
-    parts = ["## Two sides in turn", _TEXT.strip()]
+    parts = ["## Sides in turn", _TEXT.strip()]
     tables: dict[str, tuple[Table, ...]] = {}
     for run in runs:
-        compared, failure = _compared(run, verdicts)
-        parts += [_facts(run, failure), compared.to_markdown()]
-        tables[safe_name(f"in-turn-{run.machine}-{run.run}")] = (compared,)
+        compared = pairs(run)
+        of_pairs = tuple(table_of(pair, run, verdicts) for pair in compared)
+        parts += [_facts(run, compared), *(table.to_markdown() for table in of_pairs)]
+        tables[safe_name(f"in-turn-{run.machine}-{run.run}")] = of_pairs
     return Section("\n\n".join(parts) + "\n", tables)
 
 
-def _compared(run: SidesInTurn, verdicts: Verdicts) -> tuple[Table, str]:
-    """One line a cell and regime; and why the sides can't be compared, empty if they can."""
-    first, second = ([sample for record in side for sample in comparison.samples(record)] for side in (run.a, run.b))
-    try:
-        comparisons = comparison.compare(first, second) if first and second else []
-    except UsageError as error:  # records may come from anywhere, and their sides differ in anything
-        return table([]), str(error)
-    if not run.crosses_backends:
-        return table(comparisons), ""
-    return table_with_parity([(compared, _parity(run, compared, verdicts)) for compared in comparisons]), ""
+def table_of(pair: Pair, run: SidesInTurn | None = None, verdicts: Verdicts | None = None) -> Table:
+    """One line a cell and regime of two sides; with verdicts, those of their backends' parity beside them."""
+    names = (pair.a.upper(), pair.b.upper())
+    if run is None or verdicts is None or len(run.backends(pair.a, pair.b)) < 2 or not pair.comparisons:
+        return table(pair.comparisons, names)
+    judged = [(compared, _parity(run, pair, compared, verdicts)) for compared in pair.comparisons]
+    return table_with_parity(judged, names)
 
 
-def _parity(run: SidesInTurn, compared: Comparison, verdicts: Verdicts) -> Parity:
+def _parity(run: SidesInTurn, pair: Pair, compared: Comparison, verdicts: Verdicts) -> Parity:
     """What is known of the parity of the records behind a comparison."""
     record, other = (
-        next(record for record in reversed(side) if record.ok and record.cell == sample.cell)
-        for side, sample in zip((run.a, run.b), compared.samples, strict=True)
+        next(record for record in reversed(run.sides[side]) if record.ok and record.cell == sample.cell)
+        for side, sample in zip((pair.a, pair.b), compared.samples, strict=True)
     )
     return Parity(verdicts.of(run.machine, record, other), verdicts.mark(run.machine, [record], [other]))
 
 
-def _facts(run: SidesInTurn, failure: str) -> str:
+def _facts(run: SidesInTurn, compared: Sequence[Pair]) -> str:
     """Machine, sides, cells, and why a cell could not be compared, a line each."""
     groups = group_records([(run.machine, record) for record in run.records])
     lines = [
         f"Machine: {run.machine}",
-        f"A: {_side(run.a)}",
-        f"B: {_side(run.b)}",
+        *(f"{name.upper()}: {_side(records)}" for name, records in run.sides.items()),
         *(f"Cells: {title}" for title in dict.fromkeys(group.title for group in groups)),
         *utilisation.yardstick_lines([record for record in run.records if record.ok]),
         *(f"Not ok: {_failure(record)}" for record in run.records if not record.ok),
         *(f"Left out: {line}" for line in _changed(run.records)),
-        *([f"Not ok: {failure}"] if failure else []),
+        *(f"Not ok: {pair.failure}" for pair in compared if pair.failure),
         *([f"Disturbance: {unrecorded}"] if (unrecorded := doubts.unrecorded(run.records)) else []),
     ]
     return "\n".join(f"- {escape(line)}" for line in lines)

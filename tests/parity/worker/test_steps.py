@@ -11,7 +11,7 @@ import pytest
 
 from bcdl.machine import hardware
 from bcdl.parity import __main__ as parity_command
-from bcdl.parity import known_differences
+from bcdl.parity import known_differences, upgrade
 from bcdl.parity.dumps import dump_of
 from bcdl.parity.references import default_folder, find
 from bcdl.parity.settings import Plan
@@ -55,6 +55,25 @@ def test_a_gpu_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: --device gpu with --precision float32 can't be had on {keras.backend.backend()}: ")
     assert "Traceback" not in done.stderr
+
+
+def test_two_sides_of_one_backend_are_the_same_and_load_each_others_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, and without the checks of each layer type; an upgrade has a Python for each side."""
+
+    def run(step: upgrade._Step, name: str, side: upgrade.Side) -> None:
+        monkeypatch.setattr(sys, "argv", ["parity", *step._arguments(name, side)])
+        assert parity_command.main() == 0
+
+    monkeypatch.setattr("bcdl.parity.worker.layer_checks.check", dict)
+    monkeypatch.setattr(upgrade._Step, "_run", run)
+    backend = keras.backend.backend()
+    sides = [upgrade.Side(f"{backend}.{letter}", sys.executable) for letter in "ab"]
+    plan = Plan("cnn", 32, 4, 0, "float32", "cpu", 0)
+    outcome = upgrade.compare(sides, [plan], tmp_path, "20260101T000000Z-0000", lambda line: None)
+    assert outcome.regressions == []
+    assert [line.rpartition(": ")[2] for line in outcome.lines[1:]] == ["yes", "yes"]
 
 
 def test_only_sound_float64_gives_a_reference(tmp_path: Path) -> None:
