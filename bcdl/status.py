@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import runs
+from bcdl.records import disk, runs
+from bcdl.records.claims import Holder
 from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
 from bcdl.runner import progress
 from bcdl.runner.progress import State, duration
@@ -18,9 +19,25 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEFAULT_RESULTS
 
 _COLUMNS = (
-    *map(words, ("run", "cell", "phase")),
+    *map(words, ("run", "host", "cell", "phase")),
     *map(figures, ("cell's time", "done", "not ok", "left after it")),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A run that is alive.
+
+    Attributes:
+        here: whether it runs on this host.
+        state: what it does; None if its file does not give it.
+        since_s: seconds since it wrote that, by the clock of the disk, since another host has a clock of its own; None
+            if that can't be judged.
+    """
+
+    here: bool
+    state: State | None
+    since_s: float | None
 
 
 def main() -> int:
@@ -29,35 +46,58 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.results.is_dir():
         raise UsageError(f"there is no results folder {str(arguments.results)!r}; name the run's own with --results")
-    live = dict(_live(arguments.results))
+    holders = dict(_holders(arguments.results))
+    live = {run: _running(arguments.results, run, holder) for run, holder in holders.items() if holder.alive}
     if live:
         progress.console().print(table(live).to_rich())
     else:
         say(f"nothing is running on {arguments.results}")
+    for run, holder in holders.items():
+        if _may_be_alive(holder):
+            say(f"note: run {run} of another host: {_silence(holder)}; it is not known whether it is alive")
     return 0
 
 
-def _live(results: Path) -> Iterator[tuple[str, State | None]]:
-    """The id and the state of each run whose process lives; the state is None if the run's file does not give it."""
+def _holders(results: Path) -> Iterator[tuple[str, Holder]]:
+    """The id of each run whose folder says who runs it, and who that is."""
     for folder in sorted((results / runs.RUNS).glob("*/")):
-        if runs.is_live(results, folder.name):
-            yield folder.name, State.read(folder / STATUS_FILE)
+        if (holder := runs.holder(results, folder.name)) is not None:
+            yield folder.name, holder
 
 
-def table(live: dict[str, State | None]) -> Table:
-    """A table with a row for each run, by its id; a state is None if it is not known."""
-    return Table("Running now", _COLUMNS, tuple((word(run), *_row(state)) for run, state in live.items()))
+def _running(results: Path, run: str, holder: Holder) -> Running:
+    file = runs.folder_of(results, run) / STATUS_FILE
+    return Running(holder.here, State.read(file), disk.age_s(file))
 
 
-def _row(state: State | None) -> tuple[Entry, ...]:
+def _may_be_alive(holder: Holder) -> bool:
+    """Whether a run that is not known to be alive has not ended either, as far as this host can see."""
+    return not (holder.alive or holder.here or holder.ended or holder.is_forgotten)
+
+
+def _silence(holder: Holder) -> str:
+    if holder.silent_s is None or holder.silent_s < 0:
+        return "the time of its last sign of life can't be judged on this disk"
+    return f"no sign of life for {duration(holder.silent_s)}"
+
+
+def table(live: Mapping[str, Running]) -> Table:
+    """A table with a row for each run, by its id."""
+    return Table("Running now", _COLUMNS, tuple((word(run), *_row(running)) for run, running in live.items()))
+
+
+def _row(running: Running) -> tuple[Entry, ...]:
+    host, state = word("this one" if running.here else "another"), running.state
     if state is None:  # it has not begun its first cell, or its file is not what a run writes
-        return (absent("unknown"), *[absent()] * 5)
-    cell, now = Cell.parse(state.cell), time.time()
+        return (host, absent("unknown"), *[absent()] * 5)
+    phase_s = None if running.since_s is None else max(0.0, running.since_s)
+    cell_s = None if phase_s is None else state.phase_started - state.cell_started + phase_s
     about = "unknown" if state.about_left_s is None else f"about {duration(state.about_left_s)}"
     return (
-        word(cell.title),
-        word(f"{state.phase}, for {duration(now - state.phase_started)}"),
-        Entry(now - state.cell_started, duration),
+        host,
+        word(Cell.parse(state.cell).title),
+        word(state.phase if phase_s is None else f"{state.phase}, for {duration(phase_s)}"),
+        absent("unknown") if cell_s is None else Entry(cell_s, duration),
         count(state.done),
         count(state.failed),
         word(f"{state.left}, {about}" if state.left else "0"),

@@ -128,7 +128,7 @@ builtins.__import__ = note
 
 
 # Packages of reports and of augmentation. JAX itself needs SciPy, and Keras rich, so these two are not among them.
-ABSENT = ("cv2", "filelock", "matplotlib", "pooch", "sklearn")
+ABSENT = ("cv2", "matplotlib", "pooch", "sklearn")
 
 
 @pytest.mark.keras

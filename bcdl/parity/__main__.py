@@ -170,7 +170,7 @@ def _determinism(run: _Run) -> None:
 
 
 def _judge(run: _Run) -> None:
-    run_id = runs.new_run_id()
+    run_id = runs.begin(run.results)
     for notice in log.repair(run.results):
         _say(notice)
     for plan in run.plans:

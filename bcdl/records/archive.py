@@ -7,6 +7,7 @@ added a second time. Of an archive that is not whole nothing is added.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -16,12 +17,13 @@ import re
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from bcdl.errors import UsageError
 from bcdl.records import disk, experiment, log, runs, schema
+from bcdl.records.claims import BusyError
 from bcdl.records.experiment import Experiment
 from bcdl.records.line import MOST_COUNT, schema_of
 from bcdl.records.log import Problem
@@ -180,13 +182,13 @@ def add(contents: Contents, results: Path, readers: Mapping[str, Reader] = READE
         readers: by the name of the log; a log without one is ignored.
 
     Raises:
-        UsageError: something in the results folder can't be read, or not be written.
+        UsageError: something in the results folder can't be read, or not be written, or another process is at it.
     """
     logs = {place: content for place, content in contents.logs.items() if place.log in readers}
     done = Unpacked(ignored=contents.ignored + [str(place) for place in contents.logs if place not in logs])
     if not logs:
         return done
-    with runs.one_at_a_time(results, _LOCK):
+    with _alone(results, logs):
         known = {place: _known(results, place) for place in logs}
         missing = [
             line for place in logs for line in _missing(logs[place], place, known[place], readers[place.log], done)
@@ -195,6 +197,21 @@ def add(contents: Contents, results: Path, readers: Mapping[str, Reader] = READE
             log.append(results, *line.place, line.counted)
             done.added[str(line.place)] += 1
     return done
+
+
+@contextlib.contextmanager
+def _alone(results: Path, places: Iterable[Place]) -> Iterator[None]:
+    """A block in which no other process adds lines to these files; what one left half done there is mended first."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(runs.one_at_a_time(results, _LOCK))
+        except BusyError as error:
+            raise UsageError(f"nothing was unpacked: {error}; unpack again when it has ended") from error
+        for run in dict.fromkeys(place.run for place in places):
+            stack.enter_context(runs.adopt(results, run))
+        for place in places:
+            log.mend(log.file_of(results, *place))
+        yield
 
 
 def _known(results: Path, place: Place) -> Counter[str]:

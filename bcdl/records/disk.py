@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from bcdl.errors import UsageError
 
 _PART, _PART_END = ".bcdl-", ".part"
+# What a network file system answers if it can't write a folder to the disk by itself.
+_NO_FOLDERS = {errno.EINVAL, errno.EBADF, errno.EACCES, errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EISDIR}
 
 
 @contextlib.contextmanager
@@ -75,7 +78,7 @@ def replace(file: Path, content: bytes) -> Path:
         OSError: it can't be written; the file is then as it was.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{_PART}{secrets.token_hex(8)}{_PART_END}")
+    part = file.with_name(new_part())
     try:
         with part.open("xb") as new:  # never over a file that is there
             new.write(content)
@@ -84,10 +87,41 @@ def replace(file: Path, content: bytes) -> Path:
         part.unlink(missing_ok=True)
 
 
+def new_part() -> str:
+    """A name for a file that lasts for a moment; whoever is killed meanwhile leaves it."""
+    return f"{_PART}{secrets.token_hex(8)}{_PART_END}"
+
+
 def is_part(name: str) -> bool:
-    """Whether a file of that name is what `replace` left unfinished, in a process that was killed."""
+    """Whether `new_part` made the name: such a file is of a process that is at it, or was killed."""
     middle = name.removeprefix(_PART).removesuffix(_PART_END)
     return name == f"{_PART}{middle}{_PART_END}" and len(middle) == 16 and set(middle) <= set("0123456789abcdef")
+
+
+def age_s(place: Path) -> float | None:
+    """Seconds since a file or folder was changed, by the clock of the disk that it is on; None if that can't be judged.
+
+    A file that is made beside it for a moment says what time the disk has. The time of day of this host plays no part,
+    unless the disk is its own.
+    """
+    beside = place.with_name(new_part())
+    try:
+        changed = _changed(place)
+        try:
+            with beside.open("xb") as new:  # nothing is written: until it is sent, this host would give it its own time
+                return os.fstat(new.fileno()).st_mtime - changed
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError:
+        return None
+
+
+def _changed(place: Path) -> float:
+    """When it was changed. A file is opened: then the system asks its server, and not what it remembers."""
+    if place.is_dir():
+        return place.stat().st_mtime
+    with place.open("rb") as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 def _ends_a_line(file: int) -> bool:
@@ -108,9 +142,14 @@ def flush(file: Path) -> None:
 
 
 def flush_name(file: Path) -> None:
-    """Write the name of a new file to the disk; Windows does so itself."""
-    if os.name == "posix":
+    """Write the name of a new file to the disk; Windows does so itself, and so do disks that can't be asked to."""
+    if os.name != "posix":
+        return
+    try:
         flush(file.parent)
+    except OSError as error:
+        if error.errno not in _NO_FOLDERS:
+            raise
 
 
 def _flush_names(file: Path) -> None:

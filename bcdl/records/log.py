@@ -2,12 +2,13 @@
 
 Records, parity findings and experiments have such a log each. A run writes one new file, so that two runs never
 conflict, on a disk or in git. The file has the run's id as its name. Each line names its `schema`, an integer, and its
-`run`. Each also has a count, `sequence`, one more than the highest in its log when it was added, so that the order of
-lines does not depend on clocks; lines of older schemas have none, and come first. A file with such a name and such a
-line is ours; any other is neither read nor changed.
+`run`. Each also has a count, `sequence`, one more than the highest that its writer saw in the log, so that the order of
+lines does not depend on clocks (L. Lamport, Time, Clocks, and the Ordering of Events in a Distributed System, 1978);
+lines of older schemas have none, and come first. A file with such a name and such a line is ours; any other is neither
+read nor changed. No lock is needed to add a line: only its own run writes a file, on whatever host.
 
 The last line may lack its end, if its writer was killed or the disk failed. If nothing else is missing, it counts like
-any other. If it is torn, it is reported, and the next run sets it aside (`repair`).
+any other. If it is torn, it is reported, and the next run on its host sets it aside (`repair`).
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bcdl.records import disk, runs
+from bcdl.records.claims import BusyError
 from bcdl.records.line import MOST_COUNT, schema_of
+from bcdl.text import listed
 
 RECORDS, PARITY, EXPERIMENTS = LOGS = ("records", "parity", "experiments")
 # The ending of the file beside a log to which `repair` moves a torn line; no reader takes it for a log.
 TORN = ".torn"
-_LOCK = "append"  # the lock that is held while a line is added to a log or a log is repaired
+_LOCK = "repair"  # the lock that is held while files are repaired
 _SEQUENCE = re.compile(
     rb'"sequence":\s*([0-9]{1,10})\s*[,}]'
 )  # as no text in a line can have it: its quotes are escaped
@@ -58,7 +61,7 @@ class Problem:
         line: number of the line, from 1; None if the file as a whole could not be read.
         reason: why it could not be read, and what to do.
         newer: whether a newer bcdl wrote it, so that this one can't say what it holds.
-        foreign: whether bcdl did not write the file, so that no record is missing.
+        foreign: whether no record is missing: bcdl did not write the file, or its writer is at that line.
     """
 
     file: str
@@ -80,6 +83,9 @@ def file_of(results: Path, log: str, machine: str, run: str) -> Path:
 def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[int], str]) -> Path:
     """Add a line to its run's file, whose path it returns; it is then on the disk.
 
+    Processes at once, each with a run of its own, need not wait for each other. Two that see the same lines give equal
+    counts; then the ids of their runs decide the order.
+
     Args:
         results: the results folder.
         log: one of `LOGS`.
@@ -88,11 +94,11 @@ def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[i
         line_of: gives the line by its count.
 
     Raises:
-        UsageError: it can't be written; the file is then as it was.
+        UsageError: it can't be written, or another process has the run; the file is then as it was.
     """
     file = file_of(results, log, machine, run)
-    with runs.one_at_a_time(results, _LOCK):
-        disk.append_line(file, line_of(min(MOST_COUNT, 1 + _highest_count(results / log))))
+    runs.check_free(results, run)
+    disk.append_line(file, line_of(min(MOST_COUNT, 1 + _highest_count(results / log))))
     return file
 
 
@@ -150,13 +156,19 @@ def read_file(
 
 
 def repair(results: Path) -> list[str]:
-    """Repair the last line of each of our files whose run has ended; a notice for each that was repaired.
+    """Repair the last line of each of our files whose run has ended; a notice for each that was or must be repaired.
 
-    A whole line gets the end that it lacks. A torn one is moved to a file beside it.
+    A whole line gets the end that it lacks. A torn one is moved to a file beside it. A file whose run another host
+    began is never changed, since that host may be at work on a copy that this one does not see.
     """
-    with runs.one_at_a_time(results, _LOCK):
-        files = [file for log in LOGS for file in _files(results / log)[0]]
-        return [notice for file in files if (notice := _repair(results, file))]
+    files = [file for log in LOGS for file in _files(results / log)[0] if _lacks_its_end(file)]
+    if not files:
+        return []
+    try:
+        with runs.one_at_a_time(results, _LOCK):
+            return [notice for file in files if (notice := _repair(results, file))]
+    except BusyError as error:
+        return [f"last lines that lack their ends are left to the next run: {error}"]
 
 
 def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list[T], list[Problem]]:
@@ -167,11 +179,23 @@ def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list
     except OSError as error:
         return [], [_unreadable(name, error)]
     entries, problems = _parse_lines(content, parse, schema, name)
+    problems = _with_line_in_the_making(file, content, problems)
     if not content or (runs.is_run_id(file.stem) and any(entry.run == file.stem for entry in entries)):
         return entries, problems
     if _is_ours(file, content):
         return entries, problems
     return [], [_not_ours(file, content)]
+
+
+def _with_line_in_the_making(file: Path, content: bytes, problems: list[Problem]) -> list[Problem]:
+    """The problems of a run's file; if its run lives, half a line at the end is the one that it is writing."""
+    lines = content.split(b"\n")
+    if not lines[-1] or not problems or problems[-1].line != len(lines) or _object(lines[-1]) is not None:
+        return problems
+    if not runs.is_live(file.parent.parent.parent, file.stem):
+        return problems
+    reason = f"half a line, of {len(lines[-1])} bytes: its run is alive and writes it; read it again in a moment"
+    return [*problems[:-1], dataclasses.replace(problems[-1], reason=reason, foreign=True)]
 
 
 def _parse_lines(content: bytes, parse: Callable[[str], T], schema: int, name: str) -> tuple[list[T], list[Problem]]:
@@ -219,6 +243,8 @@ def _begins_as_ours(line: bytes, run: str) -> bool:
 def _not_ours(file: Path, content: bytes) -> Problem:
     """Why a file is not read. It is not foreign if it may hold lines of ours, which then are missing."""
     name = _shown(file)
+    if file.name != f"{(run := runs.id_in(file.name))}.jsonl" and run:
+        return _copy(file, content, run)
     written_by_us = any(
         schema_of(values) and isinstance(values.get("run"), str)
         for line in content.split(b"\n")
@@ -231,6 +257,29 @@ def _not_ours(file: Path, content: bytes) -> Problem:
             name, None, "no line of it says that it is of this run; it was damaged, or is no log; left alone"
         )
     return Problem(name, None, "not a log of bcdl; left alone", foreign=True)
+
+
+def _copy(file: Path, content: bytes, run: str) -> Problem:
+    """What a file is whose name holds a run's id among other letters: sync tools leave such ones beside a log."""
+    name, log = _shown(file), file.with_name(f"{run}.jsonl")
+    if not log.is_file():
+        return Problem(name, None, f"not read: it may be {log.name}, which is missing; give it back its name")
+    known = set(_content_of(log).split(b"\n"))
+    lines = {line for line in content.split(b"\n") if (values := _object(line)) is not None and _is_of(values, run)}
+    if missing := len(lines - known):
+        what = f"a copy of {log.name}, as sync tools make, with {missing} of its lines that stand only here"
+        return Problem(name, None, f"{what}; add the lines of the copy to {log.name}, then remove the copy")
+    return Problem(
+        name, None, f"a copy of {log.name}, as sync tools make, without any other line; left alone", foreign=True
+    )
+
+
+def _content_of(file: Path) -> bytes:
+    """The content of a file; nothing if it can't be read, which is reported with the file itself."""
+    try:
+        return _regular_content(file)
+    except OSError:
+        return b""
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
@@ -249,21 +298,35 @@ def _is_of(values: dict[str, Any], run: str) -> bool:
 
 def _repair(results: Path, file: Path) -> str:
     """Repair the file's last line; a notice of what was done, empty if there was nothing to do."""
+    writer = runs.holder(results, file.stem)
+    if writer is not None and writer.alive:
+        return ""
+    if writer is not None and not writer.here:
+        return (
+            f"{_shown(file)}: its last line lacks its end, and another host wrote it; the next run there mends it. If "
+            f"there is no such host any more, remove {runs.RUNS.as_posix()}/{file.stem}/{runs.OWNER_FILE}"
+        )
+    return mend(file)
+
+
+def mend(file: Path) -> str:
+    """Repair the last line of a file that nobody writes; a notice of what was done, empty if nothing was."""
     try:
-        if not _may_be_mended(file) or runs.is_live(results, file.stem):
-            return ""
-        return _mend(file)
+        return _mend(file) if _lacks_its_end(file) else ""
     except OSError as error:
         return f"{_shown(file)}: its last line can't be mended ({error.strerror or error})"
 
 
-def _may_be_mended(file: Path) -> bool:
+def _lacks_its_end(file: Path) -> bool:
     """Whether it is a file with a run's id as its name, no link, whose last line lacks its end."""
-    if not runs.is_run_id(file.stem) or file.parent.is_symlink() or not stat.S_ISREG(file.lstat().st_mode):
+    try:
+        if not runs.is_run_id(file.stem) or file.parent.is_symlink() or not stat.S_ISREG(file.lstat().st_mode):
+            return False
+        with file.open("rb") as content:
+            size = content.seek(0, os.SEEK_END)
+            return size > 0 and content.seek(size - 1) == size - 1 and content.read(1) != b"\n"
+    except OSError:  # a report says what can't be read
         return False
-    with file.open("rb") as content:
-        size = content.seek(0, os.SEEK_END)
-        return size > 0 and content.seek(size - 1) == size - 1 and content.read(1) != b"\n"
 
 
 def _mend(file: Path) -> str:
@@ -296,15 +359,29 @@ def _set_aside(aside: Path, torn: bytes) -> None:
 def _files(folder: Path) -> tuple[list[Path], list[Problem]]:
     """Every run's file in a log, oldest run first; folders that can't be read, and files of runs in a wrong place."""
     machines, problems = _entries(folder, folder.name)
-    files = []
+    files, others = [], [entry for entry in machines if not entry.is_dir() and entry.suffix != ".jsonl"]
     problems += _misplaced(folder, machines)
     for machine in machines:
         if machine.is_dir():
             entries, unreadable = _entries(machine, f"{folder.name}/{machine.name}")
             files += [file for file in entries if file.suffix == ".jsonl"]
+            beside = [file for file in entries if file.suffix != ".jsonl" and not file.is_dir()]
+            problems += [_not_ours(file, _content_of(file)) for file in beside if _is_made_of_a_log(file)]
+            others += [file for file in beside if not _is_made_of_a_log(file)]
             deeper = [file for entry in entries if entry.is_dir() for file in _below(entry)]
             problems += unreadable + _misplaced(folder, deeper)
-    return sorted(files, key=lambda path: (path.stem, path)), problems
+    return sorted(files, key=lambda path: (path.stem, path)), problems + _left_alone(folder, others)
+
+
+def _is_made_of_a_log(file: Path) -> bool:
+    """Whether the name of a file that is no log is that of one with something added, as sync tools make them."""
+    return ".jsonl" in file.name and runs.id_in(file.name) != ""
+
+
+def _left_alone(folder: Path, others: Iterable[Path]) -> list[Problem]:
+    """One problem that names all files in a log that are none, such as those that systems leave in any folder."""
+    names = [file.name for file in others if file.suffix != TORN and not disk.is_part(file.name)]
+    return [Problem(folder.name, None, f"left alone, since no logs: {listed(names)}", foreign=True)] if names else []
 
 
 def _misplaced(folder: Path, files: Iterable[Path]) -> list[Problem]:

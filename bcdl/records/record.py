@@ -132,7 +132,7 @@ class Record:
     sequence: Annotated[
         int,
         Field(
-            "its count among all records of its results folder, from 1; 0 if it was not counted",
+            "its count: one more than the highest that its writer saw in the results folder, from 1; 0 if not counted",
             "the newest is known, whatever the clock said; equal records may differ in it",
             since=8,
         ),

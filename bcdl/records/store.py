@@ -7,7 +7,6 @@ People and reports rely on this layout: `records/`, `parity/` and `experiments/`
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 from bcdl.errors import UsageError
@@ -32,7 +31,7 @@ _LEAST_ROOM_BYTES = 64 * 2**10  # what the records of a few small cells take
 def check_writable(results: Path) -> None:
     """Raise UsageError if a run and its report could not write their files under `results`; makes the folder."""
     check_folder(results)
-    probe = results / RECORDS / f".probe-{os.getpid()}"
+    probe = results / RECORDS / disk.new_part()
     with disk.writing(results):
         probe.parent.mkdir(parents=True, exist_ok=True)
         try:

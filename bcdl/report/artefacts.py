@@ -21,12 +21,13 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bcdl.errors import UsageError
 from bcdl.records import disk, runs, store
+from bcdl.records.claims import SILENT_S
 from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES, check_folder
 
 SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest of what it was drawn from
@@ -42,7 +43,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MOST_NAMED = 5  # files in a message
 
 
-def write(results: Path, files: Mapping[str, bytes], remove_stale: bool) -> list[str]:
+def write(
+    results: Path, files: Mapping[str, bytes], remove_stale: bool, check_turn: Callable[[], None] = lambda: None
+) -> list[str]:
     """Write the files of a report, and remove those of ours that it no longer has.
 
     Killed at any instant, it leaves a folder that the next call brings to the same end.
@@ -52,6 +55,8 @@ def write(results: Path, files: Mapping[str, bytes], remove_stale: bool) -> list
         files: content by path, POSIX, relative to `results`: `README.md`, and what lies in `tables/`, `plots/` and
             `cards/`.
         remove_stale: whether files of ours that are not among `files` go.
+        check_turn: called before each file is changed; whatever it raises ends this, so that the files of two reports
+            are not mixed if another process has begun to write its own.
 
     Returns:
         A line for each file that a person had changed: it was kept although no record asks for it, or written anew.
@@ -70,12 +75,14 @@ def write(results: Path, files: Mapping[str, bytes], remove_stale: bool) -> list
         unsure = [path for path in stale.removable if remove_stale and _is_unsure(path, manifest)]
         notices = [_keep_aside(results, path, _UNSURE) for path in unsure]
         manifest = _with_unlisted(results, manifest, stale)
+        check_turn()
         _write_pending(results, files, manifest)
         notices = [*notices, *(_keep_aside(results, path, _REWRITTEN) for path in changed)]
-        _write_files(results, files)
+        _write_files(results, files, check_turn)
         if remove_stale:
             notices += [f"{path}: no record asks for it; it was changed by hand, and is kept" for path in stale.changed]
-            _remove(results, stale.removable, files)
+            _remove(results, stale.removable, files, check_turn)
+        check_turn()
         _write_manifest(results, files, [*stale.changed, *stale.removable], manifest)
     return notices
 
@@ -119,17 +126,16 @@ class Stale:
 
 def find_stale(results: Path, files: Collection[str], manifest: Manifest) -> Stale:
     """The files of ours in the folder that are not among `files`."""
-    removable, changed = [], []
+    removable: list[str] = []
+    changed: list[str] = []
     for path, file in _files_of(results):
         if path in files:
             continue
         if path not in manifest.digests:
             if _is_marked(path, file) or (manifest.older and _is_table(path, file)):
                 removable.append(path)
-        elif manifest.lists(path, file.read_bytes()):
-            removable.append(path)
-        else:
-            changed.append(path)
+        elif (content := content_of(file)) is not None:
+            (removable if manifest.lists(path, content) else changed).append(path)
     return Stale(removable, changed)
 
 
@@ -161,8 +167,20 @@ def _is_table(path: str, file: Path) -> bool:
 
 
 def _head(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return content.read(_HEAD_BYTES)
+    """How a file begins; nothing if it has vanished meanwhile."""
+    try:
+        with file.open("rb") as content:
+            return content.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def content_of(file: Path) -> bytes | None:
+    """What a file holds; None if there is none, or none any more: other hosts and sync tools are at work, too."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _names_its_source(head: bytes) -> bool:
@@ -197,7 +215,7 @@ def _files_of(results: Path) -> Iterator[tuple[str, Path]]:
         for parent, _, names in os.walk(results / folder):
             for name in sorted(names):
                 file = Path(parent, name)
-                if stat.S_ISREG(file.lstat().st_mode):
+                if stat.S_ISREG(_mode(file) or 0):
                     yield file.relative_to(results).as_posix(), file
     page = results / PAGE
     if page.is_file():
@@ -225,10 +243,8 @@ def _check_free(results: Path, files: Mapping[str, bytes], manifest: Manifest) -
             foreign.append(blocking)
             continue
         file = results / path
-        if not file.exists():
-            continue
-        there = file.read_bytes()
-        if there == content or manifest.lists(path, there):
+        there = content_of(file)
+        if there is None or there == content or manifest.lists(path, there):
             continue
         is_listed = path in manifest.digests
         if _is_marked(path, file) or ((is_listed or manifest.older) and _is_table(path, file)):
@@ -275,7 +291,7 @@ _UNSURE = "it looks like a table of an older bcdl that no record asks for, and i
 
 def _keep_aside(results: Path, path: str, reason: str) -> str:
     """Keep what a person may have made of a file that is removed or written anew; a line that says so."""
-    content = (results / path).read_bytes()
+    content = content_of(results / path) or b""
     aside = _REPLACED / f"{digest(content)[:12]}-{PurePosixPath(path).name}"
     disk.replace(results / aside, content)
     return f"{path}: {reason} is kept in {aside.as_posix()}"
@@ -284,7 +300,7 @@ def _keep_aside(results: Path, path: str, reason: str) -> str:
 def _with_unlisted(results: Path, manifest: Manifest, stale: Stale) -> Manifest:
     """The manifest with those stale files that are ours by their mark: a folder with a manifest must list them."""
     unlisted = [path for path in stale.removable if path not in manifest.digests]
-    added = {path: [digest((results / path).read_bytes())] for path in unlisted}
+    added = {path: [digest(content_of(results / path) or b"")] for path in unlisted}
     return dataclasses.replace(manifest, digests={**manifest.digests, **added})
 
 
@@ -294,28 +310,34 @@ def _write_pending(results: Path, files: Mapping[str, bytes], manifest: Manifest
     disk.replace(results / _PENDING, _manifest_of({**manifest.digests, **known}))
 
 
-def _write_files(results: Path, files: Mapping[str, bytes]) -> None:
+def _write_files(results: Path, files: Mapping[str, bytes], check_turn: Callable[[], None]) -> None:
     """Write the files that differ, the page last, so that what it links is there."""
     for path in sorted(files, key=lambda path: (path == PAGE, path)):
         file = results / path
-        if not file.exists() or file.read_bytes() != files[path]:
+        if content_of(file) != files[path]:
+            check_turn()
             disk.replace(file, files[path])
 
 
-def _remove(results: Path, stale: Sequence[str], files: Iterable[str]) -> None:
+def _remove(results: Path, stale: Sequence[str], files: Iterable[str], check_turn: Callable[[], None]) -> None:
     """Remove the stale files, and the folders that this empties."""
-    written = {_identity(results / path) for path in files}
+    written = {_identity(results / path) for path in files} - {None}
     for path in stale:
         file = results / path
         if _identity(file) in written:  # the same file by another name, on a system that does not distinguish a from A
             continue
+        check_turn()
         _unlink(results, path)
 
 
 def _remove_parts(results: Path) -> None:
-    """Remove the unfinished files that a report left which was killed."""
-    beside = [file for folder in (results, results / runs.LOCAL) for file in folder.glob("*")]
-    for file in [*(file for _, file in _files_of(results)), *beside]:
+    """Remove the unfinished files that a report left which was killed.
+
+    In `local/` other commands write, too: there a file must have been left for a while.
+    """
+    local = [file for file in (results / runs.LOCAL).glob("*") if disk.is_part(file.name)]
+    left = [file for file in local if (disk.age_s(file) or 0.0) > SILENT_S]
+    for file in [*(file for _, file in _files_of(results)), *results.glob("*"), *left]:
         if disk.is_part(file.name) and stat.S_ISREG(_mode(file) or 0):
             _unlink(results, file.relative_to(results).as_posix())
 
@@ -328,8 +350,12 @@ def _unlink(results: Path, path: str) -> None:
             (results / parent).rmdir()
 
 
-def _identity(file: Path) -> tuple[int, int]:
-    status = file.lstat()
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from all others, whatever its name; None if it is gone."""
+    try:
+        status = file.lstat()
+    except FileNotFoundError:
+        return None
     return status.st_dev, status.st_ino
 
 
@@ -341,7 +367,7 @@ def _write_manifest(results: Path, files: Mapping[str, bytes], others: Iterable[
     written = {path: [digest(content)] for path, content in files.items()}
     content = _manifest_of({**kept, **written})
     file = results / MANIFEST
-    if not file.exists() or file.read_bytes() != content:
+    if content_of(file) != content:
         disk.replace(file, content)
     (results / _PENDING).unlink(missing_ok=True)
 
@@ -357,9 +383,10 @@ def _read_digests(file: Path) -> dict[str, list[str]] | None:
 
     If the file is no JSON, after a merge with conflicts for instance, those of its lines that are entries count.
     """
-    if not file.is_file():
+    content = content_of(file) if file.is_file() else None
+    if content is None:
         return None
-    text = file.read_bytes().decode(errors="replace")
+    text = content.decode(errors="replace")
     try:
         entries = list(json.loads(text)["files"].items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -53,7 +53,7 @@ def _manifest_difference(results: Path, files: Mapping[str, bytes], stale: artef
         if path not in files:
             return f"lists {path}, which is not there"
         # A plot that another machine drew has other bytes.
-        committed = (results / path).read_bytes() if (results / path).is_file() else b""
+        committed = artefacts.content_of(results / path) or b""
         if listed[path] not in (artefacts.digest(files[path]), artefacts.digest(committed)):
             return f"lists another {path} than the records give"
     return ""
@@ -61,7 +61,9 @@ def _manifest_difference(results: Path, files: Mapping[str, bytes], stale: artef
 
 def _difference(committed: Path, rebuilt: bytes) -> str:
     """What is wrong with the committed file; empty if nothing is."""
-    content = committed.read_bytes()
+    content = artefacts.content_of(committed)
+    if content is None:
+        return "missing"
     if content == rebuilt:
         return ""
     if committed.suffix == ".png":

@@ -10,6 +10,7 @@ from pathlib import Path
 from bcdl.errors import BcdlError
 from bcdl.parity.verdicts import Verdicts, group_findings
 from bcdl.records import git_ignore, runs
+from bcdl.records.claims import BusyError, Claim
 from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
 from bcdl.records.store import PAGE, PAGE_START, check_folder
@@ -51,7 +52,8 @@ class Report:
 
     Attributes:
         lines: what was written and what could not be read, for people.
-        failure: what was not done because something could not be read, and what to do; empty if all could be read.
+        failure: what was not done because something could not be read or another process is at it, and what to do;
+            empty if all was done.
     """
 
     lines: list[str]
@@ -71,13 +73,26 @@ def write(results: Path) -> Report:
     """As `build`, with what could not be read apart, for a command that fails then."""
     check_folder(results)
     git_ignore.write(results)
-    with runs.one_at_a_time(results, "report"):
-        sources = Sources.read(results)
-        lines = sources.notices
-        if not sources.obstacle:
-            files = _files(sources)
-            notices = artefacts.write(results, files, remove_stale=not sources.unread)
-            lines = [_summary(sources, files, results), *notices, *lines]
+    try:
+        with runs.one_at_a_time(results, "report") as turn:
+            return _write(results, turn)
+    except BusyError as error:
+        return Report([], _not_rebuilt(results, error))
+
+
+def _not_rebuilt(results: Path, error: BusyError) -> str:
+    what = f"the report of {results} was not rebuilt, but its records are all kept: {error}"
+    return f"{what}; run python -m bcdl.report --results {results} when it has ended"
+
+
+def _write(results: Path, turn: Claim) -> Report:
+    """As `write`, by the one process whose turn it is."""
+    sources = Sources.read(results)
+    lines = sources.notices
+    if not sources.obstacle:
+        files = _files(sources)
+        notices = artefacts.write(results, files, remove_stale=not sources.unread, check_turn=turn.check)
+        lines = [_summary(sources, files, results), *notices, *lines]
     return Report(lines, sources.failure(results))
 
 

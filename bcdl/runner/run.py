@@ -124,7 +124,8 @@ class Run:
             return []
         return [
             f"note: the clock is {self.behind_s:.0f} s behind the end of a record of run {late.run}: it jumped back "
-            "since, or was ahead then; the newest record is known by its count, not by the clock"
+            "since, was ahead then, or differs from another host's; the newest record is known by its count, not by "
+            "the clock"
         ]
 
     def handed(self, job: Job) -> Job:
@@ -137,9 +138,9 @@ class Run:
         )
 
     def _remove_data_of_dead_runs(self) -> None:
-        """Remove the images of runs that were killed before they could."""
+        """Remove the images of runs that were killed before they could; of those of other hosts, after a day."""
         for folder in (self.results / runs.RUNS).glob(f"*/{_DATA}"):
-            if not runs.is_live(self.results, folder.parent.name):
+            if runs.is_forgotten(self.results, folder.parent.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _hand_over(self, request: Request, pool: Pool) -> list[str]:

@@ -41,6 +41,18 @@ _DRIVERS = {
     "drivers_at_once": "Four drivers at once on one results folder, where a dead run has left a torn line",
     "commands_at_once": "Two commands, `pytest benchmarks`, at once on one results folder",
 }
+_HOSTS = {
+    "hosts_writing": "Two to six hosts that add records to one folder at once, their clocks hours apart and going back",
+    "hosts_reporting": "Two to six hosts that rebuild the report of one folder at once",
+    "host_killed_writing": "A host killed in the middle of a line, seen from another host",
+    "host_killed_reporting": "A host killed in the middle of a report, seen from another host",
+    "host_clocks": "Signs of life of another host with times that are not those of the disk",
+    "run_ids": "A run with the id of another one, alive, dead or of an earlier bcdl",
+    "no_locks": "A file system without locks: `flock` and `lockf` refused",
+    "no_folder_flush": "A file system that can't flush a folder",
+    "sync_copies": "A conflict copy or an unfinished file of a sync tool beside a log",
+    "vanishing_files": "A file that vanishes while a report is read, checked or written",
+}
 _DISKS = {
     "torn_line": "The last line of a file cut at some byte, as a power failure may leave it",
     "full_disk": "A file system of 1 MiB as the results folder, full from the start or after some cells",
@@ -96,6 +108,7 @@ _OF_A_BACKEND = {
 FAULTS = {
     **_WORKERS,
     **_DRIVERS,
+    **_HOSTS,
     **_DISKS,
     **_MODELS,
     **_INPUTS,
@@ -118,8 +131,15 @@ What is guaranteed, and what is not:
 - **A record that was written is kept.** A line is appended whole or not at all, and is flushed to the disk (`fsync`,
   its folders too) before the next cell starts. Killing the driver loses at most the cell under way. A power failure may
   tear the last line; that line is set aside and reported, the others stand. A last line that lacks no more than its end
-  counts. Parity findings and experiments are kept likewise. What a disk says it has flushed is believed, and so is a
-  network file system, on whose locks (`flock`) two runs at once on one folder depend: neither was tried.
+  counts. Parity findings and experiments are kept likewise. What a disk says it has flushed is believed.
+- **Several hosts may write to one results folder**, on a network or a synced disk; no lock of a file system is used.
+  Each run writes files of its own alone, and counts order their records, not clocks. A run says that it is alive by
+  signs of life, whose age the disk's own clock gives. What a dead run of another host has left half written is never
+  changed here, and its data is removed after a day. One process at a time rebuilds the report; whoever does not get its
+  turn keeps its records and says so. This was tried with processes that have other host names and clocks, on a local
+  disk, and not with a real network file system (NFS, SMB, sshfs) or sync tool. On a synced disk hosts can't exclude
+  each other: their reports may be mixed, which `bcdl report --check` finds and `bcdl report` mends. Conflict copies of
+  logs are named, with the number of records that stand in them alone, and are never read or removed.
 - **Only files of bcdl are changed.** A report replaces and removes what `manifest.json` lists or what carries its mark,
   and nothing else; a foreign page, a file in the way or a linked folder is refused before anything runs. A report that
   is killed is finished by the next. A log is mended only if it is called after a run and says that it is of it.

@@ -22,7 +22,7 @@ STATE = State(1, cell().id, "epoch 1/2", 0.0, 0.0, 3, 1, 4, 60.0)
 
 
 def said(results: Path) -> str:
-    """What the command prints while this process holds the run's lock."""
+    """What the command prints while this process has the run."""
     with runs.claim(results, RUN):
         command = [sys.executable, "-m", "bcdl.status", "--results", str(results)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

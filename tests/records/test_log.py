@@ -75,8 +75,7 @@ def test_every_log_is_mended_alike(tmp_path: Path, name: str) -> None:
 def test_the_line_of_a_run_under_way_is_left_alone(tmp_path: Path) -> None:
     file = torn(tmp_path)
     before = file.read_bytes()
-    with runs.claim(tmp_path, RUN):
-        # From another process: a lock's own holder may always take it.
+    with runs.adopt(tmp_path, RUN):
         code = f"from bcdl.records import log; from pathlib import Path\nprint(log.repair(Path({str(tmp_path)!r})))"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -252,7 +251,7 @@ def test_of_any_beginning_of_a_file_with_anything_behind_it_every_whole_record_i
         assert log.repair(results) == []
 
 
-@given(st.binary(max_size=60), st.sampled_from(["visits", "20260101T000000Z-0000-c", "a", RUN + " (1)"]))
+@given(st.binary(max_size=60), st.sampled_from(["visits", "20260101T000000Z-0000-C", "a", RUN + " (1)"]))
 def test_no_byte_of_a_file_with_another_name_is_touched(content: bytes, stem: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = log.file_of(Path(folder), "records", "clinic", stem)

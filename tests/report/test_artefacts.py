@@ -345,6 +345,16 @@ def test_a_part_that_a_killed_report_left_goes(tmp_path: Path) -> None:
     assert contents(tmp_path) == FILES
 
 
+def test_a_part_that_another_command_writes_stays(tmp_path: Path) -> None:
+    """In `local/`, until it has been left for a while."""
+    part = put(tmp_path, "local/.bcdl-0123456789abcdef.part")
+    artefacts.write(tmp_path, FILES, remove_stale=True)
+    assert part.exists()
+    os.utime(part, (0, 0))
+    artefacts.write(tmp_path, FILES, remove_stale=True)
+    assert not part.exists()
+
+
 def test_two_names_of_one_file_are_not_taken_for_two(tmp_path: Path) -> None:
     """As on a system that does not tell `A.csv` from `a.csv`: here, a hard link."""
     artefacts.write(tmp_path, {"README.md": PAGE, "tables/A.csv": TABLE, "tables/a.csv": TABLE}, remove_stale=True)

@@ -25,7 +25,7 @@ CLOCKS = {
 WAITING = {
     (f"bcdl/{name}.py", "monotonic") for name in ("runner/budget", "runner/progress", "runner/supervisor", "sprint")
 }
-SHOWING = {"bcdl/runner/progress.py", "bcdl/status.py", "bcdl/datasets/cache.py", "bcdl/datasets/decode.py"}
+SHOWING = {"bcdl/runner/progress.py", "bcdl/datasets/cache.py", "bcdl/datasets/decode.py"}
 # One clock measures; the others of its module show what may have disturbed what it measured.
 CLOCK = "bcdl/machine/clock.py"
 OTHERS = {(CLOCK, name) for name in ("process_time", "clock_gettime")}

@@ -56,7 +56,7 @@ def _begin(results: Path, device: str, of_options: Sequence[str] = ()) -> str:
     store.check_writable(results)
     for notice in [*of_options, *log.repair(results), *environment.notices(device)]:
         say(notice)
-    return runs.new_run_id()
+    return runs.begin(results)
 
 
 def _jobs(arguments: argparse.Namespace) -> list[Job]:
