@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,19 @@ GPU_PACKAGES = ("nvidia-", "cuda-", "triton")
 # Containers often forbid Python to keep what it compiles of modules. Each process would compile Keras and its framework
 # anew then, which takes longer than all else of their import.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pass_on(number: int, frame: object) -> None:
+    """End the program that a session runs by the same signal, and nox by Ctrl-C, the one signal that it handles."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")  # Linux only
+    for child in children.read_text(encoding="ascii").split() if children.exists() else ():
+        os.kill(int(child), number)
+    raise KeyboardInterrupt
+
+
+for name in ("SIGTERM", "SIGHUP"):
+    if signal.getsignal(number := getattr(signal, name, signal.SIGTERM)) == signal.SIG_DFL:
+        signal.signal(number, pass_on)
 
 
 def device(session: nox.Session) -> str:

@@ -82,7 +82,7 @@ def overview() -> str:
         lines += ["", f"{group} ({condition}):"]
         lines += [f"  {name:{width}}  {row.help}" for name, row in COMMANDS.items() if row.group == group]
     lines += ["", "Each is also `python -m bcdl.COMMAND`. Exit codes: 0 success, 1 a run or a check that failed,"]
-    lines += ["2 wrong usage, 130 interrupted."]
+    lines += ["2 wrong usage, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP (a closed terminal)."]
     return "\n".join(lines)
 
 

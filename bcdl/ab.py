@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bcdl import interrupts
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.machine import hardware
 from bcdl.parity.settings import BATCH_SIZE, DRAWS, IMAGE_SIZE, UNIT_ROUNDOFF, Plan
@@ -35,6 +36,7 @@ _LEAST_SIDES = 2
 
 
 def main() -> int:
+    interrupts.advise("rounds belong together and have no --resume: give the same command again")
     arguments = _parse()
     rounds = whole("--rounds", arguments.rounds)
     run_id = runs.new_run_id()

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.table import Table
 from bcdl import __version__, backends
 from bcdl.datasets import cache
 from bcdl.errors import program, run_command
-from bcdl.machine import environment, gpus, hardware, provenance
+from bcdl.machine import environment, gpus, hardware, places, provenance
 from bcdl.machine.hardware import MIB
 from bcdl.report.tables import plain
 from bcdl.runner import progress
@@ -24,14 +23,17 @@ from bcdl.settings import profiles
 from bcdl.settings.options import PRECISIONS
 from bcdl.worker import session
 
+# How the line begins by which a process answers that started a backend; frameworks print others.
+_ANSWER = "bcdl-answer:"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog=program("doctor"), description=__doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default=hardware.default_device())
-    parser.add_argument("--probe", nargs=2, metavar=("BACKEND", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--probe", metavar="BACKEND", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.probe:
-        _probe(arguments.device, *arguments.probe)
+        _probe(arguments.device, arguments.probe)
         return 0
     gpus.check(arguments.device)
     console = progress.console()
@@ -60,24 +62,25 @@ def _grid(title: str, facts: dict[str, Any]) -> Table:
 
 def _caches() -> dict[str, str]:
     """The folders that are kept from one run to the next, with `~` for the home folder."""
-    home = os.path.expanduser("~")
-    keras_home = Path(os.environ.get("KERAS_HOME", os.path.join(home, ".keras")))
     entries, taken = cache.usage()
     try:
-        decoded = _shown(cache.folder(), home)
-    except cache.NoCacheError as error:
+        decoded = _shown(cache.folder())
+    except places.NoPlaceError as error:
         decoded = f"none: {error}"
     size = (
         f"{entries} entries, {taken / MIB:.0f} MiB; at most {cache.MOST_BYTES // MIB} MiB; may be removed at any time"
     )
     return {
         "decoded images, and what was found in them": f"{decoded} ({size})",
-        "weights and data": _shown(keras_home, home),
+        "weights and data": _shown(places.keras()),
     }
 
 
-def _shown(folder: Path, home: str) -> str:
-    return str(folder).replace(home, "~") + ("" if folder.is_dir() else " (does not exist yet)")
+def _shown(folder: Path) -> str:
+    home = os.path.expanduser("~")
+    inside = os.path.isabs(home) and folder.is_relative_to(home)
+    shown = Path("~", folder.relative_to(home)) if inside else folder
+    return str(shown) + ("" if folder.is_dir() else " (does not exist yet)")
 
 
 def _backend(name: str, device: str) -> dict[str, Any]:
@@ -85,20 +88,20 @@ def _backend(name: str, device: str) -> dict[str, Any]:
     missing = [package for package in (name, "keras") if not backends.is_installed(package)]
     if missing:
         return {"missing": f"{', '.join(missing)}; nox -s bench-{name} makes an environment that has all"}
-    with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
-        answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name, str(answer)]
-        variables = {**environment.of_child(), "KERAS_BACKEND": name}
-        done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
-        return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else {"error": _last_line(done)}
+    command = [sys.executable, "-m", "bcdl.doctor", "--device", device, "--probe", name]
+    variables = {**environment.of_child(), "KERAS_BACKEND": name}
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", env=variables, check=False)
+    answers = [line.removeprefix(_ANSWER) for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
+    facts: dict[str, Any] = json.loads(answers[-1]) if answers else {"error": _last_line(done)}
+    return facts
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
     return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
 
 
-def _probe(device: str, name: str, answer: str) -> None:
-    """Start the backend as a worker does, for every precision, and write what it resolves to into the file `answer`."""
+def _probe(device: str, name: str) -> None:
+    """Start the backend as a worker does, for every precision, and print what it resolves to, among other lines."""
     facts: dict[str, Any] = {}
     for precision in PRECISIONS:
         try:
@@ -106,7 +109,7 @@ def _probe(device: str, name: str, answer: str) -> None:
         except (backends.DeviceError, backends.UnsupportedError, ImportError) as error:
             resolved = {"not available": str(error)}
         facts.update({f"{precision}: {key}": value for key, value in resolved.items()})
-    Path(answer).write_text(json.dumps(facts), encoding="utf-8")
+    print(f"\n{_ANSWER}{json.dumps(facts)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
+from bcdl import interrupts
 from bcdl.screen import warn
 
-# Exit codes of every command, besides 0 and those of the two errors below.
-INTERRUPTED = 130  # as a shell gives for a program that Ctrl-C (SIGINT, signal 2) ended: 128 + 2
+# Exit code of every command, besides 0, those of the two errors below, and that of an interrupt.
 OUTPUT_LOST = 1
 # What the system refuses for the path or the disk that it was given; of anything else a traceback says more.
 _REFUSED = {
@@ -51,7 +51,8 @@ class UsageError(BcdlError):
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's `main` and leave the process with its exit code.
 
-    A BcdlError becomes its message, and so does a path or a disk that the system refuses; Ctrl-C becomes 130. A reader
+    A BcdlError becomes its message, and so does a path or a disk that the system refuses; Ctrl-C, SIGTERM and SIGHUP
+    become 130, 143 and 129. A reader
     that stops reading (`bcdl report | head`) ends the command without a word, as it ends any Unix tool. A character
     that stdout has no bytes for is escaped. argparse leaves by itself, with 0 after --help and 2 otherwise.
     """
@@ -61,15 +62,16 @@ def run_command(main: Callable[[], int]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for stderr
     try:
         try:
-            code = main()
+            with interrupts.handled():
+                code = main()
         finally:
             sys.stdout.flush()  # here, since what goes wrong can still be handled
     except BcdlError as error:
         for line in (f"error: {next(iter(error.args), '')}", *error.args[1:]):
             warn(str(line))
         code = error.exit_code
-    except KeyboardInterrupt:
-        code = _report_interrupt()
+    except KeyboardInterrupt as interrupt:
+        code = interrupts.report(interrupt)
     except BrokenPipeError:
         _drop_output()
         code = OUTPUT_LOST
@@ -82,14 +84,9 @@ def run_command(main: Callable[[], int]) -> None:
 
 def handle_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """In place of `sys.excepthook`: Ctrl-C ends a command that still imports its modules as it ends any other."""
-    if issubclass(kind, KeyboardInterrupt):
-        os._exit(_report_interrupt())  # Python's own end would be by the signal
+    if isinstance(error, KeyboardInterrupt):
+        os._exit(interrupts.report(error))  # Python's own end would be by the signal
     sys.__excepthook__(kind, error, trace)
-
-
-def _report_interrupt() -> int:
-    print("interrupted; every finished cell's record is kept", file=sys.stderr, flush=True)
-    return INTERRUPTED
 
 
 def _report_refusal(error: OSError) -> int:

@@ -6,7 +6,7 @@ import argparse
 import itertools
 import sys
 
-from bcdl import backends, experiments
+from bcdl import backends, experiments, interrupts
 from bcdl.errors import program, run_command
 from bcdl.screen import say_lines
 
@@ -29,6 +29,7 @@ def overview() -> str:
 
 
 def _run(name: str, options: list[str]) -> int:
+    interrupts.advise("an experiment under way has no --resume: give the same command again")
     definition = experiments.load(name)
     # Here, so that the list of experiments is there at once.
     from bcdl.experiments.engine import rounds

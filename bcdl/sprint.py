@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bcdl import ENDS_WITH_DRIVER, backends
+from bcdl import ENDS_WITH_DRIVER, backends, interrupts
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.machine import environment
 from bcdl.parity import findings, references
@@ -107,6 +107,7 @@ class Step:
 
 
 def main() -> int:
+    interrupts.advise("the same command goes on with what is left, as with --resume")
     arguments, given = _parse()
     seconds = _seconds(arguments.seconds)
     ends = time.monotonic() + seconds - _END_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bcdl import interrupts
 from bcdl.errors import BcdlError, UsageError, program, run_command
 from bcdl.machine import provenance
 from bcdl.records.model_file import Statement
@@ -23,6 +24,7 @@ from bcdl.worker.phases import Phases
 
 def main() -> int:
     provenance.take()
+    interrupts.advise("give the same command again, or `pytest benchmarks --resume` for the cells that have no record")
     arguments = _parse()
     if arguments.save is not None:
         model_keeper.check_place(arguments.save)
@@ -59,13 +61,13 @@ def _room_notes(keeper: ModelKeeper | None, run: Run) -> list[str]:
 def _measure(run: Run, keeper: ModelKeeper | None) -> Record:
     """Measure the run's cell and keep its record; its model is kept before, as soon as it is trained.
 
-    Raises BcdlError if the record can't be kept; it names the model then, and so does the line after a Ctrl-C.
+    Raises BcdlError if the record can't be kept; it names the model then, and so does the line after an interrupt.
     """
     (job,) = run.jobs
     process = measurement.Process(watcher=Watcher(verbose=1, trained=keeper.keep if keeper else None))
     try:
         record, _ = measurement.run(run.handed(job), run.id, Phases(), process)
-        with model_keeper.uninterrupted():
+        with interrupts.held():
             run.keep(job, record)
     except (BcdlError, OSError) as error:
         raise BcdlError(f"the record could not be kept: {error}{_model_too(keeper)}") from error

@@ -8,15 +8,14 @@ The options are those of every bcdl command, and `--backend`.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bcdl import backends
-from bcdl.errors import INTERRUPTED, BcdlError, UsageError
+from bcdl import backends, interrupts
+from bcdl.errors import BcdlError, UsageError
 from bcdl.records.record import Record
 from bcdl.runner.budget import Budget, BudgetedRun
 from bcdl.runner.progress import RunProgress, console
@@ -43,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    handled = contextlib.ExitStack()
+    handled.enter_context(interrupts.handled())
+    config.add_cleanup(handled.close)
     with _as_pytest_exit():
         if getattr(config.option, "numprocesses", None):
             raise UsageError("cells run one after another, or they would measure each other: leave -n out")
@@ -113,9 +115,17 @@ def _measure(job: Job, session: pytest.Session) -> str:
     return ""
 
 
-def pytest_keyboard_interrupt(excinfo: object) -> None:
-    """A second Ctrl-C, while what is there is reported, stops at once; every record is on the disk already."""
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """What is there is reported; a second signal meanwhile stops at once, and every record is on the disk already."""
+    interrupts.drop_lost_output()  # which pytest had put aside while it captured
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After SIGTERM or SIGHUP the exit code is that of the signal; after Ctrl-C it is pytest's own."""
+    interrupt = interrupts.latest()
+    if interrupt and interrupt.number != signal.SIGINT:
+        session.exitstatus = interrupt.exit_code
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
@@ -125,8 +135,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     if interrupted:
         done = len(run.jobs) - len(run.left)
+        how = interrupts.latest() or interrupts.Interrupted()
         terminalreporter.write_line(
-            f"interrupted: {done} of {len(run.jobs)} cells are done and recorded; the same command with --resume "
+            f"{how.words}: {done} of {len(run.jobs)} cells are done and recorded; the same command with --resume "
             "runs the rest"
         )
     if run.records:

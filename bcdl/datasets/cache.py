@@ -35,8 +35,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import platformdirs
 
+from bcdl.machine import places
+from bcdl.machine.places import NoPlaceError
 from bcdl.screen import warn
 
 # All entries together; the least recently used go first. Of 224 pixels, 140,000 images take so much.
@@ -49,10 +50,6 @@ _SUFFIX = ".entry"
 _ENTRY = re.compile(rf"[0-9a-f]{{64}}({re.escape(_SUFFIX)}|\.npy)")
 _PART = "part-"
 _OLD_PART_S = 86_400.0  # no process writes an entry for a day: it was killed
-
-
-class NoCacheError(Exception):
-    """There is no folder for a cache; the message says why."""
 
 
 def key_of(*parts: str | bytes) -> str:
@@ -68,19 +65,16 @@ def folder() -> Path:
     """The folder of all entries; it may not exist yet.
 
     Raises:
-        NoCacheError: the user has no cache folder.
+        NoPlaceError: the user has no cache folder.
     """
-    path = platformdirs.user_cache_path("bcdl") / "decoded"
-    if not path.is_absolute():  # as it is if HOME is not set and the system does not know the user
-        raise NoCacheError(f"{str(path.parent.parent)!r} is no absolute path; set HOME or XDG_CACHE_HOME")
-    return path
+    return places.cache() / "decoded"
 
 
 def read(key: str, dtype: np.dtype, row: tuple[int, ...] = ()) -> np.ndarray | None:
     """The array [N, *row] of an entry, read-only and mapped to memory; None if there is none that can be trusted."""
     try:
         descriptor = os.open(_file(key), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # or a pipe would be waited for
-    except (OSError, NoCacheError):
+    except (OSError, NoPlaceError):
         return None
     with open(descriptor, "rb", buffering=0) as file:
         doubt = _doubt(file, key, dtype, row)
@@ -273,7 +267,7 @@ def _open_part() -> tuple[IO[bytes] | None, str | None]:
             place = folder()
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix=_PART, dir=place)  # which only this user may read and write
-        except (OSError, NoCacheError) as error:
+        except (OSError, NoPlaceError) as error:
             _tell_not_kept(error)
             file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (`Rows` closes it)
             file.seek(_HEADER_BYTES)
@@ -308,7 +302,7 @@ def _bytes_of(array: np.ndarray) -> memoryview:
 def _entries() -> Iterator[tuple[Path, os.stat_result]]:
     try:
         found = list(folder().iterdir())
-    except (OSError, NoCacheError):
+    except (OSError, NoPlaceError):
         return
     for path in found:
         with contextlib.suppress(OSError):

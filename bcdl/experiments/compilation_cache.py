@@ -8,11 +8,11 @@ refuse.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcdl.experiments.engine.definition import InProcess, Way
+from bcdl.machine import scratch
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
@@ -23,8 +23,10 @@ def ways(cell: TrainingCell) -> dict[str, Way]:
 
 
 def _cold_and_warm(cell: TrainingCell) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="bcdl-cache-") as folder:
-        return {"cold": _first_step_s(cell, Path(folder)), "warm": _first_step_s(cell, Path(folder))}
+    with scratch.folder() as made:
+        folder = made / "compiled"
+        folder.mkdir()
+        return {"cold": _first_step_s(cell, folder), "warm": _first_step_s(cell, folder)}
 
 
 def _first_step_s(cell: TrainingCell, folder: Path) -> float:

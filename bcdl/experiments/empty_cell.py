@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from bcdl.errors import BcdlError
 from bcdl.experiments.engine.definition import InWorkers, Way
 from bcdl.experiments.workers import empty
-from bcdl.machine import environment
+from bcdl.machine import environment, scratch
 from bcdl.machine.clock import stopwatch
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import Run
@@ -38,8 +36,8 @@ def _import_alone(job: Job) -> dict[str, float]:
 
 
 def _cell(job: Job) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
-        run = Run([job], Path(folder), limits=resolve_limits(_DEFAULT_LIMITS), worker=empty.COMMAND)
+    with scratch.folder() as folder:
+        run = Run([job], folder, limits=resolve_limits(_DEFAULT_LIMITS), worker=empty.COMMAND)
         run.check()
         progress = RunProgress(console(), [job.cell], None)
         elapsed = stopwatch()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from PIL import Image
 from bcdl.experiments.engine import processes
 from bcdl.experiments.engine.definition import Comparison, Way, WithoutCell
 from bcdl.experiments.workers import check
+from bcdl.machine import scratch
 from bcdl.settings.limits import Limits
 from bcdl.settings.options import whole
 
@@ -51,19 +51,20 @@ class _Setting:
         return f"{self.images:,} images of {self.pixels}x{self.pixels}"
 
     @functools.cached_property
-    def _data(self) -> tempfile.TemporaryDirectory[str]:
-        """The folder, drawn when it is first asked for; it goes with this object."""
-        folder = tempfile.TemporaryDirectory(prefix="bcdl-")
-        draw(Path(folder.name), self.images, self.pixels)
+    def _data(self) -> Path:
+        """The folder, drawn when it is first asked for; it goes with this process."""
+        folder = scratch.of_process() / f"{self.images}-{self.pixels}"
+        folder.mkdir()
+        draw(folder, self.images, self.pixels)
         return folder
 
     def way(self) -> dict[str, float]:
         """One round: the figures of both processes."""
         figures: dict[str, float] = {}
-        with tempfile.TemporaryDirectory(prefix="bcdl-") as cache:
+        with scratch.folder() as cache:
             for state in _STATES:
-                command = [*check.COMMAND, self._data.name, str(self.pixels)]
-                measured = processes.result(f"{self}, {state}", command, _LIMITS, {"XDG_CACHE_HOME": cache})
+                command = [*check.COMMAND, str(self._data), str(self.pixels)]
+                measured = processes.result(f"{self}, {state}", command, _LIMITS, {"XDG_CACHE_HOME": str(cache)})
                 figures |= {_name(state, figure): measured[figure] for figure in _FIGURES}
         return figures
 

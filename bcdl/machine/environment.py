@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from bcdl.machine import gpus, provenance
+from bcdl.machine import gpus, places, provenance
 from bcdl.text import known_names
 
 # Keras reads these when it is imported, and then trains less than was asked for, or by other code.
@@ -106,10 +106,12 @@ def prepare(device: str) -> None:
 
 
 def notices(device: str) -> list[str]:
-    """Lines for people before cells run on `device`: on variables of `UNWANTED`, without effect here, and on GPUs."""
+    """Lines for people before cells run on `device`: on variables of `UNWANTED`, without effect here, on
+    folders that are done without, and on GPUs.
+    """
     set_here = (name for name in UNWANTED if name in os.environ)
     unwanted = [f"note: {name} is set, and has no effect: what runs is what was asked for" for name in set_here]
-    return [*unwanted, *gpus.notices(device)]
+    return [*unwanted, *places.notices(), *gpus.notices(device)]
 
 
 def variables() -> dict[str, str]:

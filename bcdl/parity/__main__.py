@@ -14,9 +14,9 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bcdl import backends
+from bcdl import backends, interrupts
 from bcdl.errors import UsageError, program, run_command
-from bcdl.machine import environment, gpus, hardware, provenance
+from bcdl.machine import environment, gpus, hardware, provenance, scratch
 from bcdl.parity import references
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
@@ -70,8 +70,10 @@ class _Run:
 
 def main() -> int:
     provenance.take()
+    interrupts.advise("so is what a step has finished; a step has no --resume: give it again")
     arguments = _parse()
     results = Path(arguments.results)
+    scratch.also_in(results / runs.LOCAL)
     for notice in environment.notices(arguments.device):
         _say(notice)
     store.check_writable(results)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from bcdl.records.record import Record, RecordError
 from bcdl.records.shapes import host_peak
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending, Supervised
-from bcdl.settings.job import Job
+from bcdl.settings.job import RESULT_LOST, Job
 from bcdl.settings.limits import Limits
 from bcdl.text import scrub
 
@@ -35,6 +36,8 @@ _MOST_RESULT_BYTES = 64 * MIB
 # What a process that aborts may print besides what errors say: then nothing but a lack of memory is named so.
 _OUT_OF_MEMORY = re.compile(r"\bout of memory\b|\bbad_alloc\b", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
+# How the name begins of a folder, in that of a run, that lasts no longer than a worker.
+EXCHANGE = "exchange-"
 # Called with a phase, in words for people, as it begins.
 OnPhase = Callable[[str], None]
 
@@ -77,10 +80,11 @@ def started(
     """
     launched_s = now_s()
     variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
-    with _folder(log) as folder:
+    with _exchange(log.parent) as folder:
         asked = [_Asked(job, run_id, number, folder) for number, job in enumerate(jobs)]
-        for each in asked:
-            each.write(launched_s)
+        with disk.writing(folder):
+            for each in asked:
+                each.write(launched_s)
         files = [str(file) for each in asked for file in (each.job_file, each.result_file, each.events_file)]
         with supervisor.started([interpreter, *worker, *files], variables, log) as process:
             yield Worker(process, asked, log, limits or Limits(), launched_s)
@@ -113,6 +117,9 @@ class Worker:
         """The record of the next job, however it ends; `on_phase` is called with each phase as it begins.
 
         If it is not ok, the worker is ended: nobody knows what state it is in. So it is after so many seconds.
+
+        Raises:
+            UsageError: the worker found no room for the record.
         """
         asked, started = self._waiting.pop(0), now()
         limits = self._limits.within(seconds)
@@ -120,6 +127,7 @@ class Worker:
         if not self._waiting or isinstance(end, Ending) or not end.ok:
             self._process.end()
         if isinstance(end, Ending):
+            _check_room(asked, end)
             outcome = _record_of_death(asked, end, limits, self._log, started)
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
@@ -155,20 +163,18 @@ class _Asked:
 
 
 @contextlib.contextmanager
-def _folder(log: Path) -> Iterator[Path]:
-    """A folder for the files by which a worker and its driver exchange data; the log's folder is made, too.
+def _exchange(of_run: Path) -> Iterator[Path]:
+    """A folder, in that of the run, for the files by which a worker and its driver exchange data.
 
-    UsageError if a folder can't be made.
+    It lies there since what has room for records has room for results. UsageError if it can't be made.
     """
-    with disk.writing(log.parent):
-        log.parent.mkdir(parents=True, exist_ok=True)
+    with disk.writing(of_run):
+        of_run.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=EXCHANGE, dir=of_run))
     try:
-        with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as name:
-            yield Path(name)
-    except OSError as error:
-        raise UsageError(
-            f"no worker could be started in {tempfile.gettempdir()} ({error}); make room there, or set TMPDIR"
-        ) from error
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Follower:
@@ -188,6 +194,15 @@ class _Follower:
         for phase in phases[self._reported :]:
             self._on_phase(phase)
         self._reported = len(phases)
+
+
+def _check_room(asked: _Asked, ending: Ending) -> None:
+    """UsageError, which ends the run, if the worker found no room for its record, as all after it would."""
+    if ending.code == RESULT_LOST:
+        raise UsageError(
+            f"{asked.folder.parent} has no room for the record of {asked.job.cell.title}, which is lost; make room or "
+            "choose another folder with --results, then give the same command with --resume, if it has that option"
+        )
 
 
 def _read_record(result: Path, job: Job, run_id: str) -> Record | None:

@@ -7,15 +7,11 @@ import dataclasses
 import os
 import secrets
 import shutil
-import signal
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
+from bcdl import interrupts
 from bcdl.errors import UsageError
 from bcdl.machine.hardware import MIB
 from bcdl.records import disk, model_file, runs
@@ -87,10 +83,12 @@ class ModelKeeper:
     reason: str = ""
 
     def keep(self, model: Model) -> None:
-        """Save the model, in `file` or elsewhere; an error is kept in `reason`. A Ctrl-C takes effect afterwards."""
+        """Save the model, in `file` or elsewhere; an error is kept in `reason`. A signal takes effect afterwards."""
         elsewhere = f"{self.statement.run}{SUFFIX}"
-        places = (self.file, self.results / runs.LOCAL / MODELS / elsewhere, Path(tempfile.gettempdir()) / elsewhere)
-        with uninterrupted():
+        places = [self.file, self.results / runs.LOCAL / MODELS / elsewhere]
+        with contextlib.suppress(OSError):  # the system has no such folder
+            places.append(Path(tempfile.gettempdir()) / elsewhere)
+        with interrupts.held():
             for place in places:
                 try:
                     if place != self.file:
@@ -126,32 +124,6 @@ def save(model: Model, file: Path, statement: Statement) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A block that a Ctrl-C does not cut short: it takes effect when the block ends; a second one does at once."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) in (
-        None,
-        signal.SIG_IGN,
-    ):
-        yield
-        return
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        print("interrupted: what is trained is kept first; Ctrl-C again stops at once", file=sys.stderr, flush=True)
-
-    before: Any = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
 
 
 def _probe(place: Path) -> None:

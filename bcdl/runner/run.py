@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from bcdl import datasets
+from bcdl import datasets, interrupts
 from bcdl.datasets import Dataset, Pool, Request
 from bcdl.datasets.duplicates import Duplicates
 from bcdl.datasets.handover import Handover
@@ -21,7 +21,7 @@ from bcdl.datasets.leaks import Leaks
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.datasets.private import Private
 from bcdl.errors import UsageError
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import environment, hardware, provenance, scratch
 from bcdl.records import log, moment, record, runs, store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
@@ -87,7 +87,8 @@ class Run:
         provenance.take()
         store.check_writable(self.results)
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
-        self._remove_data_of_dead_runs()
+        self._remove_what_dead_runs_left()
+        scratch.also_in(self.results / runs.LOCAL)
         self._handover = Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         self.weights = {file: _weights_checksum(file) for job in self.jobs if (file := job.weights_file)}
@@ -137,10 +138,14 @@ class Run:
             weights_checksum=self.weights.get(job.weights_file or "", ""),
         )
 
-    def _remove_data_of_dead_runs(self) -> None:
-        """Remove the images of runs that were killed before they could; of those of other hosts, after a day."""
-        for folder in (self.results / runs.RUNS).glob(f"*/{_DATA}"):
-            if runs.is_forgotten(self.results, folder.parent.name):
+    def _remove_what_dead_runs_left(self) -> None:
+        """Remove the images of runs that were killed before they could, and what their workers exchanged with them.
+
+        Of runs of other hosts, after a day.
+        """
+        for folder in (self.results / runs.RUNS).glob("*/*"):
+            is_left = folder.name == _DATA or folder.name.startswith(launch.EXCHANGE)
+            if is_left and runs.is_forgotten(self.results, folder.parent.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _hand_over(self, request: Request, pool: Pool) -> list[str]:
@@ -198,7 +203,8 @@ class Run:
         """Wait for the worker's next record, which is that of the job, and store it, unless it must run again."""
         if seconds <= 0:
             return "no time"
-        with progress.cell(job.cell) as shown:
+        # What the worker has measured is stored, whenever it is interrupted.
+        with progress.cell(job.cell) as shown, interrupts.held():
             outcome = dataclasses.replace(worker.record_of_next(shown.phase, seconds), block=block, side=side)
             if outcome.status == record.TIMED_OUT and self.limits.within(seconds) != self.limits:
                 shown.cut()

@@ -18,12 +18,15 @@ from typing import IO, TypeVar
 
 import psutil
 
+from bcdl import interrupts
+from bcdl.machine import scratch
 from bcdl.settings.limits import Limits
 
 _POLL_S = 0.2
 # Looking through all processes of a machine costs milliseconds, which the one being measured would feel.
 _POLL_TREE_S = 5.0
 _END_S = 10.0
+_APART_S = 1.0
 # How much is kept of what a process prints, and of its end.
 MOST_LOG_BYTES = 32 * 2**20
 LOG_TAIL_BYTES = 64 * 2**10
@@ -50,13 +53,22 @@ class Ending:
 
 @contextlib.contextmanager
 def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[Supervised]:
-    """A process that runs the command; nothing that it started is left when the block ends.
+    """A process that runs the command; of what it started, and of its temporary files, nothing is left after the block.
 
     Args:
         command: program and arguments. Its stdin is a pipe that closes when this process dies.
         environment: its environment variables.
         log: file that takes its stdout and stderr; if they are very long, their beginning and end.
     """
+    with scratch.folder() as temporary:
+        supervised = _start(command, {**environment, "TMPDIR": str(temporary)}, log)
+        try:
+            yield supervised
+        finally:
+            supervised.end()
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Supervised:
     _adopt_orphans()
     before = set(psutil.Process().children(recursive=True))
     process = subprocess.Popen(
@@ -65,15 +77,11 @@ def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=dict(environment),
-        start_new_session=True,  # Ctrl-C reaches the driver alone, which ends the whole group below
+        start_new_session=True,  # a signal to the group reaches the driver alone, which ends this one
     )
     copier = threading.Thread(target=_copy, args=(process.stdout, log), daemon=True)
     copier.start()
-    supervised = Supervised(process, before, copier)
-    try:
-        yield supervised
-    finally:
-        supervised.end()
+    return Supervised(process, before, copier)
 
 
 class Supervised:
@@ -98,6 +106,7 @@ class Supervised:
         over, peak, next_tree = "", 0, start
         while self._process.poll() is None and not over:
             time.sleep(_POLL_S)
+            interrupts.take_effect()
             if (result := poll()) is not None:
                 return result
             now = time.monotonic()
@@ -109,6 +118,9 @@ class Supervised:
         if not over and (result := poll()) is not None:
             return result
         self.end()
+        if -self._process.returncode in interrupts.SIGNALS:
+            time.sleep(_APART_S)  # who ends a whole job sends the signal to this process, too, and it counts
+            interrupts.take_effect()
         return Ending(self._process.returncode, over, _system_kills() > kills, peak)
 
     def end(self) -> None:

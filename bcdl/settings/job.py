@@ -11,6 +11,10 @@ from bcdl.errors import UsageError
 from bcdl.settings.cell import Cell
 from bcdl.text import quoted
 
+# Exit code of a worker that has measured its job and finds no room for the record: that of an error of input or output
+# (sysexits.h).
+RESULT_LOST = 74
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from bcdl import backends, datasets
 from bcdl.errors import UsageError
-from bcdl.machine import gpus, hardware
+from bcdl.machine import gpus, hardware, places
 from bcdl.screen import say
 from bcdl.settings import models, profiles
 from bcdl.settings import weights as start
@@ -279,11 +278,10 @@ def configured_backend() -> str:
 
 
 def _keras_json_backend() -> str:
-    """The backend that Keras would take: that of keras.json, or tensorflow, as keras/src/backend/config.py reads it."""
-    file = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    """The backend that Keras would take: that of keras.json, or tensorflow, as keras/src/backend/config.py has it."""
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["backend"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(places.keras_settings().get("backend", "tensorflow"))
+    except ValueError:  # which a notice tells
         return "tensorflow"
 
 

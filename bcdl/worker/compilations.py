@@ -16,10 +16,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
 from bcdl.backends import Backend, UnsupportedError
-from bcdl.machine import hardware, provenance
+from bcdl.machine import hardware, places, provenance
+from bcdl.machine.places import NoPlaceError
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.screen import warn
@@ -39,14 +38,15 @@ def kept(adapter: Backend, cell: Cell) -> Iterator[None]:
     fails nothing is kept.
     """
     with contextlib.ExitStack() as undo:
-        place = folder() / _key(cell)
         try:
+            place = folder() / _key(cell)
             aside = _take_aside(place, undo)
             adapter.cache_compilations(aside)
         except UnsupportedError:
             aside = None
-        except OSError as error:
-            warn(f"note: what is compiled can't be kept ({error.strerror or error})")
+        except (OSError, NoPlaceError) as error:
+            reason = getattr(error, "strerror", None) or error
+            warn(f"note: what is compiled can't be kept ({reason})")
             aside = None
         if aside:
             undo.callback(adapter.cache_compilations, None)
@@ -57,8 +57,8 @@ def kept(adapter: Backend, cell: Cell) -> Iterator[None]:
 
 
 def folder() -> Path:
-    """The folder of all caches; it may not exist yet."""
-    return platformdirs.user_cache_path("bcdl") / "compiled"
+    """The folder of all caches; it may not exist yet. NoPlaceError if the user has no cache folder."""
+    return places.cache() / "compiled"
 
 
 def _take_aside(place: Path, undo: contextlib.ExitStack) -> Path:

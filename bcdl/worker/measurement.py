@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING
 
 from bcdl import backends
 from bcdl.errors import BcdlError
-from bcdl.machine import clock, hardware, provenance
+from bcdl.machine import clock, hardware, provenance, scratch
 from bcdl.records import disk, record
 from bcdl.records.moment import now
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
-from bcdl.settings.job import Job
+from bcdl.settings.job import RESULT_LOST, Job
 from bcdl.text import on_one_line, scrub
 from bcdl.worker import compilations, divergence, energy, parent_death, session, timing
 from bcdl.worker.measured import NOBODY, Measured, Watcher
@@ -92,21 +93,30 @@ def main(*files: str) -> int:
 
 
 def serve(*files: str, process: Process) -> int:
-    """Read each job, measure it, and write its record, whole or not at all."""
+    """Read each job, measure it, and write its record, whole or not at all; the exit code.
+
+    It is `RESULT_LOST` if there is no room for the record.
+    """
     parent_death.end_with_driver()
+    scratch.also_in(Path(files[1]).parent)
     for job_file, result_file, events_file in zip(*(files[part::_FILES] for part in range(_FILES)), strict=True):
         values = json.loads(Path(job_file).read_text(encoding="utf-8"))
         launched_s = None if process.cells_before else values["launched_s"]
         phases = Phases(functools.partial(_report, Path(events_file)), launched_s)
         outcome, _ = run(Job.from_dict(values["job"]), values["run"], phases, process)
-        disk.replace(Path(result_file), outcome.to_json().encode())
+        try:
+            disk.replace(Path(result_file), outcome.to_json().encode())
+        except OSError as error:
+            print(f"the record can't be handed to the driver: {error}", file=sys.stderr)
+            return RESULT_LOST
         if not outcome.ok:
             break
     return 0
 
 
 def _report(events_file: Path, phase: str) -> None:
-    with events_file.open("a", encoding="utf-8") as events:
+    """Say that a phase begins; on a full disk nobody learns it, and nothing else is lost."""
+    with contextlib.suppress(OSError), events_file.open("a", encoding="utf-8") as events:
         events.write(phase + "\n")
 
 

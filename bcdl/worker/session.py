@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from bcdl import backends
-from bcdl.machine import environment
+from bcdl.machine import environment, places
 from bcdl.settings.cell import Cell
 
 
@@ -28,6 +28,7 @@ def start_backend(name: str, device: str, precision: str) -> backends.Backend:
     """
     environment.variables()  # as they are before a framework adds its own
     environment.prepare(device)
+    places.settle()
     os.environ |= {"KERAS_BACKEND": name, "KERAS_NNX_ENABLED": "false"}  # whatever a user's keras.json says
     adapter = backends.load(name)
     adapter.configure(device, precision)

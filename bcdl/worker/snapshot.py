@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Iterable
+from typing import IO
 
 import keras
 import numpy as np
 
+from bcdl.machine import scratch
+
 
 class DiskSnapshot:
-    """Values of variables on the disk, deleted with this object; in memory they would count as the worker's peak."""
+    """Values of variables on the disk, deleted with this object; in memory they would count as the worker's peak.
+
+    UsageError if no disk has room for them.
+    """
 
     def __init__(self, variables: Iterable[keras.Variable]) -> None:
         self._variables = list(variables)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it goes with this object)
-        for variable in self._variables:
-            np.save(self._file, np.asarray(keras.ops.convert_to_numpy(variable)), allow_pickle=False)
+        self._file = scratch.file(self._write)  # it goes with this object
 
     @classmethod
     def of(cls, model: keras.Model) -> DiskSnapshot:
         """Of everything that a training step changes in a compiled model."""
         return cls(_state_variables(model))
+
+    def _write(self, file: IO[bytes]) -> None:
+        for variable in self._variables:
+            np.save(file, np.asarray(keras.ops.convert_to_numpy(variable)), allow_pickle=False)
 
     def restore(self) -> None:
         """Give every variable the value that it had."""

@@ -38,6 +38,8 @@ _DRIVERS = {
     "driver_of_a_stuck_worker": "SIGKILL of a driver whose worker hangs: the worker ends, too",
     "ctrl_c": "Ctrl-C in a run: it ends cleanly, and the same command with --resume runs the rest",
     "ctrl_c_twice": "Ctrl-C twice: the run stops at once",
+    "signals": "SIGTERM or SIGHUP to a command that measures: once, twice, to its workers too, by a closed terminal",
+    "temporary_files": "SIGKILL of a driver that has temporary files: the next run removes them, and nobody else's",
     "drivers_at_once": "Four drivers at once on one results folder, where a dead run has left a torn line",
     "commands_at_once": "Two commands, `pytest benchmarks`, at once on one results folder",
 }
@@ -57,6 +59,8 @@ _DISKS = {
     "torn_line": "The last line of a file cut at some byte, as a power failure may leave it",
     "full_disk": "A file system of 1 MiB as the results folder, full from the start or after some cells",
     "file_limit": "A limit on the size of files, reached after some cells",
+    "temporary_folder": "A folder for temporary files that is read-only, a file, not there, or full, also in mid-run",
+    "result_lost": "A worker that finds no room for its record",
     "full_device": "A device that takes no byte in place of a file of records",
     "read_only": "A results folder that can't be written",
 }
@@ -81,6 +85,8 @@ _INPUTS = {
     "names": "Names with line ends, bars, tags, links, formulas, control and right-to-left characters",
     "cache_entries": "An entry of the cache damaged: bits turned, cut, of other shape, type or order, of another user",
     "cache_folders": "A cache that is full, read-only, no folder, or of a user without a home",
+    "no_home": "A user without home or name, or whose caches are files, lie nowhere or can't be written",
+    "keras_settings": "Settings of Keras, `keras.json`, that it can't be imported with, or that are no settings",
     "changing_data": "Images, labels or weights that change while a run, or its reading of them, is under way",
     "changed_handover": "What a driver has read, damaged on its way to a worker",
     "status_files": "Status files that are broken, or say what no run says",
@@ -95,6 +101,7 @@ _PRIVACY = {
 _OF_A_BACKEND = {
     "memory_limit": "a worker beyond its memory limit",
     "time_limit": "a worker beyond its time limit",
+    "no_home": "a user without home, name, caches or settings that Keras can be imported with",
     "worker_killed": "a worker killed by SIGKILL as it builds its model",
     "framework_memory": "256 TiB asked of the framework, and another error, distinguished",
     "after_training": "a fault, a full disk or Ctrl-C after the training: as model, record or report is made",
@@ -145,6 +152,10 @@ What is guaranteed, and what is not:
   is killed is finished by the next. A log is mended only if it is called after a run and says that it is of it.
 - **A full or read-only disk** ends the run with a message and leaves earlier records as they were. Where it is so from
   the start, that is found before the first cell. A cell whose record finds no room is lost, and was measured in vain.
+  A folder for temporary files that takes nothing costs no cell: they lie beside the records then.
+- **SIGTERM and SIGHUP end a run as Ctrl-C does**: workers end, records are kept, temporary files are removed, and a
+  line says how to go on. What a killed driver leaves of temporary files, the next run removes, by their mark and lock.
+- **A user without home, name or caches** can do all the same: a line says what is done without.
 - **A model that was trained is kept.** Its place is tried before the training; it is saved before anything else is
   measured, whole or not at all, and if there is no room, beside the results or in the folder for temporary files.
   Neither a fault of what follows nor Ctrl-C costs it. A training that diverges gives no model, and no accuracy.

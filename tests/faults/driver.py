@@ -14,8 +14,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bcdl import backends
+from bcdl import backends, errors, interrupts
 from bcdl.datasets import handover
 from bcdl.machine import hardware, provenance
 from bcdl.report import page as report
@@ -75,6 +76,36 @@ def start(results: Path, plan_file: Path, said: Path, count: int) -> ForkServerP
     return driver
 
 
+def fork(main: Callable[..., object], *arguments: object, temporary: Path, printed: Path) -> ForkServerProcess:
+    """A process, forked and at it, that runs `main(*arguments)` as a command.
+
+    Args:
+        main: a function of a module.
+        arguments: its arguments.
+        temporary: the folder for its temporary files.
+        printed: the file that takes what it prints.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_as_command, args=(main, arguments, temporary, printed))
+    process.start()
+    return process
+
+
+def _as_command(main: Callable[..., object], arguments: Sequence[object], temporary: Path, printed: Path) -> None:
+    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
+    output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # `command` says why
+    errors.run_command(lambda: int(bool(main(*arguments))))
+
+
+def drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
+    """As `start`, for `fork`."""
+    _drive(results, plan_file, said, count)
+
+
 def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
     os.environ[TOKEN] = str(results)
     supervisor._POLL_S = 0.02  # a stand-in takes no longer
@@ -108,6 +139,8 @@ def command(
     slow_report: bool = False,
     no_room: bool = False,
     before: Callable[[], None] | None = None,
+    output: int = subprocess.PIPE,
+    prefix: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
     """`pytest benchmarks` with stand-ins for workers, begun.
 
@@ -119,6 +152,8 @@ def command(
         slow_report: its report takes a minute, and says so.
         no_room: what it has read of the data finds no room on the disk, so that its workers read it again.
         before: called in the new process, to limit it.
+        output: where it prints to.
+        prefix: a command that runs it as another user.
     """
     seeds = ",".join(map(str, range(cells)))
     cell = ("--profile", "smoke", "--models", "cnn", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
@@ -126,12 +161,13 @@ def command(
     values = {key: value for key, value in os.environ.items() if not key.startswith(_OUTER)}
 
     def begin() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # where these tests run in the background it is ignored
+        for number in interrupts.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)  # where these tests run in the background some are ignored
         if before:
             before()
 
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
+        [*prefix, sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
         cwd=provenance.ROOT,
         env={
             **values,
@@ -140,7 +176,7 @@ def command(
             SLOW_REPORT: "1" if slow_report else "",
             NO_ROOM: "1" if no_room else "",
         },
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
         preexec_fn=begin,

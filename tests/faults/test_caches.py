@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pwd
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,10 @@ def unusable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.setattr(tempfile, "mkstemp", refuse)
         return "Read-only file system"
     monkeypatch.chdir(tmp_path)
-    # As it is without HOME, if the system does not know the user either.
-    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name: Path("~") / ".cache" / name)
-    return "is no absolute path; set HOME or XDG_CACHE_HOME"
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: {}[number])  # nor does the system know the user
+    return "there is no home folder; set HOME or XDG_CACHE_HOME"
 
 
 def test_without_a_cache_images_are_decoded_and_that_is_told_once(

@@ -146,15 +146,15 @@ def test_two_commands_at_once_on_one_folder_both_end_well(tmp_path: Path, inject
         assert report.check(tmp_path / "results")
 
 
-def interrupt_at(process: subprocess.Popen[str], *marks: str) -> str:
-    """Press Ctrl-C at each of the marks in what the driver prints; all that it printed."""
+def interrupt_at(process: subprocess.Popen[str], *marks: str, number: int = signal.SIGINT) -> str:
+    """Send the signal, that of Ctrl-C, at each of the marks in what the driver prints; all that it printed."""
     said = ""
     for mark in marks:
         while mark not in said:
             line = process.stdout.readline()
             assert line, f"it ended before {mark!r}:\n{said}"
             said += line
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
     return said + process.communicate()[0]
 
 

@@ -183,7 +183,7 @@ def test_if_the_results_are_full_too_the_model_goes_to_the_temporary_folder(
 
 
 def test_ctrl_c_takes_effect_once_the_model_is_whole(
-    tmp_path: Path, injected: Injected, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, injected: Injected, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with injected("model_interrupts"):
         kept = keeper(tmp_path)
@@ -191,7 +191,7 @@ def test_ctrl_c_takes_effect_once_the_model_is_whole(
             kept.keep(Interrupted(1))
         assert model_file.read(kept.file) == STATEMENT
         assert kept.kept == kept.file
-        assert "interrupted: what is trained is kept first" in capsys.readouterr().err
+        assert "interrupted: what is finished is kept first" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             dataclasses.replace(kept, kept=None).keep(Interrupted(2))
         assert [path.name for path in kept.file.parent.iterdir()] == ["model.keras"]

@@ -7,7 +7,6 @@ here 1 is always malignant, so the labels are swapped.
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -21,6 +20,7 @@ from bcdl.datasets.decode import resize
 from bcdl.datasets.fingerprint import Fingerprinted, Fingerprints, fingerprint
 from bcdl.datasets.pool import SPLITS, Pool
 from bcdl.errors import UsageError
+from bcdl.machine import places
 from bcdl.machine.hardware import MIB
 from bcdl.text import encodable
 
@@ -78,7 +78,7 @@ def read(request: Request) -> Pool:
 def _download() -> Path:
     import pooch  # here: only a download needs it
 
-    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+    folder = places.downloads(f"{NAME}.npz")
     try:
         return Path(pooch.retrieve(URL, f"md5:{MD5}", fname=f"{NAME}.npz", path=folder, progressbar=False))
     except (OSError, ValueError) as error:

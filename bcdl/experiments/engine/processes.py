@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bcdl.errors import BcdlError
 from bcdl.experiments.workers import results
-from bcdl.machine import environment
+from bcdl.machine import environment, scratch
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
 from bcdl.settings.limits import Limits
@@ -27,8 +25,8 @@ def result(name: str, command: Sequence[str], limits: Limits, variables: Mapping
         limits: of its time and memory.
         variables: environment variables that it has beside those of this process.
     """
-    with tempfile.TemporaryDirectory(prefix="bcdl-", ignore_cleanup_errors=True) as folder:
-        file, log = Path(folder) / "result.json", Path(folder) / "log.txt"
+    with scratch.folder() as folder:
+        file, log = folder / "result.json", folder / "log.txt"
         whole = [sys.executable, *command, str(file)]
         with supervisor.started(whole, {**environment.of_child(), **(variables or {})}, log) as process:
             outcome = process.watch(limits, lambda: results.read(file))

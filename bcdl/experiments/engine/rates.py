@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from bcdl.errors import BcdlError
+from bcdl.machine import scratch
 from bcdl.records.record import Record
 from bcdl.runner import launch
 from bcdl.settings.job import Job
@@ -40,6 +39,5 @@ def rate_in_worker(job: Job, worker: Sequence[str], way: str, limits: Limits | N
 
 def record_of_worker(job: Job, worker: Sequence[str], limits: Limits | None = None) -> Record:
     """The record of the job in a worker of its own, which is kept nowhere."""
-    with tempfile.TemporaryDirectory(prefix="bcdl-") as folder:
-        log = Path(folder) / "log.txt"
-        return launch.run(job, "experiment", log, lambda phase: None, limits=limits, worker=worker)
+    with scratch.folder() as folder:
+        return launch.run(job, "experiment", folder / "log.txt", lambda phase: None, limits=limits, worker=worker)

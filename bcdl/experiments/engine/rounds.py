@@ -11,7 +11,7 @@ from typing import Any
 from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way, WithoutCell
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import environment, hardware, provenance, scratch
 from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.screen import say
@@ -54,6 +54,7 @@ def _begin(results: Path, device: str, of_options: Sequence[str] = ()) -> str:
     """Take note of the code, look after the results folder, and print all notices; the run's id."""
     provenance.take()
     store.check_writable(results)
+    scratch.also_in(results / runs.LOCAL)
     for notice in [*of_options, *log.repair(results), *environment.notices(device)]:
         say(notice)
     return runs.begin(results)

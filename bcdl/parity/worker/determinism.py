@@ -10,13 +10,11 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TypedDict
 
 from bcdl.backends import Backend
 from bcdl.errors import BcdlError, UsageError
-from bcdl.machine import environment
+from bcdl.machine import environment, scratch
 from bcdl.parity.dumps import Dump
 from bcdl.parity.findings import Determinism
 from bcdl.parity.settings import STEPS, Plan
@@ -87,8 +85,8 @@ def pace(plan: Plan, adapter: Backend) -> Pace:
 
 def _in_a_process(plan: Plan, backend: str, deterministic: bool) -> Pace:
     """The pace that a process of its own gives; BcdlError if it gives none."""
-    with tempfile.TemporaryDirectory(prefix="bcdl-parity-") as folder:
-        job, result = Path(folder) / "job.json", Path(folder) / "result.json"
+    with scratch.folder() as folder:
+        job, result = folder / "job.json", folder / "result.json"
         values = {"backend": backend, "plan": plan.to_dict(), "deterministic": deterministic}
         job.write_text(json.dumps(values), encoding="utf-8")
         command = [sys.executable, "-m", "bcdl.parity.worker", str(job), str(result)]
