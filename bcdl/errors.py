@@ -17,6 +17,7 @@ from bcdl.screen import warn
 
 # Exit code of every command, besides 0, those of the two errors below, and that of an interrupt.
 OUTPUT_LOST = 1
+DEBUG = "BCDL_DEBUG"  # the variable that asks for tracebacks
 # What the system refuses for the path or the disk that it was given; of anything else a traceback says more.
 _REFUSED = {
     errno.EACCES,
@@ -97,6 +98,11 @@ def _report_refusal(error: OSError) -> int:
         return OUTPUT_LOST
     warn(f"error: {error.filename}: {error.strerror}; name another path, or see to its permissions and its disk")
     return UsageError.exit_code
+
+
+def debugging() -> bool:
+    """Whether the traceback of a failure is shown beside its line: `BCDL_DEBUG` is set, to something else than 0."""
+    return os.environ.get(DEBUG, "0") not in ("", "0")
 
 
 def program(command: str) -> str:

@@ -1,19 +1,24 @@
-"""Train and measure one model in this process, with Keras's progress bar."""
+"""Train and measure one model in this process, with Keras's progress bar; piped, with a line for each epoch."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bcdl import interrupts
-from bcdl.errors import BcdlError, UsageError, program, run_command
-from bcdl.machine import provenance
+from bcdl.errors import DEBUG, BcdlError, UsageError, debugging, program, run_command
+from bcdl.machine import provenance, terminal
 from bcdl.records.model_file import Statement
 from bcdl.records.record import Record
 from bcdl.runner import model_keeper, progress
 from bcdl.runner.model_keeper import ModelKeeper
 from bcdl.runner.run import Run
-from bcdl.screen import say
+from bcdl.screen import say, warn
 from bcdl.settings import models
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
 from bcdl.text import legible, on_one_line
@@ -26,6 +31,8 @@ def main() -> int:
     provenance.take()
     interrupts.advise("give the same command again, or `pytest benchmarks --resume` for the cells that have no record")
     arguments = _parse()
+    if arguments.debug:
+        os.environ[DEBUG] = "1"
     if arguments.save is not None:
         model_keeper.check_place(arguments.save)
     backend = configured_backend()
@@ -38,7 +45,7 @@ def main() -> int:
     for line in [*notes, *_room_notes(keeper, run)]:
         say(line)
     record = _measure(run, keeper)
-    troubles = [f"{record.status}: {record.reason}"] if not record.ok else []
+    troubles = [f"{record.status}: {record.reason}{_see(run)}"] if not record.ok else []
     troubles += [trouble] if keeper and (trouble := keeper.trouble()) else []
     troubles += _report(run, keeper)
     if troubles:
@@ -64,7 +71,8 @@ def _measure(run: Run, keeper: ModelKeeper | None) -> Record:
     Raises BcdlError if the record can't be kept; it names the model then, and so does the line after an interrupt.
     """
     (job,) = run.jobs
-    process = measurement.Process(watcher=Watcher(verbose=1, trained=keeper.keep if keeper else None))
+    watcher = _watcher(functools.partial(_keep_traceback, run.log(job)), keeper)
+    process = measurement.Process(watcher=watcher)
     try:
         record, _ = measurement.run(run.handed(job), run.id, Phases(), process)
         with interrupts.held():
@@ -75,6 +83,29 @@ def _measure(run: Run, keeper: ModelKeeper | None) -> Record:
         if keeper and keeper.kept:
             say(f"model: {keeper.kept}", flush=True)
     return record
+
+
+def _watcher(failed: Callable[[str], None], keeper: ModelKeeper | None) -> Watcher:
+    """Keras's bar for who watches a terminal; elsewhere a line for each epoch."""
+    bar = terminal.is_watched(sys.stdout)
+    tell = None if bar else functools.partial(say, flush=True)
+    return Watcher(bar, tell, keeper.keep if keeper else None, failed)
+
+
+def _keep_traceback(log: Path, text: str) -> None:
+    """Put the traceback of the cell into the run's log; who asked for it sees it, too."""
+    if debugging():
+        for line in text.splitlines():
+            warn(line)
+    with contextlib.suppress(OSError):  # a full disk, which the record then meets, too
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _see(run: Run) -> str:
+    """Where the traceback of the run's cell is; empty if the reason says all, so that there is none."""
+    log = run.log(run.jobs[0])
+    return f"; its traceback is in {legible(str(log))}" if log.is_file() else ""
 
 
 def _report(run: Run, keeper: ModelKeeper | None) -> list[str]:
@@ -100,6 +131,7 @@ def _model_too(keeper: ModelKeeper | None) -> str:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=program("train"), description=__doc__)
     parser.add_argument("--model", default="mobilenet", help=f"one of {', '.join(models.MODELS)}; default mobilenet")
+    parser.add_argument("--debug", action="store_true", help=f"show the traceback of a failure; so does {DEBUG}=1")
     parser.add_argument("--save", type=Path, metavar="PATH.keras", help="where to save the trained model")
     add_cell_options(parser.add_argument)
     return parser.parse_args()

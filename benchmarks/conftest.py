@@ -15,20 +15,25 @@ from pathlib import Path
 import pytest
 
 from bcdl import backends, interrupts
-from bcdl.errors import BcdlError, UsageError
+from bcdl.errors import DEBUG, BcdlError, UsageError, debugging
 from bcdl.records.record import Record
 from bcdl.runner.budget import Budget, BudgetedRun
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.screen import warn
 from bcdl.settings.job import Job
 from bcdl.settings.limits import BUDGET, add_limit_options, resolve_budget, resolve_limits
 from bcdl.settings.options import MODELS, RESUME, add_cell_options, notices, resolve_run
-from bcdl.text import legible
+from bcdl.text import legible, on_one_line
+from benchmarks import refusals
+from benchmarks.ending import Ending
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[RunProgress]()
 WITHIN = pytest.StashKey[Budget | None]()
 BUDGETED = pytest.StashKey[BudgetedRun]()
+PLACE = pytest.StashKey[refusals.Place]()
+CUT_SHORT = pytest.StashKey[set[Job]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,19 +46,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_cell_options(group.addoption)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Refuse what can't be run with, before a plugin starts another process."""
+    try:
+        refusals.check(config)
+    except UsageError as error:
+        warn(f"error: {error}")
+        return error.exit_code
+    return None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     handled = contextlib.ExitStack()
     handled.enter_context(interrupts.handled())
     config.add_cleanup(handled.close)
     with _as_pytest_exit():
-        if getattr(config.option, "numprocesses", None):
-            raise UsageError("cells run one after another, or they would measure each other: leave -n out")
         backend = config.getoption("--backend") or _only_backend()
         jobs = resolve_run(vars(config.option), backend, config.getoption("--models"))
         limits = resolve_limits(vars(config.option))
         config.stash[WITHIN] = _budget(config)
     flags = {"resume": config.getoption("--resume"), "require_clean": config.getoption("--require-clean")}
     config.stash[RUN] = Run(jobs, Path(config.getoption("--results")), limits=limits, **flags)
+    config.stash[PLACE], config.stash[CUT_SHORT] = refusals.Place(), set()
+    config.pluginmanager.register(Ending())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -64,9 +80,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    if session.config.option.collectonly or not session.items:
+    if _runs_nothing(session.config) or not session.items:
         return
     with _as_pytest_exit():
+        refusals.check_outputs(session.config)
         run = session.config.stash[RUN]
         for line in [*notices(vars(session.config.option)), *run.check()]:
             _terminal(session.config).write_line(legible(line))
@@ -98,11 +115,27 @@ def record(job: Job, request: pytest.FixtureRequest) -> Record:
     left_out = ""
     if job not in run.records:
         capture = request.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled(), _as_pytest_exit():
-            left_out = _measure(job, request.session)
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            left_out = _measure_once(job, request.session)
     if left_out:
         pytest.skip(left_out)
     return run.records[job]
+
+
+def _measure_once(job: Job, session: pytest.Session) -> str:
+    """Run the job's cell, unless that was begun before and did not end; why it was left out, empty if it was not."""
+    cut_short = session.config.stash[CUT_SHORT]
+    if job in cut_short:
+        pytest.fail("its cell was cut short, and is not measured again in this run; see above", pytrace=False)
+    try:
+        with _as_pytest_exit():
+            session.config.stash[PLACE].check()
+            return _measure(job, session)
+    except BaseException as error:
+        cut_short.add(job)
+        if debugging() or not isinstance(error, Exception) or isinstance(error, pytest.exit.Exception):
+            raise
+        pytest.fail(f"not measured: {on_one_line(error, with_kind=True)}; {DEBUG}=1 shows where", pytrace=False)
 
 
 def _measure(job: Job, session: pytest.Session) -> str:
@@ -130,7 +163,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     run = config.stash.get(RUN, None)
-    if run is None or config.option.collectonly:
+    if run is None or _runs_nothing(config):
         return
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     if interrupted:
@@ -193,8 +226,14 @@ def _short_id(job: Job, jobs: list[Job]) -> str:
 
 def _job(item: pytest.Item) -> Job | None:
     """The job whose record the benchmark shows; None if it is of no job."""
-    job = item.callspec.params.get("job") if isinstance(item, pytest.Function) else None
+    chosen = getattr(item, "callspec", None)  # what is no benchmark may be chosen beside them
+    job = chosen.params.get("job") if chosen else None
     return job if isinstance(job, Job) else None
+
+
+def _runs_nothing(config: pytest.Config) -> bool:
+    """Whether pytest shows what would run."""
+    return bool(config.option.collectonly or config.option.setupplan)
 
 
 def _terminal(config: pytest.Config) -> pytest.TerminalReporter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +26,19 @@ def run(*command: str, cwd: Path | None = None, **environment: str) -> subproces
     return subprocess.run(
         command, cwd=cwd, env={**values, **environment}, capture_output=True, text=True, check=False, timeout=600
     )
+
+
+# Runs commands of bcdl in one process, so that the framework is imported once; ends at the first that fails.
+_ONE_BY_ONE = """
+import json, sys
+from bcdl import __main__
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["bcdl", *arguments]
+    try:
+        __main__.main()
+    except SystemExit as end:
+        assert end.code == 0, (arguments, end.code)
+"""
 
 
 def checked(*command: str, cwd: Path | None = None) -> str:
@@ -143,23 +157,23 @@ def test_a_cell_is_trained_and_a_model_used_from_the_wheel(wheel: Path, project:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
 
-    def bcdl(*arguments: str) -> str:
-        done = run(sys.executable, "-m", "bcdl", *arguments, cwd=project, PYTHONPATH=str(site))
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     results, model, picture = tmp_path / "results", str(tmp_path / "cnn.keras"), str(tmp_path / "a.png")
     small = ("--profile", "smoke", "--image-size", "32", "--epochs", "1", "--device", "cpu")
     settings = (*small, "--results", str(results))
-    bcdl("train", "--model", "cnn", "--no-timing", "--save", model, *settings)
+    Image.new("RGB", (40, 30), (200, 150, 180)).save(picture)
+    backend = ("--backend", os.environ["KERAS_BACKEND"], "--models", "cnn")
+    commands = [
+        ("train", "--model", "cnn", "--no-timing", "--save", model, *settings),
+        ("predict", "--model", model, picture),
+        ("experiment", "empty-cell", *backend, "--rounds", "1", *settings),
+    ]
+    done = run(sys.executable, "-c", _ONE_BY_ONE, json.dumps(commands), cwd=project, PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stderr
     ((_, record),), problems = store.read_all(results)
     assert not problems
     assert (record.status, record.environment["commit"], record.environment["dirty"]) == ("ok", None, None)
     assert record.environment["code"]
-    Image.new("RGB", (40, 30), (200, 150, 180)).save(picture)
-    assert bcdl("predict", "--model", model, picture).splitlines()[-1].startswith(picture)
-    backend = ("--backend", os.environ["KERAS_BACKEND"], "--models", "cnn")
-    bcdl("experiment", "empty-cell", *backend, "--rounds", "1", *settings)
+    assert any(line.startswith(f"{picture}\t") for line in done.stdout.splitlines())
     ((_, kept),), _ = experiment.read_all(results)
     assert kept.ways[1] == "a cell that measures nothing"
     assert min(*kept.a, *kept.b) > 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Self
 
+from bcdl.machine import terminal
+
 _LEAST = 200  # steps; fewer are done before a bar could be read
 
 
@@ -13,7 +15,7 @@ class Shown:
 
     def __init__(self, description: str, total: int) -> None:
         self._bar = None
-        if sys.stderr.isatty() and total >= _LEAST:
+        if total >= _LEAST and terminal.is_watched(sys.stderr):
             from rich.console import Console  # here: a worker shows no bar
             from rich.progress import Progress
 

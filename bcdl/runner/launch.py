@@ -104,7 +104,7 @@ class Worker:
     def __init__(
         self, process: Supervised, asked: Sequence[_Asked], log: Path, limits: Limits, launched_s: float
     ) -> None:
-        self._process, self._log, self._limits = process, log, limits
+        self._process, self.log, self._limits = process, log, limits
         self._waiting = list(asked)
         self._begun_s = launched_s
 
@@ -128,11 +128,11 @@ class Worker:
             self._process.end()
         if isinstance(end, Ending):
             _check_room(asked, end)
-            outcome = _record_of_death(asked, end, limits, self._log, started)
+            outcome = _record_of_death(asked, end, limits, self.log, started)
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
         self._begun_s = now_s()
-        return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(self._log))
+        return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(self.log))
 
 
 @dataclasses.dataclass(frozen=True)

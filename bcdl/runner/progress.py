@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from bcdl.errors import UsageError
+from bcdl.machine import terminal
 from bcdl.records import disk
 from bcdl.records.record import OK, Record
 from bcdl.runner.estimates import Estimates
@@ -31,8 +32,13 @@ _PIPED_WIDTH = 160
 
 
 def console() -> Console:
-    """The console for people: as wide as their terminal, and wide enough for a table if the output is piped."""
-    return Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
+    """The console for people: as wide as their terminal, and wide enough for a table if the output is piped.
+
+    What it shows moves, and has colours, only if somebody watches.
+    """
+    if terminal.is_watched(sys.stdout):
+        return Console()
+    return Console(force_terminal=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 class RunProgress:
@@ -181,10 +187,12 @@ class CellProgress:
             self._line(name)
         self._run.keep(self._cell, name, self._began)
 
-    def finish(self, record: Record) -> None:
-        """Print how the cell ended, and how many cells are left."""
+    def finish(self, record: Record, log: Path | None = None) -> None:
+        """Print how the cell ended and, if it is not ok, which file has what its worker printed; how many are left."""
         self._stop()
         self._line(record.status + (f": {record.reason}" if record.reason else ""))
+        if not record.ok and log and log.is_file() and log.stat().st_size:
+            self._run.print(f"what its worker printed: {log}")
         tally = self._run.end(self._cell, record.status, time.monotonic() - self._start)
         self._run.print(tally)
         self._run.keep(self._cell, "ended", self._began)

@@ -213,7 +213,7 @@ class Run:
                 shown.again("memory ran out in a process that had run other cells before")
                 return "again"
             self.keep(job, outcome)
-            shown.finish(outcome)
+            shown.finish(outcome, worker.log)
         return "kept"
 
     def together(self, job: Job, wanted: Collection[Job]) -> list[Job]:

@@ -67,7 +67,7 @@ def measure(
     measured.dataset = describe_dataset(dataset)
     measured.weights = _describe_weights(job)  # before the file is loaded: it may be replaced later
     prepared = _build(job, adapter, dataset, measured, shared)
-    _train(prepared, measured, watcher.verbose)
+    _train(prepared, measured, watcher)
     phases.begin("testing")
     given = _outputs(prepared)
     divergence.check_outputs(given)
@@ -122,12 +122,12 @@ def _build(job: Job, adapter: Backend, dataset: Dataset, measured: Measured, sha
     return prepared
 
 
-def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
+def _train(prepared: Prepared, measured: Measured, watcher: Watcher) -> None:
     """Train the head, if the cell asks for it, then the whole model; the rate of `fit` and the history."""
     phases = measured.phases
     if prepared.cell.head_epochs:
         phases.begin("training the head")
-        head = fitting.fit_head(prepared, verbose)
+        head = fitting.fit_head(prepared, watcher)
         measured.history |= {f"head_{name}": values for name, values in head.items()}
         divergence.check_history(head, " of the head")
     phases.begin("first step")
@@ -135,7 +135,7 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     measured.environment["compilation_cache"] = _mark_warm(prepared.adapter, measured, "first_step_s")
     measured.environment["threads"] = prepared.adapter.threads()
     measured.environment["input_pipeline"] = prepared.pipeline.describe()
-    fit = _fit(prepared, measured, verbose)
+    fit = _fit(prepared, measured, watcher)
     measured.history |= fit.history
     # The first epoch starts pools and pipelines; if there is no other it has to do.
     epochs = fit.seconds[1:] or fit.seconds
@@ -146,15 +146,15 @@ def _train(prepared: Prepared, measured: Measured, verbose: int) -> None:
     divergence.check_weights(prepared.model)
 
 
-def _fit(prepared: Prepared, measured: Measured, verbose: int) -> fitting.Fit:
+def _fit(prepared: Prepared, measured: Measured, watcher: Watcher) -> fitting.Fit:
     """Train the whole model; if the cell is timed, first time its input pipeline, and watch the machine meanwhile."""
     phases = measured.phases
     if not prepared.cell.timing:
-        return fitting.fit(prepared, phases, verbose)
+        return fitting.fit(prepared, phases, watcher)
     with phases.aside("timing the input pipeline"):
         measured.metrics["input_images_per_s"] = regimes.time_input(prepared)
     with measured.watching("fit"), energy.watched(prepared.cell.device) as gpu:
-        fit = fitting.fit(prepared, phases, verbose)
+        fit = fitting.fit(prepared, phases, watcher)
         gpu.end()
     measured.note_gpu("fit", gpu.held_back())
     return fit

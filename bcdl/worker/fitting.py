@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,7 +17,9 @@ from bcdl.backends import Backend
 from bcdl.evaluation import quality
 from bcdl.worker import batch_norm, divergence
 from bcdl.worker.clocks import Callback, EpochClock
+from bcdl.worker.epoch_lines import EpochLines
 from bcdl.worker.input_pipeline import padded
+from bcdl.worker.measured import NOBODY, Watcher
 from bcdl.worker.phases import Phases
 from bcdl.worker.prepared import Prepared
 from bcdl.worker.snapshot import DiskSnapshot
@@ -40,7 +43,7 @@ class Fit:
     epoch: int
 
 
-def fit_head(prepared: Prepared, verbose: int = 0) -> History:
+def fit_head(prepared: Prepared, watcher: Watcher = NOBODY) -> History:
     """Train the head alone for the cell's head epochs; the history.
 
     Meanwhile the backbone is frozen, and Keras runs frozen batch norms in inference mode.
@@ -49,29 +52,37 @@ def fit_head(prepared: Prepared, verbose: int = 0) -> History:
     backbones = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     for backbone in backbones:
         backbone.trainable = False
-    history = run_epochs(dataclasses.replace(prepared, model=prepared.head), cell.head_epochs, verbose=verbose)
+    head = dataclasses.replace(prepared, model=prepared.head)
+    clock = EpochClock(prepared.adapter)
+    history = run_epochs(head, cell.head_epochs, [clock, *_lines(watcher, clock, "head")], bar=watcher.bar)
     for backbone in backbones:
         backbone.trainable = True
     batch_norm.prepare(model, cell.batch_norm)
     return history
 
 
-def fit(prepared: Prepared, phases: Phases, verbose: int = 0) -> Fit:
+def fit(prepared: Prepared, phases: Phases, watcher: Watcher = NOBODY) -> Fit:
     """Train for the cell's epochs, validating outside their time; the model then has the chosen epoch's weights."""
     validation = _Validation(prepared, phases)
-    history = run_epochs(prepared, prepared.cell.epochs, [validation], verbose)
+    callbacks = [validation, *_lines(watcher, validation)]
+    history = run_epochs(prepared, prepared.cell.epochs, callbacks, bar=watcher.bar)
     return Fit(validation.seconds, history, validation.choose())
 
 
-def run_epochs(prepared: Prepared, epochs: int, callbacks: list[Callback] | None = None, verbose: int = 0) -> History:
-    """`model.fit` of the cell's input pipeline for so many epochs; its history. `verbose` is Keras's own."""
+def _lines(watcher: Watcher, clock: EpochClock, part: str = "") -> list[Callback]:
+    """What says a line for each epoch; nothing if nobody takes it."""
+    return [EpochLines(watcher.epoch, clock, part)] if watcher.epoch else []
+
+
+def run_epochs(prepared: Prepared, epochs: int, callbacks: Sequence[Callback] = (), bar: bool = False) -> History:
+    """`model.fit` of the cell's input pipeline for so many epochs; its history. `bar`: Keras shows its own."""
     history = prepared.model.fit(
         prepared.batches(),
         steps_per_epoch=prepared.pipeline.steps_per_epoch,
         epochs=epochs,
-        verbose=verbose,
+        verbose=int(bar),
         shuffle=False,  # the input pipeline owns the order
-        callbacks=callbacks or [],
+        callbacks=list(callbacks),
     ).history
     return _defined(history)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,25 @@ if TYPE_CHECKING:
     import keras
 
 
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, end="")
+
+
 @dataclasses.dataclass(frozen=True)
 class Watcher:
     """How somebody follows a cell that runs in the process of the command.
 
     Attributes:
-        verbose: Keras's, of `fit`.
+        bar: whether Keras shows its bar, which moves with each step.
+        epoch: takes a line about each epoch, if the bar is not shown.
         trained: takes the model once it is trained and gives outputs, so that no fault of what follows costs it.
+        failed: takes the traceback of a cell that fails; a worker's goes to its log by stderr.
     """
 
-    verbose: int = 0
+    bar: bool = False
+    epoch: Callable[[str], None] | None = None
     trained: Callable[[keras.Model], None] | None = None
+    failed: Callable[[str], None] = _to_stderr
 
 
 NOBODY = Watcher()

@@ -49,9 +49,10 @@ class Process:
         measure_cell: what measures a cell once the backend has started; `bcdl.worker.cell.measure` if not given.
         keep: whether what the first cell compiles is kept for later processes, unless its job says otherwise, and
             loaded if it was. What a part of a cell compiles, as in experiments, is no cache for a whole one.
-        watcher: who follows the cells in this process; `bcdl.worker.cell.measure` alone asks.
+        watcher: who follows the cells in this process.
 
     Attributes:
+        watcher: as given.
         cells_before: how many cells were measured before.
     """
 
@@ -61,7 +62,7 @@ class Process:
         keep: bool = True,
         watcher: Watcher = NOBODY,
     ) -> None:
-        self._measure_cell, self._keep, self._watcher = measure_cell, keep, watcher
+        self._measure_cell, self._keep, self.watcher = measure_cell, keep, watcher
         self._adapter: backends.Backend | None = None
         self.cells_before = 0
 
@@ -85,7 +86,7 @@ class Process:
     def _measurer(self) -> MeasureCell:
         from bcdl.worker import cell  # here: it imports Keras, on the backend that is there by now
 
-        return self._measure_cell or functools.partial(cell.measure, watcher=self._watcher)
+        return self._measure_cell or functools.partial(cell.measure, watcher=self.watcher)
 
 
 def main(*files: str) -> int:
@@ -164,7 +165,7 @@ def run(job: Job, run_id: str, phases: Phases, process: Process | None = None) -
     except Exception as raised:
         error = _as_divergence(raised) if adapter and adapter.is_divergence(raised) else raised
         if not isinstance(error, _EXPLAINED):
-            traceback.print_exc()  # into the log, which is kept
+            process.watcher.failed(traceback.format_exc())
         status, reason = _explain(error, adapter)
     process.cells_before += 1
     measured.environment["code_changed"] = provenance.changed(job.cell.backend)

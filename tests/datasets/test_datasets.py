@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import sys
 import zlib
@@ -69,14 +70,21 @@ def test_synthetic_is_called_so_and_a_name_always_means_the_same_images() -> Non
 SYNTHETIC_36_AT_16 = 2313044958
 
 
+# The examples ask for a dozen data sets, again and again.
+drawn_once = functools.cache(sources.modules()["synthetic"].read)
+loaded_alone = functools.cache(datasets.load)
+
+
 @given(st.lists(st.tuples(st.sampled_from((12, 16)), st.sampled_from((0, 2)), st.integers(0, 1), st.booleans())))
 @settings(max_examples=20)
 def test_a_loader_gives_what_load_gives(asked: list[tuple[int, int, int, bool]]) -> None:
     load = datasets.loader()
-    for size, folds, fold, by_group in asked:
-        request = Request("synthetic-48", size, by_group=by_group, folds=folds, fold=fold if folds else 0)
-        loaded, wanted = load(request), datasets.load(request)
-        assert (loaded.checksum, loaded.notices) == (wanted.checksum, wanted.notices)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(sources.modules()["synthetic"], "read", drawn_once)
+        for size, folds, fold, by_group in asked:
+            request = Request("synthetic-48", size, by_group=by_group, folds=folds, fold=fold if folds else 0)
+            loaded, wanted = load(request), loaded_alone(request)
+            assert (loaded.checksum, loaded.notices) == (wanted.checksum, wanted.notices)
 
 
 def test_a_loader_reads_the_images_of_all_folds_once(monkeypatch: pytest.MonkeyPatch) -> None:

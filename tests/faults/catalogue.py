@@ -55,6 +55,10 @@ _HOSTS = {
     "sync_copies": "A conflict copy or an unfinished file of a sync tool beside a log",
     "vanishing_files": "A file that vanishes while a report is read, checked or written",
 }
+_SESSIONS = {
+    "pytest_options": "Options of pytest and its plugins by which cells would be measured at once, again or in vain",
+    "pytest_plugins": "Plugins of pytest that fork, start threads, repeat, reorder or cut short, unknown to bcdl",
+}
 _DISKS = {
     "torn_line": "The last line of a file cut at some byte, as a power failure may leave it",
     "full_disk": "A file system of 1 MiB as the results folder, full from the start or after some cells",
@@ -116,6 +120,7 @@ FAULTS = {
     **_WORKERS,
     **_DRIVERS,
     **_HOSTS,
+    **_SESSIONS,
     **_DISKS,
     **_MODELS,
     **_INPUTS,

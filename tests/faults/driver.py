@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
@@ -40,6 +41,9 @@ SLOW_REPORT = "BCDL_TEST_SLOW_REPORT"
 NO_ROOM = "BCDL_TEST_NO_ROOM"
 # Environment variables by which a nested pytest knows of the outer one.
 _OUTER = "PYTEST_"
+# Of `pytest benchmarks`: small cells, whose backend is never asked for.
+_DATA = ("--data", "synthetic-48", "--image-size", "32")
+_CELL = ("--backend", "torch", "--profile", "smoke", "--models", "cnn", *_DATA, "--device", "cpu")
 
 
 def plan(
@@ -119,6 +123,39 @@ def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
             lines.write(f"kept {job.cell.id}\n".encode())
 
 
+def session(results: Path, plan_file: Path, *options: str, **variables: str) -> tuple[int, str]:
+    """`pytest benchmarks` of one cell by a stand-in, forked as above, without a report: exit code and all it printed.
+
+    `variables` are of its environment.
+    """
+    said = results.with_suffix(".txt")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "pytest_benchmark.plugin"])
+    process = context.Process(target=_session, args=(results, plan_file, said, options, variables))
+    process.start()
+    process.join()
+    return process.exitcode or 0, said.read_text(encoding="utf-8", errors="replace")
+
+
+def _session(
+    results: Path, plan_file: Path, said: Path, options: Sequence[str], variables: Mapping[str, str]
+) -> NoReturn:
+    with said.open("wb", buffering=0) as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    for name in [name for name in os.environ if name.startswith(_OUTER)]:
+        del os.environ[name]
+    os.environ |= {PLAN: str(plan_file), **variables}
+    os.chdir(provenance.ROOT)
+    backends.is_installed = lambda name: True  # type: ignore[assignment]
+    report.build = lambda results: []  # type: ignore[assignment]
+    supervisor._POLL_S = 0.02
+    code = int(pytest.main(["benchmarks", "-p", __name__, *_CELL, "--seed", "0", "--results", str(results), *options]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a framework's or a plugin's end adds nothing
+
+
 def left_running(results: Path) -> list[psutil.Process]:
     """Every process that a driver on `results` has started and that lives."""
     processes = []
@@ -156,8 +193,7 @@ def command(
         prefix: a command that runs it as another user.
     """
     seeds = ",".join(map(str, range(cells)))
-    cell = ("--profile", "smoke", "--models", "cnn", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
-    run = ("--backend", "torch", "--seed", seeds, "--results", str(results))
+    run = ("--seed", seeds, "--results", str(results))
     values = {key: value for key, value in os.environ.items() if not key.startswith(_OUTER)}
 
     def begin() -> None:
@@ -167,7 +203,7 @@ def command(
             before()
 
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *cell, *run, *options],
+        [*prefix, sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *_CELL, *run, *options],
         cwd=provenance.ROOT,
         env={
             **values,

@@ -37,7 +37,8 @@ def test_drift_shared_by_a_round_does_not_hide_an_effect() -> None:
     assert effects.independent(a, b).p > 0.5
 
 
-def test_equal_sides_raise_few_false_alarms() -> None:
+def test_equal_sides_raise_few_false_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "process_interval", lambda *arguments: (math.nan, math.nan))  # not asked for here
     generator = np.random.default_rng(0)
     alarms = 0
     for _ in range(200):
@@ -49,6 +50,7 @@ def test_equal_sides_raise_few_false_alarms() -> None:
 
 def test_intervals_of_few_processes_hold_the_truth_as_often_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Coverage of 95 percent intervals in 400 draws, of the fewest there may be and of seven; and of plain ones."""
+    monkeypatch.setattr(effects, "_permutation_p", lambda *arguments: math.nan)  # most of the time, and not asked for
     held = {count: _held(count) for count in (6, 7)}
     monkeypatch.setattr(bootstrap, "process_tail", lambda count: 0.025)
     # Binomial(400, 0.95) lies below 366 once in 500 times.

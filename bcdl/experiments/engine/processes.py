@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from bcdl.errors import BcdlError
+from bcdl.errors import DEBUG, BcdlError, debugging
 from bcdl.experiments.workers import results
 from bcdl.machine import environment, scratch
 from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending
+from bcdl.screen import warn
 from bcdl.settings.limits import Limits
-
-_LAST_LINES = 5
+from bcdl.text import on_one_line
 
 
 def result(name: str, command: Sequence[str], limits: Limits, variables: Mapping[str, str] | None = None) -> Any:
@@ -33,5 +34,13 @@ def result(name: str, command: Sequence[str], limits: Limits, variables: Mapping
         if not isinstance(outcome, Ending):
             return outcome
         why = f"it took more than {limits.seconds:g} s" if outcome.over else f"exit code {outcome.code}"
-        printed = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
-        raise BcdlError(" | ".join([f"{name}: {why}", *printed]))
+        raise BcdlError(f"{name}: {why}{_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    """The last line that a process printed, for an error; all of it goes to stderr if that was asked for."""
+    printed = log.read_text(encoding="utf-8", errors="replace").strip()
+    if debugging():
+        for line in printed.splitlines():
+            warn(line)
+    return f": {on_one_line(printed.splitlines()[-1])}; {DEBUG}=1 shows all that it printed" if printed else ""

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bcdl.errors import BcdlError
+from bcdl.errors import BcdlError, debugging
 from bcdl.machine import scratch
 from bcdl.records.record import Record
 from bcdl.runner import launch
+from bcdl.screen import warn
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 from bcdl.worker import timing
@@ -33,6 +34,9 @@ def rate_in_worker(job: Job, worker: Sequence[str], way: str, limits: Limits | N
     """
     record = record_of_worker(job, worker, limits)
     if not record.ok:
+        if debugging():
+            for line in record.log_tail:
+                warn(line)
         raise BcdlError(f"{job.cell.title}, {way}: {record.status}: {record.reason}")
     return record.value("step_images_per_s")
 
