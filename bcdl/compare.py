@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bcdl.errors import UsageError, program, run_command
-from bcdl.records import fields, log
+from bcdl.records import log
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.screen import say, warn
-from bcdl.settings.cell import Cell
+from bcdl.statistics import benchmark_file
 from bcdl.statistics.comparison import (
     AXES,
     LEAST_REGRESSION,
@@ -32,12 +29,10 @@ from bcdl.statistics.comparison import (
     unshared,
     with_equal_sides,
 )
-from bcdl.statistics.doubts import Doubt
 from bcdl.text import legible
 
 _LISTED = 5  # cells that one side alone has
 _FEWEST = 3  # rounds of equal sides: two say next to nothing of their noise
-_is_number = fields.fits(float)
 _RULE = (
     f"each cell is judged by its own noise, the standard error of its ratio: a significant slow-down counts if it is "
     f"larger than {LEAST_REGRESSION:.0%} and than {NOISE_FACTOR:g} times that (column threshold); HL is the ratio of "
@@ -90,7 +85,7 @@ def read(source: Path) -> list[Sample]:
     Whatever else can't be read is reported on stderr, and does not count.
     """
     is_json = source.suffix == ".json"
-    rates, problems = (_from_pytest_benchmark(source), []) if is_json else _from_records(source)
+    rates, problems = (benchmark_file.read(source), []) if is_json else _from_records(source)
     if newer := [problem for problem in problems if problem.newer]:
         raise UsageError(str(newer[0]))
     if not rates:
@@ -135,40 +130,6 @@ def _record_files(source: Path) -> list[Path]:
         return [source]
     folder = source / log.RECORDS
     return sorted((folder if folder.is_dir() else source).rglob("*.jsonl"))
-
-
-def _from_pytest_benchmark(file: Path) -> list[Sample]:
-    """The rates in a JSON file of pytest-benchmark; UsageError if it holds none of bcdl's."""
-    try:
-        benchmarks = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
-        return [_sample(benchmark["extra_info"]) for benchmark in benchmarks]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise UsageError(f"{file} is no JSON of pytest-benchmark from this harness ({error!r})") from error
-
-
-def _sample(info: Mapping[str, Any]) -> Sample:
-    """The sample that `benchmarks.replay` wrote down; ValueError, KeyError or TypeError if it is none."""
-    if "axes" in info:
-        raise ValueError("an older bcdl wrote it, which kept less of what must agree: give the record files instead")
-    facts = info["facts"]
-    if not isinstance(facts, dict):
-        raise TypeError("facts are no object")
-    rate, regime, block = info["images_per_s"], info["regime"], info["block"]
-    if not _is_number(rate) or rate <= 0:
-        raise ValueError(f"a rate of {rate} images/s")
-    if not isinstance(regime, str) or not isinstance(block, str):
-        raise TypeError("regime or block is no text")
-    return Sample(
-        Cell.parse(info["cell"]), regime, float(rate), block, facts, tuple(map(_doubt, info.get("doubts", ())))
-    )
-
-
-def _doubt(values: Any) -> Doubt:
-    """The doubt that stands in JSON as what it is, its reading and its unit."""
-    what, reading, unit = values
-    if not (isinstance(what, str) and isinstance(unit, str) and (reading is None or _is_number(reading))):
-        raise TypeError("a doubt is not two texts with a number between them")
-    return Doubt(what, reading, unit)
 
 
 def _alone(only_a: list[str], only_b: list[str]) -> list[str]:

@@ -22,6 +22,8 @@ EXPERIMENT = Experiment(
     {"commit": "0123456789abcdef", "dirty": False, "versions": {"keras": "3.15.1"}},
 )
 
+STARTED, ENDED = "2026-01-01T00:00:00.000+00:00", "2026-01-01T00:01:00.000+00:00"
+
 OPTIONS: dict[str, Any] = {
     "profile": "smoke",
     "device": "cpu",
@@ -68,14 +70,14 @@ def drawings_checksum() -> str:
 def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: Any) -> Record:
     """A record of a small run, with `changes` to its cell."""
     if status != "ok":
-        return Record(run, status, "it was made to fail", cell(**changes), "t0", "t1")
+        return Record(run, status, "it was made to fail", cell(**changes), STARTED, ENDED)
     return Record(
         run=run,
         status=status,
         reason="",
         cell=cell(**changes),
-        started="2026-01-01T00:00:00.000+00:00",
-        ended="2026-01-01T00:01:00.000+00:00",
+        started=STARTED,
+        ended=ENDED,
         metrics={
             "test_accuracy": 0.75,
             "test_auroc": 0.8,

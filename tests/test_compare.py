@@ -18,6 +18,7 @@ from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.statistics import comparison
 from tests.factory import EXPERIMENT, record
+from tests.in_process import InProcess
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
 
@@ -237,22 +238,66 @@ def test_cells_that_a_title_does_not_tell_apart_are_comparisons_of_their_own() -
     assert comparison.count(cells) == 3 * len(comparison.RATES)
 
 
-def benchmark(regime: object = "fit", rate: object = 1.0, block: object = "") -> str:
-    """JSON of one rate, as `benchmarks.replay` leaves it."""
-    info = {"cell": record().cell.id, "regime": regime, "images_per_s": rate, "block": block, "facts": {}}
-    return json.dumps({"benchmarks": [{"extra_info": info}]})
+FACTS = comparability.values(Evidence.of(record()), Purpose.RATES)
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, benchmark(rate=0), benchmark(rate="NaN"), benchmark(block=[]), benchmark(regime=[])]
-)
-def test_json_that_is_not_what_this_harness_writes_is_refused(tmp_path: Path, text: str) -> None:
+def benchmark(**changes: object) -> str:
+    """JSON of one rate, as `benchmarks.replay` leaves it, with changes."""
+    info = {"cell": record().cell.id, "regime": "fit", "images_per_s": 1.0, "block": "", "facts": FACTS}
+    return json.dumps({"benchmarks": [{"extra_info": {**info, **changes}}]})
+
+
+NO_BENCHMARKS = {
+    "nested": "[" * 100_000,
+    "nested objects": '{"benchmarks":' * 100_000,
+    "no JSON": "{",
+    "a list": "[]",
+    "a number of thousands of digits": '{"benchmarks": ' + "9" * 5000 + "}",
+    "no benchmarks": "{}",
+    "benchmarks that are none": '{"benchmarks": [[]]}',
+    "no extra_info": '{"benchmarks": [{}]}',
+    "nothing in it": '{"benchmarks": [{"extra_info": {}}]}',
+    "a rate of 0": benchmark(images_per_s=0),
+    "a rate below any": benchmark(images_per_s=5e-324),
+    "a rate that is a text": benchmark(images_per_s="NaN"),
+    "a rate of NaN": benchmark(images_per_s=float("nan")),
+    "an endless rate": benchmark(images_per_s=float("inf")),
+    "a rate of true": benchmark(images_per_s=True),
+    "a round that is a list": benchmark(block=[]),
+    "a regime that is a list": benchmark(regime=[]),
+    "an unknown regime": benchmark(regime="sleep"),
+    "facts that are empty": benchmark(facts={}),
+    "facts that are a list": benchmark(facts=[]),
+    "facts of another cell": benchmark(facts={**FACTS, "batch_size": 5}),
+    "facts that are nested": benchmark(facts={**FACTS, "more": json.loads("[" * 500 + "]" * 500)}),
+    "doubts that are none": benchmark(doubts=[["a"]]),
+    "no cell": benchmark(cell="x"),
+}
+
+
+@pytest.mark.parametrize("text", NO_BENCHMARKS.values(), ids=NO_BENCHMARKS)
+def test_json_that_is_not_what_this_harness_writes_is_refused(tmp_path: Path, in_process: InProcess, text: str) -> None:
     file = tmp_path / "a.json"
     file.write_text(text)
-    done = run(file, file)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith(f"error: {file} is no JSON of pytest-benchmark from this harness")
-    assert done.stderr.count("\n") == 1
+    code, said, complaint = in_process(compare.main, file, file)
+    assert (code, said, complaint.count("\n")) == (2, "", 1)
+    assert complaint.startswith(f"error: {file} is no JSON of pytest-benchmark from this harness (")
+
+
+def test_json_of_a_gigabyte_is_refused_unread(tmp_path: Path, in_process: InProcess) -> None:
+    file = tmp_path / "a.json"
+    with file.open("wb") as large:
+        large.truncate(2**30)
+    code, _, complaint = in_process(compare.main, file, file)
+    assert (code, complaint.count("\n")) == (2, 1)
+    assert "it is of 1073741824 bytes, more than " in complaint
+
+
+def test_json_without_a_benchmark_is_refused(tmp_path: Path, in_process: InProcess) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"benchmarks": []}')
+    code, _, complaint = in_process(compare.main, file, file)
+    assert (code, complaint.startswith(f"error: {file} holds no ok record with rates")) == (2, True)
 
 
 def test_json_of_pytest_benchmark_is_read_like_records(tmp_path: Path) -> None:

@@ -45,12 +45,11 @@ def watched() -> Iterator[dict[str, Any]]:
 
 def _between(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """By how much each counter grew, and what other processes took of the processors."""
-    grown = {name: round(after[name] - before[name], 6) for name in after if name in before}
+    # Clocks are read one after the other, and some counters of Linux (iowait) step back at times.
+    grown = {name: max(0, round(after[name] - before[name], 6)) for name in after if name in before}
     busy_s = grown.pop("busy_s")
     heat_s = [grown.pop(name) for name in list(grown) if name.startswith(_OF_PACKAGE)]
     grown |= {"heat_s": max(heat_s)} if heat_s else {}
-    if "asleep_s" in grown:  # two clocks are read one after the other
-        grown["asleep_s"] = max(0.0, grown["asleep_s"])
     if grown["machine_s"] > 0:  # some containers are shown counters that stand still
         grown["others_s"] = max(0.0, round(busy_s - grown["processor_s"], 6))
     return grown

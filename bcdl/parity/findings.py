@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from bcdl.parity.settings import UNIT_ROUNDOFF, Plan
-from bcdl.records import archive, fields, log
-from bcdl.records.fields import Field
-from bcdl.records.line import parse_object
+from bcdl.parity.settings import MOST, Plan
+from bcdl.records import archive, checks, log
+from bcdl.records.fields import MOMENT, Field
+from bcdl.records.line import MISFITS, MOST_COUNT, parse_object
 from bcdl.records.log import Problem
 from bcdl.records.record import finite
 from bcdl.records.shapes import Environment
@@ -31,7 +31,6 @@ IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED = "identical", "within rounding"
 OUTCOMES = (IDENTICAL, WITHIN_ROUNDING, DIFFERS, NOT_JUDGED)
 
 Number = float | None  # None stands for a number that is not finite
-_MOST = 2**31  # of the sizes and counts in a plan, which stand in names of files
 _DONE = "if it could be exchanged"
 
 
@@ -74,11 +73,9 @@ class BackendFindings(TypedDict):
     steps_s: Annotated[float, Field("time of all steps", "parity must not be had by being slow", unit="s")]
     started: Annotated[
         str,
-        Field(
-            "when its worker began", "when it was; which finding is the newest, `sequence` says", unit="UTC, ISO 8601"
-        ),
+        Field("when its worker began", "when it was; which finding is the newest, `sequence` says", unit=MOMENT),
     ]
-    ended: Annotated[str, Field("when it ended", "as `started`", unit="UTC, ISO 8601")]
+    ended: Annotated[str, Field("when it ended", "as `started`", unit=MOMENT)]
     environment: Annotated[
         Environment, Field("machine, versions and code", "a finding holds for the versions it names")
     ]
@@ -100,6 +97,8 @@ class _Sketched(TypedDict, total=False):
             "`errors` are estimates, to a share of 1 / sqrt(2 x this number) of themselves",
             since=4,
             only="if it was not kept whole",
+            least=1,
+            most=MOST,
         ),
     ]
 
@@ -161,7 +160,12 @@ class Pair(TypedDict):
     drifted: Annotated[str, Field("which distance is too large, in words; empty if none is", "it decides the verdict")]
     outcome: Annotated[
         str,
-        Field("`identical`, `within rounding`, `differs` or `not judged`", "pages mark backends by it", since=2),
+        Field(
+            "`identical`, `within rounding`, `differs` or `not judged`",
+            "pages mark backends by it",
+            since=2,
+            choices=OUTCOMES,
+        ),
     ]
     verdict: Annotated[str, Field("the verdict with its reason, in words", "people read it")]
 
@@ -255,6 +259,7 @@ class Finding:
             "its count among all findings of its results folder, from 1; 0 if it was not counted",
             "the newest is known, whatever the clock said",
             since=3,
+            most=MOST_COUNT,
         ),
     ] = dataclasses.field(default=0, compare=False)
 
@@ -278,11 +283,12 @@ class Finding:
         try:
             for older in range(schema, SCHEMA):
                 _UPGRADES[older](values)
-            finding = cls(plan=_plan(values.pop("plan")), **values)
+            checks.check_parts(checks.of_shape(Finding), values)
+            finding = cls(plan=Plan(**values.pop("plan")), **values)
             _check(finding)
             finding.to_json()  # what can't be written again can't be drawn either
             return finding
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        except MISFITS as error:
             raise ValueError(f"a parity finding whose fields do not fit schema {schema} ({error})") from error
 
 
@@ -308,54 +314,20 @@ def read_findings(results: Path) -> tuple[list[tuple[str, Finding]], list[Proble
     return log.read(results / log.PARITY, Finding.from_json, SCHEMA)
 
 
-def _plan(values: dict[str, Any]) -> Plan:
-    plan = Plan(**values)
-    if plan.precision not in UNIT_ROUNDOFF or not fields.fits(str)(plan.model) or not fields.fits(str)(plan.device):
-        raise ValueError(f"no model, device and precision of a parity plan: {str(values)[:60]}")
-    for name, least in {"image_size": 1, "batch_size": 1, "seed": 0, "draws": 0}.items():
-        value = getattr(plan, name)
-        if not fields.fits(int)(value) or not least <= value <= _MOST:
-            raise ValueError(f"the plan's {name} is {str(value)[:60]}")
-    return plan
-
-
-_SHAPES = {name: shape for name, shape in fields.shapes(Finding).items() if name != "plan"}  # `_plan` checks it
 _EXCHANGED = frozenset(Exchange.__annotations__) - {"error"}
 
 
 def _check(finding: Finding) -> None:
-    """ValueError if a field does not have the shape that readers rely on."""
-    for name, shape in _SHAPES.items():
-        value = getattr(finding, name)
-        if not fields.fits(shape)(value):
-            raise ValueError(f"{name} is not what it should be: {str(value)[:60]}")
-        _check_sizes(name, value)
-    if finding.reference and not 1 <= finding.reference.get("sketch_length", 1) <= _MOST:
-        raise ValueError(f"the length of the reference's sketch is {str(finding.reference['sketch_length'])[:60]}")
+    """ValueError if fields, each of which is what its row says, do not fit together."""
     pairs = itertools.combinations(finding.backends, 2)
     if not finding.pairs.keys() <= {pair_name(a, b) for a, b in pairs}:
         raise ValueError(f"pairs of other backends: {', '.join(finding.pairs)[:60]}")
-    if not {pair["outcome"] for pair in finding.pairs.values()} <= set(OUTCOMES):
-        raise ValueError("a pair has an unknown outcome")
     for exchange in (exchange for loaders in finding.checkpoints.values() for exchange in loaders.values()):
         if "error" not in exchange and not exchange.keys() >= _EXCHANGED:
             raise ValueError("an exchange of checkpoints is not whole")
     for backend in finding.backends.values():
         if backend["determinism"] and not backend["determinism"].keys() >= Determinism.__annotations__.keys():
             raise ValueError("a cost of determinism is not whole")
-
-
-def _check_sizes(name: str, value: Any) -> None:
-    """ValueError if a number in `value` is negative: all are norms, losses, times or ratios."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            if key != "environment":
-                _check_sizes(name, part)
-    elif isinstance(value, list):
-        for part in value:
-            _check_sizes(name, part)
-    elif isinstance(value, (int, float)) and value < 0:
-        raise ValueError(f"{name} has a negative number: {value}")
 
 
 def _to_2(values: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ EMULATED = ("mixed_bfloat16",)
 # here have some thousand terms. If only the factors are rounded and sums are kept in float32, a few units are enough.
 # Moved by one unit and scaled up, the change would miss the jumps at kinks (ReLU, ties in pooling).
 MOVED_ULPS = {"float32": 32, "tf32": 4, "mixed_bfloat16": 4}
+MOST = 2**31  # of the sizes and counts in a plan, which stand in names of files
 
 
 def backend_of(name: str) -> str:
@@ -55,16 +56,24 @@ class Plan:
     image_size: Annotated[
         int, Field("height and width of the images", "sums over other sizes round otherwise", unit="pixels")
     ]
-    batch_size: Annotated[int, Field("images a batch", "as `image_size`")]
+    batch_size: Annotated[int, Field("images a batch", "as `image_size`", least=1, most=MOST)]
     seed: Annotated[
-        int, Field("seed of initial weights, order of images and augmentation", "the same for all backends")
+        int, Field("seed of initial weights, order of images and augmentation", "the same for all backends", most=MOST)
     ]
     precision: Annotated[
-        str, Field("the arithmetic under test: `float32`, `tf32` or `mixed_bfloat16`", "tolerances depend on it")
+        str,
+        Field(
+            "the arithmetic under test: `float32`, `tf32` or `mixed_bfloat16`",
+            "tolerances depend on it",
+            choices=tuple(UNIT_ROUNDOFF),
+        ),
     ]
     device: Annotated[str, Field("`cpu` or `gpu`", "they round otherwise")]
     draws: Annotated[
-        int, Field("number of perturbed runs that show the size of chaos and of rounding", "more of them show more")
+        int,
+        Field(
+            "number of perturbed runs that show the size of chaos and of rounding", "more of them show more", most=MOST
+        ),
     ]
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bcdl.machine.provenance import short_commit
-from bcdl.records import fields, log
+from bcdl.records import checks, log
 from bcdl.records.fields import Field
-from bcdl.records.line import parse_object
+from bcdl.records.line import MISFITS, MOST_COUNT, parse_object
 from bcdl.records.log import Problem
 from bcdl.records.shapes import Environment
 from bcdl.settings.cell import Cell
@@ -98,6 +98,7 @@ class Experiment:
             "its count among all experiments of its results folder, from 1; 0 if it was not counted",
             "the newest is known, whatever the clock said",
             since=4,
+            most=MOST_COUNT,
         ),
     ] = dataclasses.field(default=0, compare=False)
 
@@ -118,7 +119,7 @@ class Experiment:
                 _UPGRADES[older](values)
             _check(values)
             return cls(**{**values, "ways": tuple(values["ways"])})
-        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MISFITS as error:
             raise ExperimentError(f"an experiment whose fields do not fit schema {schema} ({error})") from error
 
     @property
@@ -160,31 +161,11 @@ def _to_4(values: dict[str, Any]) -> None:
 _UPGRADES: dict[int, Callable[[dict[str, Any]], None]] = {1: _to_2, 2: _to_3, 3: _to_4}
 
 
-_is_number = fields.fits(float)
-
-
 def _check(values: dict[str, Any]) -> None:
-    """ValueError if a field lacks the shape that readers rely on; TypeError or KeyError if a field is missing."""
-    slowdown = values["slowdown"]
-    fits = {
-        **{name: isinstance(values[name], str) for name in ("run", "name", "subject", "unit", "sample")},
-        "ways": isinstance(values["ways"], list) and [type(way) for way in values["ways"]] == [str, str],
-        "a": _are_rates(values["a"]),
-        "b": _are_rates(values["b"]) and len(values["a"]) == len(values["b"]),
-        "searches": isinstance(values["searches"], bool),
-        "cell": isinstance(values["cell"], dict),
-        "slowdown": slowdown is None or (_is_number(slowdown) and slowdown >= 0),
-        "sequence": type(values["sequence"]) is int and values["sequence"] >= 0,
-        "environment": fields.fits(Environment)(values["environment"]),
-    }
-    wrong = [name for name, is_fit in fits.items() if not is_fit]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} not as it should be")
-
-
-def _are_rates(values: object) -> bool:
-    """Whether it is a list of one or more numbers above 0."""
-    return isinstance(values, list) and bool(values) and all(_is_number(value) and value > 0 for value in values)
+    """ValueError if a field is not what readers rely on; KeyError if one is missing."""
+    checks.check_parts(checks.of_shape(Experiment), values)
+    if not 0 < len(values["a"]) == len(values["b"]):
+        raise ValueError(f"a has {len(values['a'])} rounds and b {len(values['b'])}")
 
 
 def append(results: Path, machine: str, experiment: Experiment) -> Path:

@@ -1,7 +1,7 @@
 """The rows of what logs hold: all that is known of a field of a line beside its type. Checks and documents follow.
 
 A shape is a TypedDict or a data class, each part of which is annotated with its `Field`, or a class of settings, whose
-rows say the same of them. `fits` checks a value against a shape, `rows` lists the fields within one.
+rows say the same of them. `bcdl.records.checks` holds a value to a shape, `rows` lists the fields within one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,50 @@ import dataclasses
 import functools
 import json
 import math
-import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from bcdl.settings.setting import Setting
 
 Path = tuple[str, ...]  # the names that lead to a field, from the line on; ENTRY for each entry of a list
 ENTRY = "[]"
+MOMENT = "UTC, ISO 8601"  # the unit of a text that is a moment
+
+
+class Range(NamedTuple):
+    """The least and the largest number that a field may hold."""
+
+    least: float
+    most: float
+
+
+LARGEST = 1e30  # of numbers without a unit; squares and products of such ones are finite still
+LARGEST_WHOLE = 2**53  # up to it, a float holds every whole number exactly
+_YEARS_S = 10 * 365.25 * 24 * 3600  # ten years: nothing that is measured here takes longer
+# What numbers of a unit may be. Whatever is measured lies well within; what does not was torn, edited or miscounted.
+RANGES = {
+    "": Range(0, LARGEST),  # counts, ratios, errors
+    "s": Range(0, _YEARS_S),
+    "ms": Range(0, 1000 * _YEARS_S),
+    "share": Range(0, 1 + 1e-9),  # a sum of parts may round to a little more than the whole
+    "nats": Range(0, LARGEST),
+    "images/s": Range(1e-9, 1e15),
+    "operations/s": Range(1, 1e24),
+    "operations": Range(0, 1e24),
+    "bytes/s": Range(1, 1e24),
+    "bytes": Range(0, LARGEST_WHOLE),
+    "KiB": Range(0, 2**43),
+    "MiB": Range(0, 2**43),
+    "J/image": Range(0, 1e9),
+    "W": Range(0, 1e6),
+    "MHz": Range(0, 1e6),
+    "°C": Range(-100, 1000),
+    "cores": Range(0, 1e6),
+    "lanes": Range(0, 1024),
+    "pixels": Range(1, 2**31),
+    "`unit`": Range(1e-9, 1e15),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +70,9 @@ class Field:
             `bcdl.records.shapes` for each dict within the other.
         entries: its entries by name, if it is a dict of entries that are not; a name may hold a key between < and >.
         shape: the type that readers rely on, if it is narrower than that of the attribute.
+        least: the least of its numbers, if it is another than that of its unit.
+        most: the largest of its numbers, likewise.
+        choices: all that its texts may be; empty if they may be anything.
     """
 
     what: str
@@ -46,6 +84,15 @@ class Field:
     keys: tuple[str, ...] = ()
     entries: Mapping[str, Field] = dataclasses.field(default_factory=dict)
     shape: Any = None
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def range(self) -> Range:
+        """What its numbers may be."""
+        usual = RANGES.get(self.unit, RANGES[""])
+        return Range(usual.least if self.least is None else self.least, usual.most if self.most is None else self.most)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +137,10 @@ def _typed(name: str, hint: Any) -> tuple[Any, Field]:
             return (kind if part.shape is None else part.shape), part
         if isinstance(part, Setting):
             older = f"; `{json.dumps(part.before)}` in older records" if part.since > 1 else ""
-            return typing.get_args(hint)[0], Field(part.help + older, _READ_AS[part.within_table], since=part.since)
+            least = part.above if part.least is None else part.least
+            most = math.inf if part.most is None else part.most  # as its row has it, and no other
+            field = Field(part.help + older, _READ_AS[part.within_table], since=part.since, least=least, most=most)
+            return typing.get_args(hint)[0], field
     raise TypeError(f"{name} has no row; write it as {name}: Annotated[TYPE, Field(...)]")
 
 
@@ -136,48 +186,3 @@ def part_of(hint: Any) -> Any:
     """The shape that a value of the type is, may be or is a list of; None if it has none."""
     parts = (hint, *typing.get_args(hint)) if typing.get_origin(hint) is not dict else ()
     return next((part for part in parts if typing.is_typeddict(part) or dataclasses.is_dataclass(part)), None)
-
-
-@functools.cache
-def fits(shape: Any) -> Callable[[Any], bool]:
-    """A test whether a JSON value is of the type `shape`: a TypedDict, list, dict, union or simple type."""
-    if shape is Any:
-        return lambda value: True
-    if typing.is_typeddict(shape):
-        required = shape.__required_keys__
-        parts = {key: fits(hint) for key, hint in typing.get_type_hints(shape).items()}
-        return lambda value: (
-            isinstance(value, dict)
-            and required <= value.keys()
-            and all(part(value[key]) for key, part in parts.items() if key in value)
-        )
-    if typing.get_origin(shape) is list:
-        each = _all_fit(typing.get_args(shape)[0])
-        return lambda value: isinstance(value, list) and each(value)
-    if typing.get_origin(shape) is dict:
-        each = _all_fit(typing.get_args(shape)[1])
-        return lambda value: isinstance(value, dict) and each(value.values())
-    if isinstance(shape, types.UnionType) and not _scalar_types(shape):
-        some = [fits(part) for part in typing.get_args(shape)]
-        return lambda value: any(fit(value) for fit in some)
-    each = _all_fit(shape)
-    return lambda value: each((value,))
-
-
-def _all_fit(shape: Any) -> Callable[[Collection[Any]], bool]:
-    """A test whether all JSON values of a collection are of the type `shape`; without a call for each simple value."""
-    kinds = _scalar_types(shape)
-    if not kinds:
-        each = fits(shape)
-        return lambda values: all(map(each, values))
-    if kinds & {int, float}:
-        # None and 0 need no further look; integers too large for a float raise OverflowError.
-        return lambda values: kinds.issuperset(map(type, values)) and all(map(math.isfinite, filter(None, values)))
-    return lambda values: kinds.issuperset(map(type, values))
-
-
-def _scalar_types(shape: Any) -> frozenset[type]:
-    """The types that a simple JSON value may have to be of the type `shape`; empty if that is no simple type."""
-    parts = typing.get_args(shape) if isinstance(shape, types.UnionType) else (shape,)
-    integers: set[type] = {int} if float in parts else set()
-    return frozenset(integers.union(parts)) if set(parts) <= {str, int, float, bool, types.NoneType} else frozenset()

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 MOST_COUNT = 10**9  # of a line in its log; a larger one would stay the newest for ever
+# What code that lifts a line from an older schema, or checks it, may raise if the values are not what they should be.
+MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def parse_object(line: str, schema: int, what: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import math
 from typing import Annotated, Any
 
 from bcdl.records import validity
-from bcdl.records.fields import Field
-from bcdl.records.line import parse_object
+from bcdl.records.fields import LARGEST, MOMENT, Field
+from bcdl.records.line import MISFITS, MOST_COUNT, parse_object
 from bcdl.records.schema import SCHEMA, upgrade
 from bcdl.records.shapes import (
     HISTORY_BY_EPOCH,
+    LEAST_TIME_S,
     METRICS,
     SAMPLES,
     TIMED,
@@ -61,21 +62,29 @@ class Record:
         Field(
             "when the cell began",
             "when it was; which of equal cells is the newest, `sequence` says",
-            unit="UTC, ISO 8601",
+            unit=MOMENT,
         ),
     ]
-    ended: Annotated[str, Field("when it ended", "how long a cell takes, for plans", unit="UTC, ISO 8601")]
+    ended: Annotated[str, Field("when it ended", "how long a cell takes, for plans", unit=MOMENT)]
     metrics: Annotated[
         dict[str, float | None],
-        Field("numbers by name; null if undefined", "what tables and comparisons read", entries=METRICS),
+        Field(
+            "numbers by name; null if undefined",
+            "what tables and comparisons read",
+            entries=METRICS,
+            least=-LARGEST,
+            most=LARGEST,
+        ),
     ] = dataclasses.field(default_factory=dict)
     samples: Annotated[
         dict[str, list[float]],
         Field(
             "raw samples of each regime",
             "a rate can be computed again, with its spread, by whoever doubts it",
+            unit="s",
             entries=SAMPLES,
             only=TIMED,
+            least=LEAST_TIME_S,
         ),
     ] = dataclasses.field(default_factory=dict)
     phases: Annotated[
@@ -90,7 +99,13 @@ class Record:
     ] = dataclasses.field(default_factory=dict)
     history: Annotated[
         dict[str, list[float | None]],
-        Field("values by epoch; null if undefined", "how training went", entries=HISTORY_BY_EPOCH),
+        Field(
+            "values by epoch; null if undefined",
+            "how training went",
+            entries=HISTORY_BY_EPOCH,
+            least=-LARGEST,
+            most=LARGEST,
+        ),
     ] = dataclasses.field(default_factory=dict)
     predictions: Annotated[
         dict[str, dict[str, list[Any]]],
@@ -135,6 +150,7 @@ class Record:
             "its count: one more than the highest that its writer saw in the results folder, from 1; 0 if not counted",
             "the newest is known, whatever the clock said; equal records may differ in it",
             since=8,
+            most=MOST_COUNT,
         ),
     ] = dataclasses.field(default=0, compare=False)
 
@@ -164,7 +180,7 @@ class Record:
             record = cls(cell=Cell.from_dict(values.pop("cell")), **values)
             validity.check(record)
             return record
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except MISFITS as error:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
 
 

@@ -26,6 +26,10 @@ NOTED = "if there is something to say"
 OLDER = "if a schema before 8 recorded it"
 BEFORE_9 = "in records of schemas before 9"
 
+LEAST_TIME_S = 1e-9  # of what is timed: no clock tells less apart
+_LEAST_PEAK_MIB = 2**-10  # no process holds less than 1 KiB
+_MOST_MOVED_S = 1e12  # by which a clock may be wrong: all of the years that a moment can have
+
 
 def host_peak(device: str) -> str:
     """The metric of the most resident memory of a worker whose cell ran on `device`."""
@@ -119,6 +123,7 @@ METRICS = {
         "the epoch whose weights are tested, counted from 1",
         "with `keep` set to `best` it need not be the last",
         since=4,
+        least=1,
     ),
     "test_accuracy": Field(
         "share of test images whose larger output is their class", "how often the model is right", unit="share"
@@ -181,12 +186,14 @@ METRICS = {
         "before 9, on a GPU, the peak of the framework's allocator",
         "it decides which batch fits",
         unit="MiB",
+        least=_LEAST_PEAK_MIB,
         only=COLD,
     ),
     "host_peak_memory_mib": Field(
         "the same of a cell on a GPU",
         "the host may run out of memory before the GPU does",
         unit="MiB",
+        least=_LEAST_PEAK_MIB,
         since=9,
         only=COLD_ON_GPU,
     ),
@@ -195,6 +202,7 @@ METRICS = {
         "all until then, and a note says so",
         "it decides which batch fits",
         unit="MiB",
+        least=_LEAST_PEAK_MIB,
         since=9,
         only=KNOWN_ON_GPU,
     ),
@@ -202,6 +210,7 @@ METRICS = {
         "the same during inference; the optimizer's state is held, too",
         "as `device_peak_memory_mib`",
         unit="MiB",
+        least=_LEAST_PEAK_MIB,
         since=9,
         only=KNOWN_ON_GPU,
     ),
@@ -209,6 +218,7 @@ METRICS = {
         "median time of a request of one image, from its bytes to its outputs on the host",
         "what a single user waits; no rate of batches gives it",
         unit="ms",
+        least=1000 * LEAST_TIME_S,
         since=2,
         only=TIMED,
     ),
@@ -247,11 +257,13 @@ SAMPLES = {
         "the samples that count: an epoch each of `fit`, a window of `step` and `predict`, one `request`",
         "every table is computed from them, and their spread shows what a median hides",
         unit="s",
+        least=LEAST_TIME_S,
     ),
     "<regime>_warm_up_s": Field(
         "the samples before those: the first epoch of `fit`, windows that were not steady yet",
         "whoever doubts the rule of the steady state can apply another",
         unit="s",
+        least=LEAST_TIME_S,
         since=2,
     ),
 }
@@ -275,19 +287,26 @@ class Predictions(TypedDict):
     """What a record says of a split's images, an entry for each."""
 
     outputs: Annotated[
-        list[list[float | None]],
+        list[tuple[float, float]],
         Field(
-            "the two sigmoid outputs of each image, benign and malignant", "every other metric can be computed later"
+            "the two sigmoid outputs of each image, benign and malignant",
+            "every other metric can be computed later",
+            unit="share",
+            most=1,
         ),
     ]
     scores: Annotated[
-        list[float | None],
+        list[float],
         Field(
-            "the malignant score of each, p1 / (p0 + p1), from 0 to 1",
+            "the malignant score of each, p1 / (p0 + p1)",
             "metrics and tests between models are computed from it",
+            unit="share",
+            most=1,
         ),
     ]
-    labels: Annotated[list[int], Field("the class of each: 0 benign, 1 malignant", "the truth that scores are held to")]
+    labels: Annotated[
+        list[int], Field("the class of each: 0 benign, 1 malignant", "the truth that scores are held to", most=1)
+    ]
     groups: Annotated[
         list[str],
         Field(
@@ -706,6 +725,8 @@ class ClockFacts(TypedDict, total=False):
             "time by which it was set forward as the cell ran, negative if back",
             "moments of the record are then wrong",
             unit="s",
+            least=-_MOST_MOVED_S,
+            most=_MOST_MOVED_S,
         ),
     ]
     behind_s: Annotated[
@@ -714,6 +735,8 @@ class ClockFacts(TypedDict, total=False):
             "time by which it was behind the end of an earlier record as the run began",
             "as `jumped_s`",
             unit="s",
+            least=-_MOST_MOVED_S,
+            most=_MOST_MOVED_S,
             only=JUMPED,
         ),
     ]

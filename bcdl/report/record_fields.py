@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import types
 import typing
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from bcdl.parity import findings
 from bcdl.parity.findings import Finding
 from bcdl.records import experiment, schema
 from bcdl.records.experiment import Experiment
-from bcdl.records.fields import Field, Row, rows
+from bcdl.records.fields import LARGEST_WHOLE, RANGES, Field, Row, rows
 from bcdl.records.record import Record
 from bcdl.records.shapes import KEYS, Environment, Listed
 from bcdl.report.sections.phases import PHASES
@@ -37,7 +38,12 @@ Lines are appended and never changed. Each names its schema; a line of an older 
 - In a record that is not ok, what the cell did not reach is empty.
 - *Since* is the first schema of lines that may have the field.
 - A name of a metric ends in its unit, unless it is a share, a loss (nats) or an epoch.
-- What stands between `<` and `>` stands for several names:
+- A line with a value that is not of its type, or out of its range, is left out, counted and named. A whole number is at
+  most {largest}. What numbers of each unit may be, unless the field says otherwise:
+
+{ranges}
+
+What stands between `<` and `>` stands for several names:
 """
 _TABLE = ("| field | type, unit | since | what it is | why it is there |", "| --- | --- | --- | --- | --- |")
 _SCHEMA = Row(
@@ -61,7 +67,7 @@ def main() -> int:
 def document() -> str:
     """The text of docs/records.md."""
     parts = [
-        _INTRODUCTION,
+        _INTRODUCTION.format(largest=LARGEST_WHOLE, ranges="\n".join(_ranges())),
         *_keys(),
         f"\n## A record\n\nSchema {schema.SCHEMA}. The line itself has these fields, and the parts below:\n",
         *_record(),
@@ -73,6 +79,12 @@ def document() -> str:
         *_schemas(),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _ranges() -> Iterator[str]:
+    yield from ("| unit | least | most |", "| --- | ---: | ---: |")
+    for unit, (least, most) in RANGES.items():
+        yield f"| {unit or 'none'} | {least:g} | {most:g} |"
 
 
 def _keys() -> Iterator[str]:
@@ -111,8 +123,16 @@ def _table(described: Iterable[Row], skip: int = 0) -> Iterator[str]:
         name = Row(row.path[skip:], row.hint, row.field, row.since, row.only).name
         only = f"; only {row.field.only}" if row.field.only else ""
         what = f"{row.field.what}{only}".replace("](docs/", "](")  # a link from this folder
-        kind = ", ".join(filter(None, (_kind(row.hint), row.field.unit)))
+        kind = ", ".join(filter(None, (_kind(row.hint), row.field.unit, _own_range(row.field))))
         yield f"| `{name}` | {kind} | {row.since} | {what} | {row.field.why} |"
+
+
+def _own_range(field: Field) -> str:
+    """What its numbers may be, as far as its unit says another thing."""
+    usual = RANGES.get(field.unit, RANGES[""])
+    least = "" if field.least in (None, usual.least) else f"at least {field.least:g}"
+    most = "" if field.most in (None, math.inf) else f"at most {field.most:g}"
+    return ", ".join(filter(None, (least, most)))
 
 
 _KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", types.NoneType: "null", Any: "any"}

@@ -158,10 +158,16 @@ class State:
             state = cls(**json.loads(file.read_text(encoding="utf-8")))
             Cell.parse(state.cell)
             numbers = (state.cell_started, state.phase_started, state.done, state.failed, state.left)
-            fits = math.isfinite(sum(numbers) + (state.about_left_s or 0)) and isinstance(state.phase, str)
+            left_s = 0 if state.about_left_s is None else state.about_left_s
+            fits = all(map(_is_finite, (*numbers, left_s))) and isinstance(state.phase, str)
         except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError):
             return None
         return state if fits else None
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number, not true or false, that is finite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class CellProgress:

@@ -75,6 +75,7 @@ _MODELS = {
 }
 _INPUTS = {
     "mutated_records": "A line of records mutated: flipped bits, other types, huge numbers, nesting, hostile names",
+    "odd_records": "Records, experiments and findings built by their rows: at each limit, out of range, of other types",
     "unknown_words": "Records of an unknown status, metric, backend, model or precision in a report",
     "newer_schema": "A record of a newer schema",
     "many_records": "100,000 records read, some broken ones among them",

@@ -13,7 +13,7 @@ import pytest
 
 from bcdl.machine import disturbance
 from bcdl.machine.clock import stopwatch
-from bcdl.records.fields import fits
+from bcdl.records.checks import check_shape
 from bcdl.records.shapes import Disturbance
 from tests.conftest import ROOT
 
@@ -45,7 +45,7 @@ def test_what_is_seen_has_the_names_of_the_schema() -> None:
     with disturbance.watched() as facts:
         work(0.05)
     assert facts.keys() <= Disturbance.__annotations__.keys()
-    assert fits(Disturbance)(json.loads(json.dumps(facts)))
+    check_shape(Disturbance, json.loads(json.dumps(facts)))
     assert facts["wall_s"] >= 0.05
     assert facts["processor_s"] > 0
     assert facts["machine_s"] >= facts.get("others_s", 0) >= 0

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.machine import hardware, identity
+from bcdl.records.checks import check_shape
 from bcdl.records.experiment import Experiment
-from bcdl.records.fields import fits
 from bcdl.records.record import Record
 from bcdl.records.shapes import Identity
 from tests.factory import EXPERIMENT, record
@@ -105,7 +105,7 @@ def test_what_can_not_be_read_is_named(tmp_path: Path) -> None:
         *("vendor", "family", "model", "stepping", "instruction_sets", "l2_kib", "l3_kib", "cores_allowed")
     ]
     assert facts["vendor"] == "unknown"
-    assert fits(Identity)(facts)
+    check_shape(Identity, facts)
 
 
 FACTS = st.fixed_dictionaries(

@@ -56,8 +56,8 @@ def write(results: Path, backend: str, layers: dict[str, float] | None = None, o
         "layers": dict.fromkeys(LAYERS, "Conv2D"),
         "plan": of.to_dict(),
         "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
-        "started": "t0",
-        "ended": "t1",
+        "started": "2026-01-01T00:00:00.000+00:00",
+        "ended": "2026-01-01T00:01:00.000+00:00",
         "environment": ENVIRONMENT,
     }
     dump = dump_of(results, of, backend)
@@ -97,8 +97,8 @@ def write_reference(
         "rounding": {each: {**moved, "moved": least_tolerance(each)} for each in UNIT_ROUNDOFF},
         "plan": of.subject,
         "dataset": {"name": "synthetic-72", "checksum": "d" * 64},
-        "started": "t0",
-        "ended": "t1",
+        "started": "2026-01-01T00:00:00.000+00:00",
+        "ended": "2026-01-01T00:01:00.000+00:00",
         "environment": ENVIRONMENT,
     }
     return references.write(default_folder(results), of, facts | changes, IMAGES, LABELS, parts)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.machine import nvml
-from bcdl.records.fields import fits
+from bcdl.records.checks import check_shape
 from bcdl.records.shapes import GpuWatched
 from bcdl.worker import energy, timing
 from bcdl.worker.energy import Repeated, Span, Update
@@ -39,7 +39,7 @@ def test_power_is_that_of_the_gpu_however_its_counter_moves(
     # 400 W for the 10 ms and a little more that 8 images take.
     joules = figures["step_power_w"] * seen.seconds / seen.count / 8
     assert figures["step_energy_j_per_image"] == pytest.approx(joules)
-    assert fits(GpuWatched)(seen.state())
+    check_shape(GpuWatched, seen.state())
     assert "energy_missing" not in seen.state()
 
 

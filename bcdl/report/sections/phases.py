@@ -101,5 +101,5 @@ def _sum(columns: Mapping[str, dict[str, float]]) -> dict[str, float]:
 
 
 def _measured_share(means: Mapping[str, float]) -> Entry:
-    measured = sum(seconds for name, seconds in means.items() if name in MEASURED)
-    return number(100 * measured / sum(means.values()), 0)
+    measured, whole = sum(seconds for name, seconds in means.items() if name in MEASURED), sum(means.values())
+    return number(100 * measured / whole if whole else None, 0)
