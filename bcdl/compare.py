@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
+from collections.abc import Hashable
 from pathlib import Path
 
 from bcdl.errors import UsageError, program, run_command
 from bcdl.records import log
+from bcdl.records.identity import Distinct, LogLine
 from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
@@ -42,7 +45,7 @@ _RULE = (
 
 def main() -> int:
     arguments = _parse()
-    a, b = read(Path(arguments.a)), read(Path(arguments.b))
+    a, b = read_sides(Path(arguments.a), Path(arguments.b))
     equal = _equal_sides(*arguments.noise) if arguments.noise else []
     comparisons = with_equal_sides(compare(a, b, arguments.across), equal)
     noise = _on_equal_sides(comparisons) if equal else []
@@ -79,49 +82,108 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read(source: Path) -> list[Sample]:
-    """Every process's rates of known code in a file or folder; UsageError without rates, or if a newer bcdl wrote part.
+@dataclasses.dataclass
+class _Side:
+    """What a file or folder gives: lines of records, or rates of pytest-benchmark with the run of each.
 
-    Whatever else can't be read is reported on stderr, and does not count.
+    `borrowed` counts the records and rates that do not count here, since an earlier side has them, too.
     """
-    is_json = source.suffix == ".json"
-    rates, problems = (benchmark_file.read(source), []) if is_json else _from_records(source)
-    if newer := [problem for problem in problems if problem.newer]:
-        raise UsageError(str(newer[0]))
-    if not rates:
-        first = f" ({problems[0]})" if problems else ""
+
+    source: Path
+    lines: list[LogLine[Record]] = dataclasses.field(default_factory=list)
+    rates: list[tuple[str, Sample]] = dataclasses.field(default_factory=list)
+    problems: list[log.Problem] = dataclasses.field(default_factory=list)
+    borrowed: int = 0
+
+
+def read(source: Path) -> list[Sample]:
+    """As `read_sides`, of a single side."""
+    (samples,) = read_sides(source)
+    return samples
+
+
+def read_sides(*sources: Path) -> list[list[Sample]]:
+    """Every process's rates of known code in each file or folder, the sides of a comparison.
+
+    Whatever can't be read is reported on stderr, and does not count. So is a record that stands in them several times:
+    it counts once, for the first side that has it, since it is one process's.
+
+    Raises:
+        UsageError: a side has no rates, or a newer bcdl wrote part of it.
+    """
+    sides = [_read_source(source) for source in sources]
+    for side in sides:
+        if newer := [problem for problem in side.problems if problem.newer]:
+            raise UsageError(str(newer[0]))
+    _drop_copies_of_records(sides)
+    for side in sides:
+        side.rates += [(line.entry.run, sample) for line in side.lines for sample in samples(line.entry)]
+    _drop_copies_of_rates(sides)
+    return [_known(side) for side in sides]
+
+
+def _read_source(source: Path) -> _Side:
+    side = _Side(source)
+    if source.suffix == ".json":
+        side.rates = benchmark_file.read(source)
+        return side
+    for file in _record_files(source):
+        lines, problems = log.read_file(file, Record.from_json, SCHEMA, str(file))
+        side.lines += lines
+        side.problems += problems
+    return side
+
+
+def _drop_copies_of_records(sides: list[_Side]) -> None:
+    """Keep each record once, and none of those that contradict each other."""
+    distinct = Distinct(line for side in sides for line in side.lines)
+    kept, copied = {id(line) for line in distinct.kept}, dict(distinct.copies)
+    for side in sides:
+        own = {id(line) for line in side.lines}
+        _report_copies(side, [id(copied[line]) in own for line in side.lines if line in copied])
+        contradictions = [line for line in side.lines if line in distinct.contradictions]
+        side.problems += [log.Problem(line.file, line.number, distinct.contradictions[line]) for line in contradictions]
+        side.lines = [line for line in side.lines if id(line) in kept]
+
+
+def _drop_copies_of_rates(sides: list[_Side]) -> None:
+    """Keep each rate of a run, cell, regime and round once: records and JSON of pytest-benchmark may hold the same."""
+    first: dict[tuple[Hashable, ...], _Side] = {}
+    for side in sides:
+        keys = [(run, rate.cell, rate.regime, rate.rate, rate.block) for run, rate in side.rates]
+        is_new = [key not in first and first.setdefault(key, side) is side for key in keys]
+        copied = [first[key] is side for key, new in zip(keys, is_new, strict=True) if not new]
+        _report_copies(side, copied, "rates")
+        side.rates = list(itertools.compress(side.rates, is_new))
+
+
+def _report_copies(side: _Side, of_own: list[bool], what: str = "records") -> None:
+    """Report so many copies of records or rates, each of one that the side has, or of one that an earlier side has."""
+    if own := sum(of_own):
+        warn(f"{side.source}: {own} copies of {what} that it holds already do not count")
+    if borrowed := len(of_own) - own:
+        side.borrowed += borrowed
+        warn(f"{side.source}: {borrowed} {what} do not count, since a side before it has them, too")
+
+
+def _known(side: _Side) -> list[Sample]:
+    """The side's rates of known code; UsageError if it has none at all."""
+    if not side.rates and side.borrowed:
+        raise UsageError(f"{side.source} has nothing that a side before it lacks: give two sides of different records")
+    if not side.rates:
+        first = f" ({side.problems[0]})" if side.problems else ""
         raise UsageError(
-            f"{source} holds no ok record with rates{first}: give a record file, a folder of them, or a JSON file"
+            f"{side.source} holds no ok record with rates{first}: give a record file, a folder of them, or a JSON file"
         )
-    for problem in problems:
+    for problem in side.problems:
         warn(f"not read: {problem}")
-    if problems:
-        warn(f"{source}: compared without what could not be read in {len(problems)} places")
+    if side.problems:
+        warn(f"{side.source}: compared without what could not be read in {len(side.problems)} places")
+    rates = [sample for _, sample in side.rates]
     known = of_known_code(rates)
     if left_out := len(rates) - len(known):
-        warn(f"{source}: {left_out} rates do not count: their code changed while it ran")
+        warn(f"{side.source}: {left_out} rates do not count: their code changed while it ran")
     return known
-
-
-def _from_records(source: Path) -> tuple[list[Sample], list[log.Problem]]:
-    """The rates of records in a file, whatever it is called, or in all files of a folder.
-
-    A record that stands there several times, as in a copy of a file, counts once: it is one process's.
-    """
-    rates: list[Sample] = []
-    problems: list[log.Problem] = []
-    different: set[str] = set()
-    copies = 0
-    for file in _record_files(source):
-        records, problems_here = log.read_file(file, Record.from_json, SCHEMA, str(file))
-        for record in records:
-            copies += (line := dataclasses.replace(record, sequence=0).to_json()) in different
-            rates += [] if line in different else samples(record)
-            different.add(line)
-        problems += problems_here
-    if copies:
-        warn(f"{source}: {copies} copies of records that it holds already do not count")
-    return rates, problems
 
 
 def _record_files(source: Path) -> list[Path]:
@@ -158,7 +220,7 @@ def _equal_sides(first: str, second: str) -> list[Comparison]:
     """The comparisons of two sides that are the same; UsageError if they differ or were not measured in turn."""
     if Path(first).resolve() == Path(second).resolve():
         raise UsageError(f"--noise needs two sides that were measured apart, and got {first} twice")
-    a, b = read(Path(first)), read(Path(second))
+    a, b = read_sides(Path(first), Path(second))
     if axis := differing_axis(a, b):
         raise UsageError(f"--noise needs two sides that are the same, and {first} and {second} differ in {axis}")
     in_turn = [each for each in compare(a, b) if each.interleaved and min(each.effect.processes) >= _FEWEST]

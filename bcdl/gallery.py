@@ -22,8 +22,8 @@ from bcdl.datasets.pool import CLASSES
 from bcdl.datasets.private import HASHED
 from bcdl.errors import UsageError, program, run_command
 from bcdl.evaluation import few
-from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import git_ignore, runs, store
+from bcdl.records.quality import malignant_scores
 from bcdl.records.record import Record
 from bcdl.report.plots import style
 from bcdl.screen import say, warn
@@ -86,7 +86,7 @@ def _records(results: Path, data: str, run: str | None) -> list[Record]:
     everything, problems = store.read_all(results)
     for problem in problems:
         if not problem.foreign:
-            warn(f"not read: {problem}")
+            warn(problem.notice)
     usable = [record for _, record in everything if _is_usable(record, name)]
     if not usable:
         raise UsageError(f"{results} holds no record of a model tested on {name}; name another --results or --data")

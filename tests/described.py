@@ -13,7 +13,7 @@ from bcdl.records.shapes import KEYS
 def undescribed(line: dict[str, Any], shape: Any, schema: int | None = None) -> list[str]:
     """The fields of the line, a JSON object, that no row describes; with a schema, that none of that schema does."""
     described = [row for row in rows(shape) if schema is None or row.since <= schema]
-    found = set(_leaves(line)) - {("schema",)}
+    found = set(_leaves(line)) - {("schema",), ("sha256",)}
     return sorted(".".join(path) for path in found if not any(_describes(row, path) for row in described))
 
 

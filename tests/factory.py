@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 from typing import Any
 
+import numpy as np
+
 from bcdl import datasets
+from bcdl.records import quality
 from bcdl.records.experiment import Experiment
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
@@ -69,13 +74,14 @@ def drawings_checksum() -> str:
 
 def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: Any) -> Record:
     """A record of a small run, with `changes` to its cell."""
+    of = cell(**changes)
     if status != "ok":
-        return Record(run, status, "it was made to fail", cell(**changes), STARTED, ENDED)
-    return Record(
+        return Record(run, status, "it was made to fail", of, STARTED, ENDED)
+    made = Record(
         run=run,
         status=status,
         reason="",
-        cell=cell(**changes),
+        cell=of,
         started=STARTED,
         ended=ENDED,
         metrics={
@@ -83,11 +89,6 @@ def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: An
             "test_auroc": 0.8,
             "test_loss": 0.5,
             "test_majority_accuracy": 0.625,
-            "fit_images_per_s": 100.0,
-            "step_images_per_s": 120.0,
-            "predict_images_per_s": 480.0,
-            "latency_ms": 12.5,
-            "request_images_per_s": 80.0,
             "import_s": 2.0,
             "build_s": 1.0,
             "step_warm_up_s": 0.5,
@@ -99,13 +100,10 @@ def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: An
             "train_mode_accuracy": 0.9,
             "inference_mode_accuracy": 0.5,
         },
-        samples={
-            "fit_s": [0.25, 0.24],
-            "step_s": [0.039, 0.04, 0.041],
-            "predict_s": [0.01, 0.01, 0.011],
-            "request_s": [0.0125] * 3,
+        history={
+            name: [0.5, *[0.6] * (of.epochs - 1)]
+            for name in ("accuracy", "loss", "val_accuracy", "val_loss", "val_auroc")
         },
-        history={name: [0.5, 0.6] for name in ("accuracy", "loss", "val_accuracy", "val_loss", "val_auroc")},
         dataset={
             "name": "synthetic-48",
             "checksum": drawings_checksum(),
@@ -131,3 +129,43 @@ def record(run: str = "20260101T000000Z-0000", status: str = "ok", **changes: An
             "dirty": False,
         },
     )
+    return with_rates(made, fit=100.0, step=120.0, predict=480.0, request=80.0)
+
+
+def as_of_older(made: Record) -> dict[str, Any]:
+    """The values of the record's line as an older bcdl wrote it, which named no digest: a test may change them."""
+    values = json.loads(made.to_json())
+    del values["sha256"]
+    return {**values, "schema": 10}
+
+
+def with_predictions(made: Record, predictions: dict[str, dict[str, list[Any]]]) -> Record:
+    """The record with predictions by split, and the metrics and counts that follow from them."""
+    metrics, dataset = dict(made.metrics), dict(made.dataset)
+    for split, columns in predictions.items():
+        labels, outputs = np.asarray(columns["labels"]), np.asarray(columns["outputs"], dtype=np.float64)
+        counts = {"images": len(labels), "malignant": int(labels.sum()), "groups": len(set(columns["groups"]))}
+        dataset |= {name: {**dataset[name], split: count} for name, count in counts.items()}
+        if split == "test":
+            metrics |= quality.measure(split, outputs, labels)
+            metrics["test_majority_accuracy"] = quality.majority_accuracy(labels)
+    return dataclasses.replace(made, predictions=predictions, metrics=metrics, dataset=dataset)
+
+
+def with_rates(made: Record, **rates: float) -> Record:
+    """The record with these rates, images/s by regime, and samples that give them."""
+    metrics, samples = dict(made.metrics), dict(made.samples)
+    for regime, rate in rates.items():
+        images, count = _images_and_samples(made, regime)
+        samples[f"{regime}_s"] = [images / rate] * count
+        metrics[f"{regime}_images_per_s"] = rate
+        metrics |= {"latency_ms": 1e3 / rate} if regime == "request" else {}
+    return dataclasses.replace(made, metrics=metrics, samples=samples)
+
+
+def _images_and_samples(made: Record, regime: str) -> tuple[int, int]:
+    """How many images a sample of the regime is of, and how many samples there are."""
+    of = made.cell
+    if regime == "fit":
+        return made.dataset["images"]["train"] // of.batch_size * of.batch_size, of.epochs
+    return (1 if regime == "request" else of.window_steps * of.batch_size), of.windows

@@ -10,7 +10,7 @@ import numpy as np
 
 from bcdl.evaluation.scored import Scored
 from bcdl.records.record import Record
-from tests.factory import record
+from tests.factory import record, with_predictions
 
 
 def scored(scores: Sequence[float], labels: Sequence[int], groups: Sequence[str] | None = None, **more: Any) -> Scored:
@@ -40,10 +40,9 @@ def predicted(
     test: dict[str, list[Any]], val: dict[str, list[Any]] | None = None, weights: str = "w", **changes: Any
 ) -> Record:
     """A record of these predictions on a real data set, whose model started from the weights named."""
-    made = record(**changes)
+    made = with_predictions(record(**changes), {"test": test} if val is None else {"val": val, "test": test})
     return dataclasses.replace(
         made,
-        predictions={"test": test} if val is None else {"val": val, "test": test},
         dataset={**made.dataset, "synthetic": False, "checksum": "c"},
         model={**made.model, "initial_weights": weights},
     )

@@ -17,7 +17,7 @@ from bcdl.records import comparability, experiment, store
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.statistics import comparison
-from tests.factory import EXPERIMENT, record
+from tests.factory import EXPERIMENT, as_of_older, record, with_rates
 from tests.in_process import InProcess
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
@@ -27,10 +27,9 @@ def write(results: Path, name: str, rates: list[float], in_turn: bool = True, **
     """A record file of one side: a process a rate, the same in all regimes."""
     side = name[-1] if in_turn else ""
     for number, rate in enumerate(rates):
-        entry = record(run=name, **changes)
-        metrics = {**entry.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
-        block = f"r/{number}" if in_turn else ""
-        store.append(results, "m", dataclasses.replace(entry, metrics=metrics, block=block, side=side))
+        entry = with_rates(record(run=name, **changes), **dict.fromkeys(comparison.RATES, rate))
+        block, started = f"r/{number}" if in_turn else "", f"2026-01-01T00:00:00.{number:03}+00:00"
+        store.append(results, "m", dataclasses.replace(entry, block=block, side=side, started=started))
     return results / "records" / "m" / f"{name}.jsonl"
 
 
@@ -83,7 +82,7 @@ def test_a_side_of_two_commits_is_no_side(tmp_path: Path) -> None:
     a, b = write(tmp_path, "a", RATES), write(tmp_path, "b", RATES)
     for name, commits in (("a", "ef"), ("b", "d")):
         file = tmp_path / "records" / "m" / f"{name}.jsonl"
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [as_of_older(Record.from_json(line)) for line in file.read_text(encoding="utf-8").splitlines()]
         for number, line in enumerate(lines):
             line["environment"]["commit"] = commits[number % len(commits)] * 40
         file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -329,9 +328,9 @@ def test_json_that_an_older_version_wrote_is_refused_with_what_to_do(tmp_path: P
 
 def test_doubts_about_rates_stand_below_the_ratios(tmp_path: Path) -> None:
     a = write(tmp_path, "a", RATES)
-    lines = [json.loads(line) for line in write(tmp_path, "b", RATES).read_text().splitlines()]
+    lines = [as_of_older(Record.from_json(line)) for line in write(tmp_path, "b", RATES).read_text().splitlines()]
     for values in lines[:3]:
-        values["samples"]["step_s"] = [0.04]
+        values["samples"]["step_s"] = values["samples"]["step_s"][:1]
     b = tmp_path / "b.jsonl"
     b.write_text("".join(json.dumps(values) + "\n" for values in lines))
     done = run(a, b)

@@ -16,7 +16,7 @@ from bcdl import datasets, gallery
 from bcdl.errors import UsageError
 from bcdl.records import store
 from bcdl.records.record import Record
-from tests.factory import job, record
+from tests.factory import job, record, with_predictions
 
 DATA = "synthetic-48"
 SCORES = st.floats(0, 1) | st.just(float("nan"))
@@ -40,7 +40,7 @@ def predicted(wrong: dict[int, float], **changes: Any) -> Record:
     scores = np.where(test.labels == 1, 0.9, 0.1)
     for index, sureness in wrong.items():
         scores[index] = 1 - sureness if test.labels[index] else sureness
-    return dataclasses.replace(record(**changes), predictions={"test": predictions(scores, test.labels)})
+    return with_predictions(record(**changes), {"test": predictions(scores, test.labels)})
 
 
 def predictions(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[Any]]:

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from sklearn import metrics as library
 
-from bcdl.evaluation import quality
 from bcdl.evaluation.scored import Scored
+from bcdl.records import quality
 
 # Least specificity at which sensitivity is read off.
 SPECIFICITY = 0.9

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from bcdl.evaluation import quality
+from bcdl.records import quality
 from bcdl.records.record import Record
 from bcdl.statistics import bootstrap
 

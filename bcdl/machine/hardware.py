@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,19 @@ def machine_name(device: str) -> str:
     else:
         cores = facts["cores_allowed"]
         label = f"{cpu_name()} {'unknown' if cores is None else f'{cores:g}'} cores"
-    return re.sub(r"[^a-z0-9]+", "-", f"{label} {facts['digest']}".lower()).strip("-")
+    return _as_folder(f"{label} {facts['digest']}")
+
+
+def is_name_of(machine: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a machine with these facts, as `describe` gives them, has that name, as far as they say."""
+    if digest := facts.get("identity", {}).get("digest"):
+        return machine.endswith(f"-{digest}")
+    labels = [*facts.get("gpus", ()), facts.get("cpu", "")]
+    return any(label and machine.startswith(_as_folder(label)) for label in labels)
+
+
+def _as_folder(words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
 def identity(device: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -266,6 +266,16 @@ class Finding:
     def to_json(self) -> str:
         """The finding as one line; numbers that are not finite, which JSON has no word for, become null."""
         return json.dumps({"schema": SCHEMA, **finite(dataclasses.asdict(self))}, allow_nan=False)
+
+    @property
+    def marks(self) -> list[tuple[str, Hashable]]:
+        """What no two different findings have in common: a run judges each plan once."""
+        return [("one plan of one run", (self.run, self.plan))]
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """That of the first backend; empty if there is none."""
+        return next((backend["environment"] for backend in self.backends.values()), {})
 
     def distance(self, pair: str, step: int) -> Distance | None:
         """How far the pair was apart after so many steps; None if it was not measured."""

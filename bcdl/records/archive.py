@@ -25,6 +25,7 @@ from bcdl.errors import UsageError
 from bcdl.records import disk, experiment, log, runs, schema
 from bcdl.records.claims import BusyError
 from bcdl.records.experiment import Experiment
+from bcdl.records.identity import Distinct, Entry, LogLine
 from bcdl.records.line import MOST_COUNT, schema_of
 from bcdl.records.log import Problem
 from bcdl.records.record import Record
@@ -41,7 +42,7 @@ _LOCK = "unpack"  # the lock that is held from the look at what is there to the 
 class Reader:
     """How the lines of a log are read; `parse` and `schema` are as in `log.read`."""
 
-    parse: Callable[[str], log.Entry]
+    parse: Callable[[str], Entry]
     schema: int
 
 
@@ -81,7 +82,7 @@ class Unpacked:
 
     Attributes:
         added: lines added, by the path of their file in the results folder.
-        known: lines that were there already.
+        known: lines that were there already, under whatever name of a machine, or that the archive has twice.
         left_out: lines that no reader takes, for instance since their writer was ended midway.
         ignored: names of members that are no logs of ours.
     """
@@ -94,11 +95,21 @@ class Unpacked:
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A line from an archive, the file that it belongs to, and its count on the machine."""
+    """A line from an archive, and where it belongs and stands.
+
+    Attributes:
+        text: the line as it came.
+        place: the file that it belongs to.
+        number: of the line in that file of the archive.
+        sequence: its count on the machine.
+        entry: what it was parsed to; None if a newer bcdl wrote it.
+    """
 
     text: str
     place: Place
+    number: int
     sequence: int
+    entry: Entry | None
 
     def counted(self, count: int) -> str:
         return _counted(self.text, count)
@@ -189,10 +200,10 @@ def add(contents: Contents, results: Path, readers: Mapping[str, Reader] = READE
     if not logs:
         return done
     with _alone(results, logs):
-        known = {place: _known(results, place) for place in logs}
-        missing = [
-            line for place in logs for line in _missing(logs[place], place, known[place], readers[place.log], done)
-        ]
+        there = {place: _texts(results, place) for place in logs}
+        lines = [line for place in logs for line in _lines(place, logs[place], readers[place.log], done)]
+        missing = [line for name in readers for line in _missing(results / name, name, lines, readers[name], done)]
+        missing += _missing_of_newer([line for line in lines if line.entry is None], there, done)
         for line in sorted(missing, key=lambda line: (line.sequence, line.place.run, line.place.machine)):
             log.append(results, *line.place, line.counted)
             done.added[str(line.place)] += 1
@@ -214,8 +225,8 @@ def _alone(results: Path, places: Iterable[Place]) -> Iterator[None]:
         yield
 
 
-def _known(results: Path, place: Place) -> Counter[str]:
-    """The lines that are there, as if not counted; UsageError if the file can't be read, or not be added to."""
+def _texts(results: Path, place: Place) -> set[str]:
+    """The file's lines that are there, as if not counted; UsageError if it can't be read, or not be added to."""
     file = log.file_of(results, *place)
     try:
         for part in (file.parent, file):
@@ -224,7 +235,7 @@ def _known(results: Path, place: Place) -> Counter[str]:
         if file.parent.exists() and not file.parent.is_dir():
             raise UsageError(f"{file.parent} is no folder, and one is needed there; move it away, then unpack again")
         if not file.exists():
-            return Counter()
+            return set()
         if not file.is_file():
             raise UsageError(f"{file} is no file, and lines belong there; move it away, then unpack again")
         lines = file.read_bytes().decode("utf-8", errors="surrogateescape").split("\n")
@@ -232,31 +243,53 @@ def _known(results: Path, place: Place) -> Counter[str]:
         raise UsageError(
             f"{file} can't be read ({error.strerror or error}); see to its permissions, then unpack again"
         ) from error
-    return Counter(_counted(line, 0) for line in lines)
+    return {_counted(line, 0) for line in lines}
 
 
-def _missing(content: bytes, place: Place, known: Counter[str], reader: Reader, done: Unpacked) -> Iterator[_Line]:
-    """The lines of a run's file that are not among the known ones."""
+def _lines(place: Place, content: bytes, reader: Reader, done: Unpacked) -> Iterator[_Line]:
+    """The lines of a run's file in the archive that a reader takes; the others are left out."""
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line:
             continue
         try:
-            read_line = _read_line(line, place, reader)
+            yield _read_line(line, place, number, reader)
         except UnicodeDecodeError:
             done.left_out.append(Problem(str(place), number, "holds bytes that are no UTF-8"))
         except (ValueError, RecursionError) as error:
             done.left_out.append(Problem(str(place), number, str(error)))
+
+
+def _missing(folder: Path, name: str, lines: list[_Line], reader: Reader, done: Unpacked) -> list[_Line]:
+    """The lines for the log of that name whose entries are not there yet; those that contradict any are left out."""
+    come = {
+        LogLine(str(line.place), line.number, line.place.machine, line.entry): line
+        for line in lines
+        if line.place.log == name and line.entry is not None
+    }
+    if not come:
+        return []
+    there, _ = log.read_lines(folder, reader.parse, reader.schema)
+    distinct = Distinct([*there, *come])
+    done.known += sum(copy in come for copy, _ in distinct.copies)
+    contradictions = distinct.contradictions.items()
+    done.left_out += [Problem(line.file, line.number, reason) for line, reason in contradictions if line in come]
+    return [come[line] for line in distinct.kept if line in come]
+
+
+def _missing_of_newer(lines: list[_Line], there: Mapping[Place, set[str]], done: Unpacked) -> Iterator[_Line]:
+    """The lines that a newer bcdl wrote, as they stand, that are not among the texts of their places yet."""
+    for line in lines:
+        text = line.counted(0)
+        if text in there[line.place]:
+            done.known += 1
         else:
-            if known[read_line.counted(0)]:
-                known[read_line.counted(0)] -= 1
-                done.known += 1
-            else:
-                yield read_line
+            there[line.place].add(text)
+            yield line
 
 
-def _read_line(content: bytes, place: Place, reader: Reader) -> _Line:
+def _read_line(content: bytes, place: Place, number: int, reader: Reader) -> _Line:
     """The line; ValueError, with the reason, if it is not one of that run that a reader of its log takes."""
-    text = content.decode()
+    text, entry = content.decode(), None
     try:
         entry = reader.parse(text)
         is_of_run, sequence = entry.run == place.run, entry.sequence
@@ -266,7 +299,7 @@ def _read_line(content: bytes, place: Place, reader: Reader) -> _Line:
         is_of_run, sequence = values.get("run") == place.run, _count_of_newer(values)
     if not is_of_run:
         raise ValueError("a line of another run than its file's")
-    return _Line(text, place, sequence)
+    return _Line(text, place, number, sequence, entry)
 
 
 def _of_newer(text: str, newest: int) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,6 +121,11 @@ class Experiment:
             return cls(**{**values, "ways": tuple(values["ways"])})
         except MISFITS as error:
             raise ExperimentError(f"an experiment whose fields do not fit schema {schema} ({error})") from error
+
+    @property
+    def marks(self) -> list[tuple[str, Hashable]]:
+        """What no two different experiments have in common: two never give the same times or rates."""
+        return [("one experiment of one run", (self.run, self.name, self.subject, *self.a, *self.b))]
 
     @property
     def day(self) -> str:

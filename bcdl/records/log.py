@@ -23,10 +23,12 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from bcdl.machine import hardware
 from bcdl.records import disk, runs
 from bcdl.records.claims import BusyError
+from bcdl.records.identity import Distinct, Entry, LogLine
 from bcdl.records.line import MOST_COUNT, schema_of
 from bcdl.text import listed
 
@@ -40,21 +42,12 @@ _SEQUENCE = re.compile(
 _START = b'{"schema": '  # how every line begins that this project ever wrote; schema and run follow
 
 
-class Entry(Protocol):
-    """What a line of a log is parsed to."""
-
-    @property
-    def run(self) -> str: ...
-    @property
-    def sequence(self) -> int: ...
-
-
 T = TypeVar("T", bound=Entry)
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Something in a log that could not be read.
+    """Something in a log that was not read, or not counted.
 
     Attributes:
         file: the file or folder, relative to the results folder: `records/<machine>/<run>.jsonl`.
@@ -62,6 +55,7 @@ class Problem:
         reason: why it could not be read, and what to do.
         newer: whether a newer bcdl wrote it, so that this one can't say what it holds.
         foreign: whether no record is missing: bcdl did not write the file, or its writer is at that line.
+        copies: how many lines are copies of lines that count, so that nothing is missing either; 0 if it is no copies.
     """
 
     file: str
@@ -69,10 +63,21 @@ class Problem:
     reason: str
     newer: bool = False
     foreign: bool = False
+    copies: int = 0
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}, line {self.line}"
         return f"{place}: {self.reason}"
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether something that bcdl wrote does not count because of it."""
+        return not self.foreign and not self.copies
+
+    @property
+    def notice(self) -> str:
+        """A line for people."""
+        return f"{'not read' if self.is_loss else 'note'}: {self}"
 
 
 def file_of(results: Path, log: str, machine: str, run: str) -> Path:
@@ -120,29 +125,75 @@ def _count_in(file: Path, size: int, changed_ns: int) -> int:
 
 
 def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tuple[str, T]], list[Problem]]:
-    """Every line of a log, parsed, with its machine, oldest first; and what could not be read.
+    """Every entry of a log with its machine, each once, oldest first; and what was not read or not counted.
 
-    Lines are in the order of their counts; those of one count, or of none, in that of their runs' ids, which begin with
-    the time.
+    Entries are in the order of their counts; those of one count, or of none, in that of their runs' ids, which begin
+    with the time. Of several copies of a line, that in the folder of the machine that it is of is kept.
 
     Args:
         folder: that of the log, for instance `records/`; it may be missing.
         parse: parses a line; ValueError, with the reason, or RecursionError if it can't.
         schema: the newest that `parse` reads.
     """
-    entries: list[tuple[str, T]] = []
+    lines, problems = read_lines(folder, parse, schema)
+    distinct = Distinct(lines, _distance_from_home)
+    problems = [_copy_of_a_file(problem, folder.parent, distinct, parse, schema) or problem for problem in problems]
+    problems += [*_contradictions(distinct), *_copies(distinct)]
+    kept = sorted(distinct.kept, key=lambda line: line.entry.sequence)
+    return [(line.machine, line.entry) for line in kept], problems
+
+
+def read_lines(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[LogLine[T]], list[Problem]]:
+    """Every line of a log, copies too, in the order of the runs' ids; arguments and problems as in `read`."""
+    lines: list[LogLine[T]] = []
     files, problems = _files(folder)
     with _collector_paused():
         for file in files:
-            read_here, problems_here = _read_ours(file, parse, schema)
-            entries += [(file.parent.name, entry) for entry in read_here]
+            lines_here, problems_here = _read_ours(file, parse, schema)
+            lines += lines_here
             problems += problems_here
-    return sorted(entries, key=lambda entry: entry[1].sequence), problems
+    return lines, problems
+
+
+def _distance_from_home(line: LogLine[T]) -> tuple[bool, int]:
+    """The smaller, the likelier is the line's folder that of the machine that it is of."""
+    return not hardware.is_name_of(line.machine, line.entry.environment), len(line.machine)
+
+
+def _contradictions(distinct: Distinct[T]) -> list[Problem]:
+    return [Problem(line.file, line.number, reason) for line, reason in distinct.contradictions.items()]
+
+
+def _copies(distinct: Distinct[T]) -> list[Problem]:
+    """A problem for each file with lines that are copies of others."""
+    of_files: dict[str, list[LogLine[T]]] = {}
+    for line, kept in distinct.copies:
+        of_files.setdefault(line.file, []).append(kept)
+    return [Problem(file, None, _copied(kept), copies=len(kept)) for file, kept in of_files.items()]
+
+
+def _copied(kept: Sequence[LogLine[T]]) -> str:
+    """What is said of a file with copies of these lines."""
+    lines = "a line that is a copy" if len(kept) == 1 else f"{len(kept)} lines that are copies"
+    return f"it has {lines} of others ({kept[0]}{', ...' if len(kept) > 1 else ''}); each counts once"
+
+
+def _copy_of_a_file(
+    problem: Problem, results: Path, distinct: Distinct[T], parse: Callable[[str], T], schema: int
+) -> Problem | None:
+    """What stands for the problem if its file, which no reader takes, has nothing but copies of lines that count."""
+    if problem.line is not None or problem.foreign:
+        return None
+    lines, unread = read_file(results / problem.file, parse, schema)
+    kept = [like for line in lines if (like := distinct.like(line.entry)) and like not in distinct.contradictions]
+    if unread or not kept or len(kept) < len(lines):
+        return None
+    return Problem(problem.file, None, _copied(kept), copies=len(kept))
 
 
 def read_file(
     file: Path, parse: Callable[[str], T], schema: int, name: str | None = None
-) -> tuple[list[T], list[Problem]]:
+) -> tuple[list[LogLine[T]], list[Problem]]:
     """The lines of one file, parsed, whatever the file is called; and what of it could not be read.
 
     `name` stands for the file in problems. `parse` and `schema` are as in `read`.
@@ -152,7 +203,7 @@ def read_file(
         content = file.read_bytes()
     except OSError as error:
         return [], [_unreadable(name, error)]
-    return _parse_lines(content, parse, schema, name)
+    return _parse_lines(content, parse, schema, name, file.parent.name)
 
 
 def repair(results: Path) -> list[str]:
@@ -171,19 +222,19 @@ def repair(results: Path) -> list[str]:
         return [f"last lines that lack their ends are left to the next run: {error}"]
 
 
-def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list[T], list[Problem]]:
+def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list[LogLine[T]], list[Problem]]:
     """As `read_file`, of a file that bcdl may not have written."""
     name = _shown(file)
     try:
         content = _regular_content(file)
     except OSError as error:
         return [], [_unreadable(name, error)]
-    entries, problems = _parse_lines(content, parse, schema, name)
+    lines, problems = _parse_lines(content, parse, schema, name, file.parent.name)
     problems = _with_line_in_the_making(file, content, problems)
-    if not content or (runs.is_run_id(file.stem) and any(entry.run == file.stem for entry in entries)):
-        return entries, problems
+    if not content or (runs.is_run_id(file.stem) and any(line.entry.run == file.stem for line in lines)):
+        return lines, problems
     if _is_ours(file, content):
-        return entries, problems
+        return lines, problems
     return [], [_not_ours(file, content)]
 
 
@@ -198,13 +249,15 @@ def _with_line_in_the_making(file: Path, content: bytes, problems: list[Problem]
     return [*problems[:-1], dataclasses.replace(problems[-1], reason=reason, foreign=True)]
 
 
-def _parse_lines(content: bytes, parse: Callable[[str], T], schema: int, name: str) -> tuple[list[T], list[Problem]]:
-    entries: list[T] = []
+def _parse_lines(
+    content: bytes, parse: Callable[[str], T], schema: int, name: str, machine: str
+) -> tuple[list[LogLine[T]], list[Problem]]:
+    parsed: list[LogLine[T]] = []
     problems: list[Problem] = []
     *lines, last = content.split(b"\n")
     for number, line in enumerate([*lines, last] if last else lines, start=1):
         try:
-            entries.append(parse(line.decode()))
+            parsed.append(LogLine(name, number, machine, parse(line.decode())))
         except UnicodeDecodeError:
             problems.append(Problem(name, number, "holds bytes that are no UTF-8; it was damaged or edited"))
         except (ValueError, RecursionError) as error:
@@ -217,7 +270,7 @@ def _parse_lines(content: bytes, parse: Callable[[str], T], schema: int, name: s
                 "the next run sets it aside"
             )
             problems[-1] = Problem(name, number, reason)
-    return entries, problems
+    return parsed, problems
 
 
 def _is_ours(file: Path, content: bytes) -> bool:

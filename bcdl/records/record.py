@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+from collections.abc import Hashable, Iterator
 from typing import Annotated, Any
 
-from bcdl.records import validity
+from bcdl.records import identity, recomputed, validity
 from bcdl.records.fields import LARGEST, MOMENT, Field
 from bcdl.records.line import MISFITS, MOST_COUNT, parse_object
 from bcdl.records.schema import SCHEMA, upgrade
@@ -34,6 +34,9 @@ OK, FAILED, DIVERGED, OUT_OF_MEMORY, TIMED_OUT, CRASHED, SKIPPED = (
     "crashed",
     "skipped",
 )
+
+SEALED_SINCE = 11  # the first schema whose lines end in their digest
+_TELLING_SAMPLES = 3
 
 
 class RecordError(ValueError):
@@ -165,13 +168,27 @@ class Record:
 
     def to_json(self) -> str:
         """The record as one line; NaN and infinities, which JSON lacks, become null."""
-        return json.dumps({"schema": SCHEMA, **finite(dataclasses.asdict(self))}, allow_nan=False)
+        values = {"schema": SCHEMA, **finite(dataclasses.asdict(self))}
+        sequence = values.pop("sequence")
+        return identity.sealed(values, sequence)
+
+    @property
+    def marks(self) -> Iterator[tuple[str, Hashable]]:
+        """What no two different records have in common: a cell of a run starts once, and no two times are equal.
+
+        Samples count if three of them differ: so many equal ones are no chance.
+        """
+        yield "one cell and start in one run", (self.run, self.side, self.block, self.cell, self.started)
+        for samples in self.samples.values():
+            if len(set(samples[:_TELLING_SAMPLES])) == _TELLING_SAMPLES or len(set(samples)) >= _TELLING_SAMPLES:
+                yield "the same raw samples", tuple(samples)
 
     @classmethod
     def from_json(cls, line: str) -> Record:
         """The record on `line`, upgraded from an older schema; RecordError if the line is not a record."""
         try:
             values = parse_object(line, SCHEMA, "a record")
+            _check_seal(line, values)
         except ValueError as error:
             raise RecordError(str(error)) from error
         schema = values.pop("schema")
@@ -180,8 +197,19 @@ class Record:
             record = cls(cell=Cell.from_dict(values.pop("cell")), **values)
             validity.check(record)
             return record
+        except recomputed.EditedError as error:
+            raise RecordError(str(error)) from error
         except MISFITS as error:
             raise RecordError(f"a record whose fields do not fit schema {schema} ({error})") from error
+
+
+def _check_seal(line: str, values: dict[str, Any]) -> None:
+    """Take the digest out of the values; ValueError if it is not that of the line, or if the line should have none."""
+    if values["schema"] >= SEALED_SINCE:
+        identity.check_seal(line, values)
+    elif identity.SHA256 in values:
+        raise ValueError(f"edited since it was written: schema {values['schema']} had no {identity.SHA256} yet")
+    values.pop(identity.SHA256, None)
 
 
 def finite(value: Any) -> Any:

@@ -34,8 +34,8 @@ HISTORY = {
     10: "`dataset.ungrouped`, `dataset.rules`, `dataset.source`, `dataset.benign_groups`, `dataset.malignant_groups`; "
     "`dataset.grouped` is true only if every image's group is known, before if any was. `status` may be `diverged`; "
     "before, such a cell was ok, or failed on torch",
-    11: "`dataset.names`: names of images and groups of a folder are hashed, unless `--keep-names` was given; before, "
-    "they were kept",
+    11: "`sha256`, the digest of the rest of the line but `sequence`; older lines have none. `dataset.names`: names of "
+    "images and groups of a folder are hashed, unless `--keep-names` was given; before, they were kept",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

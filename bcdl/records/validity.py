@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bcdl.records import checks
+from bcdl.records import checks, recomputed
 from bcdl.records.checks import Check, MisfitError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def check(record: Record) -> None:
     _check_counts(record)
     _check_history(record)
     _check_predictions(record)
+    recomputed.check(record)
 
 
 def _check_fields(record: Record) -> None:

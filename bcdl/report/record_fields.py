@@ -13,10 +13,10 @@ from typing import Any
 from bcdl.errors import UsageError, run_command
 from bcdl.parity import findings
 from bcdl.parity.findings import Finding
-from bcdl.records import experiment, schema
+from bcdl.records import experiment, identity, schema
 from bcdl.records.experiment import Experiment
 from bcdl.records.fields import LARGEST_WHOLE, RANGES, Field, Row, rows
-from bcdl.records.record import Record
+from bcdl.records.record import SEALED_SINCE, Record
 from bcdl.records.shapes import KEYS, Environment, Listed
 from bcdl.report.sections.phases import PHASES
 from bcdl.settings.cell import Cell
@@ -36,6 +36,11 @@ Lines are appended and never changed. Each names its schema; a line of an older 
 - A field that is missing was not measured, or not known when the record was made; nothing is 0 for want of a
   measurement. `null` stands for a number that is not defined or not finite.
 - In a record that is not ok, what the cell did not reach is empty.
+- A record is the same wherever it stands and whatever its `sequence`: a copy counts once. So is one that was formatted
+  anew, if its fields keep their order. A line whose `sha256` is not its own was edited, and is left out; so are two
+  different records that claim one cell and start of one run, or the same raw samples.
+- What follows from a record's own predictions, samples and history is computed again when it is read. A record whose
+  figures do not follow is left out, with the name and both values, and `--resume` measures its cell again.
 - *Since* is the first schema of lines that may have the field.
 - A name of a metric ends in its unit, unless it is a share, a loss (nats) or an epoch.
 - A line with a value that is not of its type, or out of its range, is left out, counted and named. A whole number is at
@@ -48,6 +53,16 @@ What stands between `<` and `>` stands for several names:
 _TABLE = ("| field | type, unit | since | what it is | why it is there |", "| --- | --- | --- | --- | --- |")
 _SCHEMA = Row(
     ("schema",), int, Field("the schema of the line", "readers know what to expect, and refuse what is newer"), 1, ()
+)
+_SHA256 = Row(
+    (identity.SHA256,),
+    str,
+    Field(
+        f"SHA-256 of the line before `{identity.SEQUENCE}`, closed by a brace; the last field",
+        "it is the record's identity: a copy is known as one, and a line that was edited since is left out",
+    ),
+    SEALED_SINCE,
+    (),
 )
 # What has a section of its own, and is not described again at each place that holds it.
 _ELSEWHERE = {
@@ -98,7 +113,7 @@ def _record() -> Iterator[str]:
     by_part = itertools.groupby(rows(Record, (Listed,)), key=lambda row: row.path[0])
     parts = {name: list(part) for name, part in by_part}
     plain = [part[0] for part in parts.values() if len(part) == 1 and len(part[0].path) == 1]
-    yield from _table([_SCHEMA, *plain])
+    yield from _table([_SCHEMA, *plain, _SHA256])
     for name, (whole, *within) in parts.items():
         if whole not in plain:
             yield f"\n### {name}\n\n{_sentence(whole)}\n"

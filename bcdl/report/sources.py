@@ -23,7 +23,7 @@ class Sources:
 
     Attributes:
         records, findings, experiments: the entries that could be read.
-        problems: what could not be read.
+        problems: what was not read, or not counted.
     """
 
     records: list[tuple[str, Record]]
@@ -42,12 +42,12 @@ class Sources:
     @property
     def unread(self) -> list[Problem]:
         """What could not be read and may be of bcdl, so that the report lacks it."""
-        return [problem for problem in self.problems if not problem.foreign]
+        return [problem for problem in self.problems if problem.is_loss]
 
     @property
     def notices(self) -> list[str]:
-        """What could not be read, a line each."""
-        return [f"{'not read' if problem in self.unread else 'note'}: {problem}" for problem in self.problems]
+        """What could not be read, and what counts once though it stands there several times, a line each."""
+        return [problem.notice for problem in self.problems]
 
     @property
     def obstacle(self) -> str:

@@ -278,7 +278,11 @@ class Run:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
         records, problems = store.read_all(self.results)
         newest = {earlier.cell: earlier for earlier in self._of_this_machine(records) if not earlier.block}
-        unread = [f"not read, and so not resumed from: {problem}" for problem in problems if not problem.foreign]
+        unread = [
+            f"not read, and so not resumed from: {problem}" if problem.is_loss else problem.notice
+            for problem in problems
+            if not problem.foreign
+        ]
         changed: Counter[str] = Counter()
         for job in self.jobs:
             earlier = newest.get(job.cell)

@@ -20,6 +20,7 @@ _MOST_BYTES = 256 * 2**20  # thousands of cells; what is longer would fill the m
 
 
 class _Replayed(TypedDict, total=False):
+    run: Annotated[str, Field("the run that measured it", "a copy of a rate is known by it")]
     doubts: Annotated[
         list[tuple[str, float | None, str]],
         Field("what makes the rate doubtful", "a comparison marks it", least=-LARGEST),
@@ -47,15 +48,16 @@ class _File(TypedDict):
     benchmarks: Annotated[list[_Benchmark], Field("the benchmarks", "each is of a cell and a regime")]
 
 
-def read(file: Path) -> list[Sample]:
-    """The rates in the file; UsageError, which says why, if it is none of this harness."""
+def read(file: Path) -> list[tuple[str, Sample]]:
+    """The rates in the file, each with its run; UsageError, which says why, if it is none of this harness."""
     try:
         if (size := file.stat().st_size) > _MOST_BYTES:
             raise ValueError(f"it is of {size} bytes, more than {_MOST_BYTES}")
         values = json.loads(file.read_text(encoding="utf-8"))
         _check_version(values)
         checks.check_shape(_File, values)
-        return [_sample(benchmark["extra_info"]) for benchmark in values["benchmarks"]]
+        extras = [benchmark["extra_info"] for benchmark in values["benchmarks"]]
+        return [(extra.get("run", ""), _sample(extra)) for extra in extras]
     except (OSError, ValueError, RecursionError, UsageError) as error:
         reason = on_one_line(error, longest=200)
         raise UsageError(

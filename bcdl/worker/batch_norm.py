@@ -19,7 +19,7 @@ import numpy as np
 
 from bcdl.backends import Backend
 from bcdl.datasets import Split
-from bcdl.evaluation import quality
+from bcdl.records import quality
 from bcdl.settings.cell import Cell
 from bcdl.worker.network import every_layer
 from bcdl.worker.snapshot import DiskSnapshot

@@ -12,8 +12,8 @@ import numpy as np
 from bcdl import datasets
 from bcdl.backends import Backend
 from bcdl.datasets import Dataset, Split
-from bcdl.evaluation import quality
 from bcdl.machine import hardware
+from bcdl.records import quality
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions, SourceFacts
 from bcdl.settings.job import Job
 from bcdl.worker import (

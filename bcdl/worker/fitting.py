@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from bcdl.backends import Backend
-from bcdl.evaluation import quality
+from bcdl.records import quality
 from bcdl.worker import batch_norm, divergence
 from bcdl.worker.clocks import Callback, EpochClock
 from bcdl.worker.epoch_lines import EpochLines

@@ -30,7 +30,7 @@ import numpy as np
 from bcdl.backends import Backend
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
-from bcdl.evaluation import quality
+from bcdl.records import quality
 from bcdl.worker import layout
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)

@@ -15,9 +15,9 @@ import numpy as np
 
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import UsageError
-from bcdl.evaluation.quality import malignant_scores
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
+from bcdl.records.quality import malignant_scores
 from bcdl.text import legible, on_one_line, quoted
 from bcdl.worker import divergence, network, training  # noqa: F401 (they register what the file names of bcdl's own)
 

@@ -6,6 +6,7 @@ The first is forked from a process that has imported everything already, so that
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
@@ -33,7 +34,7 @@ from bcdl.runner import supervisor
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.settings.job import Job
-from tests.factory import job, record
+from tests.factory import as_of_older, job, record
 
 PLAN = "BCDL_TEST_PLAN"
 TOKEN = "BCDL_TEST_TOKEN"
@@ -53,7 +54,8 @@ def plan(
 
     `at` says what becomes of the cells of some seeds instead; `more` is as in `good_worker`.
     """
-    values = json.loads(record().to_json())
+    made = dataclasses.replace(record(), metrics={}, samples={}, history={})  # which follow from the cell that is asked
+    values = as_of_older(made)
     values["weights"]["padding"] = "x" * padding
     values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
     file = folder / "plan.json"

@@ -26,7 +26,7 @@ from bcdl.records.record import Record
 from bcdl.runner.run import Run
 from bcdl.settings.cell import Cell
 from bcdl.statistics import comparison
-from tests.factory import EXPERIMENT, job, record
+from tests.factory import EXPERIMENT, job, record, with_rates
 from tests.predictions import predicted, split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,8 +256,8 @@ def side(results: Path, name: str, change: Callable[[Record], Record]) -> Path:
     """A record file of ten rounds of a side of a run in turn."""
     for number in range(10):
         made = change(record(run=f"r-{name}"))
-        metrics = {**made.metrics, "step_images_per_s": 100.0 + number}
-        store.append(results, "m", dataclasses.replace(made, metrics=metrics, block=f"r/{number}", side=name))
+        made = with_rates(made, step=100.0 + number)
+        store.append(results, "m", dataclasses.replace(made, block=f"r/{number}", side=name))
     return results / "records" / "m" / f"r-{name}.jsonl"
 
 

@@ -19,7 +19,7 @@ from bcdl import compare
 from bcdl.records import log, runs, store
 from bcdl.records.schema import SCHEMA
 from tests.conftest import ROOT
-from tests.factory import record
+from tests.factory import record, with_rates
 
 RUN = record().run
 MACHINE = "a-machine"
@@ -85,7 +85,7 @@ def test_the_line_of_a_run_under_way_is_left_alone(tmp_path: Path) -> None:
 def test_a_bad_line_in_the_middle_costs_no_other(tmp_path: Path) -> None:
     file = store.append(tmp_path, MACHINE, record())
     with file.open("ab") as lines:
-        lines.write(b"\xff\x00{\n\n" + record().to_json().encode() + b"\n")
+        lines.write(b"\xff\x00{\n\n" + record(seed=1).to_json().encode() + b"\n")
     records, problems = store.read_all(tmp_path)
     assert len(records) == 2
     assert [problem.line for problem in problems] == [2, 3]
@@ -283,8 +283,8 @@ def sides(folder: Path, share: float) -> list[Path]:
     for side, factor in (("a", 1.0), ("b", share)):
         for number in range(8):
             made = record(run=f"20260102T000000Z-0000-{side}")
-            rates = {f"{regime}_images_per_s": (100 + number % 3) * factor for regime in ("fit", "step", "predict")}
-            made = dataclasses.replace(made, metrics=made.metrics | rates, block=f"x/{number}", side=side)
+            made = with_rates(made, **dict.fromkeys(("fit", "step", "predict"), (100 + number % 3) * factor))
+            made = dataclasses.replace(made, block=f"x/{number}", side=side)
             file = store.append(folder, COMMITTED, made)
         files.append(file)
     return files
@@ -383,7 +383,7 @@ def test_a_count_that_no_log_can_have_is_refused_and_followed_by_none(tmp_path: 
     file = tmp_path / "records" / MACHINE / f"{RUN}.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({**json.loads(record(run=RUN).to_json()), "sequence": count}) + "\n", encoding="utf-8")
-    store.append(tmp_path, MACHINE, record(run=RUN))
+    store.append(tmp_path, MACHINE, record(run=RUN, seed=1))
     read, problems = store.read_all(tmp_path)
     assert [made.sequence for _, made in read] == [1]
     assert "more than a log can have" in str(problems[0])
@@ -394,6 +394,6 @@ def test_counts_are_seen_however_json_is_spaced(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     values = {**json.loads(record(run=RUN).to_json()), "sequence": 50}
     file.write_text(json.dumps(values, separators=(",", ":")) + "\n", encoding="utf-8")
-    store.append(tmp_path, MACHINE, record(run=RUN))
+    store.append(tmp_path, MACHINE, record(run=RUN, seed=1))
     read, _ = store.read_all(tmp_path)
     assert [made.sequence for _, made in read] in ([50, 51], [51])

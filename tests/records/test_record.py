@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bcdl.records.record import SCHEMA, Record, RecordError
-from tests.factory import record
+from tests.factory import as_of_older, record
 
 
 def test_a_record_is_one_line_and_comes_back() -> None:
@@ -38,8 +38,9 @@ def test_nan_becomes_null() -> None:
         ("[1, 2]", "without a schema number"),
         ('{"a": 1}', "without a schema number"),
         (json.dumps({"schema": SCHEMA + 1}), "update bcdl"),
-        (json.dumps({"schema": SCHEMA}), "do not fit schema"),
-        (json.dumps({**json.loads(record().to_json()), "cell": {"model": "cnn"}}), "do not fit schema"),
+        (json.dumps({"schema": SCHEMA}), "edited since it was written: it lacks its sha256"),
+        (json.dumps({"schema": 10}), "do not fit schema"),
+        (json.dumps(as_of_older(record()) | {"cell": {"model": "cnn"}}), "do not fit schema"),
     ],
 )
 def test_what_is_no_record_is_refused_with_advice(line: str, message: str) -> None:
@@ -106,4 +107,4 @@ def test_there_is_an_example_of_every_schema() -> None:
 )
 def test_fields_of_another_shape_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(RecordError):
-        Record.from_json(json.dumps({**json.loads(record().to_json()), **changes}))
+        Record.from_json(json.dumps({**as_of_older(record()), **changes}))

@@ -14,15 +14,16 @@ from bcdl.records import disk, experiment, store
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record, RecordError
 from bcdl.statistics import experiments
-from tests.factory import EXPERIMENT, record
+from tests.factory import EXPERIMENT, as_of_older, record
 
 
 def test_records_come_back_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
     later, earlier = record(run="20260102T000000Z-aaaa"), record(run="20260101T000000Z-bbbb")
-    for each in (later, earlier, earlier):
+    last = record(run="20260101T000000Z-bbbb", seed=1)
+    for each in (later, earlier, last):
         store.append(tmp_path, "a-machine", each)
     records, problems = store.read_all(tmp_path)
-    assert records == [("a-machine", later), ("a-machine", earlier), ("a-machine", earlier)]
+    assert records == [("a-machine", later), ("a-machine", earlier), ("a-machine", last)]
     assert [entry.sequence for _, entry in records] == [1, 2, 3]
     assert problems == []
 
@@ -31,7 +32,7 @@ def test_records_that_were_never_counted_come_first_in_the_order_of_their_runs(t
     """Those of older schemas: their writers did not count."""
     store.append(tmp_path, "a-machine", record(run="20250101T000000Z-0000"))
     for run in ("20260102T000000Z-aaaa", "20260101T000000Z-bbbb"):
-        values = {**json.loads(record(run=run).to_json()), "schema": 7}
+        values = {**as_of_older(record(run=run)), "schema": 7}
         del values["sequence"]
         store.file_of(tmp_path, "a-machine", run).write_text(json.dumps(values) + "\n")
     records, problems = store.read_all(tmp_path)
@@ -48,7 +49,9 @@ DAYS = st.builds("2026-{:02}-01T00:00:00.000+00:00".format, st.integers(1, 12))
 def test_the_newest_is_the_one_written_last_whatever_the_clocks_said(writes: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number, (machine, run, day) in enumerate(writes):
-            made = dataclasses.replace(record(run=run), started=day, ended=day, metrics={"test_accuracy": number / 10})
+            started = f"{day[:20]}{number:03}{day[23:]}"
+            metrics = {"test_accuracy": number / 10}
+            made = dataclasses.replace(record(run=run), started=started, ended=day, metrics=metrics)
             store.append(Path(folder), machine, made)
         records, problems = store.read_all(Path(folder))
         newest = {group.machine: group.records[0].value("test_accuracy") for group in group_records(records)}
@@ -68,8 +71,8 @@ def test_every_log_is_in_the_order_in_which_it_was_written(tmp_path: Path) -> No
 
 
 def test_a_text_in_a_record_is_no_count(tmp_path: Path) -> None:
-    hostile = dataclasses.replace(record(), log_tail=['"sequence": 999}', '{"sequence": 999, '])
-    for _ in range(2):
+    for seed in range(2):
+        hostile = dataclasses.replace(record(seed=seed), log_tail=['"sequence": 999}', '{"sequence": 999, '])
         store.append(tmp_path, "m", hostile)
     assert [entry.sequence for _, entry in store.read_all(tmp_path)[0]] == [1, 2]
 
@@ -77,7 +80,7 @@ def test_a_text_in_a_record_is_no_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sequence", [-1, 1.5, "1", None, True])
 def test_what_is_no_count_is_no_record(sequence: object) -> None:
     with pytest.raises(RecordError, match="sequence"):
-        Record.from_json(json.dumps({**json.loads(record().to_json()), "sequence": sequence}))
+        Record.from_json(json.dumps({**as_of_older(record()), "sequence": sequence}))
 
 
 def test_a_run_is_one_file_of_lines(tmp_path: Path) -> None:

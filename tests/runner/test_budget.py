@@ -22,7 +22,7 @@ from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
-from tests.factory import job, record
+from tests.factory import as_of_older, job, record
 from tests.faults import driver
 
 CNN, MOBILENET, RESNET = (job(model=model) for model in ("cnn", "mobilenet", "resnet50"))
@@ -168,7 +168,7 @@ def test_what_is_kept_for_the_report_grows_with_its_plots(tmp_path: Path) -> Non
 
 def recorded_earlier(results: Path, model: str, seconds: int) -> None:
     """Leave the record of a cell as the command below runs it, which took so long on this machine."""
-    values = json.loads(record(model=model).to_json())
+    values = as_of_older(record(model=model))
     values["environment"] |= hardware.describe("cpu")
     values["ended"] = f"2026-01-01T00:{seconds // 60:02}:{seconds % 60:02}.000+00:00"
     store.append(results, hardware.machine_name("cpu"), Record.from_json(json.dumps(values)))

@@ -27,14 +27,14 @@ from bcdl.records.record import Record
 from bcdl.report.doubt_lines import clock_lines
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
-from tests.factory import job, record
+from tests.factory import as_of_older, job, record
 
 Change = Callable[[dict[str, Any]], Any]
 
 
 def made_here(run: str = "20260101T000000Z-0000", status: str = "ok", change: Change = dict) -> Record:
     """A record as a worker here and now would leave it, then changed."""
-    values = json.loads(record(run=run).to_json())
+    values = as_of_older(record(run=run))
     values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
     values["status"] = status
     change(values)

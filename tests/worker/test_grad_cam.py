@@ -16,10 +16,10 @@ from PIL import Image
 
 from bcdl import backends, predict
 from bcdl.errors import UsageError
-from bcdl.evaluation.quality import malignant_scores
 from bcdl.parity.worker import numpy_layers as exact
 from bcdl.records import model_file
 from bcdl.records.model_file import Statement
+from bcdl.records.quality import malignant_scores
 from bcdl.settings.models import find
 from bcdl.worker import session
 

@@ -16,13 +16,13 @@ import keras
 import numpy as np
 
 from bcdl.backends import Backend
-from bcdl.evaluation import quality
 from bcdl.parity import references
 from bcdl.parity.dumps import relative
 from bcdl.parity.references import ReferenceFacts, Rounding
 from bcdl.parity.settings import UNIT_ROUNDOFF, Plan, least_tolerance
 from bcdl.parity.worker import instrumented, rounding
 from bcdl.parity.worker.instrumented import Instrumented, Parts
+from bcdl.records import quality
 from bcdl.records.moment import now
 from bcdl.worker.input_pipeline import Batch
 from bcdl.worker.network import weights_checksum

@@ -18,7 +18,7 @@ from bcdl.report.section import Section
 from bcdl.report.sections import sides_in_turn
 from bcdl.statistics import comparison
 from tests.conftest import ROOT
-from tests.factory import record
+from tests.factory import record, with_rates
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
 RUN = "20260101T000000Z-0000"
@@ -28,9 +28,8 @@ def side(name: str, rates: Sequence[float] = RATES, run: str = RUN, **changes: o
     """The records of one side: a process a rate, the same in all regimes."""
     records = []
     for number, rate in enumerate(rates):
-        entry = record(run=f"{run}-{name}", **changes)
-        metrics = {**entry.metrics, **{f"{regime}_images_per_s": rate for regime in comparison.RATES}}
-        records.append(dataclasses.replace(entry, metrics=metrics, block=f"{run}/{number}", side=name))
+        entry = with_rates(record(run=f"{run}-{name}", **changes), **dict.fromkeys(comparison.RATES, rate))
+        records.append(dataclasses.replace(entry, block=f"{run}/{number}", side=name))
     return records
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
 
-from bcdl.evaluation import quality
+from bcdl.records import quality
 
 OUTPUTS = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.3], [0.5, 0.5]], dtype=np.float32)
 LABELS = np.array([0, 1, 0, 1])
