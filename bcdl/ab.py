@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bcdl import interrupts
-from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.machine import hardware
 from bcdl.parity.settings import BATCH_SIZE, DRAWS, IMAGE_SIZE, UNIT_ROUNDOFF, Plan
 from bcdl.records import runs
@@ -25,20 +25,23 @@ from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.runner.turns import Side, Turns
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, RESUME, add_cell_options, notices, resolve, whole
+from bcdl.settings.option import Number
+from bcdl.settings.options import MODELS, RESUME, add_cell_options, notices, resolve
 from bcdl.statistics import comparison
 from bcdl.text import legible
 
 DEFAULT_ROUNDS = 10  # fewer can't give a p under 0.002: see `effects.paired`
 LETTERS = string.ascii_lowercase[:8]
 _LEAST_SIDES = 2
+_ROUNDS = Number("--rounds", "processes a side", least=1, most=10_000, default=str(DEFAULT_ROUNDS))
 
 
 def main() -> int:
-    interrupts.advise("rounds belong together and have no --resume: give the same command again")
+    interrupts.advise("the same command with --resume goes on with the rounds that are left")
     arguments = _parse()
-    rounds = whole("--rounds", arguments.rounds)
+    rounds = _ROUNDS.read(arguments.rounds)
     run_id = runs.new_run_id()
     sides = [_side(name, text, arguments, run_id) for name in LETTERS if (text := getattr(arguments, name))]
     if len(sides) < _LEAST_SIDES:
@@ -58,12 +61,12 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("ab"), description=__doc__)
+    parser = Parser("ab", __doc__)
     for name in LETTERS:
         needed = name in LETTERS[:_LEAST_SIDES]
         parser.add_argument(f"--{name}", required=needed, metavar="BACKEND[=PYTHON]", help=f"side {name}")
     MODELS.add(parser.add_argument)
-    parser.add_argument("--rounds", default=str(DEFAULT_ROUNDS), help=f"processes a side; default {DEFAULT_ROUNDS}")
+    _ROUNDS.add(parser.add_argument)
     RESUME.add(parser.add_argument)
     parser.add_argument("--no-parity", action="store_true", help="do not compare what sides of one backend compute")
     add_limit_options(parser.add_argument)

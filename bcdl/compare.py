@@ -9,7 +9,7 @@ import math
 from collections.abc import Hashable
 from pathlib import Path
 
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.records import log
 from bcdl.records.identity import Distinct, LogLine
 from bcdl.records.record import Record
@@ -17,6 +17,7 @@ from bcdl.records.schema import SCHEMA
 from bcdl.report.sections.comparison_table import table
 from bcdl.runner.progress import console
 from bcdl.screen import say, warn
+from bcdl.settings.arguments import Parser
 from bcdl.statistics import benchmark_file
 from bcdl.statistics.comparison import (
     AXES,
@@ -62,11 +63,11 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("compare"), description=__doc__)
+    parser = Parser("compare", __doc__)
     parser.add_argument(
-        "a", metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
+        "a", type=Path, metavar="A", help="the side to compare with: record file, folder, or pytest-benchmark JSON"
     )
-    parser.add_argument("b", metavar="B", help="the side that may have become slower")
+    parser.add_argument("b", type=Path, metavar="B", help="the side that may have become slower")
     parser.add_argument(
         "--across",
         choices=AXES,
@@ -75,6 +76,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--noise",
         nargs=2,
+        type=Path,
         metavar=("A", "A2"),
         help="two sides that are the same, measured in turn: they raise the noise by which the same cells are judged",
     )
@@ -216,9 +218,9 @@ def _code_of(side: str, samples: list[Sample]) -> str:
     return f"{side} ran {'; '.join(listed)}"
 
 
-def _equal_sides(first: str, second: str) -> list[Comparison]:
+def _equal_sides(first: Path, second: Path) -> list[Comparison]:
     """The comparisons of two sides that are the same; UsageError if they differ or were not measured in turn."""
-    if Path(first).resolve() == Path(second).resolve():
+    if first.resolve() == second.resolve():
         raise UsageError(f"--noise needs two sides that were measured apart, and got {first} twice")
     a, b = read_sides(Path(first), Path(second))
     if axis := differing_axis(a, b):

@@ -14,12 +14,13 @@ from rich.table import Table
 
 from bcdl import __version__, backends
 from bcdl.datasets import cache
-from bcdl.errors import program, run_command
+from bcdl.errors import run_command
 from bcdl.machine import environment, gpus, hardware, places, provenance
 from bcdl.machine.hardware import MIB
 from bcdl.report.tables import plain
 from bcdl.runner import progress
 from bcdl.settings import profiles
+from bcdl.settings.arguments import Parser
 from bcdl.settings.options import PRECISIONS
 from bcdl.worker import session
 
@@ -28,7 +29,7 @@ _ANSWER = "bcdl-answer:"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=program("doctor"), description=__doc__)
+    parser = Parser("doctor", __doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default=hardware.default_device())
     parser.add_argument("--probe", metavar="BACKEND", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

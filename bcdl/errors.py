@@ -6,41 +6,33 @@ Each error says in a line what is wrong, with which value, and what to do next.
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from bcdl import interrupts
-from bcdl.screen import warn
+from bcdl import interrupts, streams
+from bcdl.text import on_one_line
 
-# Exit code of every command, besides 0, those of the two errors below, and that of an interrupt.
-OUTPUT_LOST = 1
 DEBUG = "BCDL_DEBUG"  # the variable that asks for tracebacks
-# What the system refuses for the path or the disk that it was given; of anything else a traceback says more.
-_REFUSED = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENAMETOOLONG,
-    errno.ENOSPC,
-    getattr(errno, "EDQUOT", errno.ENOSPC),  # Windows has none
-    errno.EROFS,
-    errno.EIO,
-    errno.EFBIG,
-}
+# What a disk, a device or a terminal says that takes no more of what is printed.
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EIO, errno.EFBIG, errno.EBADF}
+_LONGEST_PATH, _LONGEST_REASON = 400, 300  # letters of a line
 
 
 class BcdlError(Exception):
     """A run that was asked for properly failed (exit code 1).
 
-    Its first argument is the message, of one line; if there are others, they are lines that list what it counts.
+    Attributes:
+        details: lines that follow the error's own, for an error that has a list to show.
     """
 
     exit_code = 1
 
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.args))
+    def __init__(self, message: str, details: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class UsageError(BcdlError):
@@ -52,35 +44,46 @@ class UsageError(BcdlError):
 def run_command(main: Callable[[], int]) -> None:
     """Run a command's `main` and leave the process with its exit code.
 
-    A BcdlError becomes its message, and so does a path or a disk that the system refuses; Ctrl-C, SIGTERM and SIGHUP
-    become 130, 143 and 129. A reader
-    that stops reading (`bcdl report | head`) ends the command without a word, as it ends any Unix tool. A character
-    that stdout has no bytes for is escaped. argparse leaves by itself, with 0 after --help and 2 otherwise.
+    Whatever goes wrong becomes a line on stderr: a BcdlError its message, and so a path or a disk that the system
+    refuses, memory that ran out, and a fault of bcdl's own; Ctrl-C, SIGTERM and SIGHUP become
+    130, 143 and 129. A reader that stops reading (`bcdl report | head`) ends the command without a word, as it ends any
+    Unix tool.
     """
-    if sys.stdout is None:  # a process that has none; Keras, for one, writes all the same
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for stderr
+    streams.prepare()
+    sys.exit(streams.flushed(_code_of(main)))
+
+
+def _code_of(main: Callable[[], int]) -> int:
+    """The exit code of a command's `main`; what goes wrong in it is printed."""
     try:
-        try:
-            with interrupts.handled():
-                code = main()
-        finally:
-            sys.stdout.flush()  # here, since what goes wrong can still be handled
-    except BcdlError as error:
-        for line in (f"error: {next(iter(error.args), '')}", *error.args[1:]):
-            warn(str(line))
-        code = error.exit_code
+        with interrupts.handled():
+            return main()
+    except SystemExit as end:  # of argparse, after --help
+        return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt as interrupt:
-        code = interrupts.report(interrupt)
-    except BrokenPipeError:
-        _drop_output()
-        code = OUTPUT_LOST
-    except OSError as error:
-        if error.errno not in _REFUSED:
-            raise
-        code = _report_refusal(error)
-    sys.exit(code)
+        return interrupts.report(interrupt)
+    except BrokenPipeError as error:
+        return streams.lost(error)
+    except Exception as error:
+        if debugging():
+            traceback.print_exc()
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Say in a line what went wrong; the exit code."""
+    if isinstance(error, BcdlError):
+        for line in (f"error: {error}", *error.details):
+            streams.warn(line)
+        return error.exit_code
+    if isinstance(error, OSError):
+        return _report_refusal(error)
+    if isinstance(error, MemoryError):
+        streams.warn("error: memory ran out; ask for less at once, or use a machine that has more")
+    else:
+        what = on_one_line(error, _LONGEST_REASON, with_kind=True)
+        streams.warn(f"error: unexpected {what}; this is a fault of bcdl: report it, with what {DEBUG}=1 shows")
+    return BcdlError.exit_code
 
 
 def handle_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -92,24 +95,17 @@ def handle_uncaught(kind: type[BaseException], error: BaseException, trace: Trac
 
 def _report_refusal(error: OSError) -> int:
     """Say what the system refused; the exit code."""
-    if error.filename is None:
-        _drop_output()
-        warn(f"error: the output can't be written ({error.strerror}); make room, or send it to another file")
-        return OUTPUT_LOST
-    warn(f"error: {error.filename}: {error.strerror}; name another path, or see to its permissions and its disk")
-    return UsageError.exit_code
+    reason = on_one_line(error.strerror or error, _LONGEST_REASON)
+    if error.filename is not None:
+        path = on_one_line(os.fsdecode(error.filename), _LONGEST_PATH)
+        streams.warn(f"error: {path}: {reason}; name another path, or see to its permissions and its disk")
+        return UsageError.exit_code
+    if error.errno in _FULL:
+        return streams.lost(error)
+    streams.warn(f"error: the system refused what was needed ({reason}); end other programs, or raise its limits")
+    return BcdlError.exit_code
 
 
 def debugging() -> bool:
     """Whether the traceback of a failure is shown beside its line: `BCDL_DEBUG` is set, to something else than 0."""
     return os.environ.get(DEBUG, "0") not in ("", "0")
-
-
-def program(command: str) -> str:
-    """How the command was called, for its usage line: `bcdl train`, or `python -m bcdl.train`."""
-    return sys.argv[0] if sys.argv[0] == f"bcdl {command}" else f"python -m bcdl.{command}"
-
-
-def _drop_output() -> None:
-    """Send stdout to the null device, so that Python does not fail once more when it flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 
 from bcdl import backends, experiments, interrupts
-from bcdl.errors import program, run_command
+from bcdl.errors import run_command
 from bcdl.screen import say_lines
+from bcdl.settings.arguments import Parser, program
 
 
 def main() -> int:
@@ -43,12 +43,12 @@ def _run(name: str, options: list[str]) -> int:
     return 0
 
 
-def _parser(name: str, definition: experiments.Definition) -> argparse.ArgumentParser:
-    from bcdl.experiments.engine.definition import WithoutCell
+def _parser(name: str, definition: experiments.Definition) -> Parser:
+    from bcdl.experiments.engine.definition import ROUNDS, WithoutCell
     from bcdl.settings.options import DEFAULT_RESULTS, add_cell_options
 
-    parser = argparse.ArgumentParser(prog=f"{program('experiment')} {name}", description=experiments.describe(name))
-    parser.add_argument("--rounds", default="12", help="rounds; default 12")
+    parser = Parser(f"experiment {name}", experiments.describe(name))
+    ROUNDS.add(parser.add_argument)
     if isinstance(definition, WithoutCell):
         parser.add_argument("--results", default=DEFAULT_RESULTS, help=f"folder of results; default {DEFAULT_RESULTS}")
     else:

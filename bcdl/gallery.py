@@ -20,18 +20,21 @@ from bcdl import datasets
 from bcdl.datasets import Dataset
 from bcdl.datasets.pool import CLASSES
 from bcdl.datasets.private import HASHED
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.evaluation import few
 from bcdl.records import git_ignore, runs, store
 from bcdl.records.quality import malignant_scores
 from bcdl.records.record import Record
 from bcdl.report.plots import style
 from bcdl.screen import say, warn
+from bcdl.settings.arguments import Parser
 from bcdl.settings.job import Job
-from bcdl.settings.options import DEFAULT_RESULTS, whole
+from bcdl.settings.option import Number
+from bcdl.settings.options import DEFAULT_RESULTS
 from bcdl.text import legible, quoted
 
 ERRORS = "errors"
+_COUNT = Number("--count", "images a model at most", least=1, most=500, default="20")  # what a picture can hold
 _COLUMNS = 5
 _NAME_WIDTH = 31  # letters that fit above an image
 _SHOWN_RUNS = 5
@@ -39,7 +42,7 @@ _SHOWN_RUNS = 5
 
 def main() -> int:
     arguments = _parse()
-    results, count = Path(arguments.results), whole("--count", arguments.count)
+    results, count = Path(arguments.results), _COUNT.read(arguments.count)
     records = _records(results, arguments.data, arguments.run)
     git_ignore.write(results)
     load = datasets.loader()
@@ -57,12 +60,12 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("gallery"), description=__doc__)
+    parser = Parser("gallery", __doc__)
     parser.add_argument("--results", default=DEFAULT_RESULTS, help="folder of the records; default results")
     parser.add_argument("--data", required=True, help="the data set that the models were tested on, as for training")
     parser.add_argument("--labels", help="the table that says each image's class, if one did for training")
     parser.add_argument("--run", help="id of a run; default the newest that was tested on this data set")
-    parser.add_argument("--count", default="20", help="images a model at most; default 20")
+    _COUNT.add(parser.add_argument)
     return parser.parse_args()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from bcdl.datasets.fingerprint import Fingerprints
 from bcdl.datasets.groups import GroupsTable
 from bcdl.datasets.pool import CLASSES, GROUPS_FILE
 from bcdl.datasets.tree import Tree, tell, walk
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.text import quoted
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=program("leaks"), description=__doc__)
+    parser = Parser("leaks", __doc__)
     parser.add_argument("folder", type=Path, help="folder of images, with or without a groups.csv")
     root = parser.parse_args().folder
     tree = walk(root) if root.is_dir() else None

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.records.groups import group_records
 from bcdl.report.sections.phases import phase_tables
 from bcdl.report.sources import Sources
 from bcdl.report.tables import plain
 from bcdl.runner import progress
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=program("phases"), description=__doc__)
+    parser = Parser("phases", __doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="results folder of the records")
     arguments = parser.parse_args()
     sources = Sources.read(arguments.results)

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from bcdl import backends
 from bcdl.datasets.pool import CLASSES
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.machine import gpus, hardware
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
 from bcdl.report import artefacts
 from bcdl.screen import say, warn
+from bcdl.settings import option
+from bcdl.settings.arguments import Parser
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEVICES, check_backend, one_of
 
@@ -111,10 +113,7 @@ def _parse() -> _Task:
     if not images:
         raise UsageError(f"no image to label: name image files after the model {str(model)!r}")
     overlays = _overlays(arguments, model, images)
-    try:
-        grey_bits = Cell.rows()["grey_bits"].choose(arguments.grey_bits)
-    except ValueError as error:
-        raise UsageError(f"--grey-bits {error}") from error
+    grey_bits = option.read(Cell.rows()["grey_bits"], arguments.grey_bits)
     assumed = None if arguments.assume is None else _reading(arguments.assume)
     if overlays and assumed not in (None, Reading()):
         raise UsageError(f"--explain needs outputs as bcdl's models have them: --assume {','.join(CLASSES)},sigmoid")
@@ -134,8 +133,8 @@ def _reading(text: str) -> Reading:
     return Reading(classes, outputs)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program("predict"), description=__doc__)
+def _parser() -> Parser:
+    parser = Parser("predict", __doc__)
     parser.add_argument("--model", type=Path, metavar="PATH.keras", help="a model saved by bcdl.train")
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="image files; without --model, the model's comes first"

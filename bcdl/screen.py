@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from bcdl.streams import warn as warn
 from bcdl.text import legible
 
 
@@ -16,8 +15,3 @@ def say_lines(text: str) -> None:
     """Print each line of a text of our own."""
     for line in text.split("\n"):
         say(line)
-
-
-def warn(line: str) -> None:
-    """Print one line to stderr, as `say` does to stdout."""
-    print(legible(line), file=sys.stderr, flush=True)

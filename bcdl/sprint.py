@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bcdl import ENDS_WITH_DRIVER, backends, interrupts
-from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.machine import environment
 from bcdl.parity import findings, references
 from bcdl.records import archive, disk, record, runs, store
@@ -31,9 +31,11 @@ from bcdl.runner.progress import RunProgress, console, duration
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.screen import say, say_lines
 from bcdl.settings import models as all_models
+from bcdl.settings.arguments import Parser
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
-from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, check_backend, notices, resolve, whole
+from bcdl.settings.option import Number
+from bcdl.settings.options import MODELS, PRECISIONS, add_cell_options, check_backend, notices, resolve
 from bcdl.text import names_in
 
 RECORDS_FILE, LOGS_FILE, DOCTOR_FILE = "results.tar.gz", "logs.tar.gz", "doctor.txt"
@@ -53,7 +55,7 @@ STEPS = (
 _CELL_TIMEOUT = "180s"  # a cell that hangs leaves time for the others
 _LEAST_S = 45  # nothing is begun with less: it would not end
 _END_S = 5  # what the way home of the last records takes
-_MOST_S = 7 * 24 * 60 * 60
+_SECONDS = Number("--seconds", "how long all of it may take", least=1, most=7 * 24 * 60 * 60, default="550")
 _PROBE_BYTES = 64 * 2**10  # what the records of a few small cells take
 _LOG_BYTES = 256 * 2**10  # of each worker's log, its end
 _SHOWN_LINES = 12  # of what a command printed
@@ -109,7 +111,7 @@ class Step:
 def main() -> int:
     interrupts.advise("the same command goes on with what is left, as with --resume")
     arguments, given = _parse()
-    seconds = _seconds(arguments.seconds)
+    seconds = _SECONDS.read(arguments.seconds)
     ends = time.monotonic() + seconds - _END_S
     home = _Home(Path(arguments.results), Path(arguments.out))
     plan = _plan(arguments, given, home.results, home.out)
@@ -122,17 +124,10 @@ def main() -> int:
     return _summary(outcomes, seconds, home)
 
 
-def _seconds(text: str) -> int:
-    seconds = whole("--seconds", text)
-    if seconds > _MOST_S:
-        raise UsageError(f"--seconds is more than {_MOST_S}, a week; give the time that is left on the machine")
-    return seconds
-
-
 def _parse() -> tuple[argparse.Namespace, list[str]]:
     """The values of all options, and those arguments that make a cell as they were given, for other commands."""
-    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--seconds", default="550", help="how long all of it may take; default 550")
+    own = Parser("sprint", None, add_help=False)
+    _SECONDS.add(own.add_argument)
     own.add_argument("--out", default="out", help="folder that takes what is brought home; default out")
     own.add_argument(
         "--steps",
@@ -145,9 +140,7 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     MODELS.add(own.add_argument)
     add_limit_options(own.add_argument)
     own.set_defaults(models=_MODELS, cell_timeout=_CELL_TIMEOUT)
-    parser = argparse.ArgumentParser(
-        prog=program("sprint"), description=__doc__, parents=[own], conflict_handler="resolve", allow_abbrev=False
-    )
+    parser = Parser("sprint", __doc__, parents=[own], conflict_handler="resolve")
     add_cell_options(parser.add_argument)
     return parser.parse_args(), own.parse_known_args()[1]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.records import disk, runs
 from bcdl.records.claims import Holder
 from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
@@ -15,6 +14,7 @@ from bcdl.runner import progress
 from bcdl.runner.progress import State, duration
 from bcdl.runner.run import STATUS_FILE
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEFAULT_RESULTS
 
@@ -41,7 +41,7 @@ class Running:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=program("status"), description=__doc__)
+    parser = Parser("status", __doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="results folder of the run")
     arguments = parser.parse_args()
     if not arguments.results.is_dir():

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bcdl import interrupts
-from bcdl.errors import DEBUG, BcdlError, UsageError, debugging, program, run_command
+from bcdl.errors import DEBUG, BcdlError, UsageError, debugging, run_command
 from bcdl.machine import provenance, terminal
 from bcdl.records.model_file import Statement
 from bcdl.records.record import Record
@@ -20,6 +20,7 @@ from bcdl.runner.model_keeper import ModelKeeper
 from bcdl.runner.run import Run
 from bcdl.screen import say, warn
 from bcdl.settings import models
+from bcdl.settings.arguments import Parser
 from bcdl.settings.options import add_cell_options, configured_backend, notices, resolve
 from bcdl.text import legible, on_one_line
 from bcdl.worker import measurement
@@ -129,7 +130,7 @@ def _model_too(keeper: ModelKeeper | None) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("train"), description=__doc__)
+    parser = Parser("train", __doc__)
     parser.add_argument("--model", default="mobilenet", help=f"one of {', '.join(models.MODELS)}; default mobilenet")
     parser.add_argument("--debug", action="store_true", help=f"show the traceback of a failure; so does {DEBUG}=1")
     parser.add_argument("--save", type=Path, metavar="PATH.keras", help="where to save the trained model")

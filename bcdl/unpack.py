@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.parity import findings
 from bcdl.records import archive, log, store
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog=program("unpack"), description=__doc__)
+    parser = Parser("unpack", __doc__)
     parser.add_argument("archive", nargs="+", type=Path, help="results.tar.gz, as run.sh or bcdl sprint made it")
     parser.add_argument("--results", default=DEFAULT_RESULTS, help=f"folder of records; default {DEFAULT_RESULTS}")
     arguments = parser.parse_args()

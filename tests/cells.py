@@ -21,8 +21,7 @@ def values_of(row: Setting) -> st.SearchStrategy[object]:
     if row.kind is bool:
         return st.booleans()
     if row.kind is int:
-        return st.integers(row.least, 10**6 if row.most is None else int(row.most))
+        return st.integers(row.least, row.most)
     if row.kind is float:
-        least = row.least if row.above is None else row.above
-        return st.floats(least, 1e3 if row.most is None else row.most, exclude_min=row.above is not None)
+        return st.floats(row.least, row.most)
     return st.text(min_size=1, max_size=20)

@@ -61,10 +61,10 @@ def test_each_command_explains_itself_by_the_name_it_was_called_by(name: str, st
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(("bcdl", "--help"), 1), (("bcdl", "status"), 1), (("bcdl.status",), 1), (("bcdl.leaks", "--help"), 0)],
+    [(("bcdl", "--help"), 1), (("bcdl", "status"), 1), (("bcdl.status",), 1), (("bcdl.leaks", "--help"), 1)],
 )
 def test_a_reader_that_stopped_ends_a_command_quietly(arguments: tuple[str, ...], code: int, tmp_path: Path) -> None:
-    """As `bcdl report | head` may: nothing on stderr, and no code of Python's own (argparse's help gives 0)."""
+    """As `bcdl report | head` may: nothing on stderr, and no code of Python's own."""
     reading, writing = os.pipe()
     os.close(reading)
     more = ("--results", str(tmp_path)) if "status" in arguments[-1] else ()
@@ -112,11 +112,39 @@ def test_a_path_that_the_system_refuses_ends_with_2_and_the_path(arguments: tupl
     assert done.stderr.count("\n") == 1
 
 
-def test_a_folder_that_may_not_be_read_is_an_error_and_a_fault_of_ours_is_none() -> None:
-    code = "from bcdl.errors import *; import errno\ndef main(): raise {}\nrun_command(main)"
-    done = run("-c", code.format("PermissionError(errno.EACCES, 'Permission denied', '/secret')"))
-    assert (done.returncode, done.stderr.partition(";")[0]) == (2, "error: /secret: Permission denied")
-    assert "Traceback" in run("-c", code.format("FileNotFoundError(errno.ENOENT, 'No such file', 'x')")).stderr
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("PermissionError(errno.EACCES, 'Permission denied', '/secret')", 2, "error: /secret: Permission denied; name"),
+        (
+            "OSError(errno.ELOOP, 'Too many links', 'a\\nb')",
+            2,
+            "error: a\\nb: Too many links; name another path",
+        ),
+        ("BlockingIOError(errno.EAGAIN, 'Resource unavailable')", 1, "error: the system refused what was needed (Res"),
+        ("OSError(errno.ENOSPC, 'No space left on device')", 1, "error: the output can't be written (No space left on"),
+        ("MemoryError", 1, "error: memory ran out; ask for less at once, or use a machine that has more"),
+        (
+            "KeyError('x')",
+            1,
+            "error: unexpected KeyError: 'x'; this is a fault of bcdl: report it",
+        ),
+        ("UsageError('a\\nerror: b')", 2, "error: a\\nerror: b"),
+    ],
+)
+def test_what_goes_wrong_is_a_line_and_its_traceback_is_shown_if_asked_for(error: str, code: int, line: str) -> None:
+    program = f"from bcdl.errors import *; import errno\ndef main(): raise {error}\nrun_command(main)"
+    done = run("-c", program)
+    assert (done.returncode, done.stderr.count("\n"), done.stderr[: len(line)]) == (code, 1, line)
+    shown = run("-c", program, env={**os.environ, "BCDL_DEBUG": "1"})
+    assert shown.stderr.startswith("Traceback (most recent call last)")
+    assert (shown.returncode, shown.stderr.splitlines()[-1][: len(line)]) == (code, line)
+
+
+def test_an_error_with_details_shows_them_below_its_line() -> None:
+    code = "from bcdl.errors import *\ndef main(): raise BcdlError('two files differ:', ['  a\\x1b', '  b'])"
+    done = run("-c", f"{code}\nrun_command(main)")
+    assert (done.returncode, done.stderr) == (1, "error: two files differ:\n  a\\x1b\n  b\n")
 
 
 @pytest.mark.parametrize("arguments", [("bcdl.status",), ("bcdl", "status")])

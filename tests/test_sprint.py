@@ -133,8 +133,9 @@ def test_usage_errors_alone_end_with_their_code() -> None:
 
 
 def test_a_week_is_the_most() -> None:
-    with pytest.raises(UsageError, match="a week"):
-        sprint._seconds("9" * 400)
+    assert sprint._SECONDS.read("604800") == 7 * 24 * 60 * 60
+    with pytest.raises(UsageError, match="is not a whole number from 1 to 604,800"):
+        sprint._SECONDS.read("604801")
 
 
 @pytest.mark.parametrize("name", ["file", "file/x"])

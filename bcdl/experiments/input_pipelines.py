@@ -24,10 +24,12 @@ from bcdl.experiments.engine import cores, processes
 from bcdl.experiments.engine.definition import Comparison, Way, WithoutCell
 from bcdl.experiments.workers import batches
 from bcdl.experiments.workers.batches import IMAGES, OWN
+from bcdl.settings.cell import MOST_PIXELS
 from bcdl.settings.limits import Limits
-from bcdl.settings.options import whole
+from bcdl.settings.option import Number
 
-_LEAST_PIXELS = 8
+_PIXELS = Number("--pixels", "heights and widths of images, separated by commas", 8, MOST_PIXELS, "96,224")
+_BATCH = Number("--batch", "images of a batch", least=1, most=IMAGES, default="32")
 _LIMITS = Limits(seconds=300)
 
 
@@ -54,16 +56,12 @@ class _Setting:
 
 
 def plan(arguments: argparse.Namespace) -> tuple[dict[str, Way], list[Comparison]]:
-    sizes = [whole("--pixels", size, _LEAST_PIXELS) for size in arguments.pixels.split(",")]
-    batch_size, others = whole("--batch", arguments.batch), _asked_for(arguments.pipelines)
-    if batch_size > IMAGES:
-        raise UsageError(
-            f"--batch {batch_size} is more than the {IMAGES} images that each pipeline has; use a smaller one"
-        )
+    sizes, batch_size = _PIXELS.read_all(arguments.pixels), _BATCH.read(arguments.batch)
+    others = _asked_for(arguments.pipelines)
     counts = cores.counts()[::-1]
     ways: dict[str, Way] = {}
     comparisons = []
-    for size, count in itertools.product(dict.fromkeys(sizes), counts):
+    for size, count in itertools.product(sizes, counts):
         own, *theirs = (_Setting(pipeline, size, batch_size, count) for pipeline in (OWN, *others))
         ways |= {setting.name: setting.way for setting in (own, *theirs)}
         comparisons += [_side_by_side(own, each) for each in theirs]
@@ -103,8 +101,8 @@ def _rate_in_process(name: str, arguments: list[str]) -> float:
 
 
 def _add_options(add: Callable[..., Any]) -> None:
-    add("--pixels", default="96,224", help="heights and widths of images, separated by commas; default 96,224")
-    add("--batch", default="32", help="images of a batch; default 32")
+    _PIXELS.add(add, several=True)
+    _BATCH.add(add)
     add("--pipelines", help="names of the frameworks' pipelines, separated by commas; default all")
 
 

@@ -24,10 +24,12 @@ from bcdl.experiments.engine import processes
 from bcdl.experiments.engine.definition import Comparison, Way, WithoutCell
 from bcdl.experiments.workers import check
 from bcdl.machine import scratch
+from bcdl.settings.cell import MOST_PIXELS
 from bcdl.settings.limits import Limits
-from bcdl.settings.options import whole
+from bcdl.settings.option import Number
 
-_FEWEST, _LEAST_PIXELS = 20, 8
+_IMAGES = Number("--images", "images in the folder", least=20, most=10_000_000, default="50000")
+_PIXELS = Number("--pixels", "height and width of an image", least=8, most=MOST_PIXELS, default="50")
 _LIMITS = Limits(seconds=4 * 3600)
 _COPIED = 10  # one image of so many is a copy
 _BRIGHTER = 15  # grey levels
@@ -70,7 +72,7 @@ class _Setting:
 
 
 def plan(arguments: argparse.Namespace) -> tuple[dict[str, Way], list[Comparison]]:
-    setting = _Setting(whole("--images", arguments.images, _FEWEST), whole("--pixels", arguments.pixels, _LEAST_PIXELS))
+    setting = _Setting(_IMAGES.read(arguments.images), _PIXELS.read(arguments.pixels))
     cold, warm = _STATES
     comparisons = [
         Comparison(f"{setting}, {words}", _STATES, (_name(cold, figure), _name(warm, figure)), name, unit)
@@ -96,8 +98,8 @@ def draw(folder: Path, images: int, pixels: int) -> None:
 
 
 def _add_options(add: Callable[..., Any]) -> None:
-    add("--images", default="50000", help="images in the folder; default 50000")
-    add("--pixels", default="50", help="height and width of an image; default 50")
+    _IMAGES.add(add)
+    _PIXELS.add(add)
 
 
 EXPERIMENT = WithoutCell(name="Large data sets", plan=plan, unit="s", add_options=_add_options)

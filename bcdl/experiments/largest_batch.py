@@ -19,6 +19,7 @@ from bcdl.experiments.engine.rates import rate_in_worker, record_of_worker
 from bcdl.experiments.workers import steps
 from bcdl.records import record
 from bcdl.screen import say
+from bcdl.settings.cell import MOST_BATCH
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
 
@@ -65,7 +66,11 @@ def fits(job: Job, batch_size: int, limits: Limits) -> bool:
     """
     if limits.memory_bytes and job.cell.device == "cpu":
         limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
-    tried = with_batch(job, batch_size + math.ceil(_SPARE * batch_size))
+    images = batch_size + math.ceil(_SPARE * batch_size)
+    if images > MOST_BATCH:
+        print(f"{job.cell.title}, batch {batch_size}: not tried, since no batch has more than {MOST_BATCH:,} images")
+        return False
+    tried = with_batch(job, images)
     result = record_of_worker(tried, steps.command(), limits)
     outcome = "fits" if result.ok else f"{result.status.replace('_', ' ')} ({result.reason})"
     say(f"{job.cell.title}, batch {batch_size}, tried with {tried.cell.batch_size} images: {outcome}")

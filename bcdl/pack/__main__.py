@@ -11,31 +11,26 @@ import os
 import shlex
 from pathlib import Path
 
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import run_command
 from bcdl.machine import provenance
 from bcdl.machine.hardware import MIB
 from bcdl.pack import folder, wheels
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.text import names_in
 
 
 def main() -> int:
     arguments = _parse()
-    out = _out(arguments.out, arguments.tag)
+    out = Path(arguments.out or f"bcdl-{arguments.tag}")
     provenance.take()
-    size = folder.make(out, arguments.tag, names_in(arguments.more), [Path(file) for file in arguments.parity])
+    size = folder.make(out, arguments.tag, names_in(arguments.more or ""), [Path(file) for file in arguments.parity])
     code = provenance.commit()
     say(f"{out}: {size / MIB:.1f} MiB of at most {folder.MOST_BYTES / MIB:.0f}, commit {code['commit'][:10]}")
     if code["dirty"]:
         say("note: the checkout has changes that this commit lacks, and its records will say so; commit, then pack")
     say(f"carry it to the machine, and run there: bash {_command(out)} SECONDS")
     return 0
-
-
-def _out(given: str | None, tag: str) -> Path:
-    if given == "":
-        raise UsageError(f"--out '' names no folder; name one, or leave --out away for bcdl-{tag}")
-    return Path(f"bcdl-{tag}" if given is None else given)
 
 
 def _command(out: Path) -> str:
@@ -45,13 +40,12 @@ def _command(out: Path) -> str:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("pack"), description=__doc__)
+    parser = Parser("pack", __doc__)
     parser.add_argument("--for", dest="tag", default="cp312", metavar="TAG", help="the machine's Python; default cp312")
     parser.add_argument("--out", metavar="FOLDER", help="folder that is made; default bcdl-TAG")
     parser.add_argument(
         "--with",
         dest="more",
-        default="",
         metavar="NAME,...",
         help=f"further packages that the machine lacks, besides {', '.join(wheels.NAMES)}",
     )

@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bcdl import backends, interrupts
-from bcdl.errors import UsageError, program, run_command
+from bcdl.errors import UsageError, run_command
 from bcdl.machine import environment, gpus, hardware, provenance, scratch
 from bcdl.parity import references
 from bcdl.parity.findings import append_finding
 from bcdl.parity.judge import judge
 from bcdl.parity.settings import BATCH_SIZE, DRAWS, EMULATED, IMAGE_SIZE, UNIT_ROUNDOFF, Plan, check_side
 from bcdl.records import log, runs, store
-from bcdl.settings import models
-from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of, whole
+from bcdl.settings import models, option
+from bcdl.settings.arguments import Parser
+from bcdl.settings.cell import Cell
+from bcdl.settings.option import Number
+from bcdl.settings.options import DEFAULT_RESULTS, DEVICES, check_backend, configured_backend, one_of
 from bcdl.text import names_in
 from bcdl.worker.session import start_backend
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from bcdl.parity.worker import steps
 
 _say = functools.partial(print, flush=True)
+_DRAWS = Number("--draws", "perturbed runs that show the size of rounding", least=0, most=1000, default=str(DRAWS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +91,7 @@ def main() -> int:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("parity"), description=__doc__)
+    parser = Parser("parity", __doc__)
     parser.add_argument("step", nargs="?", default="dump", help=f"one of {', '.join(_STEPS)}; default dump")
     parser.add_argument("--models", default=",".join(models.MODELS), help="model names separated by commas")
     parser.add_argument("--image-size", default=str(IMAGE_SIZE), help=f"height and width, pixels; default {IMAGE_SIZE}")
@@ -95,9 +99,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", default="0", help="of weights, order and augmentation; default 0")
     parser.add_argument("--precision", default="float32", help=f"one of {', '.join(UNIT_ROUNDOFF)}; default float32")
     parser.add_argument("--device", default=hardware.default_device(), help="cpu or gpu")
-    parser.add_argument(
-        "--draws", default=str(DRAWS), help=f"perturbed runs that show the size of rounding; default {DRAWS}"
-    )
+    _DRAWS.add(parser.add_argument)
     parser.add_argument("--reference", metavar="FOLDER", help="folder of the references; default: one in the results")
     parser.add_argument(
         "--sides", metavar="NAME,NAME", help="names of dumps of one backend, as jax.a,jax.b, to compare"
@@ -112,16 +114,16 @@ def _parse() -> argparse.Namespace:
 
 def _plans(arguments: argparse.Namespace) -> list[Plan]:
     rows = [models.find(name.strip()) for name in arguments.models.split(",")]
-    size = whole("--image-size", arguments.image_size)
+    size = _setting("image_size", arguments)
     models.check_sizes(rows, size)
     precision = one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF))
     shared: dict[str, Any] = {
         "image_size": size,
-        "batch_size": whole("--batch-size", arguments.batch_size),
-        "seed": whole("--seed", arguments.seed, least=0),
+        "batch_size": _setting("batch_size", arguments),
+        "seed": _setting("seed", arguments),
         "precision": precision,
         "device": one_of("--device", arguments.device, DEVICES),
-        "draws": whole("--draws", arguments.draws, least=0),
+        "draws": _DRAWS.read(arguments.draws),
     }
     return [Plan(model=row.name, **shared) for row in rows]
 
@@ -138,6 +140,11 @@ def _names(arguments: argparse.Namespace) -> tuple[tuple[str, ...], str]:
     if len(names) < 2 or (arguments.step != "judge" and arguments.own_name not in names):
         raise UsageError("--sides needs two names or more, and --as one of them")
     return names, arguments.own_name or ""
+
+
+def _setting(name: str, arguments: argparse.Namespace) -> int:
+    """The value of an option that a cell has, too; UsageError if it is out of the cell's range."""
+    return int(option.read(Cell.rows()[name], getattr(arguments, name)))
 
 
 # The modules of `bcdl.parity.worker` import Keras, so that a backend has to be started before they are imported.

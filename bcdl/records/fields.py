@@ -137,9 +137,8 @@ def _typed(name: str, hint: Any) -> tuple[Any, Field]:
             return (kind if part.shape is None else part.shape), part
         if isinstance(part, Setting):
             older = f"; `{json.dumps(part.before)}` in older records" if part.since > 1 else ""
-            least = part.above if part.least is None else part.least
             most = math.inf if part.most is None else part.most  # as its row has it, and no other
-            field = Field(part.help + older, _READ_AS[part.within_table], since=part.since, least=least, most=most)
+            field = Field(part.help + older, _READ_AS[part.within_table], since=part.since, least=part.least, most=most)
             return typing.get_args(hint)[0], field
     raise TypeError(f"{name} has no row; write it as {name}: Annotated[TYPE, Field(...)]")
 

@@ -200,7 +200,7 @@ def read_file(
     """
     name = _shown(file) if name is None else name
     try:
-        content = file.read_bytes()
+        content = _regular_content(file)
     except OSError as error:
         return [], [_unreadable(name, error)]
     return _parse_lines(content, parse, schema, name, file.parent.name)

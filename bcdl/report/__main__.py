@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl.errors import BcdlError, UsageError, program, run_command
+from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.records import log
 from bcdl.report import page
 from bcdl.screen import say
+from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
 
 
@@ -33,7 +34,7 @@ def _print(lines: list[str]) -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog=program("report"), description=__doc__)
+    parser = Parser("report", __doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
     parser.add_argument(
         "--check",

@@ -103,13 +103,13 @@ def check(results: Path) -> list[str]:
     """
     sources = Sources.read(results)
     if sources.unread:
-        raise BcdlError(sources.failure(results), *(f"  {problem}" for problem in sources.unread))
+        raise BcdlError(sources.failure(results), (f"  {problem}" for problem in sources.unread))
     differing = list(differences(results, _files(sources)))
     if differing:
         raise BcdlError(
-            f"{len(differing)} files of {results} do not follow from its records:",
-            *(f"  {line}" for line in differing),
-            f"rebuild them with python -m bcdl.report --results {results}",
+            f"{len(differing)} files of {results} do not follow from its records; rebuild them with "
+            f"python -m bcdl.report --results {results}; they are:",
+            (f"  {line}" for line in differing),
         )
     return [*sources.notices, f"README.md, tables and plots of {results} follow from its records"]
 

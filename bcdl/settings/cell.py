@@ -13,6 +13,16 @@ from bcdl.settings.words import draw_words
 
 MOMENTUM = 0.9  # of SGD
 
+# The most that an option takes: beyond what anybody trains, and within what every backend computes.
+MOST_SEED = 2**31 - 1  # Keras keeps seeds as int32 on one of its backends
+MOST_PIXELS = 8192  # of a side; whole slides are cut into tiles
+MOST_BATCH = 1_000_000
+MOST_EPOCHS = 100_000
+MOST_FOLDS = 1000
+MOST_STEPS = 1_000_000
+# Of a learning rate: float32, in which it is computed with, has 0 below and infinity above.
+LEAST_RATE, MOST_RATE = 1e-30, 1e38
+
 _BATCH_NORM_IN_A_LINE = {"moving": "Keras's averages", "faster": "faster averages", "frozen": "frozen batch norms"}
 _BATCH_NORM_IN_A_CARD = {
     "moving": "batch norms as Keras averages them",
@@ -98,6 +108,7 @@ class Cell:
         Setting(
             help="height and width that the images are resized to, pixels",
             least=1,
+            most=MOST_PIXELS,
             words=Words(20, lambda cell: f"{cell.image_size}x{cell.image_size}"),
             card=SILENT,  # the card's item on preparation says it
         ),
@@ -107,6 +118,7 @@ class Cell:
         Setting(
             help="images a training, validation and test batch",
             least=1,
+            most=MOST_BATCH,
             words=Words(30, lambda cell: f"batch {cell.batch_size}"),
             card=Words(20, lambda cell: f"batches of {cell.batch_size}"),
         ),
@@ -116,6 +128,7 @@ class Cell:
         Setting(
             help="passes over the training images, those of the head alone left out",
             least=1,
+            most=MOST_EPOCHS,
             words=Words(40, lambda cell: f"{cell.epochs} epochs"),
             card=Words(
                 40,
@@ -133,6 +146,7 @@ class Cell:
             within_table="line",
             default=0,
             least=0,
+            most=MOST_EPOCHS,
             words=Words(10, lambda cell: f"head alone for {cell.head_epochs} epochs first" if cell.head_epochs else ""),
             card=Words(
                 30,
@@ -169,6 +183,7 @@ class Cell:
             within_table="line",
             default=0,
             least=0,
+            most=MOST_EPOCHS,
             words=Words(40, lambda cell: f"patience {cell.patience}" if cell.patience else ""),
             card=SILENT,  # said with the epochs
             since=4,
@@ -180,7 +195,8 @@ class Cell:
         Setting(
             help="learning rate of the optimizer; of the head alone, ten times as much",
             default=1e-4,
-            above=0,
+            least=LEAST_RATE,
+            most=MOST_RATE,
             words=SILENT,  # said with the optimizer
         ),
     ]
@@ -246,6 +262,7 @@ class Cell:
             within_table="draw",
             aliases=("--seeds",),
             least=0,
+            most=MOST_SEED,
             same_model=True,
             several=True,
             words=Words(10, lambda cell: f"seed {cell.seed}"),
@@ -257,6 +274,7 @@ class Cell:
             help="seed of the train, validation and test split, apart from `--seed` so that seeds share a test set",
             default=0,
             least=0,
+            most=MOST_SEED,
             same_model=True,
             card=SILENT,  # the card's item on the split says it
         ),
@@ -282,6 +300,7 @@ class Cell:
             help="cross-validate over so many folds, each the test set once; 0 for a single split",
             default=0,
             least=0,
+            most=MOST_FOLDS,
             words=Words(90, lambda cell: f"{cell.folds} folds" if cell.folds else ""),
             card=SILENT,  # the card's item on the split says it
             since=4,
@@ -294,6 +313,7 @@ class Cell:
             help="the only fold to test, counted from 0; if not given, every fold",
             within_table="draw",
             least=0,
+            most=MOST_FOLDS - 1,
             same_model=True,
             words=Words(20, lambda cell: f"fold {cell.fold}" if cell.folds else ""),
             since=4,
@@ -316,6 +336,7 @@ class Cell:
             help="timed windows of the step and predict regimes",
             given_by="profile",
             least=1,
+            most=MOST_STEPS,
             words=SILENT,  # a title names the profile, which alone gives it
         ),
     ]
@@ -325,6 +346,7 @@ class Cell:
             help="steps a window",
             given_by="profile",
             least=1,
+            most=MOST_STEPS,
             words=SILENT,  # a title names the profile, which alone gives it
         ),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
 from bcdl.settings.option import Option
+from bcdl.text import quoted
 
 _MEMORY_SHARE = (
     0.9  # of the machine's memory: a worker that its limit ends is explained, one that the system ends may not be
@@ -34,6 +35,9 @@ BUDGET = Option(
     "no limit",
 )
 _TIME_UNITS = {"s": 1, "m": 60, "h": 3600}
+_SIZE_UNITS = {"MiB": hardware.MIB, "GiB": 1024 * hardware.MIB}
+_MOST_S = 365 * 24 * 3600  # a year
+_MOST_BYTES = 2**50  # a million GiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,22 +65,32 @@ def add_limit_options(add: Callable[..., Any]) -> None:
 
 def resolve_limits(options: Mapping[str, Any]) -> Limits:
     """The limits that the options of `add_limit_options` ask for; UsageError if one can't be read."""
-    seconds = _quantity("--cell-timeout", options["cell_timeout"], _TIME_UNITS, "90s, 30m or 4h")
+    seconds = _seconds("--cell-timeout", options["cell_timeout"])
     if options["memory_limit"] is None:
         return Limits(seconds, int(_MEMORY_SHARE * hardware.memory_bytes()))
-    units = {"MiB": hardware.MIB, "GiB": 1024 * hardware.MIB}
-    return Limits(seconds, int(_quantity("--memory-limit", options["memory_limit"], units, "6000MiB or 12GiB")))
+    size = _quantity(
+        "--memory-limit", options["memory_limit"], _SIZE_UNITS, _MOST_BYTES, "as 6000MiB or 12GiB, 1048576GiB at most"
+    )
+    return Limits(seconds, int(size))
 
 
 def resolve_budget(options: Mapping[str, Any]) -> float | None:
     """Seconds that the option `BUDGET` gives, None if it is not given; UsageError if it can't be read."""
     text = options["budget"]
-    return None if text is None else _quantity(BUDGET.names[0], text, _TIME_UNITS, "90s, 10m or 2h")
+    return None if text is None else _seconds(BUDGET.names[0], text)
 
 
-def _quantity(option: str, text: str, units: Mapping[str, int], examples: str) -> float:
-    """A number above 0 with one of the units, times what the unit stands for; UsageError if the text is no such."""
-    match = re.fullmatch(rf"(\d+(?:\.\d+)?)({'|'.join(units)})", text.strip())
-    if not match or not 0 < float(match[1]) < math.inf:
-        raise UsageError(f"{option} {text!r} is no amount above 0 with its unit; write it as {examples}")
-    return float(match[1]) * units[match[2]]
+def _seconds(option: str, text: str) -> float:
+    return _quantity(option, text, _TIME_UNITS, _MOST_S, "as 90s, 30m or 4h, 8760h at most")
+
+
+def _quantity(option: str, text: str, units: Mapping[str, int], most: float, form: str) -> float:
+    """A number above 0 with one of the units, times what the unit stands for; UsageError if it is no such, or too much.
+
+    Its digits are ASCII's.
+    """
+    match = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)({'|'.join(units)})", text.strip())
+    amount = float(match[1]) * units[match[2]] if match else 0.0
+    if not 0 < amount <= most:
+        raise UsageError(f"{option} {quoted(text)} is no amount above 0 with its unit; write it {form}")
+    return amount

@@ -8,6 +8,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
+from bcdl.errors import UsageError
+from bcdl.settings import arguments
+from bcdl.settings.setting import Setting
+
 
 @dataclasses.dataclass(frozen=True)
 class Option:
@@ -34,7 +38,7 @@ class Option:
         text = f"{self.help}; default {self.default}" if self.default else self.help
         text = re.sub(r"\[\w+\]\((\S+)\)", r"see \1", text).replace("`", "").replace("%", "%%")
         if self.kind == "text":
-            add(*self.names, metavar=self.metavar, default=self.value, help=text)
+            add(*self.names, metavar=self.metavar, default=self.value, type=arguments.text, help=text)
         else:
             action: Any = "store_true" if self.kind == "flag" else argparse.BooleanOptionalAction
             add(*self.names, action=action, help=text)
@@ -45,3 +49,42 @@ class Option:
         if self.kind == "switch":
             names += [f"--no-{name.removeprefix('--')}" for name in self.names]
         return f"| {', '.join(f'`{name}`' for name in names)} | {self.help} | {self.default} |"
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """An option of a command's own that takes a whole number, or several; it is no setting of a cell.
+
+    Attributes:
+        name: as typed.
+        help: what it means.
+        least, most: the range of each number.
+        default: the text that is read if the option is not given.
+    """
+
+    name: str
+    help: str
+    least: int
+    most: int
+    default: str
+
+    def add(self, add: Callable[..., Any], several: bool = False) -> None:
+        """Declare the option by a parser's `add_argument`; `several`, if its numbers are separated by commas."""
+        Option((self.name,), self.help, "N,..." if several else "N", self.default, value=self.default).add(add)
+
+    def read(self, text: str) -> int:
+        """The number; UsageError if the text is no whole number in the range."""
+        row = Setting(help=self.help, least=self.least, most=self.most, name=self.name.lstrip("-"), kind=int)
+        return int(read(row, text))
+
+    def read_all(self, text: str) -> list[int]:
+        """The numbers, separated by commas, each once and in order; UsageError as for a single number."""
+        return list(dict.fromkeys(self.read(part.strip()) for part in text.split(",")))
+
+
+def read(row: Setting, text: str) -> Any:
+    """The value that the option of a setting's row gives; UsageError, which names the option, if it can't be read."""
+    try:
+        return row.choose(text)
+    except ValueError as error:
+        raise UsageError(f"{row.option} {error}") from error

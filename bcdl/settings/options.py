@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from bcdl.text import encodable
 DEVICES: tuple[str, ...] = Cell.rows()["device"].choices
 PRECISIONS: tuple[str, ...] = Cell.rows()["precision"].choices
 DEFAULT_RESULTS = "results"
+_MOST_DRAWS = 100_000  # cells of a model: years, whatever computes them
 # Options of the commands that run several models; `bcdl.train` runs a single one, and always anew.
 MODELS = Option(
     ("--models",),
@@ -97,7 +99,7 @@ def resolve(
     """
     check_backend(backend, installed_here)
     request = _Request(options, cell_type, spread)
-    asked_for = dict.fromkeys(name.strip() for name in (names.split(",") if names else request.profile.models))
+    asked_for = request.profile.models if names is None else dict.fromkeys(name.strip() for name in names.split(","))
     rows = [models.find(name) for name in asked_for]
     shared = {**request.shared(), "backend": backend}
     models.check_sizes(rows, shared["image_size"])
@@ -173,6 +175,9 @@ class _Request:
             for by_chance in (False, True)
         )
         values = {**chosen, "fold": self._folds(folds), **seeds}
+        if (count := math.prod(map(len, values.values()))) > _MOST_DRAWS:
+            several_of = " times ".join(f"{len(each)} of {name}" for name, each in values.items() if len(each) > 1)
+            raise UsageError(f"{several_of} are {count:,} cells of each model; ask for {_MOST_DRAWS:,} at most")
         return [dict(zip(values, draw, strict=True)) for draw in itertools.product(*values.values())]
 
     def left_out(self) -> dict[str, tuple[Any, ...]]:
@@ -290,14 +295,3 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise UsageError(f"{option} {value!r} is unknown; use {', '.join(allowed)}")
     return value
-
-
-def whole(option: str, value: Any, least: int = 1) -> int:
-    """`value` as a whole number; UsageError if it is none, or under `least`."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise UsageError(f"{option} {value!r} is not a whole number of {least} or more")
-    return number

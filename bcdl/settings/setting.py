@@ -47,9 +47,7 @@ class Setting:
         metavar: what stands for the value in `--help`; empty if it follows from the kind of value.
         default: the value if neither option nor profile gives one; None if every profile gives one.
         choices: all values that an option or a profile may give; empty if there is no such list.
-        least: the least value of a number.
-        above: what a number must be greater than.
-        most: the greatest value of a number; it has a `least`, too.
+        least, most: the least and the greatest value of a number, which has both unless it has choices.
         same_model: whether cells that differ in it train the same model, from other weights or on other images: if no
             speed is measured, one process builds and compiles it for all of them.
         several: whether the option takes several values, separated by commas, each of which makes a cell.
@@ -70,8 +68,7 @@ class Setting:
     metavar: str = ""
     default: Any = None
     choices: tuple[Any, ...] = ()
-    least: int | None = None
-    above: float | None = None
+    least: float | None = None
     most: float | None = None
     same_model: bool = False
     several: bool = False
@@ -125,7 +122,7 @@ class Setting:
         """Raise ValueError if `value`, of the right kind, is out of range; it names the `source`, if one was read."""
         too_small = self.least is not None and value < self.least
         too_large = self.most is not None and value > self.most
-        if too_small or too_large or (self.above is not None and value <= self.above):
+        if too_small or too_large:
             raise self._error(value if source is None else source)
 
     def choose_all(self, value: object) -> tuple[Any, ...]:
@@ -140,10 +137,15 @@ class Setting:
         if self.choices:
             return f"is unknown; use {', '.join(map(str, self.choices))}"
         noun = {int: "a whole number", float: "a number", bool: "True or False"}.get(self.kind, "a text")
-        if self.most is not None:
-            return f"is not {noun} from {self.least} to {self.most:g}"
-        above = "" if self.above is None else f" above {self.above:g}"
-        return f"is not {noun}{above}" + ("" if self.least is None else f" of {self.least} or more")
+        if self.least is None:
+            return f"is not {noun}"
+        if self.most is None:
+            return f"is not {noun} of {_shown(self.least)} or more"
+        return f"is not {noun} from {_shown(self.least)} to {_shown(self.most)}"
+
+
+def _shown(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def rows(cell_type: type) -> dict[str, Setting]:

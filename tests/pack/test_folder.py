@@ -134,7 +134,7 @@ def bcdl_pack(*arguments: str, cwd: Path | None = None, **variables: str) -> sub
         (["--for", "py3"], "--for 'py3' is no CPython"),
         (["--with", "no-such-package"], "no-such-package can't be packed"),
         (["--parity", "nowhere.npz"], "nowhere.npz is no file"),
-        (["--out", ""], "--out '' names no folder"),
+        (["--out", ""], "--out: '' is empty; give a value, or leave the option out"),
         (["--out", "."], "is the working folder or holds it"),
         (["--out", "nosuch/.."], "is the working folder or holds it"),
         (["--out", ".."], "is the working folder or holds it"),

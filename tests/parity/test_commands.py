@@ -96,7 +96,7 @@ def test_a_reference_that_is_not_there_is_named(tmp_path: Path) -> None:
         (["join"], "step 'join' is unknown; use dump, reference, exchange, determinism, judge"),
         (["judge", *OPTIONS], "parity of cnn needs the dumps of two backends; there are none"),
         (["judge", "--models", "lenet"], "lenet"),
-        (["dump", "--image-size", "few"], "--image-size 'few' is not a whole number of 1 or more"),
+        (["dump", "--image-size", "few"], "--image-size 'few' is not a whole number from 1 to 8,192"),
         (["dump", "--precision", "float8"], "--precision 'float8' is unknown; use float32, tf32, mixed_bfloat16"),
         (["dump", "--precision", "tf32", "--device", "cpu"], "TF32 is arithmetic of NVIDIA GPUs"),
     ],

@@ -156,7 +156,7 @@ def _setting(row: Setting, source: random.Random) -> Any:
         return source.random() < 0.5
     if row.choices:
         return source.choice(row.choices)
-    least = (row.least or 0) if row.above is None else max(row.above, 5e-324)
+    least = row.least or 0
     return row.kind(source.choice((least, 1, 10**6 if row.most is None else row.most)))
 
 

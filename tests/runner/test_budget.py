@@ -216,7 +216,7 @@ def test_a_run_that_is_interrupted_blames_no_budget(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("0m", "--budget '0m' is no amount above 0 with its unit; write it as 90s, 10m or 2h"),
+        ("0m", "--budget '0m' is no amount above 0 with its unit; write it as 90s, 30m or 4h, 8760h at most"),
         ("soon", "--budget 'soon' is no amount above 0 with its unit"),
         ("30s", "--budget 30s leaves no time for cells: 30 s are kept for the report; give more"),
     ],

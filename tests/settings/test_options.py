@@ -16,6 +16,7 @@ from bcdl.evaluation import smoke
 from bcdl.settings import job, limits, models, options, profiles
 from bcdl.settings.cell import Cell
 from bcdl.settings.limits import resolve_limits
+from bcdl.settings.option import Number
 from bcdl.settings.setting import Setting
 from tests.conftest import ROOT
 from tests.factory import OPTIONS
@@ -161,11 +162,16 @@ def test_seeds_make_a_cell_each() -> None:
         ({"data": "synthetic-3"}, "synthetic needs 36 or more"),
         ({"image_size": "31"}, "--image-size 31 is too small: cnn needs 32 or more"),
         ({"names": "inceptionresnetv2", "image_size": "74"}, "inceptionresnetv2 needs 75 or more"),
-        ({"batch_size": "0"}, "--batch-size '0' is not a whole number of 1 or more"),
+        ({"batch_size": "0"}, "--batch-size '0' is not a whole number from 1 to 1,000,000"),
         ({"epochs": "two"}, "--epochs 'two' is not a whole number"),
-        ({"learning_rate": "nan"}, "--learning-rate 'nan' is not a number above 0"),
-        ({"learning_rate": "-1"}, "--learning-rate '-1' is not a number above 0"),
-        ({"seed": "0,x"}, "--seed 'x' is not a whole number of 0 or more"),
+        ({"learning_rate": "nan"}, "--learning-rate 'nan' is not a number from 1e-30 to 1e+38"),
+        ({"learning_rate": "1e-320"}, "--learning-rate '1e-320' is not a number from 1e-30"),
+        ({"seed": "2147483648"}, "--seed '2147483648' is not a whole number from 0 to 2,147,483,647"),
+        ({"folds": "999999999999"}, "--folds '999999999999' is not a whole number from 0 to 1,000"),
+        ({"folds": "1000", "seed": ",".join(map(str, range(101)))}, "1000 of fold times 101 of seed are 101,000 cells"),
+        ({"names": ""}, "unknown model ''"),
+        ({"names": "cnn,,mobilenet"}, "unknown model ''"),
+        ({"seed": "0,x"}, "--seed 'x' is not a whole number from 0"),
         ({"magnification": "60"}, "--magnification '60' is not one of BreaKHis's: 40, 100, 200, 400"),
         ({"names": "mobilenet", "weights": "nowhere.h5"}, "there is no file 'nowhere.h5' for mobilenet"),
         ({"names": "cnn", "weights": "nowhere.h5"}, "cnn has no backbone to load it into"),
@@ -239,11 +245,26 @@ def test_limits_have_their_units(timeout: str, memory: str, wanted: limits.Limit
     assert limits.resolve_limits({"cell_timeout": timeout, "memory_limit": memory}) == wanted
 
 
-@pytest.mark.parametrize(("value", "least"), [("0", 1), ("-1", 0), ("1.5", 0), ("many", 1), ("", 0)])
-def test_a_whole_number_under_the_least_is_refused(value: str, least: int) -> None:
-    with pytest.raises(UsageError, match=f"--rounds {value!r} is not a whole number of {least} or more"):
-        options.whole("--rounds", value, least)
-    assert options.whole("--rounds", str(least), least) == least
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("cell_timeout", "8761h"),
+        ("cell_timeout", "\u0661s"),
+        ("memory_limit", "1048577GiB"),
+        ("memory_limit", "9" * 300 + "GiB"),
+    ],
+)
+def test_a_limit_that_nothing_reaches_is_refused(option: str, value: str) -> None:
+    with pytest.raises(UsageError, match=r"is no amount above 0 with its unit; write it as .* at most"):
+        limits.resolve_limits({"cell_timeout": "4h", "memory_limit": "1GiB", option: value})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "", "8", "999999999999", "9" * 5000])
+def test_a_number_out_of_its_range_is_refused_with_the_range(value: str) -> None:
+    rounds = Number("--rounds", "rounds", least=1, most=7, default="2")
+    with pytest.raises(UsageError, match=f"--rounds '{value[:40]}' is not a whole number from 1 to 7"):
+        rounds.read(value)
+    assert (rounds.read("1"), rounds.read_all("7, 1,7")) == (1, [7, 1])
 
 
 # The profile of a GPU

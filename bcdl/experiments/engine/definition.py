@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bcdl.settings.job import Job
+from bcdl.settings.option import Number
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.training_cell import TrainingCell
 
 MODELS = "cnn,mobilenet"
+ROUNDS = Number("--rounds", "rounds", least=1, most=10_000, default="12")
 IMAGES_PER_S = "images/s"
 # Runs one round of a way; its figures by name, most often one figure under the way's own name.
 Way = Callable[[], dict[str, float]]

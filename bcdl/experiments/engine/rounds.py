@@ -10,14 +10,14 @@ from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError
-from bcdl.experiments.engine.definition import Definition, InProcess, InWorkers, Way, WithoutCell
+from bcdl.experiments.engine.definition import ROUNDS, Definition, InProcess, InWorkers, Way, WithoutCell
 from bcdl.machine import environment, hardware, provenance, scratch
 from bcdl.records import experiment, log, runs, store
 from bcdl.records.experiment import Experiment
 from bcdl.screen import say
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.settings.options import notices, resolve, whole
+from bcdl.settings.options import notices, resolve
 from bcdl.worker import session
 
 _SKIPPED_ROUNDS = 1  # in one process, after compilation, until caches are warm
@@ -35,7 +35,7 @@ def run(definition: Definition, arguments: argparse.Namespace) -> Iterator[list[
         UsageError: an option can't be used, or the backend or the hardware lacks what the experiment needs.
         BcdlError: a worker failed.
     """
-    results, rounds = Path(arguments.results), whole("--rounds", arguments.rounds)
+    results, rounds = Path(arguments.results), ROUNDS.read(arguments.rounds)
     if isinstance(definition, WithoutCell):
         run_id = _begin(results, "cpu")
         yield _kept(results, "cpu", _measure_without_cell(definition, arguments, rounds, run_id))
