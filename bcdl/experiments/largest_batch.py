@@ -68,7 +68,7 @@ def fits(job: Job, batch_size: int, limits: Limits) -> bool:
         limits = dataclasses.replace(limits, memory_bytes=int((1 - _SPARE) * limits.memory_bytes))
     images = batch_size + math.ceil(_SPARE * batch_size)
     if images > MOST_BATCH:
-        print(f"{job.cell.title}, batch {batch_size}: not tried, since no batch has more than {MOST_BATCH:,} images")
+        say(f"{job.cell.title}, batch {batch_size}: not tried, since no batch has more than {MOST_BATCH:,} images")
         return False
     tried = with_batch(job, images)
     result = record_of_worker(tried, steps.command(), limits)
