@@ -99,7 +99,8 @@ def check_free(results: Path, run: str) -> None:
     if not file.exists() or claims.is_mine(file):
         return
     process = claims.holder(file)
-    if process is not None and process.alive and process.token:  # one without a token is damaged, and may be our own
+    # A claim without a token is damaged, and may be this process's own.
+    if process is not None and process.alive and process.token:
         raise UsageError(f"run {run} of {results} is that of another process, which is alive; start a run of its own")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib
 import io
 import json
 import multiprocessing
@@ -26,9 +27,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bcdl import backends, errors, interrupts
+from bcdl import __main__, backends, errors, interrupts
 from bcdl.datasets import handover
-from bcdl.machine import hardware, provenance
+from bcdl.machine import hardware, provenance, scratch
 from bcdl.report import page as report
 from bcdl.runner import supervisor
 from bcdl.runner.progress import RunProgress
@@ -110,6 +111,31 @@ def _as_command(main: Callable[..., object], arguments: Sequence[object], tempor
 def drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
     """As `start`, for `fork`."""
     _drive(results, plan_file, said, count)
+
+
+def end_slowly(*arguments: object) -> None:
+    """A command that takes a minute to end after it was interrupted."""
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("ending", flush=True)
+        time.sleep(60)
+
+
+def wait_as(module: str, function: str, arguments: Sequence[str]) -> None:
+    """The command, which waits for a minute where its function would be called."""
+
+    def wait(*given: object, **more: object) -> None:
+        with scratch.folder():
+            print("begun", flush=True)
+            time.sleep(60)
+
+    setattr(importlib.import_module(module), function, wait)
+    backends.is_installed = lambda name: True  # type: ignore[assignment]
+    os.environ["KERAS_BACKEND"] = "torch"
+    sys.argv = ["bcdl", *arguments]
+    __main__._run()
 
 
 def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import importlib
 import os
 import pty
 import signal
@@ -12,14 +11,14 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from bcdl import __main__, backends, interrupts
+from bcdl import interrupts
 from bcdl.machine import scratch
 from bcdl.records import runs
 from bcdl.runner import launch
@@ -44,8 +43,9 @@ def left_behind(temporary: Path, results: Path) -> list[str]:
     return [path.name for path in (*temporary.glob("bcdl-*"), *(results / runs.RUNS).glob(f"*/{launch.EXCHANGE}*"))]
 
 
-def wait_for(file: Path, mark: str) -> None:
-    while mark not in (file.read_text() if file.exists() else ""):
+def wait_for(process: ForkServerProcess, printed: Path, mark: str) -> None:
+    while mark not in (said := printed.read_text() if printed.exists() else ""):
+        assert process.is_alive(), said
         time.sleep(0.02)
 
 
@@ -67,6 +67,7 @@ class Driver:
     def reach(self, cell: int) -> None:
         """Wait until that cell is under way, the first of which is 0."""
         while len(begun_and_kept(self.said)[0]) <= cell:
+            assert self.process.is_alive(), self.printed.read_text()
             time.sleep(0.02)
 
 
@@ -97,8 +98,9 @@ def test_a_signal_to_all_processes_of_a_run_makes_no_crash(tmp_path: Path, tempo
     started = Driver.start(tmp_path, temporary)
     with injected("signals") as tally:
         started.reach(2)
-        (worker,) = psutil.Process(started.process.pid).children()
-        worker.terminate()
+        while not (workers := psutil.Process(started.process.pid).children()):
+            time.sleep(0.02)
+        workers[0].terminate()
         time.sleep(0.1)  # long enough for the driver to see that its worker has ended
         os.kill(started.process.pid, signal.SIGTERM)
         started.process.join()
@@ -108,24 +110,14 @@ def test_a_signal_to_all_processes_of_a_run_makes_no_crash(tmp_path: Path, tempo
         assert left_behind(temporary, started.results) == []
 
 
-def end_slowly(*arguments: object) -> None:
-    """A command that takes a minute to end after it was interrupted."""
-    try:
-        print("begun", flush=True)
-        time.sleep(60)
-    finally:
-        print("ending", flush=True)
-        time.sleep(60)
-
-
 @pytest.mark.parametrize("second", interrupts.SIGNALS)
 def test_a_second_signal_stops_at_once(
     tmp_path: Path, temporary: Path, injected: Injected, second: signal.Signals
 ) -> None:
     with injected("signals"):
-        started = Driver.start(tmp_path, temporary, end_slowly)
+        started = Driver.start(tmp_path, temporary, driver.end_slowly)
         for mark, number in (("begun", signal.SIGTERM), ("ending", second)):
-            wait_for(started.printed, mark)
+            wait_for(started.process, started.printed, mark)
             os.kill(started.process.pid, number)
         started.process.join(30)
         assert started.process.exitcode == 128 + second
@@ -227,21 +219,6 @@ COMMANDS = {
 }
 
 
-def interrupted_command(module: str, function: str, arguments: Sequence[str]) -> None:
-    """The command, which waits for a minute where its function would be called."""
-
-    def wait(*given: object, **more: object) -> None:
-        with scratch.folder():
-            print("begun", flush=True)
-            time.sleep(60)
-
-    setattr(importlib.import_module(module), function, wait)
-    backends.is_installed = lambda name: True  # type: ignore[assignment]
-    os.environ["KERAS_BACKEND"] = "torch"
-    sys.argv = ["bcdl", *arguments]
-    __main__._run()
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_that_measures_says_how_to_go_on(
     tmp_path: Path, temporary: Path, injected: Injected, command: str
@@ -249,8 +226,8 @@ def test_every_command_that_measures_says_how_to_go_on(
     module, function, advice = COMMANDS[command]
     arguments, printed = [*command.split(), "--results", str(tmp_path / "results")], tmp_path / "printed"
     with injected("signals"):
-        process = driver.fork(interrupted_command, module, function, arguments, temporary=temporary, printed=printed)
-        wait_for(printed, "begun")
+        process = driver.fork(driver.wait_as, module, function, arguments, temporary=temporary, printed=printed)
+        wait_for(process, printed, "begun")
         os.kill(process.pid, signal.SIGTERM)
         process.join()
         *_, last = printed.read_text().splitlines()
