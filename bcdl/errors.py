@@ -12,8 +12,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+<<<<<<< HEAD
 from bcdl import interrupts, streams
 from bcdl.text import on_one_line
+=======
+from bcdl import streams
+from bcdl.text import legible, on_one_line
+>>>>>>> 0ca1d68 (A path that the system refuses is shown whole, its line ends as escapes)
 
 DEBUG = "BCDL_DEBUG"  # the variable that asks for tracebacks
 # What a disk, a device or a terminal says that takes no more of what is printed.
@@ -97,7 +102,7 @@ def _report_refusal(error: OSError) -> int:
     """Say what the system refused; the exit code."""
     reason = on_one_line(error.strerror or error, _LONGEST_REASON)
     if error.filename is not None:
-        path = on_one_line(os.fsdecode(error.filename), _LONGEST_PATH)
+        path = legible(str(error.filename), _LONGEST_PATH)
         streams.warn(f"error: {path}: {reason}; name another path, or see to its permissions and its disk")
         return UsageError.exit_code
     if error.errno in _FULL:

@@ -28,6 +28,7 @@ _CODES = {0, 1, UsageError.exit_code, INTERRUPTED}
 _USAGE_OF_PYTEST = int(pytest.ExitCode.USAGE_ERROR)
 _MOST_LINES, _MOST_LINES_OF_PYTEST = 3, 8  # of stderr; pytest's own usage takes more
 _PATIENCE_S = 20
+_NO_FRAMEWORK = "installed in this Python"  # what refuses an invocation of a command that needs what is not here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ def faults(invocation: Invocation, ending: Ending) -> list[str]:
         f"control characters {control}": bool(control),
         f"a stray change of {stray[:1]}": bool(stray),
         "accepted, or refused as something else": invocation.refused
-        and not (ending.code in usage and invocation.about in said),
+        and not (ending.code in usage and any(reason in said for reason in (invocation.about, _NO_FRAMEWORK))),
     }
     return [what for what, is_so in wrong.items() if is_so]
 
