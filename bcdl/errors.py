@@ -12,13 +12,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-<<<<<<< HEAD
 from bcdl import interrupts, streams
-from bcdl.text import on_one_line
-=======
-from bcdl import streams
 from bcdl.text import legible, on_one_line
->>>>>>> 0ca1d68 (A path that the system refuses is shown whole, its line ends as escapes)
 
 DEBUG = "BCDL_DEBUG"  # the variable that asks for tracebacks
 # What a disk, a device or a terminal says that takes no more of what is printed.

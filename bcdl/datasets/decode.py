@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
+import functools
 import hashlib
 import io
 import itertools
+import logging
 import math
 import os
 import threading
@@ -21,7 +24,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from bcdl.datasets import cache, dicom, pixels, room
+from bcdl.datasets import cache, dicom, pixels, png, room
 from bcdl.datasets.fingerprint import FINGERPRINT, MARKS, Fingerprinted, fingerprint
 from bcdl.datasets.fingerprint import RULES as FINGERPRINT_RULES
 from bcdl.datasets.progress import Shown
@@ -31,9 +34,12 @@ from bcdl.text import encodable
 
 _OF_PILLOW = ".png .jpg .jpeg .jpe .jfif .tif .tiff .bmp .dib .webp .gif .pgm .ppm .pbm .pnm .jp2"
 EXTENSIONS = frozenset(_OF_PILLOW.split()) | dicom.EXTENSIONS
+# By their content, whatever a file is called. Pillow reads more, some of it by other programs: it has Ghostscript run
+# the PostScript of what is called x.png.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM", "JPEG2000")
 # 40 times a micrograph of 1,600 x 1,000 pixels; a file that claims more is a mistake or a decompression bomb.
 MOST_PIXELS = 64_000_000
-_RULES = 2  # raise when the decoding below, or of `pixels` or `dicom`, changes, so that old cache entries are not used
+_RULES = 3  # raise when the decoding below, or of `pixels` or `dicom`, changes, so that old cache entries are not used
 _SHOWN = 5  # unreadable files that a message names
 MOST_FILE_BYTES = 2**30  # as many pixels as may be, of four channels of 16 bits, not compressed, take half of it
 _MOST_IN_CHUNK, _CHUNK_BYTES = 32, 2**20  # images that a thread reads at a time, and bytes of what is made of them
@@ -231,9 +237,11 @@ def _open(content: bytes, file: Path, use: Convert) -> np.ndarray:
     stream = io.BytesIO(content)
 
     def made() -> np.ndarray:
-        with Image.open(stream) as image:
+        with Image.open(stream, formats=_FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width}x{image.height} pixels, over the limit of {MOST_PIXELS:,}")
+            if image.format == "PNG":
+                png.check(content)
             return use(image)
 
     return _guarded(file, made, repr(stream))
@@ -260,9 +268,24 @@ def _quiet() -> Iterator[None]:
 
     Python has one list of filters for all threads: so it is set once around all that decode, never by each of them.
     """
+    _silence_decoders()
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@functools.cache
+def _silence_decoders() -> None:
+    """Have Pillow, its libtiff and pydicom write nothing of broken files to stderr: the error that they raise says it.
+
+    libtiff writes there by itself, unless it is told otherwise. If it is a part of Pillow's own library, it can't be.
+    """
+    for name in ("PIL", "pydicom"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    library = ctypes.CDLL(Image.core.__file__)
+    for setter in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        with contextlib.suppress(AttributeError):
+            getattr(library, setter)(None)
 
 
 def resize(image: Image.Image, size: int) -> np.ndarray:

@@ -11,11 +11,13 @@ import hashlib
 import hmac
 import importlib.metadata
 import io
+import itertools
 import re
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -30,6 +32,14 @@ EXTENSIONS = frozenset({".dcm", ".dicom"})
 _PERHAPS = frozenset({"", ".ima"})  # a file of such a name is DICOM if it begins so
 _INDEX = "DICOMDIR"  # the table of contents of a medium; it has no pixels
 _MAGIC_AT, _MAGIC = 128, b"DICM"
+_DEFLATED = b"1.2.840.10008.1.2.1.99"  # the syntax of a file that is packed as a whole
+_HEAD_BYTES = 4096  # in which what stands before the elements of the image ends, and says the syntax
+_META, _COMMAND = b"\x02\x00", b"\x00\x00"  # the groups of what stands before, and of what only networks transfer
+_LONG_KINDS = frozenset({b"OB", b"UN"})  # of elements before, whose length takes four bytes
+# What is packed shrinks by less than that, if it is no bomb; and no image has so many elements, each of which takes
+# pydicom some microseconds.
+_MOST_EXPANSION, _FREE_BYTES, _MOST_ELEMENTS = 100, 2**20, 5_000
+_PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _DECODERS = ("pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg")
 _RLE = "1.2.840.10008.1.2.5"  # pydicom decodes it by itself
 # Of the parts of a dataset that hold a frame's own window and rescale, in files of several frames.
@@ -132,7 +142,8 @@ def _patient_id(file: Path) -> str:
     if not is_dicom(file):
         return ""
     try:
-        dataset = _open(file, stop_before_pixels=True, only=["PatientID"])
+        with file.open("rb") as stream:
+            dataset = _open(stream, stop_before_pixels=True, only=["PatientID"])
         patient = str(dataset.get("PatientID") or "").strip()
         return "" if tables.says_nothing(patient) or re.fullmatch("0+", patient) else patient
     except UsageError:
@@ -141,13 +152,61 @@ def _patient_id(file: Path) -> str:
         return ""
 
 
-def _open(source: Path | io.BytesIO, stop_before_pixels: bool = False, only: list[str] | None = None) -> Dataset:
+def _open(stream: BinaryIO, stop_before_pixels: bool = False, only: list[str] | None = None) -> Dataset:
+    """The elements of a file, or `only` those of these names; ValueError if they are far more than an image has."""
     if not _is_installed("pydicom"):
         raise UsageError("DICOM images can't be read here: that needs the extra dicom (pip install bcdl[dicom])")
-    from pydicom import dcmread  # here: few need it
+    from pydicom.filereader import read_partial  # here: few need it
+    from pydicom.tag import Tag
+
+    _check_start(stream)
+    count = itertools.count(1)
+
+    def stop(tag: int, kind: str | None, length: int) -> bool:
+        if next(count) > _MOST_ELEMENTS:
+            raise ValueError(f"not a readable image (it has more than {_MOST_ELEMENTS:,} elements, as none has)")
+        return stop_before_pixels and tag in _PIXEL_TAGS
 
     # Old files lack the mark at the beginning; what is no DICOM at all has no pixels, then, and is told.
-    return dcmread(source, stop_before_pixels=stop_before_pixels, specific_tags=only, force=True)
+    return read_partial(stream, stop, force=True, specific_tags=None if only is None else list(map(Tag, only)))
+
+
+def _check_start(stream: BinaryIO) -> None:
+    """ValueError if the file unpacks to far more bytes than it has, or begins with commands: pydicom reads all of it.
+
+    So a file of zeros is refused: each eight of them are a command.
+    """
+    head = stream.read(_HEAD_BYTES)
+    start = _start(head)
+    first = head[start : start + len(_COMMAND)]
+    if _DEFLATED in head[:start]:
+        stream.seek(start)
+        first = _unpacked(stream.read())[: len(_COMMAND)]
+    if first == _COMMAND:
+        raise ValueError("not a readable image (it begins with a command, as no DICOM file of an image does)")
+    stream.seek(0)
+
+
+def _start(head: bytes) -> int:
+    """Where the elements of the image begin, behind those that say how they are written."""
+    place = _MAGIC_AT + len(_MAGIC) if head[_MAGIC_AT:].startswith(_MAGIC) else 0
+    while head[place : place + 2] == _META:
+        is_long = head[place + 4 : place + 6] in _LONG_KINDS
+        length = head[place + 8 : place + 12] if is_long else head[place + 6 : place + 8]
+        place += (12 if is_long else 8) + int.from_bytes(length, "little")
+    return place
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """What packed elements unpack to, nothing if they can't be, as pydicom says; ValueError if it is far more."""
+    most = _MOST_EXPANSION * len(packed) + _FREE_BYTES
+    try:
+        unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most + 1)
+    except zlib.error:
+        return b""
+    if len(unpacked) > most:
+        raise ValueError(f"not a readable image (its {len(packed):,} packed bytes would take more than {most:,})")
+    return unpacked
 
 
 @functools.cache
@@ -263,7 +322,9 @@ def _unwindowed(dataset: Dataset, depth: pixels.Depth) -> tuple[np.ndarray, floa
 
 
 def _to_bytes(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    """`values` as uint8, 0 at or below black and 255 at or above white."""
+    """`values` as uint8, 0 at or below black and 255 at or above white; ValueError if not all of these are finite."""
+    if not np.isfinite((black, white)).all() or not np.isfinite(values).all():
+        raise ValueError("its rescale or its window gives no finite levels")
     if white <= black:
         raise ValueError(f"its window is empty, from {black} to {white}")
     share = (values.astype(np.float64) - black) / (white - black)

@@ -147,6 +147,8 @@ def to_rgb(image: Image.Image, depth: Depth) -> Image.Image:
     if _is_deep_grey(image):
         return _deep_to_rgb(image, depth)
     image = ImageOps.exif_transpose(image)
+    if image.mode == "P":
+        _check_palette(image)
     if image.mode == "LAB":  # Pillow converts it by profiles alone
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
@@ -155,6 +157,14 @@ def to_rgb(image: Image.Image, depth: Depth) -> Image.Image:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
+
+
+def _check_palette(image: Image.Image) -> None:
+    """ValueError if a pixel has a colour that the palette lacks: it would be black, or any other."""
+    image.load()  # only now is the palette as long as that of the file
+    colours = 0 if image.palette is None else len(image.palette.palette) // len(image.palette.mode)
+    if (greatest := int(np.asarray(image).max())) >= colours:
+        raise ValueError(f"a pixel has colour {greatest}, and the palette only {colours} colours")
 
 
 def scale(levels: np.ndarray, bits: int) -> np.ndarray:

@@ -33,6 +33,8 @@ _NOTHING = frozenset(
 )
 MOST_BYTES = 64 * 2**20  # half a million images
 _SHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"})
+_STARTS_OF_SHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # whatever such a file is called
+_MOST_COLUMNS = 10_000  # each row gets a cell for every column
 _DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_LINE = re.compile(r"sep=(.)\r?\n?")  # Excel writes and reads such a first line
 _INVISIBLE = "\ufeff\u200b\u200e\u200f"  # marks of order and of no width, which no person sees in a cell
@@ -108,6 +110,8 @@ def read(file: Path, expected: Collection[str]) -> Table:
     name = encodable(file.name)
     data = _bytes(file, name)
     text, notices = _decode(data, name)
+    if "\0" in text:
+        raise UsageError(f"{name} is no text: it holds bytes of zero; save it as CSV in UTF-8")
     text, delimiter = _delimiter(text, {_plain(header) for header in expected})
     try:
         header, rows = _rows(text, delimiter, name)
@@ -124,16 +128,17 @@ def says_nothing(text: str) -> bool:
 
 def _bytes(file: Path, name: str) -> bytes:
     """What the file holds."""
-    if file.is_file() and file.suffix.lower() in _SHEETS:
-        raise UsageError(f"{name} is no CSV but a spreadsheet's own file, as of Excel: save it as CSV")
     if not file.is_file():
         raise UsageError(f"{name} is no file that can be read; name a table in CSV")
     try:
         if (size := file.stat().st_size) > MOST_BYTES:
             raise UsageError(f"{name} has {size} bytes, more than {MOST_BYTES}; split the data")
-        return file.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise UsageError(f"{name} can't be read: {error.strerror or error}; see to its permissions") from error
+    if file.suffix.lower() in _SHEETS or data.startswith(_STARTS_OF_SHEETS):
+        raise UsageError(f"{name} is no CSV but a spreadsheet's own file, as of Excel: save it as CSV")
+    return data
 
 
 def _decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
@@ -184,6 +189,8 @@ def _rows(text: str, delimiter: str, name: str) -> tuple[tuple[str, ...], tuple[
     _, header = rows[0]
     if len(rows) == 1:
         raise UsageError(f"{name} is empty; it needs a header and a row for each image")
+    if len(header) > _MOST_COLUMNS:
+        raise UsageError(f"{name} has {len(header):,} columns, more than {_MOST_COLUMNS:,}; leave out those of no use")
     return tuple(header), tuple(_row(line, cells, header, name) for line, cells in rows[1:-1])
 
 

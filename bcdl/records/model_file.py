@@ -21,7 +21,8 @@ from bcdl.text import legible, on_one_line, quoted
 FORMAT = 1  # raise if the statement changes its meaning
 # How the two outputs of a model are to be read: as one distribution, each on its own, or before their softmax.
 OUTPUTS = ("probabilities", "sigmoid", "logits")
-_WEIGHTS = ("model.weights.h5", "model.weights.npz")
+HDF5_WEIGHTS = ("model.weights.h5",)
+_WEIGHTS = (*HDF5_WEIGHTS, "model.weights.npz")
 _CONFIG = "config.json"
 _KNOWN = (_CONFIG, "metadata.json", *_WEIGHTS)
 _ASSETS = "assets/"
@@ -30,6 +31,7 @@ _MOST_GREY_BITS = 16
 _MOST_CONFIG_BYTES = 64 * 2**20
 # Keras stores its members as they are; one that was packed later does not shrink that much.
 _MOST_EXPANSION, _FREE_BYTES = 100, 64 * 2**20
+_MOST_MEMBERS = 1000  # Keras unpacks all, if there are any besides its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +110,10 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     names = archive.namelist()
     if _CONFIG not in names or not set(_WEIGHTS) & set(names):
         raise UsageError(f"is no .keras file: a Keras model has {_CONFIG} and {_WEIGHTS[0]} in it")
+    if len(names) > _MOST_MEMBERS:
+        raise UsageError(f"is no sound .keras file: it holds {len(names):,} files, more than {_MOST_MEMBERS:,}")
+    if len(set(_WEIGHTS) & set(names)) > 1:
+        raise UsageError(f"is no sound .keras file: it holds both {' and '.join(_WEIGHTS)}")
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"is no sound .keras file: it holds {legible(doubled[0], 60)!r} several times")
     for name in names:

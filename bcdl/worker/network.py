@@ -21,7 +21,7 @@ from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
 from bcdl.settings.models import ModelRow, check_sizes
 from bcdl.text import on_one_line
-from bcdl.worker import layout
+from bcdl.worker import divergence, layout, weights_file
 
 HEAD_FILTERS = (16, 32, 64)
 DROPOUT_RATE = 0.5
@@ -143,7 +143,11 @@ def _backbone(row: ModelRow, image_size: int, weights: str | Path | None) -> ker
     if weights == "imagenet":
         return _downloaded(row, make, arguments)
     try:
-        return make(weights=str(weights), **arguments)
+        weights_file.check(Path(weights))
+        backbone = make(weights=str(weights), **arguments)
+        if wrong := divergence.broken_weights(backbone):
+            raise ValueError(f"{wrong} of its weights hold values that are NaN or infinite")
+        return backbone
     except (ValueError, OSError, KeyError) as error:
         raise UsageError(
             f"the weights file {Path(weights).name} does not fit {row.name} without its top: {on_one_line(error)}"

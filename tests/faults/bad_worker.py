@@ -1,4 +1,4 @@
-"""Workers that do what a worker must not: `python -m tests.faults.bad_worker FAULT JOB RESULT EVENTS`.
+"""Workers that do what a worker must not: `python -m tests.faults.bad_worker FAULT MOMENT JOB RESULT EVENTS`.
 
 They stand in for `bcdl.worker` and start in milliseconds: standard library, and of the project only the lifeline.
 """
@@ -20,9 +20,21 @@ from bcdl.worker import parent_death
 GIB = 2**30
 
 
-def main(fault: str, job: str, result: str, events: str) -> None:
+# When a worker goes wrong: by what it has done before.
+MOMENTS = ("at_once", "after_its_phases", "after_half_a_result", "after_printing", "deaf_to_signals")
+
+
+def main(fault: str, moment: str, job: str, result: str, events: str) -> None:
     parent_death.end_with_driver()
     Path(events).write_bytes(b"going wrong\n\xff\xfe\n")
+    if moment == "after_its_phases":
+        Path(events).write_bytes(b"loading the data\nbuilding\ntraining\n" * 100)
+    elif moment == "after_half_a_result":
+        Path(result).write_text('{"schema": 3, "run": "', encoding="utf-8")
+    elif moment == "after_printing":
+        print("a word\n" * 100_000, flush=True)
+    elif moment == "deaf_to_signals":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     FAULTS[fault](Path(job), Path(result))
 
 

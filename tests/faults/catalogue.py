@@ -106,6 +106,24 @@ _PRIVACY = {
     "screens": "A name that sets a terminal's title, forges an error line or turns text round, on the screen",
     "live_names": "A name that is a link, a mention, a picture, a tag or a formula, in Markdown or a CSV",
 }
+_CORPUS = {
+    "png_files": "A hostile PNG: sizes, checksums, parts that lack or lie, bombs, palettes, animations",
+    "jpeg_files": "A hostile JPEG: cut, sizes, tables that lack, thumbnails and EXIF of gigabytes or of themselves",
+    "tiff_files": "A hostile TIFF: directories of themselves, strips outside, no numbers, many pages, bombs",
+    "bmp_files": "A hostile BMP: negative and huge sizes, headers and palettes that lie, cut",
+    "gif_files": "A hostile GIF: no frames, frames outside their screen, codes of garbage, cut",
+    "webp_files": "A hostile WebP: parts that lie, a canvas of 2^48 pixels, cut",
+    "other_files": "A file that is no image and has an image's name: PostScript, pages, programs, pickles, archives",
+    "dicom_files": "A hostile DICOM file: cut, lying lengths, no rows, 33 bits, packed garbage, bombs, no numbers",
+    "npz_pickles": "An .npz that hides a pickle, or code in a header",
+    "npz_headers": "An .npz whose header claims what is not there, or is none",
+    "npz_types": "An .npz of arrays of other types or values",
+    "npz_archives": "An .npz whose zip archive lies: two directories, names twice, links, encrypted, bombs",
+    "table_encodings": "A table in an odd encoding, in two, or of bytes that are no text",
+    "table_shapes": "A table that is none or too large: a header alone, open quotes, a million columns",
+    "table_lookalikes": "A file that is no table and has a table's name: spreadsheets, pages, pickles, scripts",
+    "table_cells": "A table whose cells are formulas, paths, tags or control characters",
+}
 _OF_A_BACKEND = {
     "memory_limit": "a worker beyond its memory limit",
     "time_limit": "a worker beyond its time limit",
@@ -119,6 +137,10 @@ _OF_A_BACKEND = {
     "model_files": "a .keras file with a Lambda layer, or one that names a function of `os` or another class",
     "private_training": "patients' names and control characters in images' names: none in record or output",
     "weights_files": "a weights file with a link to another file, or of garbage",
+    "model_archives": "a .keras file whose zip archive lies: two directories, names twice, links, encrypted, bombs",
+    "model_configs": "a .keras file whose configuration is nested, cyclic, of other types, of huge or negative sizes",
+    "model_weights": "a .keras file whose weights are links, elsewhere, loops, huge, of other types, or lack",
+    "training_weights": "a weights file for training of links, loops, other shapes and types, no numbers, or cut",
 }
 FAULTS = {
     **_WORKERS,
@@ -129,7 +151,43 @@ FAULTS = {
     **_MODELS,
     **_INPUTS,
     **_PRIVACY,
+    **_CORPUS,
     **{f"{key}_{name}": f"{name}: {what}" for name in backends.NAMES for key, what in _OF_A_BACKEND.items()},
+}
+
+# Why a fault has fewer kinds of injection than five.
+_ONE_DEED = "one deed, which takes a worker seconds each time"
+_ONE_PLACE = "one place to fail, whatever was done before"
+FEWER = {
+    **dict.fromkeys(("hang", "hang_holding_the_interpreter", "allocate", "allocate_in_a_child"), _ONE_DEED),
+    **dict.fromkeys(("leave_children", "leave_a_daemon", "keep_forking", "fork_bomb", "print_gigabytes"), _ONE_DEED),
+    "driver_of_a_stuck_worker": "a worker is stuck in Python or in C",
+    "ctrl_c": "the run times its cells or does not",
+    "ctrl_c_twice": "the second comes while the first is at work, at any instant",
+    "drivers_at_once": "the same four drivers each time, at instants of chance",
+    "commands_at_once": "the same two commands, at instants of chance",
+    "full_disk": "from the start, or after some cells",
+    "file_limit": _ONE_PLACE,
+    "full_device": _ONE_PLACE,
+    "read_only": _ONE_PLACE,
+    "model_disk": "each of the three places for a model may be full",
+    "model_interrupts": "Ctrl-C once, or twice",
+    "newer_schema": "there is one schema after this",
+    "many_records": "it is the number that matters",
+    "links": "a file, a folder or a class",
+    "names": "one name holds all that is hostile",
+    **{
+        f"{key}_{name}": why
+        for name in backends.NAMES
+        for key, why in {
+            "memory_limit": _ONE_DEED,
+            "time_limit": _ONE_DEED,
+            "worker_killed": _ONE_DEED,
+            "framework_memory": "memory or another error",
+            "divergence": _ONE_DEED,
+            "weights_files": "a link and garbage, in a worker; hostile weights files for training are more",
+        }.items()
+    },
 }
 
 _INTRODUCTION = """\
@@ -184,28 +242,42 @@ What is guaranteed, and what is not:
   memory than it may have is refused beforehand. The mutations below try this; decoders written in C (Pillow, HDF5) are
   trusted to keep to their bounds.
 
-Records lost counts records that had been written and were not there afterwards; it must be 0.
+Records lost counts records that had been written and were not there afterwards, and models lost those that had been
+trained; both must be 0. Each fault is injected in at least five ways, its kinds of injection, or `FEWER` in
+`tests/faults/catalogue.py` says why there are not so many. What neither Pillow nor libjpeg tells is not seen here
+either: a JPEG whose compressed pixels were changed is read as the picture that they give.
 
 """
-_HEAD = "| fault | times injected | survived | records lost | how to rerun |"
-_ROW = re.compile(r"^\| (?P<fault>.*) \| \d+ \| \d+ \| \d+ \| .* \|$")
+_HEAD = "| fault | times injected | kinds of injection | survived | records lost | models lost | how to rerun |"
+_ROW = re.compile(r"^\| (?P<fault>.*) \| \d+ \| \d+ \| \d+ \| \d+ \| \d+ \| .* \|$")
 
 
 @dataclasses.dataclass
 class Tally:
-    """Times that a fault was injected and survived, records that had been written and were lost by it, its test."""
+    """What became of a fault.
+
+    Attributes:
+        injected, survived: how often it was injected, and survived.
+        lost, models_lost: records that had been written, and models that had been trained, which it cost.
+        test: the test that injects it.
+        note: what else the page says of it.
+        names: of its injections, each of another kind.
+    """
 
     injected: int = 0
     survived: int = 0
     lost: int = 0
     test: str = ""
     note: str = ""
+    names: set[str] = dataclasses.field(default_factory=set)
+    models_lost: int = 0
 
 
 def write(file: Path, tallies: Mapping[str, Tally]) -> None:
     """Write the page, with a row for each fault of the catalogue that this run injected or an earlier one did."""
     rows = {**rows_of(file), **{FAULTS[key]: _row(key, tally) for key, tally in tallies.items()}}
-    lines = [_HEAD, "| --- | ---: | ---: | ---: | --- |", *(rows[fault] for fault in FAULTS.values() if fault in rows)]
+    lines = [_HEAD, "| --- | ---: | ---: | ---: | ---: | ---: | --- |"]
+    lines += [rows[fault] for fault in FAULTS.values() if fault in rows]
     file.write_text(_INTRODUCTION + "\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -216,4 +288,5 @@ def rows_of(file: Path) -> dict[str, str]:
 
 
 def _row(key: str, tally: Tally) -> str:
-    return f"| {FAULTS[key]} | {tally.injected} | {tally.survived} | {tally.lost} | `pytest {tally.test}`{tally.note} |"
+    counts = (tally.injected, len(tally.names), tally.survived, tally.lost, tally.models_lost)
+    return f"| {FAULTS[key]} | {' | '.join(map(str, counts))} | `pytest {tally.test}`{tally.note} |"

@@ -7,7 +7,7 @@ inject, as those of another backend, stay as they were.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,18 +27,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def injected(request: pytest.FixtureRequest) -> Injected:
     """A context manager around each injection of a fault (a key of the catalogue); survived if the block ends well.
 
-    It yields the fault's tally, to which the block adds the records that were lost.
+    An injection has a name, by default that of its test with its parameters. `names` are those of several, or of one
+    that the test does not name; `times` says how often the default one is repeated. Several of one name count as one
+    kind of injection, and no two tests may give the same `names`. The context is the fault's tally, to which the block
+    adds the records and the models that were lost.
     """
     tallies = request.config.stash.setdefault(TALLIES, {})
 
     @contextlib.contextmanager
-    def inject(fault: str, times: int = 1) -> Iterator[Tally]:
+    def inject(fault: str, times: int = 1, names: Sequence[str] = ()) -> Iterator[Tally]:
         assert fault in catalogue.FAULTS
         tally = tallies.setdefault(fault, Tally())
-        tally.injected += times
-        tally.test = request.node.nodeid if f"[{fault}]" in request.node.nodeid else request.node.nodeid.split("[")[0]
+        assert len(set(names) - tally.names) == len(names), f"{fault}: injected before: {sorted(names)}"
+        tally.names.update(names or [request.node.nodeid])
+        count = len(names) or times
+        tally.injected += count
+        test, *parameters = request.node.nodeid.split("[")
+        tally.test = f"{test} -k {fault}" if fault in "".join(parameters) else test
         yield tally
-        tally.survived += times
+        tally.survived += count
 
     return inject
 

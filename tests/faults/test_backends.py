@@ -70,7 +70,7 @@ def test_a_killed_worker_is_reported(tmp_path: Path, injected: Injected) -> None
 def test_the_frameworks_own_lack_of_memory_is_distinguished_from_other_errors(
     tmp_path: Path, injected: Injected
 ) -> None:
-    with injected(fault("framework_memory"), times=2):
+    with injected(fault("framework_memory"), names=["memory", "another error"]):
         record = run(tmp_path, fault="ask_for_too_much")
         assert record.status == "out_of_memory", (record.reason, record.log_tail)
         record = run(tmp_path, fault="multiply_what_does_not_fit")
@@ -108,7 +108,7 @@ def test_a_model_file_that_holds_code_is_refused(tmp_path: Path, injected: Injec
             changed.writestr(name, content)
     holding = saved(tmp_path / "code.keras", code)
     sprung.rmdir()  # to build the layer was to run it
-    with injected(fault("model_files"), times=2):
+    with injected(fault("model_files"), names=["a layer of code", "a function of os, in a process"]):
         predict(holding, tmp_path)
         predict(tmp_path / "path.keras", tmp_path)
         assert not sprung.exists()
@@ -122,7 +122,7 @@ def test_weights_that_lead_elsewhere_or_are_garbage_give_a_message(tmp_path: Pat
         linked["layers"] = h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "/")
     (tmp_path / "garbage.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 40)
     for name in ("linked.weights.h5", "garbage.h5"):
-        with injected(fault("weights_files")):
+        with injected(fault("weights_files"), names=[name]):
             record = run(tmp_path, weights_file=tmp_path / name)
             assert record.status == "failed"
             assert f"the weights file {name} does not fit mobilenet" in record.reason, record.reason

@@ -97,11 +97,11 @@ def test_loading_uses_no_entry_that_was_damaged(tmp_path: Path, capsys: Told, in
     (entry,) = (file for file in cache.folder().iterdir() if file.stat().st_size == size)
     whole = entry.read_bytes()
     header, images = whole[:1024], np.frombuffer(whole[1024:], np.uint8).reshape(-1, 8, 8, 3)
-    for other in (np.invert(images), images[::-1], images.astype(np.float64), images[:, ::2], images[:0]):
-        for content in (header + other.tobytes(), other.tobytes(), npy(other), b""):
+    for row, other in enumerate((np.invert(images), images[::-1], images.astype(float), images[:, ::2], images[:0])):
+        for column, content in enumerate((header + other.tobytes(), other.tobytes(), npy(other), b"")):
             entry.write_bytes(content)
             cache._tell.cache_clear()
-            with injected("cache_entries"):
+            with injected("cache_entries", names=[f"images {row}, written as {column}"]):
                 assert datasets.load(request).checksum == wanted
                 assert entry.read_bytes() == whole
                 assert "note: an entry of the cache is" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def test_weights_that_change_during_a_run_fail_its_cells_by_name(tmp_path: Path,
     run.check()
     asked = run.handed(run.jobs[0])
     assert weights_checksum(asked) == asked.weights_checksum
-    with injected("changing_data", times=2):
+    with injected("changing_data", names=["other weights", "weights that are gone"]):
         file.write_bytes(b"others")
         with pytest.raises(ChangedError, match="weights changed since the run checked them"):
             weights_checksum(asked)
@@ -157,7 +157,7 @@ def test_images_that_change_while_they_are_read_are_named(data: Path, cached: bo
     depth = decode.survey(files, names, 0).depth
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(files[0])
     said = f"1 image changed while .*{names[0]}"
-    with injected("changing_data", times=2):
+    with injected("changing_data", names=[f"images, cached: {cached}, {step}" for step in ("found", "decoded")]):
         with pytest.raises(UsageError, match=said):
             decode.read_fingerprints(files, depth)
         with pytest.raises(UsageError, match=said):

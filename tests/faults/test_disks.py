@@ -117,7 +117,7 @@ def test_a_line_cut_at_any_byte_costs_no_other(tmp_path: Path, injected: Injecte
     file = store.append(tmp_path, "a-machine", record())
     whole = file.read_bytes()
     for length in range(1, len(line), 7):
-        with injected("torn_line") as tally:
+        with injected("torn_line", names=[f"cut at {length}"]) as tally:
             file.write_bytes(whole + line[:length])
             records, problems = store.read_all(tmp_path)
             tally.lost += 1 - len(records)

@@ -55,7 +55,7 @@ def test_a_driver_killed_at_any_instant_loses_at_most_the_cell_under_way(tmp_pat
             process.join(instants.uniform(0, 0.6))
             if process.exitcode is not None:
                 break
-            with injected("driver_killed") as tally:
+            with injected("driver_killed", names=[f"kill {kills + kills_here}"]) as tally:
                 process.kill()
                 process.join()
                 begun, kept = begun_and_kept(said)

@@ -96,7 +96,7 @@ REFUSED = OSError(errno.ENOSPC, "No space left on device", "README.md")
 def test_a_report_that_fails_costs_neither_model_nor_record(
     run: Train, monkeypatch: pytest.MonkeyPatch, injected: Injected, error: Exception
 ) -> None:
-    with injected(fault("after_training")):
+    with injected(fault("after_training")) as tally:
         monkeypatch.setattr(run_end, "show_and_rebuild", failing(error))
         code, out, err = run("--no-timing")
         assert (code, len(err.splitlines())) == (1, 1), err
@@ -105,6 +105,7 @@ def test_a_report_that_fails_costs_neither_model_nor_record(
         (record,) = run.records()
         assert record.ok
         assert f"{record.run}.jsonl" in err
+        tally.models_lost += not run.saved()
         assert run.saved()
         assert f"model: {run.file}" in out
 
@@ -112,19 +113,20 @@ def test_a_report_that_fails_costs_neither_model_nor_record(
 def test_a_record_that_cannot_be_written_does_not_cost_the_model(
     run: Train, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
-    with injected(fault("after_training")):
+    with injected(fault("after_training")) as tally:
         monkeypatch.setattr(store, "append", failing(UsageError("records/x.jsonl can't be written; make room")))
         code, _, err = run("--no-timing")
         assert (code, len(err.splitlines())) == (1, 1), err
         assert err.startswith("error: the record could not be kept: records/x.jsonl can't be written; make room")
         assert f"the model in {run.file}" in err
+        tally.models_lost += not run.saved()
         assert run.saved()
 
 
 def test_a_model_that_finds_no_room_is_kept_beside_the_results(
     run: Train, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
-    with injected(fault("after_training")):
+    with injected(fault("after_training")) as tally:
         really_save = model_keeper.save
 
         def save(model: Any, file: Path, *rest: Any) -> None:
@@ -140,6 +142,7 @@ def test_a_model_that_finds_no_room_is_kept_beside_the_results(
         kept = run.results / "local" / "models" / f"{record.run}.keras"
         assert f"(No space left on device); it is kept as {str(kept)!r}" in err
         assert f"model: {kept}" in out
+        tally.models_lost += not model_file.read(kept)
         assert model_file.read(kept)
         assert run.file.read_bytes() == b"earlier"
 
@@ -147,13 +150,14 @@ def test_a_model_that_finds_no_room_is_kept_beside_the_results(
 def test_a_fault_after_the_training_does_not_cost_the_model(
     run: Train, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
-    with injected(fault("after_training")):
+    with injected(fault("after_training")) as tally:
         monkeypatch.setattr("bcdl.worker.cell._measure_speed", failing(RuntimeError("an injected fault")))
         code, out, err = run("--timing")
         assert code == 1
         assert err.splitlines()[-1] == "error: failed: RuntimeError: an injected fault"
         (record,) = run.records()
         assert record.status == "failed"
+        tally.models_lost += not run.saved()
         assert run.saved()
         assert f"model: {run.file}" in out
 
@@ -161,10 +165,11 @@ def test_a_fault_after_the_training_does_not_cost_the_model(
 def test_ctrl_c_after_the_training_does_not_cost_the_model(
     run: Train, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
-    with injected(fault("after_training")):
+    with injected(fault("after_training")) as tally:
         monkeypatch.setattr("bcdl.worker.cell._measure_speed", failing(KeyboardInterrupt()))
         code, out, _ = run("--timing")
         assert code == 130
+        tally.models_lost += not run.saved()
         assert run.saved()
         assert out.splitlines()[-1] == f"model: {run.file}"
 
@@ -172,7 +177,7 @@ def test_ctrl_c_after_the_training_does_not_cost_the_model(
 def test_ctrl_c_as_the_record_is_written_costs_neither(
     run: Train, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:
-    with injected(fault("after_training")):
+    with injected(fault("after_training")) as tally:
         really_append = store.append
 
         def append(*arguments: Any) -> Path:
@@ -183,6 +188,7 @@ def test_ctrl_c_as_the_record_is_written_costs_neither(
         code, _, _ = run("--no-timing")
         assert code == 130
         assert [record.ok for record in run.records()] == [True]
+        tally.models_lost += not run.saved()
         assert run.saved()
 
 
@@ -233,7 +239,7 @@ def check(in_process: InProcess, image: Path, tmp_path: Path, injected: Injected
 
     def check_all(name: str, cases: Iterator[Case]) -> None:
         made = list(cases)
-        with injected(fault(name), times=len(made)):
+        with injected(fault(name), names=[case.name for case in made]):
             assert [wrong for case in made if (wrong := refuses(case))] == []
 
     return check_all

@@ -53,7 +53,7 @@ def test_every_mutated_line_is_a_record_or_a_reported_problem(
         good = record(run="20250101T000000Z-0000")
         store.append(folder, MACHINE, good)
         file.write_bytes(b"\n".join(chosen) + b"\n")
-        with injected("mutated_records", times=len(chosen)) as tally:
+        with injected("mutated_records", names=[f"line {start + place}" for place in range(len(chosen))]) as tally:
             records, problems = store.read_all(folder)
             tally.lost += (MACHINE, good) not in records
             assert (MACHINE, good) in records

@@ -13,7 +13,7 @@ from bcdl.records.record import Record
 from bcdl.runner import launch, supervisor
 from bcdl.settings.limits import Limits
 from tests.factory import job
-from tests.faults.bad_worker import FAULTS
+from tests.faults.bad_worker import FAULTS, MOMENTS
 from tests.faults.conftest import Injected
 
 MIB = 2**20
@@ -46,9 +46,14 @@ ENDINGS = {
 }
 
 
-def run(tmp_path: Path, fault: str) -> Record:
+# These take seconds each: they are tried at one moment.
+SLOW = ("hang", "allocate", "leave_children", "leave_a_daemon", "keep_forking", "fork_bomb", "print_gigabytes")
+ATTEMPTS = [(fault, moment) for fault in FAULTS for moment in (MOMENTS[:1] if fault.startswith(SLOW) else MOMENTS)]
+
+
+def run(tmp_path: Path, fault: str, moment: str = "at_once") -> Record:
     limits = HASTY if fault.startswith("hang") else LIMITS
-    worker = ("-m", "tests.faults.bad_worker", fault)
+    worker = ("-m", "tests.faults.bad_worker", fault, moment)
     return launch.run(job(), "a-run", tmp_path / "worker.log", lambda phase: None, limits=limits, worker=worker)
 
 
@@ -57,12 +62,14 @@ def processes() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_becomes_a_record_and_leaves_no_process(tmp_path: Path, fault: str, injected: Injected) -> None:
+@pytest.mark.parametrize(("fault", "moment"), ATTEMPTS)
+def test_a_fault_becomes_a_record_and_leaves_no_process(
+    tmp_path: Path, fault: str, moment: str, injected: Injected
+) -> None:
     before = processes()
     status, reason = ENDINGS[fault]
     with injected(fault):
-        record = run(tmp_path, fault)
+        record = run(tmp_path, fault, moment)
         assert (record.status, reason in record.reason) == (status, True), record.reason
         assert record.cell == job().cell
         assert Record.from_json(record.to_json()) == record
@@ -85,7 +92,7 @@ def test_a_worker_ends_with_its_driver(tmp_path: Path, injected: Injected) -> No
     """A driver that is killed reaps nobody: the system ends the worker's whole group, stuck or not."""
     script = (
         "import sys; from bcdl.runner import launch; from tests.factory import job; from pathlib import Path\n"
-        "worker = ('-m', 'tests.faults.bad_worker', sys.argv[1])\n"
+        "worker = ('-m', 'tests.faults.bad_worker', sys.argv[1], 'at_once')\n"
         "launch.run(job(), 'a-run', Path(sys.argv[2]), lambda phase: print(phase, flush=True), worker=worker)\n"
     )
     for fault in ("hang", "hang_holding_the_interpreter"):

@@ -22,13 +22,15 @@ from bcdl.datasets.pool import SPLITS, Pool
 from bcdl.errors import UsageError
 from bcdl.machine import places
 from bcdl.machine.hardware import MIB
-from bcdl.text import encodable
+from bcdl.text import encodable, on_one_line, quoted
 
 READS = "breastmnist or a MedMNIST .npz file that exists"
 NAME = "breastmnist"
 URL = "https://zenodo.org/records/10519652/files/breastmnist.npz"
 MD5 = "750601b1f35ba3300ea97c75c52ff8f6"
 _MOST_BYTES = 1024 * MIB  # BreastMNIST's largest edition takes 40 MiB
+_MOST_HEADER_BYTES = 10_000  # as NumPy has it
+_LONGEST_REASON = 200  # letters
 
 
 def accepts(data: str) -> bool:
@@ -104,7 +106,8 @@ def _read_parts(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     except UsageError:
         raise
     except Exception as error:  # readers of zip and npy raise all kinds of errors on broken bytes
-        raise UsageError(f"{file.name} is not a plain .npz of arrays, or is refused: {error}") from error
+        reason = on_one_line(error, _LONGEST_REASON)
+        raise UsageError(f"{file.name} is not a plain .npz of arrays, or is refused: {reason}") from error
 
 
 def _check_sizes(file: Path, parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -116,16 +119,21 @@ def _check_sizes(file: Path, parts: dict[str, tuple[np.ndarray, np.ndarray]]) ->
 
 
 def _refuse_bombs(members: zipfile.ZipFile) -> None:
-    """Raise ValueError if reading would allocate more than the arrays' bytes in the file, or than `_MOST_BYTES`."""
-    total = 0
-    for member in members.infolist():
-        total += member.file_size
-        with members.open(member) as stream:
-            shape, _, dtype = _read_header(stream)
-            if math.prod(shape) * dtype.itemsize + stream.tell() != member.file_size:
-                raise ValueError(f"{member.filename} claims {dtype}{list(shape)} and holds another number of bytes")
-    if total > _MOST_BYTES:
+    """Raise ValueError if reading would allocate more than the arrays' bytes in the file, or than `_MOST_BYTES`.
+
+    So it does if two arrays have one name: which of them is read would be a matter of the reader.
+    """
+    entries = members.infolist()
+    if (total := sum(entry.file_size for entry in entries)) > _MOST_BYTES:
         raise ValueError(f"its arrays would take {total // MIB} MiB; {_MOST_BYTES // MIB} MiB are the most")
+    names = [entry.filename for entry in entries]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"it holds {quoted(doubled[0])} several times")
+    for entry in entries:
+        with members.open(entry) as stream:
+            shape, _, dtype = _read_header(stream)
+            if math.prod(shape) * dtype.itemsize + stream.tell() != entry.file_size:
+                raise ValueError(f"{entry.filename} claims {dtype}{list(shape)} and holds another number of bytes")
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -133,6 +141,9 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
+    # NumPy reads the whole header, and only then looks whether it is too long.
+    if (length := int.from_bytes(stream.peek(4)[:4], "little")) > _MOST_HEADER_BYTES:  # type: ignore[attr-defined]
+        raise ValueError(f"a header claims {length:,} bytes; {_MOST_HEADER_BYTES:,} are the most")
     return np.lib.format.read_array_header_2_0(stream)
 
 
