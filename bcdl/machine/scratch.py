@@ -1,32 +1,33 @@
 """Files and folders that last no longer than the process that makes them.
 
 They lie in the folder for temporary files. If that takes nothing, they lie beside the records: what has room for
-records has room for them. A folder is removed when its block ends. It bears a mark of bcdl and a lock, which the system
-drops when its process ends, however it ends: so the next process knows which folders a killed one has left, and removes
-them, and no others.
+records has room for them. A folder is removed when its block ends. It bears a mark of bcdl, which names its process: so
+the next process knows which folders a killed one of this host has left, and removes them, and no others.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
+import json
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TypeVar
 
 from bcdl.errors import UsageError
-
-if TYPE_CHECKING:
-    import filelock
+from bcdl.machine import processes
+from bcdl.machine.processes import Process
 
 _PREFIX = "bcdl-"
-_MARK_FILE, _LOCK_FILE = "bcdl-scratch", "lock"
-_MARK = b"A temporary folder of bcdl, which removes it as soon as nobody holds the lock beside this file.\n"
+_MARK_FILE = "bcdl-scratch"
+_MARK = b"A temporary folder of bcdl, which removes it when this process has ended:\n"
+_MOST_BYTES = 4096  # of a mark
 Made = TypeVar("Made")
 _beside_records: list[Path] = []
 
@@ -100,53 +101,44 @@ def _written(place: Path, write: Callable[[IO[bytes]], None]) -> IO[bytes]:
 
 
 def _marked_folder(place: Path, undo: contextlib.ExitStack) -> Path:
-    """A new folder with lock and mark; OSError, and nothing is left of it, if it can't hold them."""
+    """A new folder with its mark; OSError, and nothing is left of it, if it can't hold that."""
     place.mkdir(parents=True, exist_ok=True)
     _remove_left_behind(place)
     with contextlib.ExitStack() as failed:
         made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         failed.callback(shutil.rmtree, made, ignore_errors=True)
-        lock = _lock(made)
-        if lock is None:  # nobody could tell whether its process lives, so that it bears no mark either
-            (made / "probe").write_bytes(_MARK)
-        else:
-            failed.callback(lock.release)
-            (made / _MARK_FILE).write_bytes(_MARK)  # last: what is marked is locked
+        (made / _MARK_FILE).write_bytes(_MARK + json.dumps(dataclasses.asdict(processes.this())).encode())
         undo.push(failed.pop_all())
     return made
-
-
-def _lock(folder: Path) -> filelock.BaseFileLock | None:
-    """The lock in the folder, held; None if another process holds it, or if no lock can be held there."""
-    import filelock  # here: workers import this module, too, and need no locks
-
-    lock = filelock.FileLock(folder / _LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except (OSError, NotImplementedError):  # a timeout is an OSError, too
-        return None
-    return lock
 
 
 @functools.cache  # once a process
 def _remove_left_behind(place: Path) -> None:
     """Remove the folders in the place that processes of this user left that were killed."""
     with contextlib.suppress(OSError):
-        for left in [entry for entry in place.glob(f"{_PREFIX}*") if _is_ours(entry)]:
-            if (lock := _lock(left)) is not None:
+        for left in place.glob(f"{_PREFIX}*"):
+            process = _process_of(left)
+            if process is not None and process.lives() is False:
                 shutil.rmtree(left, ignore_errors=True)
-                lock.release()
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether it is a folder that `folder` has made for this user."""
-    mark = folder / _MARK_FILE
+def _process_of(folder: Path) -> Process | None:
+    """The process that the folder's mark names; None if `folder` has not made it for this user."""
+    if not _is_of_this_user(folder):
+        return None
     try:
-        statuses = [folder.lstat(), mark.lstat()]
-        if [stat.S_IFMT(status.st_mode) for status in statuses] != [stat.S_IFDIR, stat.S_IFREG]:
-            return False
-        if hasattr(os, "geteuid") and {status.st_uid for status in statuses} != {os.geteuid()}:
-            return False
-        return statuses[1].st_size == len(_MARK) and mark.read_bytes() == _MARK
+        content = (folder / _MARK_FILE).read_bytes()
+        return Process(**json.loads(content.removeprefix(_MARK))) if content.startswith(_MARK) else None
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _is_of_this_user(folder: Path) -> bool:
+    """Whether it is a folder of this user, no link, with a file of this user in the place of a mark."""
+    try:
+        status, mark = folder.lstat(), (folder / _MARK_FILE).lstat()
     except OSError:
         return False
+    if not stat.S_ISDIR(status.st_mode) or not stat.S_ISREG(mark.st_mode) or mark.st_size > _MOST_BYTES:
+        return False
+    return not hasattr(os, "geteuid") or {status.st_uid, mark.st_uid} == {os.geteuid()}

@@ -221,7 +221,7 @@ What is guaranteed, and what is not:
   the start, that is found before the first cell. A cell whose record finds no room is lost, and was measured in vain.
   A folder for temporary files that takes nothing costs no cell: they lie beside the records then.
 - **SIGTERM and SIGHUP end a run as Ctrl-C does**: workers end, records are kept, temporary files are removed, and a
-  line says how to go on. What a killed driver leaves of temporary files, the next run removes, by mark and lock.
+  line says how to go on. What a killed driver leaves of temporary files, the next run removes, by their mark.
 - **A user without home, name or caches** can do all the same: a line says what is done without.
 - **A model that was trained is kept.** Its place is tried before the training; it is saved before anything else is
   measured, whole or not at all, and if there is no room, beside the results or in the folder for temporary files.
