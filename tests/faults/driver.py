@@ -78,7 +78,7 @@ def start(results: Path, plan_file: Path, said: Path, count: int) -> ForkServerP
     """A driver that resumes a run of `count` cells, forked and at it; what it does it adds to `said`, line by line."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    driver = context.Process(target=_drive, args=(results, plan_file, said, count))
+    driver = context.Process(target=drive, args=(results, plan_file, said, count))
     driver.start()
     return driver
 
@@ -108,11 +108,6 @@ def _as_command(main: Callable[..., object], arguments: Sequence[object], tempor
     errors.run_command(lambda: int(bool(main(*arguments))))
 
 
-def drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
-    """As `start`, for `fork`."""
-    _drive(results, plan_file, said, count)
-
-
 def end_slowly(*arguments: object) -> None:
     """A command that takes a minute to end after it was interrupted."""
     try:
@@ -138,7 +133,8 @@ def wait_as(module: str, function: str, arguments: Sequence[str]) -> None:
     __main__._run()
 
 
-def _drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
+def drive(results: Path, plan_file: Path, said: Path, count: int) -> None:
+    """What `start` starts."""
     os.environ[TOKEN] = str(results)
     supervisor._POLL_S = 0.02  # a stand-in takes no longer
     run = Run(jobs(count), results, resume=True, worker=worker(plan_file))

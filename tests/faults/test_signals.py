@@ -116,7 +116,7 @@ def test_a_second_signal_stops_at_once(
 ) -> None:
     with injected("signals"):
         started = Driver.start(tmp_path, temporary, driver.end_slowly)
-        for mark, number in (("begun", signal.SIGTERM), ("ending", second)):
+        for mark, number in (("begun\n", signal.SIGTERM), ("ending\n", second)):
             wait_for(started.process, started.printed, mark)
             os.kill(started.process.pid, number)
         started.process.join(30)
@@ -227,7 +227,7 @@ def test_every_command_that_measures_says_how_to_go_on(
     arguments, printed = [*command.split(), "--results", str(tmp_path / "results")], tmp_path / "printed"
     with injected("signals"):
         process = driver.fork(driver.wait_as, module, function, arguments, temporary=temporary, printed=printed)
-        wait_for(process, printed, "begun")
+        wait_for(process, printed, "begun\n")
         os.kill(process.pid, signal.SIGTERM)
         process.join()
         *_, last = printed.read_text().splitlines()
