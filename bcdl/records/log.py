@@ -182,7 +182,7 @@ def _copy_of_a_file(
     problem: Problem, results: Path, distinct: Distinct[T], parse: Callable[[str], T], schema: int
 ) -> Problem | None:
     """What stands for the problem if its file, which no reader takes, has nothing but copies of lines that count."""
-    if problem.line is not None or problem.foreign:
+    if problem.line is not None or problem.foreign or not (results / problem.file).is_file():
         return None
     lines, unread = read_file(results / problem.file, parse, schema)
     kept = [like for line in lines if (like := distinct.like(line.entry)) and like not in distinct.contradictions]

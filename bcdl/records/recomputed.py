@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,62 +37,33 @@ class EditedError(ValueError):
         super().__init__(f"edited or damaged: {what}; {identity.ADVICE}")
 
 
-class Figure(NamedTuple):
-    """A figure of a record: its name, what the record says, what follows, and from what."""
-
-    name: str
-    stated: float | None
-    computed: float | None
-    source: str
-
-
 def check(record: Record) -> None:
     """EditedError, with the name and both values, if a figure does not follow from the record's own raw data."""
-    for figure in _figures(record):
-        if not _agree(figure.stated, figure.computed):
-            raise EditedError(
-                f"{figure.name} is {_shown(figure.stated)}, but {_shown(figure.computed)} follows from {figure.source}"
-            )
+    _check_history(record)
+    for regime, images in _images_a_sample(record).items():
+        _check_rate(record, regime, images)
+        _check_warm_up(record, regime)
+        _check_energy(record, regime, images)
+    _check_predictions(record)
     _check_time(record)
 
 
+def _hold(name: str, stated: float | None, computed: float | None, source: str) -> None:
+    """EditedError if what the record says of a figure is not what follows from the source."""
+    if not _agree(stated, computed):
+        raise EditedError(f"{name} is {_shown(stated)}, but {_shown(computed)} follows from {source}")
+
+
 def _agree(stated: float | None, computed: float | None) -> bool:
+    if stated == computed:
+        return True
     if stated is None or computed is None:
-        return stated is computed
-    return stated == computed or math.isclose(stated, computed, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+        return False
+    return math.isclose(stated, computed, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
 
 
 def _shown(value: float | None) -> str:
     return "null" if value is None else f"{value:.10g}"
-
-
-def _figures(record: Record) -> Iterator[Figure]:
-    yield from _of_history(record)
-    for regime, images in _images_a_sample(record).items():
-        yield from _of_samples(record, regime, images)
-    yield from _of_predictions(record)
-
-
-def _of_predictions(record: Record) -> Iterator[Figure]:
-    """Scores and metrics of each split by its outputs and labels, and how many images and groups it has."""
-    splits = {split: columns for split, columns in record.predictions.items() if columns["labels"]}
-    if not splits:
-        return
-    import numpy as np  # here, as the module that needs it: whoever writes records does without
-
-    from bcdl.records import quality
-
-    # All splits at once, from one flat list: a report reads thousands of records.
-    every = itertools.chain.from_iterable(columns["outputs"] for columns in splits.values())
-    outputs = np.array(list(itertools.chain.from_iterable(every)), dtype=np.float64).reshape(-1, 2)
-    labels = np.array(list(itertools.chain.from_iterable(columns["labels"] for columns in splits.values())))
-    with np.errstate(all="ignore"):  # of what was edited
-        scores, losses = quality.malignant_scores(outputs), quality.losses(outputs, labels)
-    end = 0
-    for split, columns in splits.items():
-        start, end = end, end + len(columns["labels"])
-        images = Images(*(values[start:end] for values in (outputs, scores, losses, labels)))
-        yield from _of_split(record, split, columns, images)
 
 
 class Images(NamedTuple):
@@ -104,35 +75,38 @@ class Images(NamedTuple):
     labels: np.ndarray
 
 
-def _of_split(record: Record, split: str, columns: Mapping[str, list[Any]], images: Images) -> Iterator[Figure]:
+def _check_predictions(record: Record) -> None:
+    """Scores and metrics of each split follow from its outputs and labels, and it has so many images and groups."""
+    splits = {split: columns for split, columns in record.predictions.items() if columns["labels"]}
+    undefined = [split for split, columns in splits.items() if any(None in outputs for outputs in columns["outputs"])]
+    if undefined and record.ok:
+        raise EditedError(f"outputs of {undefined[0]} are null, though it is ok")
+    if splits and not undefined:  # of a training that diverged nothing follows
+        for (split, columns), images in zip(splits.items(), _images(splits.values()), strict=True):
+            _check_counts(record.dataset, split, columns)
+            _check_scores(split, columns["scores"], images.scores)
+            _check_quality(record, split, images)
+
+
+def _images(splits: Collection[Mapping[str, list[Any]]]) -> Iterator[Images]:
+    """The images of each split; all are computed at once, from flat lists: a report reads thousands of records."""
+    import numpy as np  # here, as the module that needs it: whoever writes records does without
+
     from bcdl.records import quality
 
-    source = f"the predictions of {split}"
-    yield from _of_counts(record.dataset, split, columns, source)
-    if columns["scores"] != images.scores.tolist():
-        yield from _of_scores(split, columns["scores"], images.scores)
-    computed = quality.measure_images(split, images.scores, images.losses, images.labels)
-    computed[f"{split}_majority_accuracy"] = quality.majority_accuracy(images.labels)
-    for name, value in computed.items():
-        if name in record.metrics:
-            yield Figure(name, record.metrics[name], value, source)
-        elif split == "val" and name in record.history and record.metrics.get("kept_epoch"):
-            yield from _of_kept_epoch(record, name, value, images)
+    pairs = itertools.chain.from_iterable(columns["outputs"] for columns in splits)
+    outputs = np.fromiter(itertools.chain.from_iterable(pairs), dtype=np.float64).reshape(-1, 2)
+    labels = np.fromiter(itertools.chain.from_iterable(columns["labels"] for columns in splits), dtype=np.int64)
+    with np.errstate(all="ignore"):  # of what was edited
+        whole = Images(outputs, quality.malignant_scores(outputs), quality.losses(outputs, labels), labels)
+    end = 0
+    for columns in splits:
+        start, end = end, end + len(columns["labels"])
+        yield Images(*[values[start:end] for values in whole])
 
 
-def _of_scores(split: str, stated: list[float | None], computed: np.ndarray) -> Iterator[Figure]:
-    """The score that is farthest from its outputs' one, if that is too far."""
-    apart = [math.inf if score is None else abs(score - ours) for score, ours in zip(stated, computed, strict=True)]
-    place = max(range(len(apart)), key=apart.__getitem__)
-    if not apart[place] <= _ROUNDING:
-        name = f"score {place + 1} of {split}"
-        yield Figure(name, stated[place], float(computed[place]), "its outputs, as p1 / (p0 + p1)")
-
-
-def _of_counts(
-    dataset: Mapping[str, Any], split: str, columns: Mapping[str, list[Any]], source: str
-) -> Iterator[Figure]:
-    """How many images, malignant ones and groups the data set is said to have in the split."""
+def _check_counts(dataset: Mapping[str, Any], split: str, columns: Mapping[str, list[Any]]) -> None:
+    """The data set has as many images, malignant ones and groups in the split as its predictions."""
     labels, groups = columns["labels"], columns["groups"]
     counts: dict[str, Callable[[], int]] = {
         "images": lambda: len(labels),
@@ -143,15 +117,33 @@ def _of_counts(
     }
     for name, count in counts.items():
         if split in dataset.get(name, ()):
-            yield Figure(f"dataset.{name}.{split}", dataset[name][split], count(), source)
+            _hold(f"dataset.{name}.{split}", dataset[name][split], count(), f"the predictions of {split}")
 
 
-def _of_kept_epoch(record: Record, name: str, value: float | None, images: Images) -> Iterator[Figure]:
-    """What validation gave after the epoch whose weights were kept: the model then had the weights of the test."""
+def _check_scores(split: str, stated: list[float | None], computed: np.ndarray) -> None:
+    if stated != (ours := computed.tolist()):
+        for place, (score, own) in enumerate(zip(stated, ours, strict=True), start=1):
+            _hold(f"score {place} of {split}", score, own, "its outputs, p1 / (p0 + p1)")
+
+
+def _check_quality(record: Record, split: str, images: Images) -> None:
+    """The metrics of the split follow, and the history's of the kept epoch: the model then had the tested weights."""
+    from bcdl.records import quality
+
+    computed = quality.measure_images(split, images.scores, images.losses, images.labels)
+    computed[f"{split}_majority_accuracy"] = quality.majority_accuracy(images.labels)
+    for name, value in computed.items():
+        if name in record.metrics:
+            _hold(name, record.metrics[name], value, f"the predictions of {split}")
+        elif split == "val" and name in record.history and record.metrics.get("kept_epoch"):
+            _check_kept_epoch(record, name, value, images)
+
+
+def _check_kept_epoch(record: Record, name: str, value: float | None, images: Images) -> None:
     epoch, values = int(record.metrics["kept_epoch"] or 0), record.history[name]
     stated = values[epoch - 1] if 1 <= epoch <= len(values) else None
     if not _agree(stated, value) and not _within_rounding(name, stated, record.cell.precision, images):
-        yield Figure(f"history.{name} of epoch {epoch}", stated, value, "the predictions of val")
+        _hold(f"history.{name} of epoch {epoch}", stated, value, "the predictions of val")
 
 
 def _within_rounding(name: str, stated: float | None, precision: str, images: Images) -> bool:
@@ -162,60 +154,66 @@ def _within_rounding(name: str, stated: float | None, precision: str, images: Im
 
     if stated is None:
         return False
-    rounding = _OUTPUT_ROUNDING.get(precision, _COARSE_OUTPUT_ROUNDING)
-    moved = rounding * (2 * np.eye(2)[images.labels] - 1)
-    ends = [
-        quality.measure("val", np.clip(images.outputs + sign * moved, 0, 1), images.labels)[name] for sign in (-1, 1)
-    ]
+    moved = _OUTPUT_ROUNDING.get(precision, _COARSE_OUTPUT_ROUNDING) * (2 * np.eye(2)[images.labels] - 1)
+    moves = (np.clip(images.outputs + sign * moved, 0, 1) for sign in (-1, 1))
+    ends = [quality.measure("val", outputs, images.labels)[name] for outputs in moves]
     return None not in ends and min(ends) <= stated <= max(ends)  # type: ignore[type-var, operator]
 
 
 def _images_a_sample(record: Record) -> dict[str, int]:
-    """How many images each sample of a regime is of; of `fit` only if the size of the training split is known."""
+    """How many images each sample of a regime is of; 0 of `fit` if the size of the training split is not known."""
     cell = record.cell
     window = cell.window_steps * cell.batch_size
     of_epoch = record.dataset.get("images", {}).get("train", 0) // cell.batch_size * cell.batch_size
-    return {**({"fit": of_epoch} if of_epoch else {}), "step": window, "predict": window, "request": 1}
+    return {"fit": of_epoch, "step": window, "predict": window, "request": 1}
 
 
-def _of_samples(record: Record, regime: str, images: int) -> Iterator[Figure]:
-    """The rate of a regime, its warm-up, and its energy by its power."""
-    metrics, samples = record.metrics, record.samples
-    if kept := samples.get(f"{regime}_s"):
-        median, source = statistics.median(kept), f"the samples {regime}_s"
-        rates = {f"{regime}_images_per_s": images / median}
-        rates |= {"latency_ms": 1e3 * median} if regime == "request" else {}
-        yield from (Figure(name, metrics[name], rate, source) for name, rate in rates.items() if name in metrics)
-    warm_up = f"{regime}_warm_up_s"
-    if warm_up in samples:
-        names = (warmth + warm_up for warmth in _WARMTHS)
-        seconds = sum(samples[warm_up])
-        yield from (Figure(name, metrics[name], seconds, f"samples.{warm_up}") for name in names if name in metrics)
-    watched = record.environment.get("gpu_state", {}).get(regime, {})
-    energy, power = (metrics.get(f"{regime}_{name}") for name in ("energy_j_per_image", "power_w"))
-    if energy is not None and power is not None and watched.get("watched_s") and watched.get("repeats"):
+def _check_rate(record: Record, regime: str, images: int) -> None:
+    metrics, kept = record.metrics, record.samples.get(f"{regime}_s")
+    if not kept or not images:
+        return
+    median, source = statistics.median(kept), f"the samples {regime}_s"
+    if (name := f"{regime}_images_per_s") in metrics:
+        _hold(name, metrics[name], images / median, source)
+    if regime == "request" and "latency_ms" in metrics:
+        _hold("latency_ms", metrics["latency_ms"], 1e3 * median, source)
+
+
+def _check_warm_up(record: Record, regime: str) -> None:
+    name = f"{regime}_warm_up_s"
+    for warmth in _WARMTHS if name in record.samples else ():
+        if (named := warmth + name) in record.metrics:
+            _hold(named, record.metrics[named], sum(record.samples[name]), f"samples.{name}")
+
+
+def _check_energy(record: Record, regime: str, images: int) -> None:
+    """The energy of an image follows from the power, and from how often the GPU repeated the windows in which time."""
+    watched = record.environment.get("gpu_state", {}).get(regime)
+    if not watched or not watched.get("watched_s") or not watched.get("repeats") or not images:
+        return
+    energy, power = (record.metrics.get(f"{regime}_{name}") for name in ("energy_j_per_image", "power_w"))
+    if energy is not None and power is not None:
         computed = power * watched["watched_s"] / (watched["repeats"] * images)
-        yield Figure(f"{regime}_energy_j_per_image", energy, computed, f"{regime}_power_w and how long it was watched")
+        _hold(f"{regime}_energy_j_per_image", energy, computed, f"{regime}_power_w and how long it was watched")
 
 
-def _of_history(record: Record) -> Iterator[Figure]:
-    """How many epochs there were, in all that has a value for each, and which was kept."""
+def _check_history(record: Record) -> None:
+    """There were as many epochs as have a value in all that has one for each, and that one was kept."""
     epochs = len(record.history.get("loss", ()))
     if not epochs:
         return
     cell, metrics, samples = record.cell, record.metrics, record.samples
-    source = "the epochs of history.loss"
     for name, values in record.history.items():
         if not name.startswith("head_"):
-            yield Figure(f"the number of epochs of history.{name}", len(values), epochs, source)
+            _hold(f"the number of epochs of history.{name}", len(values), epochs, "history.loss")
     if "fit_s" in samples:
         timed = len(samples["fit_s"]) + len(samples.get("fit_warm_up_s", ()))
-        yield Figure("the number of samples of fit", timed, epochs, source)
+        _hold("the number of samples of fit", timed, epochs, "history.loss")
     if record.ok and not cell.patience:
-        yield Figure("the number of epochs of history.loss", epochs, cell.epochs, "the cell's setting")
+        _hold("the number of epochs of history.loss", epochs, cell.epochs, "the cell's epochs")
     if "kept_epoch" in metrics:
         kept = _least(record.history.get("val_loss", ())) if cell.keep == "best" else epochs
-        yield Figure("kept_epoch", metrics["kept_epoch"], kept, "the history, as the cell's keep says")
+        _hold("kept_epoch", metrics["kept_epoch"], kept, "the history, as the cell's keep says")
 
 
 def _least(losses: Iterable[float | None]) -> int | None:
