@@ -19,6 +19,7 @@ from bcdl.machine import environment, gpus, hardware, places, provenance
 from bcdl.machine.hardware import MIB
 from bcdl.report.tables import plain
 from bcdl.runner import progress
+from bcdl.screen import say
 from bcdl.settings import profiles
 from bcdl.settings.arguments import Parser
 from bcdl.settings.options import PRECISIONS
@@ -110,7 +111,8 @@ def _probe(device: str, name: str) -> None:
         except (backends.DeviceError, backends.UnsupportedError, ImportError) as error:
             resolved = {"not available": str(error)}
         facts.update({f"{precision}: {key}": value for key, value in resolved.items()})
-    print(f"\n{_ANSWER}{json.dumps(facts)}", flush=True)
+    say()  # ends a line of a framework
+    say(f"{_ANSWER}{json.dumps(facts)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+from bcdl.streams import warn
 
 # Those that the system has: Windows has no SIGHUP.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -128,8 +129,7 @@ def report(interrupt: KeyboardInterrupt) -> int:
     how = interrupt if isinstance(interrupt, Interrupted) else Interrupted()
     advice = f"; {_signals.advice}" if _signals.advice else ""
     drop_lost_output()
-    with contextlib.suppress(OSError):
-        print(f"{how.words}; every finished cell's record is kept{advice}", file=sys.stderr, flush=True)
+    warn(f"{how.words}; every finished cell's record is kept{advice}")
     return how.exit_code
 
 

@@ -135,32 +135,25 @@ def test_images_split_by_image_are_marked(
     dataset = datasets.load(dataclasses.replace(job(DATA), cell=cell).request)
     scores = dataset.test.labels.astype(float)
     scores[0] = 1 - scores[0]
-    leaky = dataclasses.replace(
-        entry,
-        cell=cell,
-        dataset={**entry.dataset, "checksum": dataset.checksum},
-        predictions={"test": predictions(scores, dataset.test.labels)},
-    )
-    store.append(tmp_path, "a-machine", leaky)
+    leaky = dataclasses.replace(entry, cell=cell, dataset={**entry.dataset, "checksum": dataset.checksum})
+    predicted_leaky = with_predictions(leaky, {"test": predictions(scores, dataset.test.labels)})
+    store.append(tmp_path, "a-machine", predicted_leaky)
     run(monkeypatch, tmp_path)
     assert capsys.readouterr().out.startswith("LEAKY (split by image): cnn on torch, seed 0: ")
     assert [file for file in pictures(tmp_path) if "leaky" in file]
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("of_splits", "message"),
     [
-        ({"predictions": {}}, "holds no record of a model tested on synthetic-48"),
-        (
-            {"predictions": {"test": predictions(np.array([0.5]), np.array([1]))}},
-            "is damaged: its outputs do not fit its data",
-        ),
+        ({}, "holds no record of a model tested on synthetic-48"),
+        ({"test": predictions(np.array([0.5]), np.array([1]))}, "is damaged: its outputs do not fit its data"),
     ],
 )
 def test_a_record_that_can_not_be_shown_is_reported(
-    change: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    of_splits: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.append(tmp_path, "a-machine", dataclasses.replace(predicted({}), **change))
+    store.append(tmp_path, "a-machine", with_predictions(record(), of_splits))
     with pytest.raises(UsageError, match=message):
         run(monkeypatch, tmp_path)
 

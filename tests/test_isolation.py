@@ -23,8 +23,9 @@ USING_KERAS = ("bcdl.worker.", "bcdl.parity.worker.", "bcdl.experiments.engine.t
 
 # All that a worker imports before it has read its job: packages, and rooms of the house.
 WORKER_PACKAGES = {"PIL", "cpuinfo", "numpy", "platformdirs", "psutil"}
-_ROOMS_BELOW = {"errors", "machine", "screen", "text"}
-WORKER_ROOMS = _ROOMS_BELOW | {"backends", "datasets", "records", "settings", "worker"}
+_ROOMS_BELOW = {"errors", "interrupts", "screen", "streams", "text"}
+# Statistics have the one rule of what is steady: by it a worker ends a regime, and a report doubts its rate.
+WORKER_ROOMS = _ROOMS_BELOW | {"backends", "datasets", "machine", "records", "settings", "statistics", "worker"}
 # All that the project's own code imports in a worker from then on, besides Keras and the framework; OpenCV only if
 # images are augmented.
 CELL_PACKAGES = WORKER_PACKAGES
@@ -70,13 +71,15 @@ def test_records_and_cells_need_the_standard_library_alone() -> None:
 
 
 def test_a_worker_starts_with_these_modules_alone() -> None:
-    loaded = modules_after("import bcdl.worker.__main__")
+    loaded = modules_after("import bcdl.worker.__main__, bcdl.worker.measurement")
     assert packages(loaded) <= WORKER_PACKAGES
     assert rooms(loaded) <= WORKER_ROOMS
-    # Of the records' room, the form of a record and of its line, a file's replacement, and what makes cells alike: a
-    # worker appends to no log and holds no lock.
+    assert {name for name in loaded if name.startswith("bcdl.statistics.")} == {"bcdl.statistics.steadiness"}
+    # Of the records' room, the form of a record and of its line, what makes it valid, a file's replacement, and what
+    # makes cells alike: a worker appends to no log and holds no lock.
+    form = {"checks", "fields", "identity", "line", "moment", "recomputed", "record", "schema", "shapes", "validity"}
     assert {name for name in loaded if name.startswith("bcdl.records.")} <= {
-        f"bcdl.records.{module}" for module in ("comparability", "disk", "line", "moment", "record", "schema")
+        f"bcdl.records.{module}" for module in form | {"comparability", "disk"}
     }
 
 

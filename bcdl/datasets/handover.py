@@ -53,7 +53,11 @@ class Handover:
 
 
 def write(pool: Pool, folder: Path) -> None:
-    """Put the pool into an empty folder; its fingerprints are left out. OSError if there is no room."""
+    """Put the pool into an empty folder; OSError if there is no room.
+
+    Its fingerprints, duplicates and what hides its names are left out: the driver alone looks for leaks and hides
+    names.
+    """
     for name in _ARRAYS:
         array = getattr(pool, name)
         if array is not None:

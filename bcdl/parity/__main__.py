@@ -114,17 +114,16 @@ def _parse() -> argparse.Namespace:
 
 def _plans(arguments: argparse.Namespace) -> list[Plan]:
     rows = [models.find(name.strip()) for name in arguments.models.split(",")]
-    size = _setting("image_size", arguments)
-    models.check_sizes(rows, size)
     precision = one_of("--precision", arguments.precision, tuple(UNIT_ROUNDOFF))
     shared: dict[str, Any] = {
-        "image_size": size,
+        "image_size": _setting("image_size", arguments),
         "batch_size": _setting("batch_size", arguments),
         "seed": _setting("seed", arguments),
         "precision": precision,
         "device": one_of("--device", arguments.device, DEVICES),
         "draws": _DRAWS.read(arguments.draws),
     }
+    models.check_sizes(rows, shared["image_size"])
     return [Plan(model=row.name, **shared) for row in rows]
 
 

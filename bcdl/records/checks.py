@@ -19,6 +19,7 @@ from typing import Any
 
 from bcdl.records.fields import LARGEST_WHOLE, MOMENT, Field, Range, of, part_of
 from bcdl.records.shapes import KEYS
+from bcdl.settings.setting import bound_in_words
 from bcdl.text import legible
 
 Check = Callable[[Any], None]  # raises MisfitError if a value is not what it should be
@@ -242,7 +243,7 @@ def _in_words(kinds: frozenset[type], field: Field, allowed: Range) -> str:
     if field.unit == MOMENT:
         return "a moment in ISO 8601 with its time zone"
     noun = next(noun for kind, noun in _NOUNS if kind in kinds)
-    bounds = f" from {allowed.least:g} to {allowed.most:g}" if kinds & {int, float} else ""
+    bounds = " from " + " to ".join(map(bound_in_words, allowed)) if kinds & {int, float} else ""
     return noun + bounds + (" or null" if types.NoneType in kinds else "")
 
 

@@ -182,7 +182,7 @@ def _copy_of_a_file(
     problem: Problem, results: Path, distinct: Distinct[T], parse: Callable[[str], T], schema: int
 ) -> Problem | None:
     """What stands for the problem if its file, which no reader takes, has nothing but copies of lines that count."""
-    if problem.line is not None or problem.foreign or not (results / problem.file).is_file():
+    if problem.line is not None or not problem.is_loss or not (results / problem.file).is_file():
         return None
     lines, unread = read_file(results / problem.file, parse, schema)
     kept = [like for line in lines if (like := distinct.like(line.entry)) and like not in distinct.contradictions]
@@ -318,13 +318,12 @@ def _copy(file: Path, content: bytes, run: str) -> Problem:
     if not log.is_file():
         return Problem(name, None, f"not read: it may be {log.name}, which is missing; give it back its name")
     known = set(_content_of(log).split(b"\n"))
-    lines = {line for line in content.split(b"\n") if (values := _object(line)) is not None and _is_of(values, run)}
-    if missing := len(lines - known):
+    lines = [line for line in content.split(b"\n") if (values := _object(line)) is not None and _is_of(values, run)]
+    if missing := len(set(lines) - known):
         what = f"a copy of {log.name}, as sync tools make, with {missing} of its lines that stand only here"
         return Problem(name, None, f"{what}; add the lines of the copy to {log.name}, then remove the copy")
-    return Problem(
-        name, None, f"a copy of {log.name}, as sync tools make, without any other line; left alone", foreign=True
-    )
+    reason = f"a copy of {log.name}, as sync tools make, without any other line; left alone"
+    return Problem(name, None, reason, foreign=not lines, copies=len(lines))
 
 
 def _content_of(file: Path) -> bytes:

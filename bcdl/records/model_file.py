@@ -111,7 +111,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     if _CONFIG not in names or not set(_WEIGHTS) & set(names):
         raise UsageError(f"is no .keras file: a Keras model has {_CONFIG} and {_WEIGHTS[0]} in it")
     if len(names) > _MOST_MEMBERS:
-        raise UsageError(f"is no sound .keras file: it holds {len(names):,} files, more than {_MOST_MEMBERS:,}")
+        raise UsageError(f"is no sound .keras file: it holds {len(names)} files, more than {_MOST_MEMBERS}")
     if len(set(_WEIGHTS) & set(names)) > 1:
         raise UsageError(f"is no sound .keras file: it holds both {' and '.join(_WEIGHTS)}")
     if doubled := sorted({name for name in names if names.count(name) > 1}):

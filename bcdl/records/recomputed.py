@@ -63,7 +63,8 @@ def _agree(stated: float | None, computed: float | None) -> bool:
 
 
 def _shown(value: float | None) -> str:
-    return "null" if value is None else f"{value:.10g}"
+    """All digits of a figure: fewer could be alike of two that are not."""
+    return "null" if value is None else str(value)
 
 
 class Images(NamedTuple):
@@ -198,14 +199,11 @@ def _check_energy(record: Record, regime: str, images: int) -> None:
 
 
 def _check_history(record: Record) -> None:
-    """There were as many epochs as have a value in all that has one for each, and that one was kept."""
+    """So many epochs were timed as the history has, it has as many as the cell asks for, and the right one was kept."""
     epochs = len(record.history.get("loss", ()))
     if not epochs:
         return
     cell, metrics, samples = record.cell, record.metrics, record.samples
-    for name, values in record.history.items():
-        if not name.startswith("head_"):
-            _hold(f"the number of epochs of history.{name}", len(values), epochs, "history.loss")
     if "fit_s" in samples:
         timed = len(samples["fit_s"]) + len(samples.get("fit_warm_up_s", ()))
         _hold("the number of samples of fit", timed, epochs, "history.loss")
@@ -230,8 +228,9 @@ def _check_time(record: Record) -> None:
     phases_s = sum(record.phases.values())
     samples_s = sum(itertools.chain.from_iterable(record.samples.values()))
     if record.phases and samples_s > phases_s + MOST_S:
-        raise EditedError(f"its samples take {samples_s:g} s, but all its phases {phases_s:g} s")
-    if "jumped_s" not in record.environment.get("clock", {}):
+        raise EditedError(f"its samples take {_shown(samples_s)} s, but all its phases {_shown(phases_s)} s")
+    clock = record.environment.get("clock", {})
+    if "jumped_s" not in clock:
         return
     outside = ("starting", "ending")  # before `started`, after `ended`
     within_s = sum(seconds for name, seconds in record.phases.items() if name not in outside)
@@ -239,6 +238,8 @@ def _check_time(record: Record) -> None:
         went_by = datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)
     except (ValueError, TypeError):  # no moments: nothing follows
         return
-    whole_s = went_by.total_seconds() - record.environment["clock"]["jumped_s"]
+    whole_s = went_by.total_seconds() - clock["jumped_s"]
     if within_s > whole_s + MOST_S:
-        raise EditedError(f"its phases take {within_s:g} s, but {whole_s:g} s went by from started to ended")
+        raise EditedError(
+            f"its phases take {_shown(within_s)} s, but {_shown(whole_s)} s went by from started to ended"
+        )

@@ -18,6 +18,7 @@ from bcdl.records.experiment import Experiment
 from bcdl.records.fields import LARGEST_WHOLE, RANGES, Field, Row, rows
 from bcdl.records.record import SEALED_SINCE, Record
 from bcdl.records.shapes import KEYS, Environment, Listed
+from bcdl.report.formats import plain
 from bcdl.report.sections.phases import PHASES
 from bcdl.settings.cell import Cell
 
@@ -99,7 +100,7 @@ def document() -> str:
 def _ranges() -> Iterator[str]:
     yield from ("| unit | least | most |", "| --- | ---: | ---: |")
     for unit, (least, most) in RANGES.items():
-        yield f"| {unit or 'none'} | {least:g} | {most:g} |"
+        yield f"| {unit or 'none'} | {plain(least)} | {plain(most)} |"
 
 
 def _keys() -> Iterator[str]:
@@ -145,8 +146,8 @@ def _table(described: Iterable[Row], skip: int = 0) -> Iterator[str]:
 def _own_range(field: Field) -> str:
     """What its numbers may be, as far as its unit says another thing."""
     usual = RANGES.get(field.unit, RANGES[""])
-    least = "" if field.least in (None, usual.least) else f"at least {field.least:g}"
-    most = "" if field.most in (None, math.inf) else f"at most {field.most:g}"
+    least = "" if field.least in (None, usual.least) else f"at least {plain(field.least)}"
+    most = "" if field.most in (None, math.inf) else f"at most {plain(field.most)}"
     return ", ".join(filter(None, (least, most)))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bcdl.errors import UsageError
+from bcdl.screen import say_lines
 from bcdl.text import legible
 
 _LONGEST = 300  # letters of a message
@@ -53,8 +54,11 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{what}; see {self.prog} --help")
 
     def print_help(self, file: Any = None) -> None:
-        """Print all options. argparse's own method hides it if the output takes none."""
-        print(self.format_help(), end="", file=file)
+        """Print all options, to stdout if no file is given. argparse's own method hides it if that takes none."""
+        if file is None:
+            say_lines(self.format_help().removesuffix("\n"))
+        else:
+            super().print_help(file)
 
 
 def text(value: str) -> str:

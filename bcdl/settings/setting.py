@@ -140,11 +140,12 @@ class Setting:
         if self.least is None:
             return f"is not {noun}"
         if self.most is None:
-            return f"is not {noun} of {_shown(self.least)} or more"
-        return f"is not {noun} from {_shown(self.least)} to {_shown(self.most)}"
+            return f"is not {noun} of {bound_in_words(self.least)} or more"
+        return f"is not {noun} from {bound_in_words(self.least)} to {bound_in_words(self.most)}"
 
 
-def _shown(number: float) -> str:
+def bound_in_words(number: float) -> str:
+    """The least or most that a number may be, for the message about one that is not."""
     return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,14 +25,14 @@ def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str
     for name, file in files.items():
         if not models.find(name).backbone:
             raise UsageError(f"--weights: {name} has no backbone to load a file into; leave it out")
-        if not Path(file).is_file():
+        if not os.path.isfile(file):  # False of a name that is too long, too
             raise UsageError(f"--weights: there is no file {file!r} for {name}; use none, imagenet or a file's path")
     return {row.name: _named(files.get(row.name)) for row in rows}
 
 
 def _files(value: str, rows: Sequence[models.ModelRow]) -> dict[str, str]:
     """The path of the file that each model loads, by model; those that load none are left out."""
-    if "=" in value and not Path(value).exists():
+    if "=" in value and not os.path.exists(value):
         pairs = (pair.partition("=") for pair in value.split(","))
         return {name: file for name, _, file in pairs}
     files = {row.name: value for row in rows if row.backbone}

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bcdl.machine import disturbance
 from bcdl.records.shapes import DatasetFacts, ModelFacts, Predictions
+from bcdl.screen import warn_lines
 from bcdl.worker.energy import Repeated
 from bcdl.worker.phases import Phases
 
 if TYPE_CHECKING:
     import keras
-
-
-def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, end="")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Watcher:
     bar: bool = False
     epoch: Callable[[str], None] | None = None
     trained: Callable[[keras.Model], None] | None = None
-    failed: Callable[[str], None] = _to_stderr
+    failed: Callable[[str], None] = warn_lines
 
 
 NOBODY = Watcher()

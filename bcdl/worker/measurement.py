@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from bcdl.machine import clock, hardware, provenance, scratch
 from bcdl.records import disk, record
 from bcdl.records.moment import now
 from bcdl.records.record import Record
+from bcdl.screen import warn
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import RESULT_LOST, Job
 from bcdl.text import on_one_line, scrub
@@ -108,7 +108,7 @@ def serve(*files: str, process: Process) -> int:
         try:
             disk.replace(Path(result_file), outcome.to_json().encode())
         except OSError as error:
-            print(f"the record can't be handed to the driver: {error}", file=sys.stderr)
+            warn(f"the record can't be handed to the driver: {error}")
             return RESULT_LOST
         if not outcome.ok:
             break

@@ -12,6 +12,9 @@ from bcdl import datasets
 from bcdl.datasets import handover, loading, sources
 from bcdl.datasets.pool import Pool
 
+# What only the driver needs, which looks for leaks and hides names.
+_NOT_HANDED = ("fingerprints", "duplicates", "private")
+
 
 def handed(pool: Pool, folder: Path) -> Pool:
     folder.mkdir()
@@ -29,8 +32,8 @@ def test_the_pool_of_every_source_arrives_as_it_was(source: str, tmp_path: Path)
         if isinstance(before, np.ndarray):
             np.testing.assert_array_equal(before, after)
             assert before.dtype == after.dtype
-        elif field.name not in ("fingerprints", "duplicates"):
-            assert before == after
+        else:
+            assert after == (None if field.name in _NOT_HANDED else before)
     assert isinstance(arrived.images, np.memmap)
 
 

@@ -16,14 +16,18 @@ from bcdl.datasets import Request, room
 from bcdl.datasets.sources import folder, medmnist
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
+from bcdl.settings.cell import MOST_PIXELS
 from tests.conftest import ROOT
+
+_MEMORY = 2**30
 
 
 def check(data: str, results: Path, **settings: object) -> subprocess.CompletedProcess[str]:
-    """What the check before the first cell of a run on the data ends with, in a process of its own."""
+    """What the check before the first cell of a run on the data ends with, in a process with 1 GiB of memory."""
     code = (
-        "from pathlib import Path\nfrom bcdl.errors import run_command\nfrom bcdl.runner.run import Run\n"
-        "from tests.factory import job\n"
+        "from pathlib import Path\nfrom bcdl.errors import run_command\nfrom bcdl.machine import hardware\n"
+        "from bcdl.runner.run import Run\nfrom tests.factory import job\n"
+        f"hardware.memory_bytes = lambda: {_MEMORY}\n"
         f"run_command(lambda: bool(Run([job({data!r}, **{settings!r})], Path({str(results)!r})).check()) - 1)"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -63,9 +67,9 @@ def deep(place: Path) -> str:
         (lambda place: "synthetic-99999999999999", {}, "99,999,999,999,999 images of 32x32 pixels need "),
         (lambda place: f"synthetic-{'9' * 200}", {}, "no data set 'synthetic-999"),
         (lambda place: f"synthetic-{'9' * 5000}", {}, "': File name too long; "),
-        (lambda place: "synthetic", {"image_size": 1_000_000}, "96 images of 1,000,000x1,000,000 pixels need "),
-        (folder.example, {"image_size": 1_000_000}, "24 images of 1,000,000x1,000,000 pixels need "),
-        (medmnist.example, {"image_size": 1_000_000}, "36 images of 1,000,000x1,000,000 pixels need "),
+        (lambda place: "synthetic", {"image_size": MOST_PIXELS}, "96 images of 8,192x8,192 pixels need "),
+        (folder.example, {"image_size": MOST_PIXELS}, "24 images of 8,192x8,192 pixels need "),
+        (medmnist.example, {"image_size": MOST_PIXELS}, "36 images of 8,192x8,192 pixels need "),
         (lambda place: "a" * 300, {}, "aaa': File name too long; "),
         (lambda place: str(place / ("a" * 300)), {}, "aaa': File name too long; "),
         (lambda place: str(place / "none"), {}, "no data set "),

@@ -65,11 +65,11 @@ def test_of_folds_and_seeds_the_one_with_the_fewest_counts(malignant: list[int])
 
 
 def test_older_records_know_groups_by_their_predictions_and_else_images_alone() -> None:
-    scores, labels = [0.5] * 20, [0] * 12 + [1] * 8
-    groups = [f"b{place}" for place in range(12)] + ["m0"] * 8
-    made = predicted(split(scores, labels, groups), split(scores, labels))
+    groups = [f"b{place}" for place in range(12)] + ["m0"] * 4
+    test, val = split([0.5] * 16, [0] * 12 + [1] * 4, groups), split([0.5] * 20, [0] * 12 + [1] * 8)
+    made = predicted(test, val)
     assert few.note([made]) == "rests on 1 malignant group in test"
-    assert few.note([dataclasses.replace(made, predictions={})]) == ("rests on 4 benign images in test")
+    assert few.note([dataclasses.replace(made, predictions={})]) == "rests on 4 malignant images in test"
 
 
 def test_nothing_is_said_of_what_was_not_tested() -> None:

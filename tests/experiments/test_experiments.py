@@ -57,8 +57,8 @@ def test_a_torn_experiment_is_named(tmp_path: Path) -> None:
 
 
 def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environment(tmp_path: Path) -> None:
-    for environment in ({"platform": "cpu"}, {}):
-        file = experiment.append(tmp_path, "m", dataclasses.replace(ONE, environment=environment))
+    for subject, environment in (("in one process", {"platform": "cpu"}), ("in several", {})):
+        file = experiment.append(tmp_path, "m", dataclasses.replace(ONE, subject=subject, environment=environment))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     first = [{key: value for key, value in line.items() if key not in ("sample", "cell")} for line in lines]
     file.write_text("".join(json.dumps({**line, "schema": 1}) + "\n" for line in first))

@@ -62,11 +62,12 @@ def test_each_is_compared_with_bcdls_on_as_many_cores_and_bcdls_with_one_core(mo
 @pytest.mark.usefixtures("all_installed")
 def test_what_is_measured_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Through the command, with rates that say how many cores the process was held to, and what it was to do."""
+    speeds = {name: place for place, name in enumerate([*backends.input_pipelines(), OWN], start=1)}
 
     def rate(name: str, arguments: list[str]) -> float:
         pipeline, pixels, batch_size, count = arguments
         assert (batch_size, int(count)) == ("8", len(psutil.Process().cpu_affinity()))
-        return int(pixels) * int(count) * (3 if pipeline == OWN else 1)
+        return int(pixels) * int(count) * speeds[pipeline]
 
     before = psutil.Process().cpu_affinity()
     monkeypatch.setattr(input_pipelines, "_rate_in_process", rate)
@@ -80,7 +81,7 @@ def test_what_is_measured_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, tmp
         "64x64, batch 8, 1 core",
     }
     for made in kept:
-        wanted = 3 if made.ways[0] == OWN else 1 / len(before)
+        wanted = speeds[OWN] / speeds[made.ways[1]] if made.ways[0] == OWN else 1 / len(before)
         assert [a / b for a, b in zip(made.a, made.b, strict=True)] == pytest.approx([wanted] * 2)
         assert (made.cell, made.sample, made.unit) == ({}, "process", "images/s")
     shown = section.section(experiment.read_all(tmp_path)[0])

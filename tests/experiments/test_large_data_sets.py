@@ -67,7 +67,10 @@ def test_a_process_that_finds_a_full_cache_decodes_nothing(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [({"images": "7"}, "--images '7' is not a whole number of 20"), ({"pixels": "x"}, "--pixels 'x' is not a whole")],
+    [
+        ({"images": "7"}, "--images '7' is not a whole number from 20 to 10,000,000"),
+        ({"pixels": "x"}, "--pixels 'x' is not a whole number from 8 to 8,192"),
+    ],
 )
 def test_what_cannot_be_measured_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str], message: str

@@ -6,7 +6,6 @@ The first is forked from a process that has imported everything already, so that
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import importlib
 import io
@@ -55,8 +54,7 @@ def plan(
 
     `at` says what becomes of the cells of some seeds instead; `more` is as in `good_worker`.
     """
-    made = dataclasses.replace(record(), metrics={}, samples={}, history={})  # which follow from the cell that is asked
-    values = as_of_older(made)
+    values = as_of_older(record())
     values["weights"]["padding"] = "x" * padding
     values["environment"] |= {**hardware.describe("cpu"), "code": provenance.digest("torch")}
     file = folder / "plan.json"

@@ -4,7 +4,8 @@ It stands in for `bcdl.worker` and starts in milliseconds: standard library, and
 is a JSON file: `record`, the fields of the records it leaves; `seconds`, how long each takes; and `at`, what becomes of
 the cells of some seeds instead: a function of `bad_worker`, or the status of a record that is not ok. If the plan
 `reads`, each loads its data as the real worker does, and its record is of that data; before the cells of some seeds it
-makes a `copy` of a file.
+makes a `copy` of a file. The figures of the plan's record follow from its cell: a record of a cell that is measured
+otherwise has none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from typing import Any
 
 from bcdl.worker import parent_death
 from tests.faults import bad_worker
+
+# The settings of a cell that say how many samples and epochs its record has, and of how many images.
+_OF_FIGURES = ("timing", "batch_size", "epochs", "windows", "window_steps")
+_NO_FIGURES: dict[str, Any] = {"metrics": {}, "samples": {}, "history": {}}
 
 
 def main(plan_file: str, *files: str) -> None:
@@ -45,6 +50,7 @@ def measure(plan: dict[str, Any], cells_before: int, job_file: Path, result_file
     if plan.get("reads"):
         ending, read = read_data(asked["job"], plan["record"])
     own = {
+        **({} if has_figures(asked["job"]["cell"], plan["record"]["cell"]) else _NO_FIGURES),
         **read,
         "run": asked["run"],
         "status": ending,
@@ -57,6 +63,11 @@ def measure(plan: dict[str, Any], cells_before: int, job_file: Path, result_file
     part.write_text(json.dumps({**plan["record"], **own}), encoding="utf-8")
     part.replace(result_file)
     return ending
+
+
+def has_figures(asked: dict[str, Any], planned: dict[str, Any]) -> bool:
+    """Whether the figures of a record of the planned cell may stand in one of the cell that is asked for."""
+    return all(asked[name] == planned[name] for name in _OF_FIGURES)
 
 
 def read_data(values: dict[str, Any], record: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -327,7 +327,7 @@ def test_a_copy_that_a_sync_tool_left_is_told_of_and_counts_no_record_twice(
     shutil.copy(file, copy)
     with injected("sync_copies") as tally:
         records, (problem,) = store.read_all(tmp_path)
-        assert (len(records), problem.foreign) == (1, True)
+        assert (len(records), problem.copies, problem.is_loss) == (1, 1, False)
         assert str(problem).endswith(f"a copy of {file.name}, as sync tools make, without any other line; left alone")
         copy.write_text(record(run=RUN, seed=1).to_json() + "\n" + record(run=RUN, seed=2).to_json()[:40])
         records, (problem,) = store.read_all(tmp_path)

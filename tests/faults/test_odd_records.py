@@ -19,7 +19,7 @@ from bcdl.parity.verdicts import group_findings
 from bcdl.records import log, runs
 from bcdl.records.experiment import Experiment
 from bcdl.records.groups import group_records
-from bcdl.records.record import Record
+from bcdl.records.record import SEALED_SINCE, Record
 from bcdl.report import __main__ as report
 from bcdl.report import figures, page, plots, run_table
 from bcdl.report.plots import style
@@ -40,6 +40,12 @@ SAME = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     phases=(Phase.explicit, Phase.generate),
 )
+
+
+@pytest.fixture(autouse=True)
+def unrelated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records none of whose figures need follow from others, so that readers meet any values that rows allow."""
+    monkeypatch.setattr("bcdl.records.validity.recomputed.check", lambda record: None)
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def changed(*path: str, to: Any) -> str:
     for name in path[:-1]:
         place = place[name]
     place[path[-1]] = to
-    return json.dumps(line)
+    return strategies.sealed(line)
 
 
 OUT_OF_RANGE = {
@@ -87,8 +93,8 @@ OUT_OF_RANGE = {
     "a history of unequal lengths": changed("history", "loss", to=[0.5]),
     "a start that is no moment": changed("started", to="yesterday"),
     "a moment without a time zone": changed("ended", to="2026-01-01T00:00:00"),
-    "an end before the start": changed("environment", "clock", to={"jumped_s": 0.0}).replace(
-        ENDED, "1999-01-01T00:00Z"
+    "an end before the start": strategies.sealed(
+        json.loads(changed("environment", "clock", to={"jumped_s": 0.0}).replace(ENDED, "1999-01-01T00:00Z"))
     ),
     "nesting where nothing is known": changed("environment", "more", to=json.loads("[" * 50 + "]" * 50)),
     "a side that is an object": changed("side", to={}),
@@ -140,13 +146,18 @@ def test_the_reason_names_the_place_the_value_and_the_range(line: str, words: st
 def test_a_line_that_rows_allow_is_valid_and_comes_back(
     kind: Any, lines: st.SearchStrategy[strategies.Line], data: st.DataObject
 ) -> None:
-    read = kind.from_json(json.dumps(data.draw(lines)))
+    read = kind.from_json(written(data.draw(lines)))
     assert kind.from_json(read.to_json()) == read
+
+
+def written(line: strategies.Line) -> str:
+    """The line as bcdl writes it: that of a record has its digest."""
+    return strategies.sealed(line) if line["schema"] >= SEALED_SINCE else json.dumps(line)
 
 
 def either(lines: st.SearchStrategy[strategies.Line]) -> st.SearchStrategy[str]:
     """A valid line or an odd one."""
-    return (lines | strategies.odd(lines)).map(json.dumps)
+    return (lines | strategies.odd(lines)).map(written)
 
 
 def readable(parse: Callable[[str], Any], lines: list[str]) -> Iterator[tuple[str, Any]]:
@@ -222,7 +233,8 @@ def test_commands_end_with_an_exit_code_whatever_lines_there_are(
         sources = Sources.read(results)
         tally.lost += (MACHINE, Record.from_json(good)) not in sources.records
         code, said, complaint = in_process(report.main, "--results", results)
-        assert (code, len(said.splitlines()) - 1) == (bool(sources.unread), len(sources.unread))
+        not_read = [line for line in said.splitlines() if line.startswith("not read: ")]  # others are of copies
+        assert (code, len(not_read)) == (bool(sources.unread), len(sources.unread))
         assert complaint.count("\n") == code
         assert in_process(report.main, "--check", "--results", results)[0] == code
         file = str(log.file_of(results, log.RECORDS, MACHINE, RUN))

@@ -8,6 +8,7 @@ import pytest
 
 from bcdl import backends, datasets, doctor, sprint
 from bcdl.errors import BcdlError
+from bcdl.experiments import large_data_sets
 from bcdl.experiments.engine import processes, rounds
 from bcdl.pack import wheels
 from bcdl.parity import __main__ as parity
@@ -25,6 +26,7 @@ def put(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(measurement, "run", _measure)
     patch.setattr(launch, "started", _measure)
     patch.setattr(processes, "result", _measure)
+    patch.setattr(large_data_sets._Setting, "way", _measure)
     patch.setattr(rounds, "_ways_in_process", _measure)
     patch.setattr(session, "start_backend", _measure)
     patch.setattr(parity, "start_backend", _measure)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 import random
 import re
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from bcdl.parity import findings
 from bcdl.parity.findings import Exchange, Finding
-from bcdl.records import checks, experiment, schema
+from bcdl.records import checks, experiment, identity, schema
 from bcdl.records.experiment import Experiment
 from bcdl.records.fields import MOMENT, Field, of, part_of
 from bcdl.records.record import DIVERGED, FAILED, OK, Record
@@ -73,6 +74,14 @@ def parity_findings() -> st.SearchStrategy[Line]:
 def odd(lines: st.SearchStrategy[Line]) -> st.SearchStrategy[Line]:
     """One of the lines with one to three values that no row allows, or that are missing."""
     return st.builds(spoiled, lines, st.integers(0, 2**32))
+
+
+def sealed(line: Line) -> str:
+    """The record's line with the digest of what it now holds, as if that had been measured."""
+    values = {name: value for name, value in line.items() if name not in (identity.SEQUENCE, identity.SHA256)}
+    count = {identity.SEQUENCE: line[identity.SEQUENCE]} if identity.SEQUENCE in line else {}
+    digest = hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    return json.dumps({**values, **count, identity.SHA256: digest})
 
 
 def _seeded(made: Made) -> st.SearchStrategy[Line]:

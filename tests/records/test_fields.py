@@ -14,7 +14,7 @@ from bcdl.errors import UsageError
 from bcdl.parity.findings import Finding
 from bcdl.records import fields, log, store
 from bcdl.records.experiment import Experiment
-from bcdl.records.fields import rows
+from bcdl.records.fields import RANGES, rows
 from bcdl.records.record import SCHEMA, Record
 from bcdl.records.shapes import COLD, KEYS, LOOKED, TIMED, Environment, Listed
 from bcdl.report import record_fields
@@ -108,6 +108,7 @@ def test_the_document_shows_the_rows_as_they_are_now() -> None:
 
 def test_the_document_has_a_line_for_every_row() -> None:
     lines = [line for line in record_fields.document().splitlines() if line.startswith("| `")]
+    lines = [line for line in lines if line.split("|")[1].strip() not in RANGES]  # those are of units
     named = {line.split("`")[1] for line in lines}
     for shape, skip in ((Record, 1), (Experiment, 0), (Finding, 0)):
         for row in rows(shape, elsewhere=(Listed, Environment) if shape is not Record else (Listed,)):

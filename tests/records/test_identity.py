@@ -95,17 +95,17 @@ def of_home(**changes: Any) -> Record:
 
 
 @pytest.mark.parametrize(
-    "copy",
+    ("copy", "reason"),
     [
-        "amd-epyc-2-cores (copy)/{run}.jsonl",
-        "aaa/{run}.jsonl",
-        "amd-epyc-2-cores/{run} (1).jsonl",
-        "amd-epyc-2-cores/backup/{run}.jsonl",
-        "backup/2026/amd-epyc-2-cores/{run}.jsonl",
-        "{run}.jsonl",
+        ("amd-epyc-2-cores (copy)/{run}.jsonl", "it has 3 lines that are copies of others"),
+        ("aaa/{run}.jsonl", "it has 3 lines that are copies of others"),
+        ("amd-epyc-2-cores/{run} (1).jsonl", "a copy of {run}.jsonl, as sync tools make, without any other line"),
+        ("amd-epyc-2-cores/backup/{run}.jsonl", "it has 3 lines that are copies of others"),
+        ("backup/2026/amd-epyc-2-cores/{run}.jsonl", "it has 3 lines that are copies of others"),
+        ("{run}.jsonl", "it has 3 lines that are copies of others"),
     ],
 )
-def test_a_backup_within_the_log_counts_once_at_home_and_is_told(copy: str, tmp_path: Path) -> None:
+def test_a_backup_within_the_log_counts_once_at_home_and_is_told(copy: str, reason: str, tmp_path: Path) -> None:
     made = [of_home(seed=seed) for seed in range(3)]
     for each in made:
         file = store.append(tmp_path, "amd-epyc-2-cores", each)
@@ -115,7 +115,7 @@ def test_a_backup_within_the_log_counts_once_at_home_and_is_told(copy: str, tmp_
     records, (problem,) = store.read_all(tmp_path)
     assert records == [("amd-epyc-2-cores", each) for each in made]
     assert (problem.copies, problem.is_loss) == (3, False)
-    assert str(problem).startswith(f"records/{copy.format(run=file.stem)}: it has 3 lines that are copies of others")
+    assert str(problem).startswith(f"records/{copy}: {reason}".format(run=file.stem))
 
 
 def test_a_misplaced_file_with_a_line_that_stands_nowhere_else_is_a_loss(tmp_path: Path) -> None:

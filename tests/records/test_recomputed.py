@@ -63,7 +63,8 @@ def flipped(values: dict[str, Any]) -> None:
 
 
 EDITS = [
-    *((name, at("metrics", name)) for name in ("test_accuracy", "test_auroc", "test_loss", "test_majority_accuracy")),
+    *((name, at("metrics", name)) for name in ("test_accuracy", "test_loss", "test_majority_accuracy")),
+    ("test_auroc", at("metrics", "test_auroc", by=0.95)),
     *((f"{regime}_images_per_s", at("metrics", f"{regime}_images_per_s")) for regime in ("fit", "step", "predict")),
     *((f"{regime}_images_per_s", median_sample(f"{regime}_s")) for regime in ("fit", "step", "predict", "request")),
     ("latency_ms", at("metrics", "latency_ms")),
@@ -77,7 +78,6 @@ EDITS = [
     ("dataset.benign_groups.test", one_more("dataset", "benign_groups", "test")),
     ("kept_epoch", one_more("metrics", "kept_epoch")),
     ("history.val_loss of epoch", larger_losses),
-    ("epochs of history.accuracy", lambda values: values["history"]["accuracy"].append(0.5)),
     ("epochs of history.loss", lambda values: values["cell"].update(epochs=values["cell"]["epochs"] + 1)),
     ("its samples take", lambda values: values["samples"].update(fit_warm_up_s=[1e6])),
     ("its phases take", at("phases", "training", by=1e4)),
@@ -93,6 +93,12 @@ def test_a_figure_that_does_not_follow_is_named_with_both_values(
         Record.from_json(edited(change))
     assert name in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_history_of_other_epochs_than_the_rest_is_named_with_both_numbers() -> None:
+    epochs = len(OLDER["history"]["accuracy"])
+    with pytest.raises(RecordError, match=f"history has values of {epochs} and of {epochs + 1} epochs"):
+        Record.from_json(edited(lambda values: values["history"]["accuracy"].append(0.5)))
 
 
 @settings(max_examples=40)

@@ -16,7 +16,7 @@ from bcdl.records import store
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report import page, plots, run_table
-from tests.factory import record
+from tests.factory import record, with_rates
 from tests.predictions import drawn, predicted, split
 
 FEW, ENOUGH = 92, 93
@@ -130,7 +130,7 @@ def test_a_run_ends_with_a_table_for_each_set_of_settings() -> None:
     note = "smoke test: 12 images of 3 groups; rests on 4 benign images in test"
     assert quick.title == f"synthetic-48 (synthetic drawings), {settings} ({note})"
     assert [row[0].shown for row in quick.rows] == ["CNN", "MobileNet"]
-    assert accuracy.title.endswith("64x64, batch 4, 2 epochs, accuracy (93 images, majority class 0.625)")
+    assert accuracy.title.endswith("64x64, batch 4, 2 epochs, accuracy (93 images, majority class 0.667)")
     assert [column.title for column in accuracy.columns] == [
         *("model", "backend", "seed", "accuracy", "95% interval", "AUROC", "loss")
     ]
@@ -164,16 +164,17 @@ OF_TRAINING, OF_NONE = {"loss", "training_accuracy"}, {"image_grid", "roofline",
 
 def resting() -> list[Record]:
     """Records of two backends, tested on 400 images of which one is malignant."""
-    few = [
-        predicted(split([*drawn(399)["scores"], 0.9], [0] * 399 + [1]), drawn(30), backend=b) for b in ("jax", "torch")
-    ]
-    groups = {
+    test, val = split([*drawn(399)["scores"], 0.9], [0] * 399 + [1]), drawn(30)
+    val["groups"] = [f"m{place % 9}" if label else f"b{place}" for place, label in enumerate(val["labels"])]
+    counts = {
         "benign_groups": {"train": 40, "val": 20, "test": 399},
         "malignant_groups": {"train": 4, "val": 3, "test": 1},
         "images": {"train": 400, "val": 30, "test": 400},
         "malignant": {"train": 16, "val": 10, "test": 1},
+        "groups": {"train": 44, "val": 23, "test": 400},
     }
-    return [dataclasses.replace(each, dataset={**each.dataset, **groups}) for each in few]
+    few = [predicted(test, val, backend=name) for name in ("jax", "torch")]
+    return [with_rates(dataclasses.replace(each, dataset={**each.dataset, **counts}), fit=100.0) for each in few]
 
 
 @pytest.fixture(scope="module")
@@ -221,4 +222,4 @@ def test_every_plot_says_on_how_few_of_a_class_it_rests(name: str) -> None:
 
 def test_a_run_ends_with_on_how_few_of_a_class_it_rests() -> None:
     (table,) = run_table.run_tables(resting())
-    assert table.title.endswith(f"(400 images, majority class 0.625; {RESTS})")
+    assert table.title.endswith(f"(400 images, majority class 0.998; {RESTS})")

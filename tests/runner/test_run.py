@@ -41,6 +41,12 @@ def made_here(run: str = "20260101T000000Z-0000", status: str = "ok", change: Ch
     return Record.from_json(json.dumps(values))
 
 
+def trained(**changes: Any) -> dict[str, Any]:
+    """The values that follow from changes to the settings of the training."""
+    values = as_of_older(record(**changes))
+    return {name: values[name] for name in ("cell", "history", "metrics", "samples")}
+
+
 def is_left_out(results: Path, *records: Record, resume: bool = True) -> bool:
     for entry in records:
         store.append(results, hardware.machine_name("cpu"), entry)
@@ -94,7 +100,7 @@ def test_without_resume_everything_is_measured_anew(tmp_path: Path) -> None:
         lambda values: values["dataset"].update(checksum="0" * 64),
         lambda values: values["weights"].update(sha256="0" * 64),
         lambda values: values["cell"].update(seed=1),
-        lambda values: values["cell"].update(epochs=3),
+        lambda values: values.update(trained(epochs=3)),
         lambda values: values.update(block="1"),
     ],
 )

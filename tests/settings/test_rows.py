@@ -19,6 +19,7 @@ from bcdl.records.record import Record
 from bcdl.records.schema import HISTORY, SCHEMA
 from bcdl.report.sections import card
 from bcdl.settings import options, profiles, readme
+from bcdl.settings.arguments import Parser
 from bcdl.settings.cell import Cell
 from bcdl.settings.limits import BUDGET, add_limit_options
 from bcdl.settings.setting import LAST_SCHEMA_OF_FULL_NAMES, Setting, Words, rows
@@ -158,11 +159,25 @@ def test_options_are_declared_once_each() -> None:
     assert {row.option for row in OPTIONS.values()} <= set(names)
 
 
+def can_be_given(value: object) -> bool:
+    """Whether the value is none of the texts that the parser of any command refuses, or reads as no value."""
+    return not isinstance(value, str) or (value.strip() != "" and "\0" not in value and value != "--")
+
+
+@pytest.mark.parametrize("name", [name for name, row in OPTIONS.items() if row.kind is str])
+@pytest.mark.parametrize("value", ["", " \r", "a\0b"])
+def test_a_text_that_is_empty_or_holds_a_zero_byte_is_refused(name: str, value: str) -> None:
+    parser = Parser("train", None)
+    options.add_cell_options(parser.add_argument)
+    with pytest.raises(UsageError, match=f"^{OPTIONS[name].option}: .*(is empty|holds a zero byte)"):
+        parser.parse_args([f"{OPTIONS[name].option}={value}"])
+
+
 @pytest.mark.parametrize("name", [name for name in OPTIONS if name not in HELD_TO_MORE])
 def test_an_option_gives_its_setting_any_value_of_the_row(name: str) -> None:
     row = OPTIONS[name]
 
-    @given(values_of(row))
+    @given(values_of(row).filter(can_be_given))
     def check(value: object) -> None:
         given_option = [f"{row.option}={value}"]
         if row.kind is bool:
@@ -255,7 +270,7 @@ def test_cells_that_differ_in_how_they_are_trained_stand_in_lines_of_their_own(n
 
 @pytest.mark.parametrize("name", within("draw"))
 def test_cells_that_chance_tells_apart_have_names_of_their_own(name: str) -> None:
-    example = factory.cell(folds=9)
+    example = factory.cell(folds=ROWS["folds"].most)
     other = dataclasses.replace(example, **{name: other_than(getattr(example, name), ROWS[name])})
     assert example.draw != other.draw
     assert example.stem != other.stem

@@ -12,6 +12,7 @@ from bcdl.records import comparability, store
 from bcdl.records.comparability import Evidence
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
+from bcdl.report.formats import fixed, percent
 from bcdl.report.section import Section
 from bcdl.report.sections import utilisation
 from bcdl.report.sections.comparison_table import Parity, table, table_with_parity
@@ -85,8 +86,8 @@ def regressions(run: SidesInTurn, pair: Pair) -> list[str]:
     if pair.a != next(iter(run.sides)) or len(run.backends(pair.a, pair.b)) > 1:
         return []
     return [
-        f"side {pair.b} is slower by more than {slower.threshold:.1%}, beyond chance: {slower.title}, {slower.regime}: "
-        f"{slower.effect.ratio:.3f} of side {pair.a}"
+        f"side {pair.b} is slower by more than {percent(slower.threshold, 1)}, beyond chance: {slower.title}, "
+        f"{slower.regime}: {fixed(slower.effect.ratio, 3)} of side {pair.a}"
         for slower in pair.comparisons
         if slower.regressed
     ]
