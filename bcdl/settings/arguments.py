@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from bcdl.errors import UsageError
 from bcdl.screen import say_lines
-from bcdl.text import legible
+from bcdl.text import legible, quoted
 
 _LONGEST = 300  # letters of a message
 
@@ -71,8 +71,15 @@ def text(value: str) -> str:
 
 
 def path(value: str) -> Path:
-    """The path that `text` allows; ArgumentTypeError if it is a pipe or a device, of which a reader may find no end."""
+    """The path that `text` allows; ArgumentTypeError if the system refuses it, or if it is a pipe or a device.
+
+    Of those a reader may find no end.
+    """
     place = Path(text(value))
-    if place.exists() and not place.is_file() and not place.is_dir():
+    try:
+        is_endless = place.exists() and not place.is_file() and not place.is_dir()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{quoted(value)} is no path ({error.strerror}); name another") from error
+    if is_endless:
         raise argparse.ArgumentTypeError(f"{value!r} is a pipe or a device; name a file or a folder")
     return place

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,9 +68,14 @@ def attempt(
     return once
 
 
+# A line that a framework in C++ logs of its own, as abseil's logger begins it: that an allocation is a large one.
+LOGGED = re.compile(r"[IWE][0-9]{4} [0-9]{2}:[0-9]{2}:")
+
+
 def wrong(said: Said, file: Path, reads: bool | None, says: str = "") -> str:
     """What is wrong with what a command says of a file; empty if nothing is."""
-    code, out, err = said
+    code, out, _ = said
+    err = "".join(line for line in said[2].splitlines(keepends=True) if not LOGGED.match(line))
     if code == 0 and reads is not False:
         return err
     is_line = len(err.splitlines()) == 1 and err.startswith("error: ") and err.strip().isprintable()

@@ -88,7 +88,7 @@ def _below_a_file(tmp_path: Path) -> str:
 
 PLACES: dict[str, tuple[Callable[[Path], str], str]] = {
     "a folder": (_folder, "is a folder; name a file"),
-    "a pipe": (_pipe, "is no ordinary file"),
+    "a pipe": (_pipe, "is a pipe or a device"),
     "a loop of links": (_loop, "no file can be written there"),
     "below a file": (_below_a_file, "there is no folder"),
     "no such folder": (lambda folder: f"{folder}/none/x.keras", "there is no folder"),
@@ -99,11 +99,11 @@ PLACES: dict[str, tuple[Callable[[Path], str], str]] = {
     "a device": (lambda _: "/dev/null/x.keras", "there is no folder"),
     "a name that is too long": (lambda folder: f"{folder}/{'x' * 255}.keras", "(File name too long)"),
     "a long folder": (lambda folder: f"{folder}/{'x' * 300}/x.keras", "(File name too long)"),
-    "a path that is too long": (lambda folder: f"{folder}/{'x/' * 3000}x.keras", "no f"),
+    "a path that is too long": (lambda folder: f"{folder}/{'x/' * 3000}x.keras", "(File name too long)"),
     "another format": (lambda folder: f"{folder}/x.h5", "does not end in NAME.keras"),
     "letters of another case": (lambda folder: f"{folder}/x.KERAS", "does not end in NAME.keras"),
     "no name": (lambda folder: f"{folder}/.keras", "does not end in NAME.keras"),
-    "nothing": (lambda _: "", "does not end in NAME.keras"),
+    "nothing": (lambda _: "", "'' is empty"),
     "a line end": (lambda folder: f"{folder}/none\nerror: forged/x.keras", "there is no folder"),
 }
 
@@ -117,7 +117,7 @@ def test_a_place_that_takes_no_model_is_refused_before_the_training(
     with injected("model_places"):
         code, out, err = in_process(train.main, "--model", "cnn", "--save", make(tmp_path))
         assert (code, out, len(err.splitlines())) == (2, "", 1)
-        assert err.startswith("error: --save ")
+        assert err.startswith("error: --save")
         assert says in err
 
 

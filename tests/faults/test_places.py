@@ -24,7 +24,7 @@ from bcdl.records import store
 from bcdl.report import __main__ as report
 from bcdl.settings.options import configured_backend
 from tests.conftest import ROOT
-from tests.factory import record
+from tests.factory import record, with_rates
 from tests.faults import driver
 from tests.faults.conftest import Injected
 from tests.faults.test_drivers import recorded
@@ -93,13 +93,15 @@ def test_commands_go_on_for_every_user(
     user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_process: InProcess, injected: Injected
 ) -> None:
     file = store.append(tmp_path / "results", "a-machine", record())
+    slower = with_rates(record("20260102T000000Z-0000"), fit=90.0, step=90.0, predict=90.0)
+    other = store.append(tmp_path / "others", "a-machine", slower)
     images = folders.example(tmp_path / "images")
     USERS[user][0](monkeypatch, tmp_path)
     results = ("--results", str(tmp_path / "results"))
     commands: dict[Any, tuple[str, ...]] = {
         doctor.main: (),
         leaks.main: (images,),
-        compare.main: (str(file), str(file)),
+        compare.main: (str(file), str(other)),
         report.main: results,
         gallery.main: (*results, "--data", "synthetic-48"),
         status.main: results,
