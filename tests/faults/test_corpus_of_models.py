@@ -60,7 +60,8 @@ def attempt(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
     def once(*arguments: str | Path) -> Said:
-        with watched(tmp_path) as deeds:
+        compiled = tmp_path.parent.glob("compiled*")  # what tests of a session share
+        with watched(tmp_path, *compiled) as deeds:
             said = run(predict.main, *arguments, "--device", "cpu")
         assert (deeds, list(here.iterdir())) == ([], []), said
         return said

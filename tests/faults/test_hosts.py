@@ -97,7 +97,7 @@ def test_what_a_host_left_that_died_in_mid_line_is_touched_by_no_other(
             (notice,) = log.repair(tmp_path)
             assert "another host wrote it; the next run there mends it" in notice
             assert runs.is_forgotten(tmp_path, RUN) == forgotten
-            Run(driver.jobs(1), tmp_path)._remove_data_of_dead_runs()
+            Run(driver.jobs(1), tmp_path)._remove_what_dead_runs_left()
             assert data.exists() != forgotten
         assert file.read_bytes() == before
         assert not file.with_suffix(log.TORN).exists()

@@ -182,7 +182,7 @@ def test_ctrl_c_as_the_record_is_written_costs_neither(
         really_append = store.append
 
         def append(*arguments: Any) -> Path:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             return really_append(*arguments)
 
         monkeypatch.setattr(store, "append", append)

@@ -123,7 +123,8 @@ def as_unknown_user() -> list[str]:
     become = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"]
     if os.geteuid() or not shutil.which("setpriv"):
         return []
-    tried = subprocess.run([*become, sys.executable, "-c", "import numpy, psutil"], capture_output=True, cwd=ROOT)
+    starts_itself = "import numpy, psutil, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+    tried = subprocess.run([*become, sys.executable, "-c", starts_itself], capture_output=True, cwd=ROOT)
     return [] if tried.returncode else become
 
 
