@@ -176,6 +176,12 @@ FEWER = {
     "many_records": "it is the number that matters",
     "links": "a file, a folder or a class",
     "names": "one name holds all that is hostile",
+    "temporary_files": "one kill, at instants of chance",
+    "no_locks": "the same hosts each time, none of which finds a lock",
+    "odd_records": "the values of each of hundreds of lines are of chance",
+    "pickles": "what hides a pickle in a header is a fault of its own",
+    "screens": "a title, a line and a direction, by every command",
+    "live_names": "one text holds all that is live, in Markdown and in a CSV",
     **{
         f"{key}_{name}": why
         for name in backends.NAMES
@@ -185,6 +191,8 @@ FEWER = {
             "worker_killed": _ONE_DEED,
             "framework_memory": "memory or another error",
             "divergence": _ONE_DEED,
+            "no_home": "one training without home, name and sound settings",
+            "private_training": "the names of one data set hold all that is private",
             "weights_files": "a link and garbage, in a worker; hostile weights files for training are more",
         }.items()
     },
