@@ -85,12 +85,20 @@ def test_what_is_assumed_is_used_and_said(
 
 @pytest.mark.parametrize(
     "assume",
-    ["", "benign", "malignant", "benign,benign", "cat,dog", "benign,malignant,", "benign,malignant,softmax", ","],
+    ["benign", "malignant", "benign,benign", "cat,dog", "benign,malignant,", "benign,malignant,softmax", ","],
 )
 def test_a_wrong_assumption_is_refused(run: Callable[..., Said], sound: Path, image: Path, assume: str) -> None:
     code, _, err = run(sound, image, "--assume", assume)
     assert (code, len(err.splitlines())) == (2, 1)
     assert f"--assume {assume!r} is not benign,malignant, in the order of the outputs" in err
+
+
+def test_an_empty_assumption_is_refused(run: Callable[..., Said], sound: Path, image: Path) -> None:
+    code, _, err = run(sound, image, "--assume", "")
+    assert (code, err) == (
+        2,
+        "error: --assume: '' is empty; give a value, or leave the option out; see bcdl predict --help\n",
+    )
 
 
 def test_nothing_is_assumed_of_a_model_that_says_what_it_is(run: Callable[..., Said], sound: Path, image: Path) -> None:
