@@ -26,9 +26,9 @@ WORKER_PACKAGES = {"PIL", "cpuinfo", "numpy", "platformdirs", "psutil"}
 _ROOMS_BELOW = {"errors", "interrupts", "screen", "streams", "text"}
 # Statistics have the one rule of what is steady: by it a worker ends a regime, and a report doubts its rate.
 WORKER_ROOMS = _ROOMS_BELOW | {"backends", "datasets", "machine", "records", "settings", "statistics", "worker"}
-# All that the project's own code imports in a worker from then on, besides Keras and the framework; OpenCV only if
-# images are augmented.
-CELL_PACKAGES = WORKER_PACKAGES
+# All that the project's own code imports in a worker from then on, besides Keras and the framework: h5py, which Keras
+# needs anyway, looks into files of weights. OpenCV only if images are augmented.
+CELL_PACKAGES = WORKER_PACKAGES | {"h5py"}
 CELL_ROOMS = WORKER_ROOMS | {"evaluation"}
 
 

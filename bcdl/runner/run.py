@@ -291,14 +291,14 @@ class Run:
             facts = self.changes(earlier, job)
             facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
             if facts:
-                changed[" and another ".join(facts)] += 1
+                changed[" and ".join(facts)] += 1
             else:
                 self.records[job] = earlier
         wanted = {job.cell for job in self.jobs}
         elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
         number = len(self.jobs)
         again = [
-            f"{count} of {number} cells run again: their records were made with another {facts}"
+            f"{count} of {number} cells run again: their records differ from what is asked now in {facts}"
             for facts, count in changed.items()
         ]
         of_others = "not resumed from records of another machine, other cores or no known identity"

@@ -204,7 +204,7 @@ class Turns:
         job = next(job for job in self.sides[side].run.jobs if job.cell == record.cell)
         if changed := self.sides[side].run.changes(record, job):
             raise UsageError(
-                f"--resume: side {side} of {run_id} was measured with another {first_few(changed)}; {advice}"
+                f"--resume: side {side} of {run_id} differs from what is asked now in {first_few(changed)}; {advice}"
             )
 
 

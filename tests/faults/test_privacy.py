@@ -24,7 +24,7 @@ from bcdl.report import page
 from bcdl.report.tables import Table, number, to_csv, word, words
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
-from tests.factory import job, record
+from tests.factory import job, record, with_predictions
 from tests.faults.conftest import Injected
 from tests.in_process import InProcess
 
@@ -57,7 +57,8 @@ def outcome(asked: Job, dataset: Dataset, **changes: Any) -> Record:
         "names": dataset.test.names.tolist(),
     }
     facts = {**record().dataset, "name": dataset.name, "checksum": dataset.checksum, "notices": [*dataset.notices]}
-    return dataclasses.replace(record(), cell=asked.cell, predictions={"test": test}, dataset=facts, **changes)
+    made = dataclasses.replace(record(), cell=asked.cell, dataset=facts, **changes)
+    return with_predictions(made, {"test": test})
 
 
 def kept(results: Path, asked: Job, **changes: Any) -> str:

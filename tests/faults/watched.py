@@ -20,6 +20,7 @@ MOST_BYTES = 500 * 2**20  # by which the process may grow
 _PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
 _NEVER = (*_PROGRAMS, "socket.connect", "pickle.find_class")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_COMPILED = "__pycache__"  # into which Python writes what it compiles of a module that is imported for the first time
 _deeds: list[str] | None = None
 _allowed: tuple[str, ...] = ()
 
@@ -31,7 +32,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         _deeds.append(f"{event} {arguments!r}"[:200])
     elif event == "open" and isinstance(arguments[0], (str, bytes)) and (arguments[2] or 0) & _WRITING:
         path = os.path.realpath(os.fsdecode(arguments[0]))
-        if not path.startswith(_allowed):
+        if not path.startswith(_allowed) and os.path.basename(os.path.dirname(path)) != _COMPILED:
             _deeds.append(f"writes {path}")
 
 

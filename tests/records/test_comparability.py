@@ -94,7 +94,7 @@ def test_a_row_more_counts_in_resume(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert again.estimates().seconds(job().cell) == 60
     here = {**here, "altitude": 1}
     otherwise = Run([job()], tmp_path, resume=True)
-    assert "1 of 1 cells run again: their records were made with another altitude" in otherwise.check()
+    assert "1 of 1 cells run again: their records differ from what is asked now in altitude" in otherwise.check()
     assert otherwise.left == [job()]
     assert otherwise.estimates().seconds(job().cell) is None
 

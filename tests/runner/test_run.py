@@ -209,7 +209,7 @@ def test_a_record_from_a_warm_cache_stands_for_no_cell_that_is_to_be_cold(tmp_pa
     cold = Run([dataclasses.replace(job(), cold=True)], tmp_path, resume=True)
     notes = cold.check()
     assert len(cold.left) == 1
-    assert "1 of 1 cells run again: their records were made with another compilation cache (--cold)" in notes
+    assert "1 of 1 cells run again: their records differ from what is asked now in compilation cache (--cold)" in notes
     again = Run([job()], tmp_path, resume=True)
     again.check()
     assert not again.left

@@ -22,7 +22,7 @@ from bcdl.runner import interpreter, supervisor
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
 from bcdl.runner.turns import Side, Turns
-from tests.factory import job
+from tests.factory import as_of_older, job, record, with_rates
 from tests.faults import driver
 
 BACKENDS = {"a": "torch", "b": "jax", "c": "tensorflow"}
@@ -40,7 +40,8 @@ def plan_of(folder: Path, side: str, rate: float = 100.0, **more: Any) -> Path:
     own.mkdir(parents=True, exist_ok=True)
     file = driver.plan(own, **more)
     values = json.loads(file.read_text(encoding="utf-8"))
-    values["record"]["metrics"] |= {f"{regime}_images_per_s": rate for regime in ("fit", "step", "predict")}
+    rated = as_of_older(with_rates(record(), fit=rate, step=rate, predict=rate))
+    values["record"] |= {"metrics": rated["metrics"], "samples": rated["samples"]}
     values["record"]["environment"]["code"] = provenance.digest(BACKENDS[side])
     file.write_text(json.dumps(values), encoding="utf-8")
     return file
@@ -165,7 +166,10 @@ def of_other_versions(results: Path) -> Turns:
 
 @pytest.mark.parametrize(
     ("other", "reason"),
-    [(moved, "was measured on another machine, another-machine"), (of_other_versions, "with another versions")],
+    [
+        (moved, "was measured on another machine, another-machine"),
+        (of_other_versions, "differs from what is asked now in versions"),
+    ],
 )
 def test_another_machine_or_other_versions_are_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[Path], Turns], reason: str
