@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from bcdl.datasets import cache
 from bcdl.worker import compilations
-from tests.in_process import InProcess
+from tests import in_process as commands
 
 # An example that takes long on a busy machine is no fault.
 settings.register_profile("without a clock", deadline=None)
@@ -69,6 +69,13 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def blank_pictures() -> Iterator[None]:
+    """Reports that the test builds in this process have blank pictures: to draw them takes most of their time."""
+    with commands.blank_pictures():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_cell_compiles_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells of this process share what is compiled, unless `compilations` itself is tested."""
@@ -95,6 +102,6 @@ def empty_cache(own_cache: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
+def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> commands.InProcess:
     """Runs commands in this process."""
-    return InProcess(monkeypatch, capsys)
+    return commands.InProcess(monkeypatch, capsys)

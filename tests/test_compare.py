@@ -18,7 +18,7 @@ from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.record import Record
 from bcdl.statistics import comparison
 from tests.factory import EXPERIMENT, as_of_older, record, with_rates
-from tests.in_process import InProcess
+from tests.in_process import InProcess, completed
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
 
@@ -34,8 +34,7 @@ def write(results: Path, name: str, rates: list[float], in_turn: bool = True, **
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bcdl.compare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return completed("compare", *arguments)
 
 
 def test_a_slow_down_fails_and_is_named(tmp_path: Path) -> None:

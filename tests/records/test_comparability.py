@@ -6,8 +6,6 @@ import ast
 import dataclasses
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from bcdl.runner.run import Run
 from bcdl.settings.cell import Cell
 from bcdl.statistics import comparison
 from tests.factory import EXPERIMENT, job, record, with_rates
+from tests.in_process import completed
 from tests.predictions import predicted, split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,11 +260,6 @@ def side(results: Path, name: str, change: Callable[[Record], Record]) -> Path:
     return results / "records" / "m" / f"r-{name}.jsonl"
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -280,7 +274,7 @@ def test_the_command_refuses_files_that_differ_in_what_resume_knew_all_along(
     here = {"cpu_cores_allowed": 2, "python": "3.11.7"}
     a = side(tmp_path, "a", lambda made: changed(made, "environment", **here))
     b = side(tmp_path, "b", lambda made: changed(made, "environment", **{**here, **values}))
-    done = run("bcdl.compare", a, b)
+    done = completed("compare", a, b)
     assert (done.returncode, done.stderr[:7]) == (2, "error: ")
     assert message in done.stderr
 
@@ -288,8 +282,8 @@ def test_the_command_refuses_files_that_differ_in_what_resume_knew_all_along(
 def test_the_command_takes_uncommitted_changes_for_the_axis_commit(tmp_path: Path) -> None:
     a = side(tmp_path, "a", lambda made: made)
     b = side(tmp_path, "b", lambda made: changed(made, "environment", dirty=True, code="0" * 16))
-    assert run("bcdl.compare", a, b, "--across", "commit").returncode == 0
-    done = run("bcdl.compare", a, b, "--across", "precision")
+    assert completed("compare", a, b, "--across", "commit").returncode == 0
+    done = completed("compare", a, b, "--across", "precision")
     assert (done.returncode, "A and B share no cell: commit is " in done.stderr) == (2, True)
 
 
@@ -312,7 +306,7 @@ def test_the_report_puts_what_ran_elsewhere_in_another_table(
         store.append(tmp_path, "m", changed(made, "environment", **values))
         tried = dataclasses.replace(EXPERIMENT, run=made.run, environment={**EXPERIMENT.environment, **values})
         experiment.append(tmp_path, "m", tried)
-    done = run("bcdl.report", "--results", tmp_path)
+    done = completed("report", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     titles = [line for line in page.splitlines() if line.startswith("## ") and "synthetic" in line]
@@ -332,12 +326,12 @@ def test_the_command_compares_places_only_if_it_is_asked_to(
     """Before, one core beside two was a regression of the software."""
     a = side(tmp_path, "a", lambda made: changed(made, "environment", **one))
     b = side(tmp_path, "b", lambda made: changed(made, "environment", **other))
-    done = run("bcdl.compare", a, b)
+    done = completed("compare", a, b)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith(f"error: A and B share no cell: {fact} is ")
     assert done.stderr.endswith(f"; --across {axis} compares them along it\n")
-    assert run("bcdl.compare", a, b, "--across", axis).returncode == 0
-    wrong = run("bcdl.compare", a, b, "--across", "versions")
+    assert completed("compare", a, b, "--across", axis).returncode == 0
+    wrong = completed("compare", a, b, "--across", "versions")
     assert (wrong.returncode, f"{fact} is " in wrong.stderr) == (2, True)
 
 
@@ -346,7 +340,7 @@ def test_a_side_of_several_places_is_no_side(tmp_path: Path) -> None:
     numbers = itertools.cycle((1, 2))
     a = side(tmp_path, "a", lambda made: changed(made, "environment", cpu_cores_allowed=next(numbers)))
     b = side(tmp_path, "b", lambda made: changed(made, "environment", cpu_cores_allowed=4))
-    done = run("bcdl.compare", a, b, "--across", "cores")
+    done = completed("compare", a, b, "--across", "cores")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "A mixes several cores allowed in one cell (1, 2): give records of one of them" in done.stderr
 
@@ -354,7 +348,7 @@ def test_a_side_of_several_places_is_no_side(tmp_path: Path) -> None:
 def test_the_command_prints_which_code_the_sides_ran(tmp_path: Path) -> None:
     a = side(tmp_path, "a", lambda made: changed(made, "environment", commit="a" * 40, code="0" * 16))
     b = side(tmp_path, "b", lambda made: changed(made, "environment", commit="a" * 40, code="1" * 16, dirty=True))
-    done = run("bcdl.compare", a, b)
+    done = completed("compare", a, b)
     assert done.returncode == 0, done.stderr
     assert f"A ran commit {'a' * 10}, code {'0' * 16}\n" in done.stdout
     assert f"B ran commit {'a' * 10}*, code {'1' * 16}\n" in done.stdout
@@ -364,10 +358,10 @@ def test_the_command_leaves_out_records_of_code_that_changed_while_it_ran(tmp_pa
     a = side(tmp_path, "a", lambda made: made)
     edited = iter([True] * 3 + [False] * 7)
     b = side(tmp_path, "b", lambda made: changed(made, "environment", code_changed=next(edited)))
-    done = run("bcdl.compare", a, b)
+    done = completed("compare", a, b)
     assert done.returncode == 0, done.stderr
     assert f"{b}: 9 rates do not count: their code changed while it ran" in done.stderr
     assert "7 and 7" in done.stdout
     none = side(tmp_path / "none", "b", lambda made: changed(made, "environment", code_changed=True))
-    done = run("bcdl.compare", a, none)
+    done = completed("compare", a, none)
     assert (done.returncode, "all code of a side changed while it ran" in done.stderr) == (2, True)

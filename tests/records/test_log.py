@@ -20,15 +20,11 @@ from bcdl.records import log, runs, store
 from bcdl.records.schema import SCHEMA
 from tests.conftest import ROOT
 from tests.factory import record, with_rates
+from tests.in_process import completed
 
 RUN = record().run
 MACHINE = "a-machine"
 COMMITTED = "amd-epyc-2-cores"
-
-
-def command(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", f"bcdl.{name}", *map(str, arguments)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def torn(folder: Path) -> Path:
@@ -181,7 +177,7 @@ def test_a_log_in_a_wrong_place_is_reported_with_the_right_one(tmp_path: Path, n
     file.rename(elsewhere)
     (elsewhere.parent / "visits.jsonl").write_text('{"mine": 1}\n')
     before = elsewhere.read_bytes()
-    done = command("report", "--results", tmp_path)
+    done = completed("report", "--results", tmp_path)
     assert done.returncode == 1, done.stdout
     shown = elsewhere.relative_to(tmp_path).as_posix()
     assert (
@@ -310,7 +306,7 @@ def test_compare_works_whatever_stands_in_the_other_logs(results: Path, name: st
     (results / name / COMMITTED / "20260101T000000Z-0000.jsonl").write_bytes(BAD[bad])
     (results / name / COMMITTED / "20260101T000000Z-0001.jsonl").mkdir()
     (results / name / "x").write_text("mine")
-    done = command("compare", *files)
+    done = completed("compare", *files)
     assert done.returncode == 1, done.stderr
     assert "slower by more than 3.0%" in done.stdout
     assert done.stderr == ""
@@ -321,7 +317,7 @@ def test_compare_reports_what_it_cannot_read_of_a_file_and_goes_on(results: Path
     a, b = sides(results, 0.5)
     with b.open("ab") as lines:
         lines.write(BAD[bad])
-    done = command("compare", a, b)
+    done = completed("compare", a, b)
     assert done.returncode == 1, done.stderr
     assert f"not read: {b}, line 9: " in done.stderr
     assert f"{b}: compared without what could not be read in 1 place" in done.stderr
@@ -332,7 +328,7 @@ def test_compare_refuses_what_a_newer_bcdl_wrote(results: Path) -> None:
     a, b = sides(results, 0.5)
     with a.open("ab") as lines:
         lines.write(BAD["newer"])
-    done = command("compare", a, b)
+    done = completed("compare", a, b)
     assert done.returncode == 2
     assert done.stderr == f"error: {a}, line 9: schema 99 is newer than this bcdl reads ({SCHEMA}); update bcdl\n"
 
@@ -340,7 +336,7 @@ def test_compare_refuses_what_a_newer_bcdl_wrote(results: Path) -> None:
 def test_compare_counts_a_last_record_that_only_lacks_its_end(results: Path) -> None:
     a, b = sides(results, 0.5)
     b.write_bytes(b.read_bytes()[:-1])
-    done = command("compare", a, b)
+    done = completed("compare", a, b)
     assert done.returncode == 1
     assert done.stderr == ""
     assert "slower by more than 3.0%" in done.stdout
@@ -352,7 +348,7 @@ def test_a_report_survives_a_torn_line_in_every_log(results: Path, name: str) ->
     file = next((results / name / COMMITTED).glob("*.jsonl"))
     with file.open("ab") as lines:
         lines.write(BAD["torn"])
-    done = command("report", "--results", results)
+    done = completed("report", "--results", results)
     assert "Traceback" not in done.stderr
     assert f"not read: {name}/{COMMITTED}/{file.name}, line" in done.stdout
     assert (results / "README.md").is_file()
@@ -361,7 +357,7 @@ def test_a_report_survives_a_torn_line_in_every_log(results: Path, name: str) ->
 def test_a_report_counts_a_last_record_that_only_lacks_its_end(results: Path) -> None:
     file = store.append(results, COMMITTED, record(seed=1))
     file.write_bytes(file.read_bytes()[:-1])
-    done = command("report", "--results", results)
+    done = completed("report", "--results", results)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("2 records and 7 parity findings")
 
@@ -370,12 +366,12 @@ def test_a_log_of_somebody_else_is_a_note_of_the_report(results: Path) -> None:
     visits = results / "records" / "clinic" / "visits.jsonl"
     visits.parent.mkdir()
     visits.write_bytes(VISITS)
-    done = command("report", "--results", results)
+    done = completed("report", "--results", results)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("records/clinic/visits.jsonl: not a log of bcdl; left alone") == 1
     assert visits.read_bytes() == VISITS
     assert "visits" not in (results / "README.md").read_text(encoding="utf-8")
-    assert command("report", "--results", results, "--check").returncode == 0
+    assert completed("report", "--results", results, "--check").returncode == 0
 
 
 @pytest.mark.parametrize("count", [10**9 + 1, 10**15, 10**20])

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,9 @@ from hypothesis import strategies as st
 from bcdl.errors import UsageError
 from bcdl.records import disk, store
 from bcdl.report import artefacts, check, page
-from tests.conftest import ROOT
 from tests.factory import record
 from tests.faults import driver
+from tests.in_process import completed
 
 PAGE = store.PAGE_START.encode()
 TABLE, OTHER_TABLE = b"metric,model\nAccuracy,CNN\n", b"metric,model\nAccuracy,ResNet50\n"
@@ -368,8 +367,7 @@ def test_two_names_of_one_file_are_not_taken_for_two(tmp_path: Path) -> None:
 
 
 def report(results: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bcdl.report", "--results", str(results), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return completed("report", "--results", results, *options)
 
 
 def test_a_report_leaves_the_files_of_its_user(tmp_path: Path) -> None:

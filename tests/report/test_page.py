@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,15 +16,16 @@ from bcdl.report import page
 from bcdl.report.sources import Sources
 from tests.conftest import ROOT
 from tests.factory import record
+from tests.in_process import blank_pictures, completed
+
+pytestmark = pytest.mark.usefixtures("blank_pictures")
 
 RUN = "20260101T000000Z-{:04x}"
 MACHINE = "amd-epyc-2-cores"  # of the committed results
 
 
 def run_report(results: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """`python -m bcdl.report` as people type it."""
-    command = [sys.executable, "-m", "bcdl.report", "--results", str(results), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return completed("report", "--results", results, *options)
 
 
 def contents(results: Path) -> dict[str, bytes]:
@@ -51,7 +51,8 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = sorted((ROOT / "results" / log / MACHINE).glob("*.jsonl"))[0]
         (results / log / MACHINE).mkdir(parents=True)
         shutil.copy(file, results / log / MACHINE)
-    page.build(results)
+    with blank_pictures():
+        page.build(results)
     assert {path.partition("/")[0] for path in contents(results)} >= {"README.md", "tables", "plots"}
     return results
 

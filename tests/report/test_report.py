@@ -38,6 +38,7 @@ def with_dataset(entry: Record, **values: object) -> Record:
     return dataclasses.replace(entry, dataset={**entry.dataset, **values})
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds: int) -> None:
     for seed in range(seeds):
@@ -47,6 +48,7 @@ def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds:
     assert ("the median over seeds and folds" in page) == (seeds > 1)
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Path) -> None:
     measured = record(device="gpu")
     state = {"throttled": ["software power cap"], "held_back_s": {"power": 1.5}}
@@ -164,6 +166,7 @@ def test_csv_holds_what_the_page_shows(built: Path) -> None:
     assert {row["torch"] for row in rows if row["model"] == "MobileNet"} == {"failed"}
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
     store.append(tmp_path, "a-machine", record())
     report.build(tmp_path)

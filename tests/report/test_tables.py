@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 from hypothesis import given
@@ -19,8 +17,8 @@ from bcdl.report import tables
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
 from bcdl.settings import models
 from bcdl.text import inert
-from tests.conftest import ROOT
 from tests.factory import record
+from tests.in_process import completed
 
 # Headings that say nothing of what stands below them: a column says itself whether it holds words.
 HEADINGS = st.sampled_from(["a", "b", "model", "cell", "verdict", "commit", "images/s", ""]) | st.text(max_size=9)
@@ -84,8 +82,7 @@ def report(results: Path, *records: Record) -> str:
     """The page that `python -m bcdl.report` makes of the records."""
     for entry in records:
         store.append(results, "a-machine", entry)
-    command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
-    subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert completed("report", "--results", results).returncode == 0
     return (results / "README.md").read_text(encoding="utf-8")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from bcdl.report.sections.experiment_tables import experiment_table
 from bcdl.statistics import power_analysis
 from tests.conftest import ROOT
 from tests.factory import EXPERIMENT as ONE
+from tests.in_process import completed
 
 OLDER = "20261123T142328Z-af84"
 
@@ -135,8 +134,7 @@ def report(results: Path, made: list[Experiment]) -> dict[str, list[list[str]]]:
     (results / "records").mkdir(parents=True)
     for entry in made:
         experiment.append(results, "m", entry)
-    command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = completed("report", "--results", results)
     assert done.returncode == 0, done.stderr
     return {file.stem: list(csv.reader(file.open(encoding="utf-8"))) for file in (results / "tables").iterdir()}
 

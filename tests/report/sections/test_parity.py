@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 from bcdl.parity.findings import Finding, append_finding
 from bcdl.parity.verdicts import ParityGroup
 from bcdl.report.sections import parity
-from tests.conftest import ROOT
+from tests.in_process import completed
 from tests.parity.dumps import judged, write, write_reference
 
 
 def report(results: Path) -> str:
     """The page that the command makes of the findings under `results`."""
     (results / "records").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = completed("report", "--results", results)
     assert done.returncode == 0, done.stderr
     return (results / "README.md").read_text(encoding="utf-8")
 

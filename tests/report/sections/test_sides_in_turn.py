@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +15,8 @@ from bcdl.records.record import Record
 from bcdl.report.section import Section
 from bcdl.report.sections import sides_in_turn
 from bcdl.statistics import comparison
-from tests.conftest import ROOT
 from tests.factory import record, with_rates
+from tests.in_process import completed
 
 RATES = [100.0, 101.0, 99.5, 100.5, 99.0, 100.2, 101.5, 98.8, 100.9, 99.7]
 RUN = "20260101T000000Z-0000"
@@ -124,8 +122,7 @@ def test_each_ratio_has_the_parity_of_its_own_records(monkeypatch: pytest.Monkey
 def test_the_report_writes_ratios_without_marks_for_programs(tmp_path: Path) -> None:
     for entry in (*side("a", backend="jax"), *side("b", backend="torch")):
         store.append(tmp_path, "m", entry)
-    command = [sys.executable, "-m", "bcdl.report", "--results", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = completed("report", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     with (tmp_path / "tables" / f"in-turn-m-{RUN}.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
