@@ -1,4 +1,4 @@
-"""What a change must pass, in stages; two run at a time, a core each.
+"""What a change must pass, in stages; three run at a time.
 
 Style, types, imports, tables and plots that follow from their records, the tests, parity of two models, a smoke
 benchmark of each backend and two backends in turn, ending in the tables. What a stage prints is shown whole when it has
@@ -20,7 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = sorted(path.parent.name for path in ROOT.glob("backends/*/adapter.py"))
-AT_A_TIME = 2
+# Tests of the harness's own code that need a backend, whichever, run on the last; on the others those of the backend.
+OF_BACKEND = ("-m", "keras and not any_backend")
+AT_A_TIME = 3  # on two cores: tests of faults and commands wait, for processes to start and to end
 # OpenMP's threads wait for each other by spinning: beside another stage, two are slower than one by far.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -31,10 +33,11 @@ Stage = Sequence[str]
 def chains(results: str) -> list[Sequence[Stage]]:
     """The stages. Those of a chain need what the ones before them left; the first chains are the longest.
 
-    A stage of tests runs them in one process, since another stage has the other core.
+    A stage of tests runs them in one process, since other stages have the other core.
     """
     into = ("--results", results)
     smoke = ("--profile", "smoke", *into)
+    suite = ("--", "-n", "0", "--durations", "10")
     return [
         [
             ("parity", "--", "--models", "cnn,mobilenet", "--image-size", "64", *into),
@@ -43,7 +46,7 @@ def chains(results: str) -> list[Sequence[Stage]]:
             ("report", "--", *into),
         ],
         [("lint",), ("report", "--", "--check")],
-        *([(f"tests-{backend}", "--", "-n", "0", "--durations", "10")] for backend in BACKENDS),
+        *([(f"tests-{name}", *suite, *(OF_BACKEND if name != BACKENDS[-1] else ()))] for name in BACKENDS),
         [("tests-fast", "--", "-n", "0")],
         [("tests-faults",)],
         [("tests-wheel",)],

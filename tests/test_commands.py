@@ -84,6 +84,7 @@ def test_predict_names_file_label_and_score(trained: tuple[Path, object], tmp_pa
     assert label == ("malignant" if float(score) > 0.5 else "benign")
 
 
+@pytest.mark.any_backend
 def test_predict_reads_grey_of_more_than_8_bits_by_the_depth_of_all_its_images(
     trained: tuple[Path, object], tmp_path: Path
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_failed_cell_fails_its_benchmarks_with_the_reason(tmp_path: Path) -> N
         (("-n", "2"), "cells run one after another"),
     ],
 )
+@pytest.mark.any_backend
 def test_wrong_usage_of_benchmarks_ends_with_2(options: tuple[str, ...], message: str) -> None:
     done = run("pytest", "benchmarks", "--backend", BACKEND, "--profile", "smoke", *options)
     assert done.returncode == 2, done.stdout

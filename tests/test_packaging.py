@@ -150,6 +150,7 @@ def test_what_is_installed_in_another_repository_has_no_commit(installed: Path, 
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_a_cell_is_trained_and_a_model_used_from_the_wheel(wheel: Path, project: Path, tmp_path: Path) -> None:
     """In this environment, with the wheel unpacked on its path and the checkout out of sight."""
     pytest.importorskip("keras")

@@ -275,6 +275,7 @@ def test_a_wrong_option_is_a_line_before_anything_runs(arguments: list[str], sai
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_a_cell_and_an_experiment_come_home(tmp_path: Path) -> None:
     """Also a precision that a CPU lacks; a second sprint begins where the first one ended."""
     backend, out, results = os.environ["KERAS_BACKEND"], tmp_path / "out", tmp_path / "results"

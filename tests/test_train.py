@@ -27,6 +27,7 @@ def is_plain(text: str) -> bool:
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_variables_that_would_have_keras_train_less_have_no_effect(tmp_path: Path) -> None:
     """Keras reads them as it is imported: a cell of 3 epochs ran one, of one step, and timed steps that never ran."""
     pytest.importorskip("keras")
@@ -54,6 +55,7 @@ def test_variables_that_would_have_keras_train_less_have_no_effect(tmp_path: Pat
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_a_saved_model_says_by_which_depth_it_learnt_and_predict_reads_by_it(
     in_process: InProcess, tmp_path: Path
 ) -> None:
@@ -79,6 +81,7 @@ def test_a_saved_model_says_by_which_depth_it_learnt_and_predict_reads_by_it(
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_on_a_terminal_a_training_has_the_bar_of_keras(tmp_path: Path) -> None:
     pytest.importorskip("keras")
     reader, terminal = pty.openpty()

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.faults.conftest import Injected
 from tests.faults.test_privacy import HOSTILE, in_names
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.any_backend]
 pytest.importorskip("keras")
 
 SMALL = ("--model", "cnn", "--profile", "smoke", "--image-size", "32", "--epochs", "1")

@@ -71,6 +71,7 @@ def test_every_mutated_line_is_a_record_or_a_reported_problem(
     assert min(outcomes.values()) > COUNT / 20  # both kinds are tried
 
 
+@pytest.mark.usefixtures("blank_pictures")
 @pytest.mark.parametrize("field", ["status", "backend", "model", "precision", "device", "profile", "weights", "metric"])
 def test_words_that_this_version_does_not_know_break_no_report(field: str, tmp_path: Path, injected: Injected) -> None:
     values = as_of_older(record(run="20260102T000000Z-0000"))
@@ -90,6 +91,7 @@ def test_words_that_this_version_does_not_know_break_no_report(field: str, tmp_p
         assert field not in ("status", "backend", "model") or {"status": "melted"}.get(field, "unheard-of") in page
 
 
+@pytest.mark.usefixtures("blank_pictures")
 def test_a_newer_schema_is_refused_with_advice_and_costs_no_other(tmp_path: Path, injected: Injected) -> None:
     with injected("newer_schema") as tally:
         file = store.append(tmp_path, MACHINE, record())

@@ -285,6 +285,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return predict.main()
 
 
+@pytest.mark.any_backend
 def test_the_command_as_it_is_typed(saved: Path, here: Path) -> None:
     hostile = picture(here / "in" / "a $x_1$ <b>\n\x1b[31m.png")
     command = [sys.executable, "-m", "bcdl.predict", "--explain", str(saved), str(hostile), "--device", "cpu"]

@@ -72,10 +72,11 @@ def test_a_cell_that_fails_midway_keeps_what_it_had(
     def fails(*arguments: Any, **named: Any) -> None:
         raise RuntimeError("an injected fault")
 
-    monkeypatch.setattr(f"bcdl.worker.cell.{broken}", fails)
     (job,) = jobs(BACKEND, "cnn", image_size="32", epochs="1")
     phases: list[str] = []
-    outcome, model = measurement.run(job, "a-run", Phases(phases.append))
+    with monkeypatch.context() as patch:
+        patch.setattr(f"bcdl.worker.cell.{broken}", fails)
+        outcome, model = measurement.run(job, "a-run", Phases(phases.append))
     assert (outcome.status, outcome.reason) == ("failed", "RuntimeError: an injected fault")
     assert model is None
     assert "import_s" in outcome.metrics
@@ -135,6 +136,7 @@ def test_several_jobs_are_served_up_to_the_first_that_fails(tmp_path: Path, monk
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_who_edits_the_code_meanwhile_does_not_change_what_is_said_of_it(tmp_path: Path) -> None:
     """Before, the record could name code that did not run, and nobody saw that it had changed."""
     pytest.importorskip("keras")

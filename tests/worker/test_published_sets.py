@@ -60,6 +60,7 @@ def train(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.any_backend
 def test_what_was_left_out_of_a_set_is_told_and_recorded(tmp_path: Path) -> None:
     request = cases.write("busi", tmp_path)
     done = train("--data", request.data, "--results", str(tmp_path / "results"))
@@ -73,6 +74,7 @@ def test_what_was_left_out_of_a_set_is_told_and_recorded(tmp_path: Path) -> None
     assert record.dataset["leaks"]["across"]["groups"] is None
 
 
+@pytest.mark.any_backend
 def test_a_table_that_names_no_image_ends_the_command_before_anything_is_written(tmp_path: Path) -> None:
     request = cases.write("csv-matches-nothing", tmp_path)
     done = train("--data", request.data, "--results", str(tmp_path / "results"))

@@ -110,6 +110,7 @@ def test_every_regime_shares_the_functions_that_fit_and_validation_compiled(adap
     assert not compiled or len(forwards) == first_forwards
 
 
+@pytest.mark.any_backend
 def test_a_cell_on_a_gpu_says_what_it_drew_and_how_the_gpu_was(
     adapter: backends.Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -213,6 +213,7 @@ def test_rounding_alone_is_judged_as_rounding(judged: Judged, precision: str) ->
 
 @pytest.mark.parametrize("precision", UNIT_ROUNDOFF)
 @pytest.mark.parametrize(("layer", "plant"), [("head_pool32", _wrong_side), ("head_norm", _wrong_epsilon)])
+@pytest.mark.any_backend
 def test_a_planted_fault_is_named_by_its_layer_in_each_precision(
     judged: Judged, precision: str, layer: str, plant: Callable[[Any], None]
 ) -> None:
