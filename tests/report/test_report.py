@@ -22,6 +22,7 @@ from bcdl.records.record import Record
 from bcdl.report import artefacts, check
 from bcdl.report import page as report
 from bcdl.report.sections import metrics
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import record
 
@@ -43,7 +44,7 @@ def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds:
     for seed in range(seeds):
         store.append(tmp_path, "m", record(seed=seed))
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert ("the median over seeds and folds" in page) == (seeds > 1)
 
 
@@ -55,7 +56,7 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
     for number, entry in enumerate((record(), measured)):
         store.append(tmp_path, f"machine-{number}", entry)
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert page.count("Energy of training (J/image)") == 1
     assert "THROTTLED: cnn on torch, step: software power cap\n" in page
     assert page.count("not measured, no NVML answered") == 1
@@ -72,7 +73,7 @@ def test_a_gpu_is_called_throttled_for_a_share_of_the_time_and_absent_energy_is_
     }
     store.append(tmp_path, "m", measured)
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     throttled = "THROTTLED: cnn on torch, step: software power cap, 100% of the time, power, 90% of the time"
     assert throttled in page
     assert page.count("THROTTLED") == 1
@@ -86,7 +87,7 @@ def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> N
         entry.environment.update({"notes": ["something to know"], "memory_pool": "as it is needed"})
         store.append(tmp_path, "m", entry)
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert page.count("- Note: torch: something to know (2 cells)") == 1
     assert page.count("- Memory of the GPU, torch: as it is needed") == 1
     assert "GPU in training (MiB)" in page
@@ -97,7 +98,7 @@ def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: f
     store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), product_flops_per_s=fastest))
     store.append(tmp_path, "m", record())
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert f"A matrix product in each worker, GFLOP/s: torch 100 to {fastest / 1e9:.0f}" in page
     assert ("UNSTEADY by a factor of 2.5" in page) == marked
 
@@ -145,7 +146,7 @@ def test_a_report_can_be_rebuilt_to_the_byte(built: Path) -> None:
 
 
 def test_the_page_links_what_is_there_and_shows_what_failed(built: Path) -> None:
-    page = (built / "README.md").read_text()
+    page = pages.text(built)
     links = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
     assert links
     assert all((built / link).is_file() for link in links)
@@ -180,7 +181,7 @@ def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
 
 def test_a_torn_line_is_reported(built: Path) -> None:
     assert "not read: records/a-machine/" in (built / "said").read_text()
-    assert "Lines that could not be read" in (built / "README.md").read_text()
+    assert "Lines that could not be read" in pages.text(built)
 
 
 RUNS = {"jax": "000a", "torch": "000b"}

@@ -19,6 +19,7 @@ from bcdl.report import tables
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
 from bcdl.settings import models
 from bcdl.text import inert
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import record
 
@@ -86,7 +87,7 @@ def report(results: Path, *records: Record) -> str:
         store.append(results, "a-machine", entry)
     command = [sys.executable, "-m", "bcdl.report", "--results", str(results)]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return (results / "README.md").read_text(encoding="utf-8")
+    return pages.text(results)
 
 
 def test_a_figure_is_set_to_the_right_whatever_its_column_is_called(tmp_path: Path) -> None:

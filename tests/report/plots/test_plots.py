@@ -98,13 +98,13 @@ def test_an_unstable_point_is_crossed_out() -> None:
 
 def test_pixels_of_a_real_data_set_are_never_drawn() -> None:
     real = with_dataset(record(data="busi"), synthetic=False, name="busi")
-    assert list(plots.modules()["image_grid"].draw(groups(real)[0])) == []
+    assert list(plots.modules()["images"].draw(groups(real)[0])) == []
 
 
 def test_drawings_of_an_earlier_version_are_not_shown_as_the_records_own() -> None:
     earlier = with_dataset(record(), checksum="e" * 64)
-    assert list(plots.modules()["image_grid"].draw(groups(earlier)[0])) == []
-    assert len(list(plots.modules()["image_grid"].draw(groups(record())[0]))) == 2
+    assert list(plots.modules()["images"].draw(groups(earlier)[0])) == []
+    assert len(list(plots.modules()["images"].draw(groups(record())[0]))) == 2
 
 
 def test_a_group_draws_every_plot_once() -> None:

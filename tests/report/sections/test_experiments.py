@@ -17,6 +17,7 @@ from bcdl.report import page
 from bcdl.report.sections import experiments
 from bcdl.report.sections.experiment_tables import experiment_table
 from bcdl.statistics import power_analysis
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import EXPERIMENT as ONE
 
@@ -25,13 +26,12 @@ OLDER = "20261123T142328Z-af84"
 
 def text_of(*made: Experiment) -> str:
     """The section of experiments, all on one machine."""
-    section = experiments.section([("m", entry) for entry in made])
-    assert section is not None
+    (section,) = experiments.sections([("m", entry) for entry in made])
     return section.text
 
 
 def test_without_experiments_there_is_no_section() -> None:
-    assert experiments.section([]) is None
+    assert experiments.sections([]) == []
 
 
 def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
         experiment.append(tmp_path, "m", dataclasses.replace(ONE, run=OLDER, ways=ways, b=[1.0, 1.0, 1.0]))
     experiment.append(tmp_path, "m", ONE)
     page.build(tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    assert "## Experiments" in text
+    text = pages.text(tmp_path)
+    assert "# Experiments on m" in text
     assert "- keras 3.15.1 (2026-11-24)" in text
     figures = "10.5 | 5.2 | 0.498 |  | 0.499 | 0.25 | 0.25 | 3 | 0"  # three rounds give no interval
     assert f"| cnn on torch | plain | other | {figures} | window | 2026-11-24 | 0123456789 |" in text
