@@ -57,7 +57,7 @@ def _parse() -> argparse.Namespace:
     instead.add_argument(
         "--answer",
         action="store_true",
-        help="write nothing; print which backend is the fastest for which model, how sure that is, and what is not known",
+        help="write nothing; print which backend is the fastest for which model, how sure that is, and what is open",
     )
     return parser.parse_args()
 

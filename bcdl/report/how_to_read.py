@@ -34,14 +34,14 @@ seeds and folds, it is their median, and in brackets are the least and the large
 [the methodology](../../docs/methodology.md), each with the experiment behind it.
 
 The runs of a section were made one after another, not interleaved, so that ratios between backends on a shared machine
-are partly its noise; a matrix product in each worker shows when its speed changed by much. What was measured in turn has
-[a part of its own](#measured-in-turn).
+are partly its noise; a matrix product in each worker shows when its speed changed by much. What was measured in turn
+has [a part of its own](#measured-in-turn).
 """,
     MARKS: """
 - A figure is **unstable** if its samples never settled: beside it stands what their first and then their second half
   gives, or, if they have no trend but differ widely, from where to where they spread.
-- `!` marks a rate that is **doubtful**: of one sample, bounded by its input pipeline, or timed while something disturbed
-  the machine; the lines below its table say which
+- `!` marks a rate that is **doubtful**: of one sample, bounded by its input pipeline, or timed while something
+  disturbed the machine; the lines below its table say which
   ([the rule](../../docs/methodology.md#when-a-figure-is-a-figure)).
 - `*` marks a figure from a tree with uncommitted changes, or whose code changed while it ran.
 - `†` marks a rate on a backend whose parity with another was never measured, `‡` one whose parity failed.
@@ -119,9 +119,9 @@ addition) in a second, as a share of the most that this machine gave in a large 
 ([why](../../docs/methodology.md#what-a-model-costs-and-what-the-device-could-give)).
 """,
     TURNS: """
-All sides of a cell run by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets all
-alike, so that these ratios may be quoted, for cells of this size and batch and the settings named; the rate beside a
-ratio is of its moment. B / A is a geometric mean; **HL**, that of Hodges and Lehmann (1963), which a few wild rounds
+All sides of a cell run by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets
+all alike, so that these ratios may be quoted, for cells of this size and batch and the settings named; the rate beside
+a ratio is of its moment. B / A is a geometric mean; **HL**, that of Hodges and Lehmann (1963), which a few wild rounds
 hardly move, stands beside it. A significant slow-down beyond the **threshold**, 3 percent or three times the standard
 error of its own ratio, is a regression. No p is smaller than 2 / 2^rounds.
 """,

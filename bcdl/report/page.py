@@ -38,9 +38,9 @@ class Report:
 
 
 def build(results: Path) -> list[str]:
-    """Write README.md, pages/, tables/, plots/ and cards/ under `results`; lines that say what was written, and what was not.
+    """Write README.md, pages/, tables/, plots/ and cards/ under `results`.
 
-    UsageError if they can't be written.
+    Returns lines that say what was written, and what was not. UsageError if they can't be written.
     """
     report = write(results)
     return [*report.lines, *([report.failure] if report.failure else [])]

@@ -237,7 +237,7 @@ def _questions(made: Answer, known: Known) -> list[str]:
 
 
 def _by_heading(question: str, text: str, words_of: str, sections: Iterable[Section]) -> str:
-    """The question with links to the parts whose heading has these words; that nothing was measured, if there are none."""
+    """The question with links to the parts whose heading has these words, or that nothing was measured."""
     places = [
         f"[{text}, {section.title}]({page_path(section.page)}#{anchor(heading)})"
         for section in sections

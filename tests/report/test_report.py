@@ -45,7 +45,7 @@ def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds:
         store.append(tmp_path, "m", record(seed=seed))
     report.build(tmp_path)
     page = pages.text(tmp_path)
-    assert ("the median over seeds and folds" in page) == (seeds > 1)
+    assert ("120.0 (120.0 to 120.0)" in page) == (seeds > 1)
 
 
 def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> N
     page = pages.text(tmp_path)
     assert page.count("- Note: torch: something to know (2 cells)") == 1
     assert page.count("- Memory of the GPU, torch: as it is needed") == 1
-    assert "GPU in training (MiB)" in page
+    assert "GPU peak MiB" in page
 
 
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
@@ -147,9 +147,9 @@ def test_a_report_can_be_rebuilt_to_the_byte(built: Path) -> None:
 
 def test_the_page_links_what_is_there_and_shows_what_failed(built: Path) -> None:
     page = pages.text(built)
-    links = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
-    assert links
-    assert all((built / link).is_file() for link in links)
+    linked = [(file, to) for file in pages.files(built) for text, to in pages.links(file) if to.endswith(".png")]
+    assert len(linked) > 2
+    assert all((file.parent / to).is_file() for file, to in linked)
     assert "mobilenet on torch, seed 0: failed: it was made to fail" in page
     assert "synthetic drawings" in page
 
@@ -171,12 +171,12 @@ def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
     wanted = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "local" not in file.parts}
     gone = store.append(tmp_path, "a-machine", record(run="20260101T000000Z-0001", image_size=64))
     report.build(tmp_path)
-    assert len(list(tmp_path.glob("plots/*"))) == 2
+    assert len(list(tmp_path.glob("plots/synthetic*"))) == 2
     gone.unlink()
     report.build(tmp_path)
     after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "local" not in file.parts}
     assert after == wanted
-    assert len(list(tmp_path.glob("plots/*"))) == 1
+    assert len(list(tmp_path.glob("plots/synthetic*"))) == 1
 
 
 def test_a_torn_line_is_reported(built: Path) -> None:
@@ -199,7 +199,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_follows_from_its_records_passes_the_check_and_nothing_is_written(committed: Path) -> None:
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
-    assert report.check(committed) == [f"README.md, tables and plots of {committed} follow from its records"]
+    assert report.check(committed) == [f"README.md, pages, tables and plots of {committed} follow from its records"]
     after = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
     assert before == after
 
@@ -252,29 +252,29 @@ def draw_from_other_records(folder: Path) -> str:
 
 
 def resize_a_plot(folder: Path) -> str:
-    (file,) = folder.glob("plots/*/loss.png")
+    (file,) = folder.glob("plots/*/roofline.png")
     text = PngInfo()
     with Image.open(file) as image:
         text.add_text(artefacts.SOURCE, image.info[artefacts.SOURCE])
         image.resize((300, 300)).save(file, pnginfo=text)
-    return "loss.png: 300x300 pixels, where the records give"
+    return "roofline.png: 300x300 pixels, where the records give"
 
 
 def remove_a_plot(folder: Path) -> str:
-    next(folder.glob("plots/*/loss.png")).unlink()
-    return "loss.png: missing"
+    next(folder.glob("plots/*/roofline.png")).unlink()
+    return "roofline.png: missing"
 
 
 def break_a_plot(folder: Path) -> str:
-    next(folder.glob("plots/*/loss.png")).write_bytes(b"no picture")
-    return "loss.png: not a readable PNG"
+    next(folder.glob("plots/*/roofline.png")).write_bytes(b"no picture")
+    return "roofline.png: not a readable PNG"
 
 
 def leave_a_plot(folder: Path) -> str:
-    plot = next(folder.glob("plots/*/loss.png"))
+    plot = next(folder.glob("plots/*/roofline.png"))
     (folder / "plots" / "old").mkdir()
     shutil.copy(plot, folder / "plots" / "old")
-    return "plots/old/loss.png: left over"
+    return "plots/old/roofline.png: left over"
 
 
 def leave_a_table(folder: Path) -> str:

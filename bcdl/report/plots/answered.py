@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ def picture(made: Answer) -> Figure:
     log_rate(axis, "training steps")
     handles = [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in made.backends]
     handles.append(Line2D([], [], marker="o", linestyle="-", color="black", label="in turn, 95% interval"))
-    hollow = {"marker": "o", "linestyle": "", "color": "black", "markerfacecolor": "white"}
+    hollow: dict[str, Any] = {"marker": "o", "linestyle": "", "color": "black", "markerfacecolor": "white"}
     handles.append(Line2D([], [], label="one after another:\nnot comparable", **hollow))
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8)
     footer(figure, "Training steps by model and backend", f"Machine: {made.machine}.")
@@ -46,7 +47,7 @@ def _row(axis: Axes, place: int, row: Row, names: list[str]) -> None:
         if not math.isnan(low):
             axis.hlines(y, low, high, color=colour(name), linewidth=1.5)
         face = "white" if row.ranking is None else colour(name)
-        sign = {"marker": marker(row.line.model), "color": colour(name), "markerfacecolor": face}
+        sign: dict[str, Any] = {"marker": marker(row.line.model), "color": colour(name), "markerfacecolor": face}
         axis.plot([rate], [y], linestyle="", markersize=6, **sign)
 
 

@@ -20,7 +20,7 @@ _BEST_KEY = "best-settings"
 
 
 def sections(experiments: Sequence[tuple[str, Experiment]]) -> list[Section]:
-    """A section for each place where experiments were made, of the newest there (oldest first, each with its machine)."""
+    """A section for each place where experiments were made; these are the oldest first, each with its machine."""
     return [_of_place(place, made) for place, made in by_place(experiments).items()]
 
 

@@ -88,7 +88,8 @@ def _summary(group: Group) -> str:
 def _start(group: Group) -> str:
     if not group.first.cell.timing:
         return ""
-    return f"## Before the steady state\n\n{merged_table(group, 'Import, build and warm-up', _startup(group)).to_markdown()}"
+    table = merged_table(group, "Import, build and warm-up", _startup(group))
+    return f"## Before the steady state\n\n{table.to_markdown()}"
 
 
 def _settled(group: Group) -> str:
