@@ -1,4 +1,4 @@
-"""The report: page, tables, plots and cards, built from records alone, or checked against them."""
+"""The report: pages, tables, plots and cards, built from records alone, or checked against them."""
 
 from __future__ import annotations
 

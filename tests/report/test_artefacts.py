@@ -25,6 +25,7 @@ from tests.faults import driver
 PAGE = store.PAGE_START.encode()
 TABLE, OTHER_TABLE = b"metric,model\nAccuracy,CNN\n", b"metric,model\nAccuracy,ResNet50\n"
 CARD = b"# Model card: CNN, on busi\n\n**Not for clinical use.** Generated from records by `python -m bcdl.report`; x\n"
+SHOWN = f"# busi, 32x32\n\n{artefacts.PAGE_MARK}\n\ntext\n".encode()
 MINE = b"nobody else has this\n"
 
 
@@ -38,7 +39,7 @@ def png(source: str = "0" * 64) -> bytes:
 
 
 PLOT = png()
-FILES = {"README.md": PAGE, "tables/a.csv": TABLE, "plots/g/loss.png": PLOT, "cards/a.md": CARD}
+FILES = {"README.md": PAGE, "pages/a.md": SHOWN, "tables/a.csv": TABLE, "plots/g/loss.png": PLOT, "cards/a.md": CARD}
 
 
 def contents(results: Path) -> dict[str, bytes]:
