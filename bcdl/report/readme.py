@@ -191,8 +191,8 @@ def unknown(made: Answer, known: Known) -> list[str]:
                          "rounds left it undecided.")  # fmt: skip
     if made.missing:
         lines.append(f"Anything of {', '.join(made.missing)} on this machine: {NEVER_MEASURED}.")
-    if lacking := [f"{row.line.title} ({', '.join(absent)})" for row in rows if (absent := _lacking(row))]:
-        lines.append(f"Backends that a row lacks: {', '.join(lacking)}.")
+    if lacking := [f"{row.line.title} on {name}" for row in rows for name in _lacking(row)]:
+        lines.append(f"How these compare, which were not in the rounds of the others: {', '.join(lacking)}.")
     if unjudged := [row for row in rows if row.same == "not known"]:
         lines.append(f"Whether all backends compute the same for {_models(unjudged)}, of these versions.")
     on_gpus = {record.cell.backend for _, record in known.records if record.ok and record.cell.device == "gpu"}
@@ -210,7 +210,10 @@ def _models(rows: Iterable[answer.Row]) -> str:
 
 
 def _lacking(row: answer.Row) -> list[str]:
-    ranked = row.records if row.ranking is None else [standing.name for standing in row.ranking.standings]
+    """The backends that were not measured in turn with the others of the row; none if nothing was."""
+    if row.ranking is None:
+        return []
+    ranked = [standing.name for standing in row.ranking.standings]
     return [name for name in backends.NAMES if name not in ranked]
 
 

@@ -153,7 +153,7 @@ def test_a_folder_of_an_older_bcdl_is_known_even_after_a_report_that_was_killed_
     assert contents(tmp_path) == {"README.md": PAGE}
 
 
-@pytest.mark.parametrize("path", ["tables/a.csv", "plots/g/loss.png", "cards/a.md"])
+@pytest.mark.parametrize("path", ["pages/a.md", "tables/a.csv", "plots/g/loss.png", "cards/a.md"])
 @pytest.mark.parametrize("manifest", [True, False])
 def test_a_foreign_file_in_the_place_of_ours_is_refused_before_anything_is_written(
     tmp_path: Path, path: str, manifest: bool
