@@ -184,11 +184,8 @@ def unknown(made: Answer, known: Known) -> list[str]:
     rows, lines = made.rows, []
     if apart := [row for row in rows if row.ranking is None]:
         lines.append(f"Which backend is the fastest for {_models(apart)}: nothing was measured in turn.")
-    for row in rows:
-        if row.ranking is not None and (near := row.ranking.named(UNDECIDED)):
-            rounds = min(standing.processes for standing in row.ranking.standings)
-            lines.append(f"Which of {', '.join([row.ranking.first.name, *near])} is faster for {row.title}: {rounds} "
-                         "rounds left it undecided.")  # fmt: skip
+    if undecided := list(filter(None, map(_undecided, rows))):
+        lines.append(f"Which is faster: {'; '.join(undecided)}.")
     if made.missing:
         lines.append(f"Anything of {', '.join(made.missing)} on this machine: {NEVER_MEASURED}.")
     if lacking := [f"{row.line.title} on {name}" for row in rows for name in _lacking(row)]:
@@ -207,6 +204,15 @@ def unknown(made: Answer, known: Known) -> list[str]:
 
 def _models(rows: Iterable[answer.Row]) -> str:
     return ", ".join(dict.fromkeys(row.line.title for row in rows))
+
+
+def _undecided(row: answer.Row) -> str:
+    """The backends between which the rounds decided nothing, and how many rounds that were; empty if none did."""
+    near = row.ranking.named(UNDECIDED) if row.ranking is not None else []
+    if row.ranking is None or not near:
+        return ""
+    rounds = min(standing.processes for standing in row.ranking.standings)
+    return f"{' or '.join([row.ranking.first.name, *near])} at {row.line.title} (open after {rounds} rounds)"
 
 
 def _lacking(row: answer.Row) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bcdl.parity.verdicts import Verdicts
 from bcdl.records import experiment, store
 from bcdl.records.record import Record
 from bcdl.report import __main__ as command
@@ -180,6 +181,16 @@ def test_what_is_not_known(results: Path) -> None:
     assert "- Anything of DenseNet201 on this machine: never measured." in lines
     assert any(line.startswith("- How fast tensorflow, torch is on a GPU") for line in lines)
     assert not any("upgrade" in line for line in lines)
+
+
+def test_what_few_rounds_left_open_and_what_was_not_in_them_is_said() -> None:
+    run = "20260101T000000Z-0000"
+    records = [*in_turn(run, "a", 100, backend="jax")[:2], *in_turn(run, "b", 90, backend="torch")[:2]]
+    known = readme.Known([("m", made) for made in records], Verdicts(()), (), ())
+    first, *others = readme.unknown(known.answer("m"), known)
+    assert first == "Which is faster: jax or torch at CNN (open after 2 rounds)."
+    assert "How these compare, which were not in the rounds of the others: CNN on tensorflow." in others
+    assert len([first, *others]) <= 5
 
 
 # What a person sees
