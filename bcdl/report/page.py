@@ -126,11 +126,11 @@ def _sections(sources: Sources, known: Known) -> list[Section]:
 
 def _distinct(sections: Iterable[Section]) -> list[Section]:
     """The sections with names, titles and headings that differ by more than a digit: those that do not get a letter."""
-    names, titles = _Letters(), _Letters()
+    names, titles = _Letters(), _Letters(_DIGITS)
     made = []
     for section in sections:
         title, _, text = section.text.partition("\n")
-        parts = _Letters()
+        parts = _Letters(_DIGITS)
         lines = [line + parts.of(line) if line.startswith("## ") else line for line in text.splitlines()]
         page = section.page + names.of(section.page, "-set-").lower()
         whole = "\n".join([title + titles.of(title), *lines]) + "\n"
@@ -138,15 +138,20 @@ def _distinct(sections: Iterable[Section]) -> list[Section]:
     return made
 
 
-class _Letters:
-    """Gives a letter to each title that differs from an earlier one by digits alone, or by nothing."""
+_DIGITS = r"\d+"
 
-    def __init__(self) -> None:
+
+class _Letters:
+    """Gives a letter to each title that is like an earlier one, but for what is no difference."""
+
+    def __init__(self, no_difference: str = "") -> None:
+        """`no_difference` is a pattern of what does not set titles apart."""
+        self._no_difference = no_difference
         self._known: Counter[str] = Counter()
 
     def of(self, title: str, before: str = ", set ") -> str:
         """What is to stand behind the title; empty if no earlier one is like it."""
-        plain = re.sub(r"\d+", "", title)
+        plain = re.sub(self._no_difference, "", title)
         self._known[plain] += 1
         place = self._known[plain]
         return f"{before}{_letter(place)}" if place > 1 else ""

@@ -21,7 +21,7 @@ from bcdl.report.sources import Sources
 from bcdl.report.tables import Entry, Table, absent, number, word, words
 from bcdl.report.tables import figures as columns_of
 from bcdl.statistics.ranking import UNDECIDED
-from bcdl.text import escape
+from bcdl.text import escape, safe_name
 
 MOST_LINES = 120
 # So many rows, sentences and links stand on the page; the rest is on the pages behind it.
@@ -114,7 +114,7 @@ def _answer(
     if not made.rows:
         return parts[:1], {}
     own = [record for machine, record in records if machine == made.machine]
-    drawn = figures.to_pngs(page_name("answer on", made.machine), [("training-steps", answered.picture(made))], own)
+    drawn = figures.to_pngs(f"answer-on-{safe_name(made.machine)}", [("training-steps", answered.picture(made))], own)
     parts += [figure_link(key, f"{_SHOWS}, on {made.machine}", to_results) for key in drawn]
     return parts, drawn
 
