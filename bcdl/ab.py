@@ -113,7 +113,8 @@ def _show(turns: Turns, results: Path) -> list[str]:
             say(f"not compared: {pair.failure}")
         regressions += sides_in_turn.regressions(measured, pair)
     if rows := answer.rows([measured], Verdicts(findings.read_findings(results)[0])):
-        console().print(answer.table(rows).to_rich())
+        for shown in (answer.table(rows), answer.cost_table(rows)):
+            console().print(shown.condensed().to_rich())
         for row in rows:
             say(row.sentence)
     return regressions

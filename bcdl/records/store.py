@@ -1,7 +1,7 @@
 """The results folder: the names of its files, and its records, which runs append and reports read.
 
 People and reports rely on this layout: `records/`, `parity/` and `experiments/` are logs (`bcdl.records.log`),
-`README.md`, `tables/`, `plots/` and `cards/` are made from them, and `local/` is never committed.
+`README.md`, `pages/`, `tables/`, `plots/` and `cards/` are made from them, and `local/` is never committed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bcdl.records.record import Record
 from bcdl.records.schema import SCHEMA
 
 PAGE, MANIFEST = "README.md", "manifest.json"
-TABLES, PLOTS, CARDS = "tables", "plots", "cards"
+PAGES, TABLES, PLOTS, CARDS = "pages", "tables", "plots", "cards"
 # How our page begins; a page that begins otherwise is never overwritten.
 PAGE_START = (
     "# Results\n\nThis page, `tables/` and `plots/` are generated from `records/` by `python -m bcdl.report`; "
@@ -49,10 +49,10 @@ def check_folder(results: Path) -> None:
     itself may be a link.
     """
     with disk.writing(results):
-        for name in (PAGE, MANIFEST, TABLES, PLOTS, CARDS, *log.LOGS, runs.LOCAL):
+        for name in (PAGE, MANIFEST, PAGES, TABLES, PLOTS, CARDS, *log.LOGS, runs.LOCAL):
             if (results / name).is_symlink():
                 raise UsageError(f"{results / name} is a link, and would be written through; {_ADVICE}")
-        for name in (TABLES, PLOTS, CARDS, *log.LOGS, runs.LOCAL):
+        for name in (PAGES, TABLES, PLOTS, CARDS, *log.LOGS, runs.LOCAL):
             if (results / name).exists() and not (results / name).is_dir():
                 raise UsageError(f"{results / name} is no folder, and one is needed there; {_ADVICE}")
         for name, is_ours in ((PAGE, is_page), (MANIFEST, _is_manifest)):

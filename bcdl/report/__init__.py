@@ -1,4 +1,4 @@
-"""Makes page, tables, plots and cards of records, parity findings and experiments."""
+"""Makes pages, tables, plots and cards of records, parity findings and experiments."""
 
 from bcdl.machine import places
 

@@ -1,4 +1,4 @@
-"""Rebuild page, tables and plots from records alone, or check that they follow from them."""
+"""Rebuild pages, tables and plots from records alone, check that they follow from them, or print the answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.records import log
-from bcdl.report import page
+from bcdl.report import on_screen, page
+from bcdl.report.sources import Sources
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
@@ -18,6 +19,8 @@ def main() -> int:
     results: Path = arguments.results
     if not (results / log.RECORDS).is_dir():
         raise UsageError(f"{results} holds no {log.RECORDS}/ folder; run a benchmark first or use --results")
+    if arguments.answer:
+        return _answer(results)
     if arguments.check:
         _print(page.check(results))
         return 0
@@ -25,6 +28,15 @@ def main() -> int:
     _print(report.lines)
     if report.failure:
         raise BcdlError(report.failure)
+    return 0
+
+
+def _answer(results: Path) -> int:
+    """Print the answer; BcdlError if something could not be read, so that it may lack what was measured."""
+    sources = Sources.read(results)
+    on_screen.print_newest(sources)
+    if sources.unread:
+        raise BcdlError(f"{len(sources.unread)} lines or files of {results} could not be read; bcdl report names them")
     return 0
 
 
@@ -36,10 +48,16 @@ def _print(lines: list[str]) -> None:
 def _parse() -> argparse.Namespace:
     parser = Parser("report", __doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; end with 1, naming each file, if page, tables or plots do not follow from the records",
+        help="write nothing; end with 1, naming each file, if pages, tables or plots do not follow from the records",
+    )
+    instead.add_argument(
+        "--answer",
+        action="store_true",
+        help="write nothing; print which backend is the fastest for which model, how sure that is, and what is open",
     )
     return parser.parse_args()
 

@@ -1,47 +1,57 @@
 """The answer, on one screen: which backend for which model, how fast, how sure, and whether all compute the same.
 
-It holds what was measured in turn on one machine: ratios of runs that were made one after another are partly those of
-their moments, so that they decide nothing here.
+A winner is named only of what was measured in turn: ratios of runs that were made one after another are partly those
+of their moments. The rate of a model that was not measured in turn stands there all the same, and decides nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from bcdl.parity.verdicts import Verdicts
-from bcdl.records.groups import Line
+from bcdl.parity.verdicts import MISMATCH, Verdicts
+from bcdl.records.groups import Group, Line, group_records
 from bcdl.records.record import Record
 from bcdl.report import formats
+from bcdl.report.sections import sides_in_turn
+from bcdl.report.sections.metrics import METRICS, MetricRow, metric_entry
 from bcdl.report.sections.sides_in_turn import SidesInTurn
-from bcdl.report.tables import Entry, Table, absent, figures, word, words
+from bcdl.report.tables import Column, Entry, Table, absent, count, figures, word, words
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
 from bcdl.statistics import comparison, ranking
 from bcdl.statistics.ranking import FASTEST, TIE, UNDECIDED, Ranking, Standing
 
 REGIME = "step"
+NOT_COMPARABLE, NEVER_MEASURED = "one after another", "never measured"
 # The words of a verdict beside a rate, for people.
 _VERDICTS = {FASTEST: "fastest", TIE: "tie", UNDECIDED: "undecided"}
+_BY_NAME = {metric.name: metric for metric in METRICS}
+_RATE, _FIRST_STEP = _BY_NAME["step_images_per_s"], _BY_NAME["first_step_s"]
+_MEMORY = {"cpu": _BY_NAME["peak_memory_mib"], "gpu": _BY_NAME["device_peak_memory_mib"]}
+_SECONDS_AN_HOUR = 3600
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One model at one size and batch, on the backends that were measured in turn.
+    """One model at one size, batch and precision, on the backends that have it.
 
     Attributes:
         line: the model, and what it started from.
         cell: the settings that all backends share, as the first has them.
-        ranking: of the backends by their rate of training steps.
+        ranking: of the backends by their rate of training steps; None if they were not measured in turn.
         records: the newest record of each backend that is ok.
         parity: whether the backends compute the same, in words.
+        same: the same in a word: `yes`, `no`, `not known`; empty if there is one backend.
     """
 
     line: Line
     cell: Cell
-    ranking: Ranking
+    ranking: Ranking | None
     records: Mapping[str, Record]
     parity: str
+    same: str
 
     @property
     def title(self) -> str:
@@ -50,15 +60,59 @@ class Row:
 
     @property
     def sentence(self) -> str:
-        """What may be quoted of the row."""
+        """What may be quoted of the row; empty if it was not measured in turn."""
+        if self.ranking is None:
+            return ""
         first, *others = self.ranking.standings
-        start = f"{self.title}: "
+        start = f"{self.title}, {self.cell.precision}: "
         if self.ranking.is_decided:
             return f"{start}{first.name} is the fastest, at {_images_per_s(first)}; {', '.join(map(_beside, others))}."
         near = [other for other in others if other.verdict in (TIE, UNDECIDED)]
         slower = [other for other in others if other not in near]
         words = [f"{first.name} comes first, at {_images_per_s(first)}", *map(_beside, near), *map(_beside, slower)]
         return f"{start}{', '.join(words)}."
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The backend with the highest rate, and that rate, images/s; NaN if no record has one."""
+        if self.ranking is not None:
+            return self.ranking.first.name, self.ranking.first.rate
+        rates = {name: record.value(_RATE.name) for name, record in self.records.items()}
+        return max(rates.items(), key=lambda pair: -math.inf if math.isnan(pair[1]) else pair[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What is known of one machine.
+
+    Attributes:
+        machine: the folder that its records lie in.
+        rows: what was measured, in the order of the model table.
+        missing: the titles of the models that were never measured there.
+    """
+
+    machine: str
+    rows: Sequence[Row]
+    missing: Sequence[str]
+
+    @property
+    def backends(self) -> list[str]:
+        return sorted({name for row in self.rows for name in row.records})
+
+
+def of_machine(machine: str, records: Iterable[tuple[str, Record]], verdicts: Verdicts) -> Answer:
+    """The answer for a machine, of records that are the oldest first, each with its machine."""
+    own = [(place, record) for place, record in records if place == machine]
+    in_turn = _newest(rows(sides_in_turn.read(own), verdicts))
+    apart = _newest(_apart(group_records([pair for pair in own if not pair[1].block], verdicts), verdicts))
+    made = _in_order({**apart, **in_turn}.values())
+    measured = {row.line.model for row in made}
+    return Answer(machine, made, [model.title for name, model in MODELS.items() if name not in measured])
+
+
+def of_run(machine: str, records: Sequence[Record], verdicts: Verdicts) -> Answer:
+    """The answer that a run's own records give, of the models that it was about."""
+    return dataclasses.replace(of_machine(machine, [(machine, record) for record in records], verdicts), missing=())
 
 
 def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:
@@ -70,19 +124,73 @@ def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:
     for run in runs:
         for row in _of_run(run, verdicts):
             newest[_key(row.cell)] = row
-    order = {name: place for place, name in enumerate(MODELS)}
-    return sorted(newest.values(), key=lambda row: (order.get(row.line.model, len(order)), row.cell.image_size))
+    return _in_order(newest.values())
 
 
-def table(made: Sequence[Row]) -> Table:
-    """Models down, backends across: images/s with interval and ratio to the row's fastest, first step, peak memory."""
+def tables(answer: Answer) -> tuple[Table, Table]:
+    """Models down, backends across: rates with their intervals, then what a first step and memory take."""
+    return table(answer.rows, answer.missing), cost_table(answer.rows)
+
+
+def table(made: Sequence[Row], missing: Sequence[str] = ()) -> Table:
+    """Images/s with interval, its share of the row's best, the fastest backend, and whether all answer the same."""
+    made = _in_order(made)
     names = sorted({name for row in made for name in row.records})
-    columns = (words("model"), *map(figures, names), words("fastest"), words("same answers?"))
+    if len(names) == 1 and not missing:  # of a run of one backend
+        rows = ((*_settings(row), _figure(row, names[0])) for row in made)
+        return Table("Training steps, images/s", (*_SETTINGS, figures(names[0])), tuple(rows))
+    columns = (*_SETTINGS, words("fastest"), *map(figures, names), words("same answers?"))
+    shown = [
+        (*_settings(row), word(_fastest(row)), *(_figure(row, name) for name in names), word(row.same)) for row in made
+    ]
+    blank = [absent()] * len(names)
+    unknown = [(word(title), *_like_all(made), word(NEVER_MEASURED), *blank, absent()) for title in missing]
+    title = "Training steps, images/s (95% interval), and the share of the fastest's rate"
+    return Table(title, columns, (*shown, *unknown))
+
+
+def cost_table(made: Sequence[Row]) -> Table:
+    """What the first step takes, and the peak of memory, on each backend."""
+    made = _in_order(made)
+    names = sorted({name for row in made for name in row.records})
+    columns = (
+        *_SETTINGS,
+        *(figures(f"{name}, first step, s") for name in names),
+        *(figures(f"{name}, peak MiB") for name in names),
+    )
     shown = (
-        (word(row.title), *(_figure(row, name) for name in names), word(_fastest(row)), word(row.parity or "not known"))
+        (
+            *_settings(row),
+            *(_metric(row, name, _FIRST_STEP) for name in names),
+            *(_metric(row, name, _MEMORY.get(row.cell.device, _MEMORY["cpu"])) for name in names),
+        )
         for row in made
     )
-    return Table("Training steps, images/s", columns, tuple(shown))
+    return Table("First step, compilation included, and peak memory", columns, tuple(shown))
+
+
+def an_hour(row: Row) -> str:
+    """How many images an hour trains on the row's best backend, in words; empty if it has no rate."""
+    name, rate = row.best
+    if formats.is_undefined(rate):
+        return ""
+    return f"{row.line.title} {formats.grouped(int(round(rate * _SECONDS_AN_HOUR, -2)))} ({name})"
+
+
+# The columns that set a row apart; those that say the same in all rows are said once.
+_SETTINGS: tuple[Column, ...] = (words("model"), figures("px"), figures("batch"), words("precision"))
+
+
+def _settings(row: Row) -> tuple[Entry, ...]:
+    cell = row.cell
+    return word(row.line.title), count(cell.image_size), count(cell.batch_size), word(cell.precision)
+
+
+def _like_all(made: Sequence[Row]) -> tuple[Entry, ...]:
+    """The settings of a model that was never measured: those that all others have, so that these are said once."""
+    columns = zip(*(_settings(row)[1:] for row in made), strict=True)
+    every = [entries[0] if len({entry.shown for entry in entries}) == 1 else absent() for entries in columns]
+    return tuple(every) or tuple(absent() for _ in _SETTINGS[1:])
 
 
 def _of_run(run: SidesInTurn, verdicts: Verdicts) -> list[Row]:
@@ -93,16 +201,53 @@ def _of_run(run: SidesInTurn, verdicts: Verdicts) -> list[Row]:
     by_cell: dict[tuple[object, ...], dict[str, list[Record]]] = {}
     for records in run.sides.values():
         for record in records:
-            if record.ok:
+            if _rounds([record]):
                 by_cell.setdefault(_key(record.cell), {}).setdefault(record.cell.backend, []).append(record)
     return [_row(run.machine, sides, verdicts) for sides in by_cell.values() if len(sides) > 1]
 
 
-def _row(machine: str, sides: Mapping[str, list[Record]], verdicts: Verdicts) -> Row:
+def _row(machine: str, sides: Mapping[str, list[Record]], verdicts: Verdicts, in_turn: bool = True) -> Row:
     newest = {backend: records[-1] for backend, records in sides.items()}
-    cell = next(iter(newest.values())).cell
-    ranked = ranking.rank({backend: _rounds(records) for backend, records in sides.items()})
-    return Row(Line.of(cell), cell, ranked, newest, verdicts.among(machine, list(newest.values())))
+    every = list(newest.values())
+    ranked = ranking.rank({backend: _rounds(records) for backend, records in sides.items()}) if in_turn else None
+    said = verdicts.among(machine, every)
+    mark = verdicts.mark(machine, every, every)
+    same = "" if len(every) == 1 else {MISMATCH: "no", "": "yes"}.get(mark, "not known")
+    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, said, same)
+
+
+def _apart(groups: Iterable[Group], verdicts: Verdicts) -> list[Row]:
+    """A row for each line of the groups that has rates."""
+    made = []
+    for group in groups:
+        for line in group.lines:
+            by_backend = {name: _with_rate(group.of(line, name)) for name in group.backends}
+            if sides := {name: records for name, records in by_backend.items() if records}:
+                made.append(_row(group.machine, sides, verdicts, in_turn=False))
+    return made
+
+
+def _with_rate(records: Iterable[Record]) -> list[Record]:
+    """Those with a rate of steps, the newest last."""
+    return sorted((record for record in records if record.ok and record.value(_RATE.name) > 0), key=_started)
+
+
+def _started(record: Record) -> str:
+    return record.started
+
+
+def _newest(made: Iterable[Row]) -> dict[tuple[str, str], Row]:
+    """The row of each model and precision that has the newest record."""
+    oldest_first = sorted(made, key=lambda row: max(map(_started, row.records.values())))
+    return {(row.line.model, row.cell.precision): row for row in oldest_first}
+
+
+def _in_order(made: Iterable[Row]) -> list[Row]:
+    """The rows in the order of the model table."""
+    order = {name: place for place, name in enumerate(MODELS)}
+    return sorted(
+        made, key=lambda row: (order.get(row.line.model, len(order)), row.cell.image_size, row.cell.precision)
+    )
 
 
 def _rounds(records: Sequence[Record]) -> dict[str, float]:
@@ -117,44 +262,46 @@ def _key(cell: Cell) -> tuple[object, ...]:
 
 
 def _figure(row: Row, backend: str) -> Entry:
+    if row.ranking is None:
+        return _metric(row, backend, _RATE)
     standing = next((each for each in row.ranking.standings if each.name == backend), None)
-    if standing is None:
-        return absent(formats.NOT_RUN)
-    return Entry((standing, row.records[backend]), _in_words)
+    return absent("not in turn") if standing is None else Entry(standing, _in_words)
 
 
-def _in_words(figure: tuple[Standing, Record]) -> str:
-    standing, record = figure
-    interval = f" ({formats.fixed(standing.low, 1)} to {formats.fixed(standing.high, 1)})"
-    first_step = record.metrics.get("first_step_s")
-    memory = record.metrics.get("peak_memory_mib") or record.metrics.get("device_peak_memory_mib")
-    parts = [
-        formats.fixed(standing.rate, 1) + (interval if standing.low == standing.low else ""),
-        f"x{formats.fixed(standing.ratio, 2)}",
-        f"first step {formats.seconds(first_step)}" if first_step else "",
-        f"{formats.fixed(memory, 0)} MiB" if memory else "",
-    ]
-    return "; ".join(filter(None, parts))
+def _metric(row: Row, backend: str, metric: MetricRow) -> Entry:
+    return metric_entry([row.records[backend]], metric) if backend in row.records else absent(formats.NOT_RUN)
+
+
+def _in_words(standing: Standing) -> str:
+    ends = "" if math.isnan(standing.low) else f" ({_rate(standing.low)} to {_rate(standing.high)})"
+    return f"{_rate(standing.rate)}{ends}, {formats.percent(standing.ratio)}"
+
+
+def _rate(images_per_s: float) -> str:
+    return formats.fixed(images_per_s, 1 if images_per_s < 1000 else 0)
 
 
 def _fastest(row: Row) -> str:
     """The winner, or those between which nothing is decided."""
+    if row.ranking is None:
+        return NOT_COMPARABLE
     first = row.ranking.first
     if row.ranking.is_decided:
         return first.name
-    ties, open_ = row.ranking.named(TIE), row.ranking.named(UNDECIDED)
-    if open_:
-        return f"undecided: {', '.join([first.name, *ties, *open_])}"
+    ties, undecided = row.ranking.named(TIE), row.ranking.named(UNDECIDED)
+    if undecided:
+        return f"undecided: {', '.join([first.name, *ties, *undecided])}"
     return f"tie: {', '.join([first.name, *ties])}"
 
 
 def _images_per_s(standing: Standing) -> str:
-    return f"{formats.fixed(standing.rate, 1)} images/s"
+    ends = "" if math.isnan(standing.low) else f" ({_rate(standing.low)} to {_rate(standing.high)})"
+    return f"{_rate(standing.rate)} images/s{ends}"
 
 
 def _beside(other: Standing) -> str:
     """A side beside the fastest, in words."""
     words = f"{other.name} {formats.percent(other.ratio)} of that"
-    if other.ratio_low == other.ratio_low:
+    if not math.isnan(other.ratio_low):
         words += f" ({formats.percent(other.ratio_low)} to {formats.percent(other.ratio_high)})"
     return f"{words}, {_VERDICTS[other.verdict]}" if other.verdict in _VERDICTS else words

@@ -1,6 +1,6 @@
 """Writes the files of a report, and removes those of an earlier one that it no longer has; it changes only our files.
 
-A file is ours if `manifest.json` lists it, or if it carries our mark: the page and the cards begin with a
+A file is ours if `manifest.json` lists it, or if it carries our mark: pages and cards begin with a
 sentence of their own, and a plot's PNG names the digest of what it was drawn from (`SOURCE`). A table has no mark. In a
 folder with a page of ours and without a manifest, made by an older bcdl, a table is taken for ours if its first cell is
 `metric`; since it may be somebody's all the same, it is kept aside before it is removed.
@@ -28,14 +28,17 @@ from typing import Any
 from bcdl.errors import UsageError
 from bcdl.records import disk, runs, store
 from bcdl.records.claims import SILENT_S
-from bcdl.records.store import CARDS, MANIFEST, PAGE, PLOTS, TABLES, check_folder
+from bcdl.records.store import CARDS, MANIFEST, PAGE, PAGES, PLOTS, TABLES, check_folder
 
 SOURCE = "Source data SHA-256"  # the PNG's own text that holds the digest of what it was drawn from
 DRAWN_BY, OVERLAY = "Drawn by", "bcdl predict --explain"  # the PNG's own text of an overlay, which no report writes
-FOLDERS = (TABLES, PLOTS, CARDS)
+FOLDERS = (PAGES, TABLES, PLOTS, CARDS)
+# How a page behind the first one begins, below its title.
+PAGE_MARK = "[Results](../README.md), generated from records by `python -m bcdl.report`; edit nothing here by hand."
 _PENDING = Path(runs.LOCAL) / "manifest-to-be.json"
 _REPLACED = Path(runs.LOCAL) / "replaced"  # copies of files that a person had changed and a report wrote anew
 _HEAD_BYTES = 4096  # a mark stands within so many
+_PAGE = re.compile(rf"# .*\n\n{re.escape(PAGE_MARK)}")
 _CARD = re.compile(r"# Model card: .*\n\n\*\*Not for clinical use\.\*\* Generated from records by `")
 _TABLE = re.compile(rb'(\xef\xbb\xbf)?"?metric"?[,\r\n]')
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -52,8 +55,8 @@ def write(
 
     Args:
         results: the results folder.
-        files: content by path, POSIX, relative to `results`: `README.md`, and what lies in `tables/`, `plots/` and
-            `cards/`.
+        files: content by path, POSIX, relative to `results`: `README.md`, and what lies in `pages/`, `tables/`,
+            `plots/` and `cards/`.
         remove_stale: whether files of ours that are not among `files` go.
         check_turn: called before each file is changed; whatever it raises ends this, so that the files of two reports
             are not mixed if another process has begun to write its own.
@@ -156,8 +159,9 @@ def _is_marked(path: str, file: Path) -> bool:
         return store.is_page(_head(file))
     if path.startswith(f"{PLOTS}/") and path.endswith(".png"):
         return _names_its_source(_head(file))
-    if path.startswith(f"{CARDS}/") and path.endswith(".md"):
-        return _CARD.match(_head(file).decode(errors="replace").replace("\r\n", "\n")) is not None
+    pattern = {PAGES: _PAGE, CARDS: _CARD}.get(path.partition("/")[0])
+    if pattern is not None and path.endswith(".md"):
+        return pattern.match(_head(file).decode(errors="replace").replace("\r\n", "\n")) is not None
     return False
 
 

@@ -1,49 +1,26 @@
-"""The report: page, tables, plots and cards, built from records alone, or checked against them."""
+"""The report: pages, tables, plots and cards, built from records alone, or checked against them."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bcdl.errors import BcdlError
-from bcdl.parity.verdicts import Verdicts, group_findings
+from bcdl.parity.verdicts import group_findings
 from bcdl.records import git_ignore, runs
 from bcdl.records.claims import BusyError, Claim
-from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
 from bcdl.records.store import PAGE, PAGE_START, check_folder
-from bcdl.report import artefacts
+from bcdl.report import artefacts, how_to_read, readme
 from bcdl.report.check import differences
-from bcdl.report.section import Section
+from bcdl.report.readme import Known
+from bcdl.report.section import Section, anchor, figure_path, headings, page_path
 from bcdl.report.sections import experiments, group, parity, precisions, premium, sides_in_turn
 from bcdl.report.sources import Sources
 from bcdl.text import escape
-
-_INTRODUCTION = """
-How to read it. Each section holds what may be compared: one machine, one data set (by checksum), one set of settings.
-Models go down, backends across. Rates are medians of the samples in the records. **Fit** is what a user of `model.fit`
-gets, input pipeline included, validation and compilation left out; **step** is the rate with the batch already on
-the device: the device's own, or that at which the framework launches kernels, if that is lower; the **first step**
-includes tracing and compilation, from a cold cache. Peak memory is the worker's peak resident memory on a CPU; on a GPU
-the allocator's peak in training and in inference, and the worker's on the host. The rules are in
-[the methodology](../docs/methodology.md), each with the experiment behind it.
-
-A figure is **unstable** if its samples never settled: beside it stands what their first and then their second half
-gives, or, if they have no trend but differ widely, from where to where they spread. `!` marks a rate that is
-**doubtful**: of one sample, bounded by its input pipeline, or timed while something disturbed the machine; the lines
-below its table say which ([the rule](../docs/methodology.md#when-a-figure-is-a-figure)).
-Accuracy, AUROC and loss of a **smoke test** come from so few test images that they show that a model can be trained and
-tested, and nothing of how good it is ([the rule](../docs/evaluation.md#when-a-test-is-a-smoke-test)).
-A figure that **rests on** few images or groups of a class says so in its title: few in the test, in validation, which
-chooses the epoch that is kept, or in training ([the rule](../docs/evaluation.md#when-a-class-has-few-images)).
-`*` marks a figure from a tree with uncommitted changes, or whose code changed while it ran; `†` a rate on a backend
-whose parity with another was never measured, `‡` one whose parity failed (see the parity sections). The runs of a
-section were made one after another, not interleaved, so ratios between backends on a shared machine are partly its
-noise; a matrix product in each worker shows when its speed changed by much. Sides in turn have a section of their
-own.
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +38,9 @@ class Report:
 
 
 def build(results: Path) -> list[str]:
-    """Write README.md, tables/, plots/ and cards/ under `results`; lines that say what was written, and what was not.
+    """Write README.md, pages/, tables/, plots/ and cards/ under `results`.
 
-    UsageError if they can't be written.
+    Returns lines that say what was written, and what was not. UsageError if they can't be written.
     """
     report = write(results)
     return [*report.lines, *([report.failure] if report.failure else [])]
@@ -97,7 +74,7 @@ def _write(results: Path, turn: Claim) -> Report:
 
 
 def check(results: Path) -> list[str]:
-    """A line that says that README.md, tables/, plots/ and cards/ follow from the records; writes nothing.
+    """A line that says that README.md, pages/, tables/, plots/ and cards/ follow from the records; writes nothing.
 
     BcdlError if they do not, naming each file, or if something can't be read, naming that.
     """
@@ -111,51 +88,98 @@ def check(results: Path) -> list[str]:
             f"python -m bcdl.report --results {results}; they are:",
             (f"  {line}" for line in differing),
         )
-    return [*sources.notices, f"README.md, tables and plots of {results} follow from its records"]
+    return [*sources.notices, f"README.md, pages, tables and plots of {results} follow from its records"]
 
 
 def _files(sources: Sources) -> dict[str, bytes]:
     """Everything that the report writes, by POSIX path relative to the results folder."""
-    sections = _sections(sources)
-    files = {PAGE: _page(sections, sources.unread).encode()}
-    for section in sections:
-        for path, content in section.files().items():
-            if path in files:
-                raise BcdlError(f"two sections of the report would write {path}; this is a fault of bcdl: report it")
-            files[path] = content
+    known = Known.of(sources)
+    sections = _distinct([how_to_read.section(), *readme.machine_sections(known), *_sections(sources, known)])
+    if listing := readme.all_pages(sections):
+        sections.append(listing)
+    text, drawn = readme.first_page(dataclasses.replace(known, sections=sections))
+    whole = [
+        (PAGE, "\n".join([PAGE_START, text, *_unread(sources.unread)]).encode()),
+        *((figure_path(key), png) for key, png in drawn.items()),
+        *((page_path(section.page), _page(section).encode()) for section in sections),
+        *(file for section in sections for file in section.files().items()),
+    ]
+    files: dict[str, bytes] = {}
+    for path, content in whole:
+        if path in files:
+            raise BcdlError(f"two sections of the report would write {path}; this is a fault of bcdl: report it")
+        files[path] = content
     return files
 
 
-def _sections(sources: Sources) -> list[Section]:
-    # The rounds of sides in turn have a section of their own: here each would look like a seed of its cell.
-    shown = [(machine, record) for machine, record in sources.records if not record.block]
-    verdicts = Verdicts(sources.findings)
-    groups = group_records(shown, verdicts)
-    whole = (sides_in_turn.section(sources.records, verdicts), experiments.section(sources.experiments))
+def _sections(sources: Sources, known: Known) -> list[Section]:
+    turned = sides_in_turn.section(sources.records, known.verdicts)
     return [
-        *map(group.section, groups),
-        *precisions.sections(groups),
-        *premium.sections(groups),
+        *([turned] if turned else []),
+        *map(group.section, known.groups),
+        *precisions.sections(known.groups),
+        *premium.sections(known.groups),
         *map(parity.section, group_findings(sources.findings)),
-        *filter(None, whole),
+        *experiments.sections(sources.experiments),
     ]
 
 
-def _page(sections: Sequence[Section], unread: Sequence[Problem]) -> str:
-    parts = [PAGE_START + _INTRODUCTION, _contents(sections), *_numbered(sections)]
-    if unread:
-        lines = "\n".join(f"- {escape(str(problem))}" for problem in unread)
-        parts.append(f"## Lines that could not be read\n\n{lines}\n")
-    return "\n".join(parts)
+def _distinct(sections: Iterable[Section]) -> list[Section]:
+    """The sections with names, titles and headings that differ by more than a digit: those that do not get a letter."""
+    names, titles = _Letters(), _Letters(_DIGITS)
+    made = []
+    for section in sections:
+        title, _, text = section.text.partition("\n")
+        parts = _Letters(_DIGITS)
+        lines = [line + parts.of(line) if line.startswith("## ") else line for line in text.splitlines()]
+        page = section.page + names.of(section.page, "-set-").lower()
+        whole = "\n".join([title + titles.of(title), *lines]) + "\n"
+        made.append(dataclasses.replace(section, text=whole, page=page))
+    return made
 
 
-def _contents(sections: Sequence[Section]) -> str:
-    lines = [f"- [{section.title}](#section-{number})\n" for number, section in enumerate(sections, start=1)]
-    return "".join(lines) or "There are no records yet.\n"
+_DIGITS = r"\d+"
 
 
-def _numbered(sections: Iterable[Section]) -> list[str]:
-    return [f'<a id="section-{number}"></a>\n\n{section.text}' for number, section in enumerate(sections, start=1)]
+class _Letters:
+    """Gives a letter to each title that is like an earlier one, but for what is no difference."""
+
+    def __init__(self, no_difference: str = "") -> None:
+        """`no_difference` is a pattern of what does not set titles apart."""
+        self._no_difference = no_difference
+        self._known: Counter[str] = Counter()
+
+    def of(self, title: str, before: str = ", set ") -> str:
+        """What is to stand behind the title; empty if no earlier one is like it."""
+        plain = re.sub(self._no_difference, "", title)
+        self._known[plain] += 1
+        place = self._known[plain]
+        return f"{before}{_letter(place)}" if place > 1 else ""
+
+
+def _letter(place: int) -> str:
+    """The letter of a place, counted from 1; after Z come two.
+
+    >>> [_letter(place) for place in (1, 2, 26, 27, 28)]
+    ['A', 'B', 'Z', 'AA', 'AB']
+    """
+    before, last = divmod(place - 1, 26)
+    return (_letter(before) if before else "") + chr(ord("A") + last)
+
+
+def _page(section: Section) -> str:
+    """The page of a section: its title, the way back, what is on it, and its text."""
+    title, _, text = section.text.partition("\n")
+    contents = "\n".join(f"- [{heading}](#{anchor(heading)})" for heading in headings(section.text))
+    return "\n\n".join(filter(None, [title, artefacts.PAGE_MARK, contents, text.strip()])) + "\n"
+
+
+def _unread(unread: Sequence[Problem]) -> list[str]:
+    """What could not be read, a line each; nothing if all could."""
+    if not unread:
+        return []
+    lines = "\n".join(f"- {escape(str(problem))}" for problem in unread)
+    return [f"## Lines that could not be read\n\n{lines}\n"]
 
 
 def _summary(sources: Sources, files: Iterable[str], results: Path) -> str:

@@ -8,16 +8,16 @@ from pathlib import Path
 from rich.console import Console
 
 from bcdl.records.record import Record
-from bcdl.report import page, run_table
+from bcdl.report import on_screen, page, run_table
 
 
 def show_and_rebuild(records: Sequence[Record], results: Path, console: Console) -> list[str]:
-    """Print the run's records as a table, and rebuild the report of the results folder.
+    """Print the run's records as a table, then the answer that they give, and rebuild the report of the results folder.
 
     Args:
         records: of the run.
         results: the results folder.
-        console: takes the table.
+        console: takes the tables.
 
     Returns:
         Lines that say what was written, and what was not.
@@ -26,4 +26,5 @@ def show_and_rebuild(records: Sequence[Record], results: Path, console: Console)
         UsageError: the files can't be written.
     """
     run_table.print_run(records, console)
+    on_screen.print_run(records, results, console)
     return page.build(results)

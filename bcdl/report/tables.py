@@ -121,15 +121,43 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
-        """The table as people see it on the page; nothing in titles and words is taken for markup."""
+        """The table as people see it on a page; nothing in titles and words is taken for markup.
+
+        A column that says the same in all rows is said once, above the table.
+        """
+        same, table = self._without_repetitions()
         lines = [
-            tuple(escape(column.title) for column in self.columns),
-            tuple("---" if column.words else "---:" for column in self.columns),
-            *(tuple(escape(entry.shown) for entry in row) for row in self.rows),
+            tuple(escape(column.title) for column in table.columns),
+            tuple("---" if column.words else "---:" for column in table.columns),
+            *(tuple(escape(entry.shown) for entry in row) for row in table.rows),
         ]
         rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         notes = "\n".join(f"- {escape(note)}" for note in self.notes)
-        return "\n\n".join(filter(None, (f"**{escape(self.title)}**", rows, notes)))
+        above = f"In all rows: {escape('; '.join(same))}." if same else ""
+        return "\n\n".join(filter(None, (f"**{escape(self.title)}**", above, rows, notes)))
+
+    def _without_repetitions(self) -> tuple[list[str], Table]:
+        """What all rows have in common, in words, and the table without these columns; the first column stays.
+
+        Two equal figures may be chance, so that a column of figures goes only if there are three rows or more.
+        """
+        shown = [[row[place].shown for row in self.rows] for place in range(len(self.columns))]
+        alike = {
+            place
+            for place, (column, values) in enumerate(zip(self.columns, shown, strict=True))
+            if place and values and values[0] and len(values) > (1 if column.words else 2) and len(set(values)) == 1
+        }
+        same = [f"{self.columns[place].title}: {shown[place][0]}" for place in sorted(alike)]
+        kept = [place for place in range(len(self.columns)) if place not in alike]
+        columns = tuple(self.columns[place] for place in kept)
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return same, dataclasses.replace(self, columns=columns, rows=rows)
+
+    def condensed(self) -> Table:
+        """The same for a terminal: what all rows have in common is a note."""
+        same, table = self._without_repetitions()
+        notes = (f"in all rows: {'; '.join(same)}",) if same else ()
+        return dataclasses.replace(table, notes=(*notes, *self.notes))
 
     def to_rich(self) -> rich.table.Table:
         """The table as people see it in a terminal."""

@@ -84,8 +84,7 @@ def test_what_is_measured_is_kept_and_shown(monkeypatch: pytest.MonkeyPatch, tmp
         wanted = speeds[OWN] / speeds[made.ways[1]] if made.ways[0] == OWN else 1 / len(before)
         assert [a / b for a, b in zip(made.a, made.b, strict=True)] == pytest.approx([wanted] * 2)
         assert (made.cell, made.sample, made.unit) == ({}, "process", "images/s")
-    shown = section.section(experiment.read_all(tmp_path)[0])
-    assert shown is not None
+    (shown,) = section.sections(experiment.read_all(tmp_path)[0])
     assert "Input pipelines" in shown.text
 
 

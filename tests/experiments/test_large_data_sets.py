@@ -49,8 +49,7 @@ def test_what_is_measured_is_kept_and_shown(
     assert all((made.ways, made.cell, made.sample) == (("cold", "warm"), {}, "process") for made in kept)
     every, loading, _ = kept
     assert all(part < whole for part, whole in zip(loading.a + loading.b, every.a + every.b, strict=True))
-    shown = section.section(experiment.read_all(tmp_path)[0])
-    assert shown is not None
+    (shown,) = section.sections(experiment.read_all(tmp_path)[0])
     assert "Large data sets" in shown.text
 
 

@@ -23,7 +23,7 @@ from bcdl.records.model_file import Statement
 from bcdl.records.record import Record
 from bcdl.report import run_end
 from bcdl.runner import model_keeper
-from tests import hostile_models
+from tests import hostile_models, pages
 from tests.faults.conftest import Injected
 from tests.hostile_models import Case
 from tests.in_process import InProcess, Said
@@ -208,7 +208,7 @@ def test_a_training_that_diverges_is_no_result_and_replaces_no_model(run: Train,
         assert "test_accuracy" not in record.metrics
         assert run.file.read_bytes() == b"earlier"
         assert "diverged" in out
-        page = (run.results / "README.md").read_text(encoding="utf-8")
+        page = pages.text(run.results)
         assert "diverged: the training diverged" in page
 
 

@@ -24,6 +24,7 @@ from bcdl.report import page
 from bcdl.report.tables import Table, number, to_csv, word, words
 from bcdl.runner.run import Run
 from bcdl.settings.job import Job
+from tests import pages
 from tests.factory import job, record, with_predictions
 from tests.faults.conftest import Injected
 from tests.in_process import InProcess
@@ -280,13 +281,14 @@ def test_nothing_of_a_name_is_live_in_a_report(tmp_path: Path, injected: Injecte
     store.append(tmp_path, "a-machine", dataclasses.replace(failed, cell=dataclasses.replace(cell, seed=1)))
     with injected("live_names", times=len(LIVE)):
         page.build(tmp_path)
-        for file in (tmp_path / "README.md", *(tmp_path / "cards").glob("*.md")):
-            text = file.read_text(encoding="utf-8").replace("](plots/www.", "](plots/")
+        for file in (*pages.files(tmp_path), *(tmp_path / "cards").glob("*.md")):
+            text = file.read_text(encoding="utf-8").replace("plots/www.", "plots/").replace("cards/www.", "cards/")
             assert not re.search(r"www\.evil|://evil|@jane|x#12|@evil|\]\(//evil|<b>|GH-12", text)
             parsed = MarkdownIt("commonmark").enable("table").parse(text)
             inner = [part for token in parsed for part in (token, *(token.children or ()))]
             links = [str(part.attrs.get("href", part.attrs.get("src", ""))) for part in inner if part.attrs]
-            assert [link for link in links if link and not link.startswith(("#", "plots/", "cards/", "../docs/"))] == []
+            ours = ("#", "plots/", "cards/", "pages/", "how-to-read.md#", "../plots/", "../cards/", "../README.md")
+            assert [link for link in links if link and not link.startswith((*ours, "../../docs/"))] == []
 
 
 def test_a_formula_is_a_word_in_every_table(injected: Injected) -> None:

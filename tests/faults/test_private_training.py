@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bcdl.records import store
+from tests import pages
 from tests.conftest import ROOT
 from tests.faults.conftest import Injected
 from tests.faults.test_privacy import HOSTILE, in_names
@@ -33,4 +34,4 @@ def test_a_training_stores_no_patient_and_prints_no_control_character(tmp_path: 
         assert record.dataset["names"] == "hashed"
         assert not re.search(r"ROE|owned|forged", record.to_json())
         assert str(tmp_path) not in record.to_json()
-        assert not re.search(r"ROE|owned", (tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
+        assert not re.search(r"ROE|owned", pages.text(tmp_path / "out"))

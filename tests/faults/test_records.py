@@ -15,6 +15,7 @@ from bcdl.records import disk, log, store
 from bcdl.records.record import SCHEMA, Record
 from bcdl.report import page as report
 from bcdl.report import plots, run_table
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import as_of_older, record
 from tests.faults import mutation
@@ -66,7 +67,7 @@ def test_every_mutated_line_is_a_record_or_a_reported_problem(
                 rest = [line for number, line in enumerate(chosen, start=1) if number not in newer]
                 file.write_bytes(b"\n".join(rest) + b"\n")
             report.build(folder)
-            assert (folder / "README.md").read_text(encoding="utf-8").count("<script") == 0
+            assert pages.text(folder).count("<script") == 0
             run_table.print_run([entry for _, entry in records], Console(file=io.StringIO()))
     assert min(outcomes.values()) > COUNT / 20  # both kinds are tried
 
@@ -86,7 +87,7 @@ def test_words_that_this_version_does_not_know_break_no_report(field: str, tmp_p
         store.append(tmp_path, MACHINE, Record.from_json(json.dumps(values)))
         tally.lost += 2 - len(store.read_all(tmp_path)[0])
         (summary,) = report.build(tmp_path)
-        page = (tmp_path / "README.md").read_text(encoding="utf-8")
+        page = pages.text(tmp_path)
         assert summary.startswith("2 records: ")
         assert field not in ("status", "backend", "model") or {"status": "melted"}.get(field, "unheard-of") in page
 

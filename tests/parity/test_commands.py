@@ -12,6 +12,7 @@ import pytest
 
 from bcdl import backends
 from bcdl.parity.findings import SCHEMA
+from tests import pages
 from tests.conftest import ROOT
 from tests.parity.dumps import PLAN, judged, write, write_reference
 
@@ -61,7 +62,7 @@ def test_judge_keeps_the_finding_and_draws_the_page(tmp_path: Path) -> None:
     kept = json.loads(line)
     assert (kept["schema"], kept["plan"]) == (SCHEMA, PLAN.to_dict())
     assert kept["pairs"] == judged(tmp_path).pairs
-    assert "| CNN | within float32 rounding |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| CNN | within float32 rounding |" in pages.text(tmp_path)
 
 
 def test_dumps_are_judged_by_a_reference_that_was_carried_from_elsewhere(tmp_path: Path) -> None:

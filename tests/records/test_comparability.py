@@ -24,6 +24,7 @@ from bcdl.records.record import Record
 from bcdl.runner.run import Run
 from bcdl.settings.cell import Cell
 from bcdl.statistics import comparison
+from tests import pages
 from tests.factory import EXPERIMENT, job, record, with_rates
 from tests.in_process import completed
 from tests.predictions import predicted, split
@@ -31,7 +32,7 @@ from tests.predictions import predicted, split
 ROOT = Path(__file__).resolve().parents[2]
 BCDL = ROOT / "bcdl"
 # They hold a data set that was just loaded against the record of one: two records are compared by none of them.
-OF_LOADED_DATA = ("gallery.py", "image_grid.py", "inputs.py")
+OF_LOADED_DATA = ("gallery.py", "images.py", "inputs.py")
 # Words by which records name facts that decide what may be compared.
 KEYS = {
     *("cpu", "cpu_cores", "cpu_cores_allowed", "gpus", "driver", "python", "versions", "commit", "dirty", "code"),
@@ -308,12 +309,12 @@ def test_the_report_puts_what_ran_elsewhere_in_another_table(
         experiment.append(tmp_path, "m", tried)
     done = completed("report", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    titles = [line for line in page.splitlines() if line.startswith("## ") and "synthetic" in line]
+    page = pages.text(tmp_path)
+    titles = [line for line in page.splitlines() if line.startswith("# synthetic")]
     assert len(titles) == 2
     assert all(f", {fact} " in title for title in titles)
     assert len({json.dumps(file.name) for file in (tmp_path / "plots").iterdir()}) == 2
-    places = [line for line in page.splitlines() if line.startswith("### On m")]
+    places = [line for line in page.splitlines() if line.startswith("# Experiments on m")]
     assert len(set(places)) == 2
     assert all(f", {fact} " in place for place in places)
     assert len(list((tmp_path / "tables").glob("experiment-*.csv"))) == 2

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bcdl import compare
 from bcdl.records import log, runs, store
 from bcdl.records.schema import SCHEMA
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import record, with_rates
 from tests.in_process import completed
@@ -370,7 +371,7 @@ def test_a_log_of_somebody_else_is_a_note_of_the_report(results: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("records/clinic/visits.jsonl: not a log of bcdl; left alone") == 1
     assert visits.read_bytes() == VISITS
-    assert "visits" not in (results / "README.md").read_text(encoding="utf-8")
+    assert "visits" not in pages.text(results)
     assert completed("report", "--results", results, "--check").returncode == 0
 
 

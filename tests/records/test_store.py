@@ -115,7 +115,9 @@ def test_our_page_is_known_with_other_line_ends_and_not_where_it_is_quoted(tmp_p
     assert not store.is_page(b"# My thesis\n\nIts tables say:\n" + page)
 
 
-@pytest.mark.parametrize("name", ["README.md", "tables", "plots", "cards", "records", "parity", "experiments", "local"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "pages", "tables", "plots", "cards", "records", "parity", "experiments", "local"]
+)
 @pytest.mark.parametrize("target", ["outside", "results/inside", "nowhere"])
 def test_a_link_in_the_place_of_ours_is_refused(tmp_path: Path, name: str, target: str) -> None:
     (tmp_path / "results" / "inside").mkdir(parents=True)
@@ -126,7 +128,7 @@ def test_a_link_in_the_place_of_ours_is_refused(tmp_path: Path, name: str, targe
     assert not list((tmp_path / "outside").iterdir())
 
 
-@pytest.mark.parametrize("name", ["tables", "plots", "cards", "records", "parity", "experiments", "local"])
+@pytest.mark.parametrize("name", ["pages", "tables", "plots", "cards", "records", "parity", "experiments", "local"])
 def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(UsageError, match=f"{name} is no folder"):

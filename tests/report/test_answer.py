@@ -12,7 +12,7 @@ from bcdl.records.record import Record
 from bcdl.report import answer
 from bcdl.report.sections import sides_in_turn
 from bcdl.report.sections.sides_in_turn import SidesInTurn
-from tests.factory import record
+from tests.factory import record, with_rates
 
 RUN = "20260101T000000Z-0000"
 
@@ -41,18 +41,20 @@ def row_of(*records: Record) -> answer.Row:
 def test_the_fastest_is_named_with_its_rate_and_the_others_with_their_share() -> None:
     row = row_of(*side("a", "jax", 100), *side("b", "tensorflow", 50), *side("c", "torch", 25))
     (shown,) = answer.table([row]).shown()
-    assert shown[0] == "CNN, 32 px, batch 4"
-    assert shown[1] == "99.4 (98.8 to 100.1); x1.00; first step 1.5 s; 512 MiB"
-    assert "; x0.50; " in shown[2] or "; x0.49; " in shown[2]
-    assert shown[4:] == ("jax", NEVER_MEASURED)
-    assert row.sentence.startswith("CNN, 32 px, batch 4: jax is the fastest, at ")
+    assert shown[:5] == ("CNN", "32", "4", "float32", "jax")
+    assert shown[5] == "99.4 (98.8 to 100.1), 100%"
+    assert shown[6].endswith((", 50%", ", 49%"))
+    assert shown[8:] == ("not known",)
+    assert row.parity == NEVER_MEASURED
+    assert answer.cost_table([row]).shown() == [("CNN", "32", "4", "float32", *["1.5"] * 3, *["512"] * 3)]
+    assert row.sentence.startswith("CNN, 32 px, batch 4, float32: jax is the fastest, at 99.4 images/s (98.8 to 100.1)")
     assert "; tensorflow 50% of that (" in row.sentence or "; tensorflow 49% of that (" in row.sentence
 
 
 @pytest.mark.parametrize(("spread", "said"), [(0.3, "undecided: "), (0.002, "tie: ")])
 def test_a_tie_is_called_so_only_if_it_is_shown(spread: float, said: str) -> None:
     row = row_of(*side("a", "jax", 100, spread=spread), *side("b", "torch", 100.5, spread=spread))
-    shown = answer.table([row]).shown()[0][3]
+    shown = answer.table([row]).shown()[0][4]
     assert shown.startswith(said)
     assert "comes first" in row.sentence
     assert said.rstrip(": ") in row.sentence
@@ -71,8 +73,28 @@ def test_models_stand_in_the_order_of_the_model_table_and_a_backend_that_lacks_o
     records += [*side("a", "jax", 100), *side("c", "tensorflow", 50)]
     rows = answer.rows(runs_of(*records), Verdicts(()))
     assert [row.line.model for row in rows] == ["cnn", "mobilenet"]
-    assert answer.table(rows).shown()[0][3] == "not run"
+    assert answer.table(rows).shown()[0][7] == "not in turn"
+    assert answer.cost_table(rows).shown()[0][6] == "not run"
 
 
 def test_sides_of_one_backend_answer_nothing() -> None:
     assert answer.rows(runs_of(*side("a", "jax", 100), *side("b", "jax", 50)), Verdicts(())) == []
+
+
+def test_a_model_that_was_not_measured_in_turn_has_its_newest_rate_and_no_winner() -> None:
+    older, newer = record(backend="jax"), with_rates(record(backend="jax", run="20260102T000000Z-0000"), step=60.0)
+    records = [*side("a", "jax", 100, model="mobilenet"), *side("b", "torch", 50, model="mobilenet"), older, newer]
+    made = answer.of_machine("m", [("m", each) for each in records], Verdicts(()))
+    cnn, mobilenet = answer.table(made.rows).shown()
+    assert cnn == ("CNN", "32", "4", "float32", "one after another", "60.0", "not run", "")
+    assert mobilenet[4] == "jax"
+    assert made.rows[0].sentence == ""
+    assert "CNN" not in made.missing
+    assert "ResNet50" in made.missing
+
+
+def test_another_machine_and_a_side_without_rates_have_no_part() -> None:
+    empty = [dataclasses.replace(each, metrics={}) for each in side("b", "torch", 50)]
+    records = [("m", each) for each in (*side("a", "jax", 100), *empty)]
+    assert answer.of_machine("m", records, Verdicts(())).rows == []
+    assert answer.of_machine("other", records, Verdicts(())).rows == []

@@ -24,6 +24,7 @@ from tests.in_process import completed
 PAGE = store.PAGE_START.encode()
 TABLE, OTHER_TABLE = b"metric,model\nAccuracy,CNN\n", b"metric,model\nAccuracy,ResNet50\n"
 CARD = b"# Model card: CNN, on busi\n\n**Not for clinical use.** Generated from records by `python -m bcdl.report`; x\n"
+SHOWN = f"# busi, 32x32\n\n{artefacts.PAGE_MARK}\n\ntext\n".encode()
 MINE = b"nobody else has this\n"
 
 
@@ -37,7 +38,7 @@ def png(source: str = "0" * 64) -> bytes:
 
 
 PLOT = png()
-FILES = {"README.md": PAGE, "tables/a.csv": TABLE, "plots/g/loss.png": PLOT, "cards/a.md": CARD}
+FILES = {"README.md": PAGE, "pages/a.md": SHOWN, "tables/a.csv": TABLE, "plots/g/loss.png": PLOT, "cards/a.md": CARD}
 
 
 def contents(results: Path) -> dict[str, bytes]:
@@ -151,7 +152,7 @@ def test_a_folder_of_an_older_bcdl_is_known_even_after_a_report_that_was_killed_
     assert contents(tmp_path) == {"README.md": PAGE}
 
 
-@pytest.mark.parametrize("path", ["tables/a.csv", "plots/g/loss.png", "cards/a.md"])
+@pytest.mark.parametrize("path", ["pages/a.md", "tables/a.csv", "plots/g/loss.png", "cards/a.md"])
 @pytest.mark.parametrize("manifest", [True, False])
 def test_a_foreign_file_in_the_place_of_ours_is_refused_before_anything_is_written(
     tmp_path: Path, path: str, manifest: bool

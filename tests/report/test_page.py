@@ -13,7 +13,9 @@ import pytest
 
 from bcdl.records import store
 from bcdl.report import page
+from bcdl.report.artefacts import PAGE_MARK
 from bcdl.report.sources import Sources
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import record
 from tests.in_process import blank_pictures, completed
@@ -186,15 +188,39 @@ def test_what_is_mended_is_reported_whole_again(results: Path) -> None:
     assert contents(results) == before
 
 
-def test_the_page_names_every_section_and_links_to_it(results: Path) -> None:
-    text = (results / "README.md").read_text(encoding="utf-8")
-    titles = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
-    assert [f"- [{title}](#section-{number})" for number, title in enumerate(titles, start=1)] == [
-        line for line in text.splitlines() if line.startswith("- [") and "(#section-" in line
-    ]
-    assert len(titles) == text.count('<a id="section-')
-    assert [title.partition(":")[0].partition(",")[0] for title in titles] == [
-        "synthetic-48 (synthetic drawings)",
+def test_every_section_has_a_page_and_the_first_page_links_them(results: Path) -> None:
+    text = (results / "README.md").read_text(encoding="utf-8").partition("\n## Pages\n")[2]
+    titles = {
+        f"pages/{file.name}": file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        for file in pages.files(results)[1:]
+    }
+    assert {f"- [{title}]({path})" for path, title in titles.items()} == {
+        line for line in text.splitlines() if line.startswith("- [")
+    }
+    assert [title.partition(":")[0].partition(",")[0] for title in titles.values()] == [
+        "Experiments on amd-epyc-2-cores",
+        "How to read the results",
         "Parity",
-        "Experiments",
+        "synthetic-48 (synthetic drawings)",
     ]
+
+
+def test_a_page_that_no_record_asks_for_goes_and_one_of_somebody_else_stays(results: Path) -> None:
+    (shown,) = (results / "pages").glob("synthetic-*.md")
+    (results / "pages" / "notes.md").write_text("# Notes\n", encoding="utf-8")
+    for file in (results / "records" / MACHINE).glob("*.jsonl"):
+        file.unlink()
+    page.build(results)
+    assert not shown.exists()
+    assert (results / "pages" / "notes.md").exists()
+    shown.write_text("# A page of ours that no manifest lists\n\n" + PAGE_MARK + "\n", encoding="utf-8")
+    assert page.build(results)
+    assert not shown.exists()
+
+
+def test_a_check_covers_the_pages(results: Path) -> None:
+    (shown,) = (results / "pages").glob("parity-*.md")
+    shown.write_text(shown.read_text(encoding="utf-8").replace("float32", "float64"), encoding="utf-8")
+    done = run_report(results, "--check")
+    assert done.returncode == 1
+    assert f"pages/{shown.name}: differs from what the records give" in done.stderr

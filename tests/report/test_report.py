@@ -22,6 +22,7 @@ from bcdl.records.record import Record
 from bcdl.report import artefacts, check
 from bcdl.report import page as report
 from bcdl.report.sections import metrics
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import record
 
@@ -44,8 +45,8 @@ def test_what_brackets_hold_is_explained_if_there_are_any(tmp_path: Path, seeds:
     for seed in range(seeds):
         store.append(tmp_path, "m", record(seed=seed))
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert ("the median over seeds and folds" in page) == (seeds > 1)
+    page = pages.text(tmp_path)
+    assert ("120.0 (120.0 to 120.0)" in page) == (seeds > 1)
 
 
 @pytest.mark.usefixtures("blank_pictures")
@@ -57,7 +58,7 @@ def test_energy_is_shown_if_there_is_any_and_throttling_is_reported(tmp_path: Pa
     for number, entry in enumerate((record(), measured)):
         store.append(tmp_path, f"machine-{number}", entry)
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert page.count("Energy of training (J/image)") == 1
     assert "THROTTLED: cnn on torch, step: software power cap\n" in page
     assert page.count("not measured, no NVML answered") == 1
@@ -74,7 +75,7 @@ def test_a_gpu_is_called_throttled_for_a_share_of_the_time_and_absent_energy_is_
     }
     store.append(tmp_path, "m", measured)
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     throttled = "THROTTLED: cnn on torch, step: software power cap, 100% of the time, power, 90% of the time"
     assert throttled in page
     assert page.count("THROTTLED") == 1
@@ -88,10 +89,10 @@ def test_notes_and_the_pool_of_a_gpus_memory_are_shown_once(tmp_path: Path) -> N
         entry.environment.update({"notes": ["something to know"], "memory_pool": "as it is needed"})
         store.append(tmp_path, "m", entry)
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert page.count("- Note: torch: something to know (2 cells)") == 1
     assert page.count("- Memory of the GPU, torch: as it is needed") == 1
-    assert "GPU in training (MiB)" in page
+    assert "GPU peak MiB" in page
 
 
 @pytest.mark.parametrize(("fastest", "marked"), [(1.2e11, False), (2.5e11, True)])
@@ -99,7 +100,7 @@ def test_a_machine_that_changed_its_speed_is_reported(tmp_path: Path, fastest: f
     store.append(tmp_path, "m", with_metrics(record(model="mobilenet"), product_flops_per_s=fastest))
     store.append(tmp_path, "m", record())
     report.build(tmp_path)
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = pages.text(tmp_path)
     assert f"A matrix product in each worker, GFLOP/s: torch 100 to {fastest / 1e9:.0f}" in page
     assert ("UNSTEADY by a factor of 2.5" in page) == marked
 
@@ -147,10 +148,10 @@ def test_a_report_can_be_rebuilt_to_the_byte(built: Path) -> None:
 
 
 def test_the_page_links_what_is_there_and_shows_what_failed(built: Path) -> None:
-    page = (built / "README.md").read_text()
-    links = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
-    assert links
-    assert all((built / link).is_file() for link in links)
+    page = pages.text(built)
+    linked = [(file, to) for file in pages.files(built) for text, to in pages.links(file) if to.endswith(".png")]
+    assert len(linked) > 2
+    assert all((file.parent / to).is_file() for file, to in linked)
     assert "mobilenet on torch, seed 0: failed: it was made to fail" in page
     assert "synthetic drawings" in page
 
@@ -173,17 +174,17 @@ def test_what_no_record_asks_for_goes(tmp_path: Path) -> None:
     wanted = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "local" not in file.parts}
     gone = store.append(tmp_path, "a-machine", record(run="20260101T000000Z-0001", image_size=64))
     report.build(tmp_path)
-    assert len(list(tmp_path.glob("plots/*"))) == 2
+    assert len(list(tmp_path.glob("plots/synthetic*"))) == 2
     gone.unlink()
     report.build(tmp_path)
     after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "local" not in file.parts}
     assert after == wanted
-    assert len(list(tmp_path.glob("plots/*"))) == 1
+    assert len(list(tmp_path.glob("plots/synthetic*"))) == 1
 
 
 def test_a_torn_line_is_reported(built: Path) -> None:
     assert "not read: records/a-machine/" in (built / "said").read_text()
-    assert "Lines that could not be read" in (built / "README.md").read_text()
+    assert "Lines that could not be read" in pages.text(built)
 
 
 RUNS = {"jax": "000a", "torch": "000b"}
@@ -201,7 +202,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_follows_from_its_records_passes_the_check_and_nothing_is_written(committed: Path) -> None:
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
-    assert report.check(committed) == [f"README.md, tables and plots of {committed} follow from its records"]
+    assert report.check(committed) == [f"README.md, pages, tables and plots of {committed} follow from its records"]
     after = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in committed.rglob("*") if file.is_file()}
     assert before == after
 
@@ -254,29 +255,29 @@ def draw_from_other_records(folder: Path) -> str:
 
 
 def resize_a_plot(folder: Path) -> str:
-    (file,) = folder.glob("plots/*/loss.png")
+    (file,) = folder.glob("plots/*/roofline.png")
     text = PngInfo()
     with Image.open(file) as image:
         text.add_text(artefacts.SOURCE, image.info[artefacts.SOURCE])
         image.resize((300, 300)).save(file, pnginfo=text)
-    return "loss.png: 300x300 pixels, where the records give"
+    return "roofline.png: 300x300 pixels, where the records give"
 
 
 def remove_a_plot(folder: Path) -> str:
-    next(folder.glob("plots/*/loss.png")).unlink()
-    return "loss.png: missing"
+    next(folder.glob("plots/*/roofline.png")).unlink()
+    return "roofline.png: missing"
 
 
 def break_a_plot(folder: Path) -> str:
-    next(folder.glob("plots/*/loss.png")).write_bytes(b"no picture")
-    return "loss.png: not a readable PNG"
+    next(folder.glob("plots/*/roofline.png")).write_bytes(b"no picture")
+    return "roofline.png: not a readable PNG"
 
 
 def leave_a_plot(folder: Path) -> str:
-    plot = next(folder.glob("plots/*/loss.png"))
+    plot = next(folder.glob("plots/*/roofline.png"))
     (folder / "plots" / "old").mkdir()
     shutil.copy(plot, folder / "plots" / "old")
-    return "plots/old/loss.png: left over"
+    return "plots/old/roofline.png: left over"
 
 
 def leave_a_table(folder: Path) -> str:

@@ -16,13 +16,14 @@ from bcdl.records import store
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report import page, plots, run_table
+from tests import pages
 from tests.factory import record, with_rates
 from tests.predictions import drawn, predicted, split
 
 FEW, ENOUGH = 92, 93
 NOTE = f"smoke test: {FEW} images"
 # Plots of no test or validation images.
-OF_NEITHER = {"image_grid", "loss", "roofline", "throughput", "training_accuracy"}
+OF_NEITHER = {"images", "roofline", "throughput"}
 # First cells of lines that hold quality, in tables with a line a metric.
 QUALITY_LINES = ("| Accuracy |", "| AUROC |", "| Loss ")
 
@@ -59,15 +60,15 @@ def titles_and_tables(markdown: str) -> list[tuple[str, str]]:
 
 
 def shows_quality(title: str, table: str) -> bool:
-    is_of_test = title.startswith(("**Test accuracy", "**Test AUROC", "**Test loss"))
+    is_of_test = title.startswith("**Accuracy, AUROC and loss")
     return is_of_test or "accuracy, b - a" in table or any(line in table for line in QUALITY_LINES)
 
 
 def test_every_table_of_quality_names_it_on_the_page_and_in_the_cards(few: Path) -> None:
-    files = [few / "README.md", *(few / "cards").iterdir()]
+    files = [*pages.files(few), *(few / "cards").iterdir()]
     tables = [each for file in files for each in titles_and_tables(file.read_text(encoding="utf-8"))]
     of_quality = [title for title, table in tables if shows_quality(title, table)]
-    assert len(of_quality) == 6  # accuracy, AUROC and loss; the line of the model; its agreement; its card
+    assert len(of_quality) == 4  # accuracy, AUROC and loss; the line of the model; its agreement; its card
     assert all(NOTE in title for title in of_quality)
     assert not any("smoke test" in title for title, table in tables if not shows_quality(title, table))
 
@@ -81,8 +82,8 @@ def test_programs_are_told_so(few: Path, enough: Path) -> None:
 
 
 def test_of_enough_images_nothing_is_a_smoke_test_but_for_the_introduction(enough: Path) -> None:
-    text = (enough / "README.md").read_text(encoding="utf-8").partition("\n## ")[2]
-    assert "Test accuracy" in text
+    text = pages.text(enough)
+    assert "Accuracy, AUROC and loss" in text
     assert "smoke test" not in text
     assert not any("smoke test" in file.read_text(encoding="utf-8") for file in (enough / "cards").iterdir())
 
@@ -98,12 +99,12 @@ def test_every_plot_of_test_or_validation_images_names_it(name: str) -> None:
 
 
 def test_a_long_title_is_not_cut_off() -> None:
-    """The narrowest plot there is: one backend's validation accuracy."""
-    (group,) = group_records([("a-machine", record())])
-    ((_, figure),) = plots.modules()["validation_accuracy"].draw(group)
+    """The narrowest plot there is: of one model on one backend."""
+    (group,) = group_records([("a-machine", tested(FEW)[0])])
+    ((_, figure),) = plots.modules()["roc"].draw(group)
     figure.canvas.draw()
-    (title,) = [text for text in figure.texts if text.get_text().startswith("Validation")]
-    assert "smoke test, validated on 12 images of 3 groups" in title.get_text().replace("\n", " ")
+    (title,) = [text for text in figure.texts if text.get_text().startswith("ROC")]
+    assert NOTE in title.get_text().replace("\n", " ")
     assert title.get_window_extent().x1 <= figure.bbox.x1
 
 
@@ -137,7 +138,7 @@ def test_a_run_ends_with_a_table_for_each_set_of_settings() -> None:
 
 
 def test_the_interval_at_the_end_of_a_run_is_that_of_the_page(enough: Path) -> None:
-    page_row = next(line for line in (enough / "README.md").read_text().splitlines() if line.startswith("| Accuracy"))
+    page_row = next(line for line in pages.text(enough).splitlines() if line.startswith("| Accuracy"))
     intervals = [row[4].shown for row in run_table.run_tables(tested(ENOUGH))[0].rows]
     assert all(f"({interval})" in page_row and " to " in interval for interval in intervals)
 
@@ -158,8 +159,8 @@ def test_a_cell_that_is_not_ok_fills_its_row() -> None:
 
 
 RESTS = "rests on 1 malignant image in test, 3 malignant groups in validation, 4 in training"
-# Plots of figures that rest on no test or validation images, and such as show none at all.
-OF_TRAINING, OF_NONE = {"loss", "training_accuracy"}, {"image_grid", "roofline", "throughput"}
+# Plots that show no figure of quality.
+OF_NONE = {"images", "roofline", "throughput"}
 
 
 def resting() -> list[Record]:
@@ -183,15 +184,15 @@ def rests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_table_of_quality_says_on_how_few_of_a_class_it_rests(rests: Path) -> None:
-    files = [rests / "README.md", *(rests / "cards").iterdir()]
+    files = [*pages.files(rests), *(rests / "cards").iterdir()]
     tables = [each for file in files for each in titles_and_tables(file.read_text(encoding="utf-8"))]
     of_quality = [title for title, table in tables if shows_quality(title, table)]
-    assert len(of_quality) == 6
+    assert len(of_quality) == 4
     assert all(RESTS in title and "smoke test" not in title for title in of_quality)
     of_training = [title for title, _ in tables if "on the same training images" in title]
-    assert len(of_training) == 2
+    assert len(of_training) == 1
     assert all(title.endswith("(rests on 4 malignant groups in training)**") for title in of_training)
-    assert f"- FEW of a class: every figure of quality {RESTS}\n" in files[0].read_text(encoding="utf-8")
+    assert f"- FEW of a class: every figure of quality {RESTS}\n" in pages.text(rests)
 
 
 def test_programs_are_told_on_how_few_it_rests(rests: Path, enough: Path) -> None:
@@ -203,7 +204,7 @@ def test_programs_are_told_on_how_few_it_rests(rests: Path, enough: Path) -> Non
 
 
 def test_of_enough_of_each_class_nothing_is_said(enough: Path) -> None:
-    text = (enough / "README.md").read_text(encoding="utf-8").partition("\n## ")[2]
+    text = pages.text(enough)
     assert "rests on" not in text
     assert "FEW" not in text
 
@@ -214,9 +215,7 @@ def test_every_plot_says_on_how_few_of_a_class_it_rests(name: str) -> None:
     for file, figure in plots.modules()[name].draw(group):
         title = figure.get_suptitle().replace("\n", " ")
         assert ("rests on" in title) == (name not in OF_NONE), file
-        assert ("in test" in title) == (name not in OF_NONE | OF_TRAINING and not file.startswith(("val", "model"))), (
-            file
-        )
+        assert ("in test" in title) == (name not in {*OF_NONE, "training_curves"}), file
         plots.style.plt.close(figure)
 
 

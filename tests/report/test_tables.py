@@ -17,6 +17,7 @@ from bcdl.report import tables
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
 from bcdl.settings import models
 from bcdl.text import inert
+from tests import pages
 from tests.factory import record
 from tests.in_process import completed
 
@@ -83,7 +84,7 @@ def report(results: Path, *records: Record) -> str:
     for entry in records:
         store.append(results, "a-machine", entry)
     assert completed("report", "--results", results).returncode == 0
-    return (results / "README.md").read_text(encoding="utf-8")
+    return pages.text(results)
 
 
 def test_a_figure_is_set_to_the_right_whatever_its_column_is_called(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from bcdl.evaluation import utilisation
 from bcdl.records import store
 from bcdl.records.groups import group_records
 from bcdl.settings.cell import Cell
+from tests import pages
 from tests.factory import cell
 
 pytestmark = pytest.mark.keras
@@ -114,7 +115,7 @@ def test_records_say_which_optimizer_it_was_and_do_not_stand_in_one_table(result
     assert [record.cell.optimizer for _, record in records] == ["adam", "sgd"]
     titles = [group.title for group in group_records(records)]
     assert len(titles) == len(set(titles)) == 2
-    page = (results / "README.md").read_text(encoding="utf-8")
+    page = pages.text(results)
     for title in ("Adam 0.0001, augmented", "SGD 0.0001, momentum 0.9, augmented"):
         assert sum(title in each for each in titles) == 1
         assert title in page

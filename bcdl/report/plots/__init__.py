@@ -24,6 +24,12 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         yield from module.draw(group)
 
 
+def shows(name: str) -> str:
+    """What the figure of that name shows, in words, for those who can't see it."""
+    of_module = max((each for each in modules() if name.startswith(each)), key=len)
+    return (modules()[of_module].__doc__ or "").partition("\n")[0].rstrip(".")
+
+
 def modules() -> dict[str, ModuleType]:
     """Every plot by name: the modules of this package that offer `draw`."""
     every = {m.name: importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)}

@@ -1,38 +1,46 @@
-"""Test accuracy against fit rate: every model and backend in one plane."""
+"""Test accuracy with its 95% interval against fit rate: every model and backend in one plane.
 
-import math
+So few test images that their accuracy is chance have no place in it.
+"""
+
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from bcdl.evaluation import smoke
+from bcdl.evaluation import estimates, metrics
 from bcdl.records.groups import Group
-from bcdl.records.record import Record
 from bcdl.report.plots.axes import legend, log_rate, mark_rate
 from bcdl.report.plots.captions import caption
 from bcdl.report.plots.style import signs
 
+_ACCURACY = metrics.BY_NAME["accuracy"]
+
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    ran = [(line, backend, record) for line, backend, record in group.ran() if _has_both(record)]
-    if not ran:
+    # An axis of rates without a point can't be logarithmic.
+    timed = {(line, backend): record for line, backend, record in group.ran() if record.value("fit_images_per_s") > 0}
+    results = [
+        result
+        for result in (estimates.worth_drawing(group, [_ACCURACY]) if timed else [])
+        if (result.line, result.backend) in timed
+    ]
+    if not results:
         return
     figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
-    for line, backend, record in ran:
-        rate, accuracy = record.value("fit_images_per_s"), record.value("test_accuracy")
-        axis.plot([rate], [accuracy], linestyle="", alpha=0.9, **signs(group, line, backend))
-        mark_rate(axis, rate, accuracy, record, "fit")
-    majority = ran[0][2].value("test_majority_accuracy")
+    for result in results:
+        record, accuracy = timed[result.line, result.backend], result.estimates[_ACCURACY.name]
+        rate, sign = record.value("fit_images_per_s"), signs(group, result.line, result.backend)
+        axis.vlines(rate, accuracy.low, accuracy.high, color=sign["color"], linewidth=1.2)
+        axis.plot([rate], [accuracy.value], linestyle="", alpha=0.9, **sign)
+        mark_rate(axis, rate, accuracy.value, record, "fit")
+    majority = results[0].reference[_ACCURACY.name]
     axis.axhline(majority, color="#555555", linewidth=1, linestyle=":")
     axis.annotate("majority class", (0.01, majority), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
     log_rate(axis, "fit rate")
-    axis.set_ylabel("test accuracy (smoke test)" if smoke.note(group.records) else "test accuracy")
+    axis.set_ylabel("test accuracy")
     legend(axis, group)
-    caption(figure, group, "Test accuracy against fit rate", ["fit"], split="test")
+    caption(figure, group, "Test accuracy against fit rate, with 95% intervals", ["fit"], split="test")
     yield "accuracy_throughput", figure
-
-
-def _has_both(record: Record) -> bool:
-    """Whether it has a place in the plane; an axis of rates without a point can't be logarithmic."""
-    return record.value("fit_images_per_s") > 0 and not math.isnan(record.value("test_accuracy"))

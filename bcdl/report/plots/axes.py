@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
@@ -39,28 +36,6 @@ def plain_ticks(axis: Axis) -> None:
 def whole_epochs(axis: Axes) -> None:
     """Ticks of the x axis at whole epochs."""
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-
-
-def label_ends(axis: Axes, x: float, ends: Sequence[tuple[str, float]]) -> None:
-    """Name each line at its right end, spread so that no two names overlap."""
-    ends = sorted((end for end in ends if not math.isnan(end[1])), key=lambda end: end[1])
-    low, high = axis.get_ylim()
-    gap = (high - low) * 0.055
-    heights: list[float] = []
-    for _, y in ends:
-        heights.append(max(y, heights[-1] + gap) if heights else y)
-    overshoot = max(0.0, heights[-1] - high) if heights else 0.0
-    for (name, y), height in zip(ends, (h - overshoot for h in heights), strict=True):
-        axis.annotate(
-            plain(name),
-            (x, y),
-            xytext=(1.06, (height - low) / (high - low)),
-            textcoords="axes fraction",
-            fontsize=7,
-            color="#333333",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 3},
-        )
 
 
 def legend(axis: Axes, group: Group) -> None:

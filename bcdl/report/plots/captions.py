@@ -22,6 +22,12 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
 
     If figures of quality are shown, `split` is that of their images: the title says on how little they rest.
     """
+    marked = titles.of_quality(group, title, split) if split else f"{group.mark}{title}"
+    footer(figure, marked, f"{group.title}. Machine: {group.machine}.", *sentences(group, regimes))
+
+
+def sentences(group: Group, regimes: Sequence[str]) -> list[str]:
+    """Which cells a plot does not show and why, and which of the rates are unsteady or may be of another model."""
     failed = [f"{_name(group, r)} ({formats.status(r.status)})" for r in group.failures]
     notes = {
         "Not shown": [*failed, *(f"{name} (not run)" for name in group.not_run), *_without_rate(group, regimes)],
@@ -33,10 +39,8 @@ def caption(figure: Figure, group: Group, title: str, regimes: Sequence[str] = (
         ],
         **(_parity_notes(group) if regimes else {}),
     }
-    sentences = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
-    sentences += [f"{doubts.MARK} {line}." for line in _doubts(group, regimes)]
-    marked = titles.of_quality(group, title, split) if split else f"{group.mark}{title}"
-    footer(figure, marked, f"{group.title}. Machine: {group.machine}.", *sentences)
+    said = [f"{what}: {', '.join(names)}." for what, names in notes.items() if names]
+    return [*said, *(f"{doubts.MARK} {line}." for line in _doubts(group, regimes))]
 
 
 def _doubts(group: Group, regimes: Sequence[str]) -> list[str]:

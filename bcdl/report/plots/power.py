@@ -18,14 +18,19 @@ _MOST_CURVES = 6
 def curves(machine: str, analyses: Sequence[PowerAnalysis]) -> Figure:
     """The power curve of each subject, alone and among several comparisons, with its intervals."""
     figure, axis = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
-    for analysis, mark in zip(analyses[:_MOST_CURVES], "osD^vP", strict=False):
+    # In shades of grey: in all other plots a colour is a backend.
+    greys = np.linspace(0, 0.6, max(2, len(analyses[:_MOST_CURVES])))
+    for analysis, mark, grey in zip(analyses[:_MOST_CURVES], "osD^vP", greys, strict=False):
         powers = list(analysis.powers.values())
         values = np.array([power.value for power in powers])
         ends = np.array([(power.low, power.high) for power in powers]).T
         reach = np.clip([values - ends[0], ends[1] - values], 0, None)
         percent = 100 * np.array(list(analysis.powers))
         label = style.plain(f"{analysis.subject}, {_of(analysis.comparisons)}")
-        axis.errorbar(percent, values, reach, marker=mark, linewidth=1.4, capsize=3, label=label)
+        axis.errorbar(
+            percent, values, reach, marker=mark, linewidth=1.4, capsize=3, label=label, color=str(grey),
+            linestyle="-" if analysis.comparisons == 1 else "--",
+        )  # fmt: skip
     axis.axhline(DETECTED, color="#999999", linewidth=0.8, linestyle="--")
     axis.set_xscale("symlog", linthresh=2)
     axis.set_xticks([0, 2, 5, 10, 20, 50], ["0", "2", "5", "10", "20", "50"])

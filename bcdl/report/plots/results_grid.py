@@ -21,12 +21,13 @@ _LABEL_WIDTH = 24  # letters
 def grid(
     group: Group, results: Sequence[Result], xlabel: str, ylabel: str
 ) -> tuple[Figure, dict[tuple[Line, str], Axes]]:
-    """A panel of [0, 1] x [0, 1] for each model and backend; one that has no result says so."""
+    """A panel of [0, 1] x [0, 1] for each model and backend that has a result."""
     lines = [line for line in group.lines if any(result.line == line for result in results)]
+    names = [name for name in group.backends if any(result.backend == name for result in results)]
     figure, axes = plt.subplots(
         len(lines),
-        len(group.backends),
-        figsize=(max(_LEAST_WIDTH, _SIDE * len(group.backends) + 0.8), _SIDE * len(lines) + 1.2),
+        len(names),
+        figsize=(max(_LEAST_WIDTH, _SIDE * len(names) + 0.8), _SIDE * len(lines) + 1.2),
         sharex=True,
         sharey=True,
         squeeze=False,
@@ -35,16 +36,16 @@ def grid(
     panels = {
         (line, backend): axis
         for line, row in zip(lines, axes, strict=True)
-        for backend, axis in zip(group.backends, row, strict=True)
+        for backend, axis in zip(names, row, strict=True)
     }
     for axis in panels.values():
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    for backend, top, bottom in zip(group.backends, axes[0], axes[-1], strict=True):
+    for backend, top, bottom in zip(names, axes[0], axes[-1], strict=True):
         top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left", pad=14)
         bottom.set_xlabel(xlabel)
     for line, row in zip(lines, axes, strict=True):
         label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
         row[0].set_ylabel("\n".join([*map(plain, label), ylabel]))
     for line, backend in panels.keys() - {(result.line, result.backend) for result in results}:
-        panels[line, backend].annotate("nothing to show", (0.5, 0.5), ha="center", color="#555555")
+        panels[line, backend].set_visible(False)
     return figure, panels

@@ -25,6 +25,7 @@ from bcdl.text import legible
 _PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
 _UNKNOWN = "#777777"
 _DPI = 120
+_MOST_NOTES = 2  # lines below a plot
 plt.rcParams.update(
     {
         "font.size": 9,
@@ -59,12 +60,17 @@ def signs(group: Group, line: Line, backend: str) -> dict[str, Any]:
 
 
 def footer(figure: Figure, title: str, *notes: str) -> None:
-    """The title above, and the notes below, each wrapped to the figure's width."""
+    """The title above, and the notes below, wrapped to the figure's width: two lines of these at most.
+
+    What does not fit stands on the page, in the tables.
+    """
     width = int(figure.get_figwidth() * 15)
     heading = textwrap.wrap(title, int(figure.get_figwidth() * 11), break_on_hyphens=False)
     figure.suptitle("\n".join(map(plain, heading)), x=0.01, ha="left", fontweight="bold")
-    lines = [plain(line) for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color="#555555")
+    lines = textwrap.wrap(
+        " ".join(notes), width, break_on_hyphens=False, max_lines=_MOST_NOTES, placeholder=" ... (more on the page)"
+    )
+    figure.supxlabel("\n".join(map(plain, lines)), x=0.01, ha="left", fontsize=7, color="#555555")
 
 
 def plain(text: str) -> str:

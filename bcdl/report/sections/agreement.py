@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from bcdl.evaluation import agreement, few, smoke
 from bcdl.evaluation.agreement import MARGIN, Agreement, OverSeeds, Pair, Refused, Verdict
 from bcdl.records.groups import Group, Line
-from bcdl.report import formats, titles
+from bcdl.report import formats, how_to_read, titles
 from bcdl.report.sections import quality
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, significant, word, words
-from bcdl.statistics import bootstrap, effects
+from bcdl.statistics import effects
 from bcdl.statistics.estimated import Estimated
 from bcdl.text import escape
 
@@ -23,32 +23,6 @@ _SCOPES = {
     "seeds": " of these two trained models",
 }
 _WITHIN = formats.plain(MARGIN)
-
-_TEXT = f"""\
-Each backend's model started from the same weights and saw the same batches; rows of two seeds on one backend show what
-another start and order alone does. Differences are b less a on the same images, in brackets the
-{formats.percent(bootstrap.CONFIDENCE)} interval, by resampling patients.
-
-- **p by image** is McNemar's, exact: that neither names more images right. It takes the images of a patient for
-  independent. **p by patient** is the exact one of exchanging the two models for all images of a patient at once; both
-  are the same if no patient has several flips. It is corrected by Holm's method over the pairs of backends of a model,
-  and over those of seeds. A large p shows nothing.
-- **Verdict**: *no difference larger than {_WITHIN}* where the whole interval of accuracy lies within that margin, which
-  was fixed beforehand. *Not shown* does not say that there is a difference: few images show little. The verdict on a
-  pair is one on two trained models. Another seed gives two others, which may differ more, or the other way round.
-"""
-
-_OVER_SEEDS_TEXT = f"""\
-**Over seeds**, the same two backends: the mean of the seeds' differences. The interval over seeds is Student's, of 95
-percent, on as many degrees of freedom as there are seeds, less one: other seeds on these test images. That over seeds
-and patients, of 95 percent, too, joins it with the one by resampling patients (Zou and Donner 2008), and decides the
-verdict: two one-sided tests, of 2.5 percent each, that the difference lies within {_WITHIN}. Two or three seeds show
-little.
-"""
-
-_FOLDS_TEXT = """\
-As above, intervals take the folds of the cross-validation for independent, and p does, too.
-"""
 
 _COLUMNS = (
     *(words("a"), words("b"), words("same")),
@@ -71,7 +45,7 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
     Both are empty if no two models could have been compared.
     """
     pairs, refused = agreement.pairs(group)
-    paragraphs = [_TEXT.strip()] if pairs else []
+    paragraphs = [how_to_read.link(how_to_read.AGREEMENT)] if pairs else []
     for line in group.lines:
         of_line = [pair for pair in pairs if pair.line == line]
         if of_line:
@@ -79,9 +53,7 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
             paragraphs += [text for text in (_flips(of_line),) if text]
     over_seeds = agreement.over_seeds(pairs)
     if over_seeds:
-        paragraphs += [_OVER_SEEDS_TEXT.strip(), _over_seeds_table(group, over_seeds).to_markdown()]
-    if pairs and group.first.cell.folds > 1:
-        paragraphs.append(_FOLDS_TEXT.strip())
+        paragraphs += [_over_seeds_table(group, over_seeds).to_markdown()]
     if refused:
         paragraphs.append(_not_compared(group, refused))
     if not paragraphs:

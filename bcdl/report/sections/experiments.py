@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
 from bcdl.records.experiment import Experiment
-from bcdl.report import formats
-from bcdl.report.section import Section
+from bcdl.report import how_to_read
+from bcdl.report.section import Section, page_name
 from bcdl.report.sections import power
 from bcdl.report.sections.experiment_tables import best_table, experiment_table, file_stem
 from bcdl.statistics.experiments import Place, by_place, newest
-from bcdl.statistics.steadiness import STEADY, STEADY_OF_FEW
 from bcdl.text import escape, safe_name
 
-_TEXT = """\
-One thing measured two ways in turn, round after round: what the rules of measurement rest on. Ratios are geometric
-means with bootstrap intervals; beside them stands **HL**, the ratio of Hodges and Lehmann (1963), the median of the
-means of every two rounds, which a few wild rounds hardly move. p is that of a permutation within rounds, none smaller
-than 2 / 2^rounds or 0.0001; beside it, corrected by Holm's method over the ways of a subject. Several ways whose first
-way is *shared* were compared with the same rounds of it: a slow one among them is in each of their rows, and their
-tests are not independent.
-
-If the sample is a window, all rounds ran in one process, and p and interval are of that process: another may differ.
-Its **warm-up rounds** are left out of all figures: those up to the last one, within the first third, whose ratio is
-more than {few} off the median of the second half, if the rounds after them are one figure. Its ratio is **unstable** if
-as many as a third of the first half's rounds are that far off, and not in the first third alone; if both halves are
-apart and their medians differ by more than {steady}; or, of fewer than six rounds, if any two differ by more than
-{few}. Then the medians of both halves stand in its place. Only b / a within a row may be compared: rows and tables were
-measured at different times, and the machine's speed differed.
-"""
-
-_BEST_TEXT = """\
-What a user could choose instead of the default, by its rate of steps alone: another batch size is another training,
-whose accuracy was not measured. The best of several is flattered by having been picked, so that its interval is wider
-than above: Student's, at a level divided by the number of others tried (Bonferroni), it holds for all of them at once.
-If it does not lie above 1, the default stands. Settings whose ratio is unstable are named, and can't be the best.
-"""
-
+BEST = "Best settings"
 _BEST_KEY = "best-settings"
 
 
-def section(experiments: Sequence[tuple[str, Experiment]]) -> Section | None:
-    """The newest of the experiments (oldest first, each with its machine); None if there are none."""
-    if not experiments:
-        return None
-    steady, few = map(formats.percent, (STEADY, STEADY_OF_FEW))
-    parts = [Section("## Experiments"), Section(_TEXT.format(steady=steady, few=few).strip())]
-    for place, made in by_place(experiments).items():
-        by_name = {name: group for (_, name), group in newest(made).items()}
-        parts += filter(None, (_all(place, by_name), _power(place, by_name), _best(place, by_name)))
-    return _joined(parts)
+def sections(experiments: Sequence[tuple[str, Experiment]]) -> list[Section]:
+    """A section for each place where experiments were made; these are the oldest first, each with its machine."""
+    return [_of_place(place, made) for place, made in by_place(experiments).items()]
+
+
+def _of_place(place: Place, made: Sequence[tuple[str, Experiment]]) -> Section:
+    by_name = {name: group for (_, name), group in newest(made).items()}
+    head = Section(f"# Experiments on {escape(place.title)}\n\n{how_to_read.link(how_to_read.EXPERIMENTS)}")
+    parts = [head, _all(place, by_name), *filter(None, (_power(place, by_name), _best(place, by_name)))]
+    return dataclasses.replace(_joined(parts), page=page_name("experiments on", place.title))
 
 
 def _joined(parts: Iterable[Section]) -> Section:
@@ -68,9 +45,14 @@ def _all(place: Place, by_name: dict[str, list[Experiment]]) -> Section:
     tables = {name: experiment_table(name, group) for name, group in by_name.items()}
     facts = _versions([experiment for group in by_name.values() for experiment in group])
     lines = "\n".join(f"- {escape(line)}" for line in facts)
-    text = [f"### On {escape(place.title)}", lines, *(table.to_markdown() for table in tables.values())]
+    shown = [f"## {escape(_heading(name))}\n\n{table.to_markdown()}" for name, table in tables.items()]
+    text = [lines, *shown]
     keys = _keys(place, tables)
     return Section("\n\n".join(text), {keys[name]: (table,) for name, table in tables.items()})
+
+
+def _heading(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _power(place: Place, by_name: dict[str, list[Experiment]]) -> Section | None:
@@ -83,7 +65,7 @@ def _best(place: Place, by_name: dict[str, list[Experiment]]) -> Section | None:
     if not searched:
         return None
     table = best_table(searched)
-    text = f"{_BEST_TEXT.strip()}\n\n{table.to_markdown()}"
+    text = "\n\n".join([f"## {BEST}", how_to_read.link(how_to_read.BEST), table.to_markdown()])
     return Section(text, {f"{file_stem(place)}-{_BEST_KEY}": (table,)})
 
 

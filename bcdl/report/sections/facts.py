@@ -19,6 +19,20 @@ from bcdl.statistics.disturbance import HeldBack
 from bcdl.text import escape
 
 
+def page_words(group: Group, precision: bool = True) -> list[str]:
+    """What names the page of a group."""
+    cell = group.first.cell
+    return [
+        cell.data,
+        f"{cell.image_size}px",
+        f"batch {cell.batch_size}",
+        cell.precision if precision else "",
+        cell.device if cell.device != "cpu" else "",
+        f"{cell.folds} folds" if cell.folds else "",
+        group.mark,
+    ]
+
+
 def group_facts(group: Group) -> str:
     """A list in Markdown, a line for each fact."""
     ran = [record for record in group.records if record.ok]

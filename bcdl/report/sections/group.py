@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bcdl.evaluation import estimates, utilisation
+from bcdl.evaluation.utilisation import Peaks
 from bcdl.records.groups import Group
-from bcdl.report import figures, plots
-from bcdl.report.section import Section, card_path, figure_link
+from bcdl.report import figures, how_to_read, plots
+from bcdl.report.section import Section, card_path, figure_link, page_name
 from bcdl.report.sections import agreement, card, facts, phases, quality
 from bcdl.report.sections import utilisation as utilisation_part
 from bcdl.report.sections.metrics import (
@@ -19,59 +20,44 @@ from bcdl.report.sections.metrics import (
     STARTUP,
     WARM,
     MetricRow,
+    merged_table,
     metric_table,
     recordable,
 )
 from bcdl.report.tables import Table
 from bcdl.text import escape
 
-_SPREAD_TEXT = """\
-In these first tables a figure is the median over seeds and folds, and in brackets are the least and the largest of
-them. Figures of quality with intervals over patients follow below.
-"""
-
-_STALENESS_TEXT = """\
-The same training images, not augmented, scored twice after the last epoch: in training mode (normalised by the batch's
-own statistics, dropout active) and in inference mode (normalised by moving averages). Where the second lies far below
-the first, the moving averages have not settled in so few steps, and the test figures above are those of stale
-statistics rather than of the weights. The source study's curves show the same fault.
-"""
-
 
 def section(group: Group) -> Section:
     """The section of a group; its records are the source of its figures."""
-    timed = group.first.cell.timing
     results = estimates.results(group)
     limit = utilisation.peaks(group)
-    metrics = _tables(group, recordable(METRICS, group.records) if timed else QUALITY)
-    energy = _tables(group, (*_recorded(group, INPUT), *(ENERGY if _recorded(group, ENERGY) else ())))
-    startup = _tables(group, (*STARTUP, *_recorded(group, WARM)) if timed else ())
-    where = phases.phase_tables(group)
-    utilised = utilisation_part.utilisation_tables(group, limit) if limit else ()
-    costs = (utilisation_part.cost_table(group),) if limit else ()
-    staleness = _tables(group, STALENESS)
     quality_text, quality_tables = quality.section(group, results)
     agreement_text, agreement_tables = agreement.section(group)
+    where = phases.phase_tables(group)
+    costs = (utilisation_part.cost_table(group),) if limit else ()
     cards = card.cards(group, results)
     pngs = figures.to_pngs(group.slug, plots.draw(group), group.records)
     parts = [
-        f"## {escape(group.title)}",
-        facts.group_facts(group),
-        _SPREAD_TEXT.strip() if any(len(group.draws(line)) > 1 for line in group.lines) else "",
-        *_markdown((*metrics, *energy)),
+        f"# {escape(group.title)}",
+        _summary(group),
+        _card_links(cards),
         quality_text,
         agreement_text,
-        _card_links(cards),
-        *(["### Before the steady state", *_markdown(startup)] if timed else []),
-        *(["### Where does the time go?", phases.TEXT.strip(), *_markdown(where)] if where else []),
-        *(["### How far from the device's limit?", utilisation_part.text(group, limit)] if limit else []),
-        *_markdown((*utilised, *costs)),
-        *("### Have the batch norms settled?", _STALENESS_TEXT.strip(), *_markdown(staleness)),
+        _start(group),
+        "\n\n".join(["## Where does the time go?", how_to_read.link(how_to_read.PHASES), *_markdown(where)])
+        if where
+        else "",
+        utilisation_part.part(group, limit, costs) if limit else "",
+        _settled(group),
         _failures(group),
-        *("### Plots", *map(figure_link, pngs)),
+        "\n\n".join(["## Plots", *(figure_link(key, plots.shows(key.rpartition("/")[2])) for key in pngs)])
+        if pngs
+        else "",
+        f"## What was run\n\n{facts.group_facts(group)}",
     ]
     tables = {
-        "": (*metrics, *energy, *startup, *utilised, *staleness),
+        "": _for_programs(group, limit),
         "-cost": costs,
         "-phases": where,
         "-quality": quality_tables,
@@ -82,7 +68,54 @@ def section(group: Group) -> Section:
         tables={f"{group.slug}{suffix}": made for suffix, made in tables.items() if made},
         figures=pngs,
         cards=cards,
+        page=page_name(*facts.page_words(group)),
     )
+
+
+def _summary(group: Group) -> str:
+    """Quality, rates, and what a cell takes, each in one table."""
+    rows = recordable(METRICS, group.records) if group.first.cell.timing else ()
+    shown = {
+        "Accuracy, AUROC and loss on test images": QUALITY,
+        "Speed": [row for row in rows if row.rate],
+        "First step and memory": [row for row in rows if not row.rate and not row.split],
+        "Input pipeline and energy": _energy(group),
+    }
+    tables = (merged_table(group, title, of_table) for title, of_table in shown.items() if of_table)
+    return "\n\n".join([how_to_read.link(how_to_read.RATES), *(table.to_markdown() for table in tables)])
+
+
+def _start(group: Group) -> str:
+    if not group.first.cell.timing:
+        return ""
+    table = merged_table(group, "Import, build and warm-up", _startup(group))
+    return f"## Before the steady state\n\n{table.to_markdown()}"
+
+
+def _settled(group: Group) -> str:
+    table = merged_table(group, "Accuracy on the same training images", STALENESS)
+    heading = "## Have the batch norms settled?"
+    return "\n\n".join([heading, how_to_read.link(how_to_read.SETTLED), table.to_markdown()])
+
+
+def _for_programs(group: Group, limit: Peaks | None) -> tuple[Table, ...]:
+    """A table a metric, of which the page shows several in one."""
+    timed = group.first.cell.timing
+    return (
+        *_tables(group, recordable(METRICS, group.records) if timed else QUALITY),
+        *_tables(group, _energy(group)),
+        *_tables(group, _startup(group) if timed else ()),
+        *(utilisation_part.utilisation_tables(group, limit) if limit else ()),
+        *_tables(group, STALENESS),
+    )
+
+
+def _energy(group: Group) -> tuple[MetricRow, ...]:
+    return (*_recorded(group, INPUT), *(ENERGY if _recorded(group, ENERGY) else ()))
+
+
+def _startup(group: Group) -> tuple[MetricRow, ...]:
+    return (*STARTUP, *_recorded(group, WARM))
 
 
 def _tables(group: Group, rows: Iterable[MetricRow]) -> tuple[Table, ...]:
@@ -98,13 +131,18 @@ def _recorded(group: Group, rows: Iterable[MetricRow]) -> tuple[MetricRow, ...]:
     return tuple(row for row in rows if any(row.name in record.metrics for record in group.records))
 
 
-def _card_links(cards: Iterable[str]) -> str:
-    links = ", ".join(f"[{key}]({card_path(key)})" for key in cards)
-    return f"Model cards: {links}" if links else ""
+def _card_links(cards: Mapping[str, str]) -> str:
+    links = ", ".join(f"[{escape(_card_title(text))}](../{card_path(key)})" for key, text in cards.items())
+    return f"Model cards: {links}." if links else ""
+
+
+def _card_title(text: str) -> str:
+    """The heading of a card, without what all cards begin with."""
+    return text.partition("\n")[0].partition(": ")[2]
 
 
 def _failures(group: Group) -> str:
     if not group.failures:
         return ""
     lines = [f"- {escape(f'{r.cell.title}: {r.status}: {r.reason}')}" for r in group.failures]
-    return "### Cells that are not ok\n\n" + "\n".join(lines)
+    return "## Cells that are not ok\n\n" + "\n".join(lines)

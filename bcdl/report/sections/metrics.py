@@ -59,6 +59,11 @@ class MetricRow:
         return None if formats.is_undefined(value) else value
 
     @property
+    def heading(self) -> str:
+        """What a column of the metric is called beside others."""
+        return self.short or self.title
+
+    @property
     def regime(self) -> str:
         """The regime whose rate it shows; empty if it shows none."""
         return self.sample.removesuffix("_s")
@@ -171,6 +176,36 @@ def metric_table(group: Group, metric: MetricRow) -> Table:
     verdicts = (word(_verdicts(group).among(group.machine, group.ok_records(line))) for line in group.lines)
     judged = ((*row, verdict) for row, verdict in zip(rows, verdicts, strict=True))
     return Table(metric.title, (*columns, words("parity")), tuple(judged), notes)
+
+
+def merged_table(group: Group, title: str, metrics: Sequence[MetricRow]) -> Table:
+    """One line a model and backend, a column a metric: the entries that `metric_table` has in tables of their own.
+
+    For people; if a metric is a rate, the parity of the line's backends stands behind it.
+    """
+    rates = any(metric.rate for metric in metrics)
+    rows = []
+    for line in group.lines:
+        parity = [word(_verdicts(group).among(group.machine, group.ok_records(line)))] if rates else []
+        for name in group.backends:
+            entries = [line_entry(group, line, name, metric) for metric in metrics]
+            rows.append((*map(word, (line.title, line.start, name)), *entries, *parity))
+    columns = (*map(words, ("model", "start", "backend")), *(figures(metric.heading) for metric in metrics))
+    split = next((metric.split for metric in metrics if metric.split), "")
+    noted = titles.with_note(title, titles.note(group.records, split)) if split else title
+    return Table(noted, (*columns, *([words("parity")] if rates else [])), tuple(rows), _all_doubts(group, metrics))
+
+
+def _all_doubts(group: Group, metrics: Sequence[MetricRow]) -> tuple[str, ...]:
+    """A line for each kind of doubt about the rates of several metrics."""
+    places = {
+        f"{group.label(line)} on {name}, {metric.heading}": (group.of(line, name), metric)
+        for metric in metrics
+        if metric.rate
+        for line in group.lines
+        for name in group.backends
+    }
+    return doubt_lines(places)
 
 
 def _doubts(group: Group, metric: MetricRow) -> tuple[str, ...]:

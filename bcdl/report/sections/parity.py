@@ -12,8 +12,8 @@ from bcdl.parity.judge import QUANTITIES, WIDEST
 from bcdl.parity.settings import EMULATED, MOVED_ULPS, STEPS, UNIT_ROUNDOFF
 from bcdl.parity.verdicts import NEVER_MEASURED, ParityGroup, title_of
 from bcdl.report import figures as pictures
-from bcdl.report import formats
-from bcdl.report.section import Section, figure_link
+from bcdl.report import formats, how_to_read
+from bcdl.report.section import Section, figure_link, page_name
 from bcdl.report.sections import parity_pictures
 from bcdl.report.tables import Entry, Table, count, figures, word, words
 from bcdl.settings.models import MODELS
@@ -32,15 +32,8 @@ _TITLES = {
 }
 
 _INTRODUCTION = """\
-Whether the backends compute the same model. Each starts from the same weights (NumPy draws) and is given the same
-bytes; dropout is off. The reference is the same model in float64 on a backend whose float64 agrees with NumPy, layer
-type by layer type. What rounding may do is measured on the reference: every weight and pixel is moved by {ulps} units
-in the last place of {precision} ({roundoff} of the value), up or down at random, and the largest change of several
-draws (or {ulps} unit roundoffs, if that is larger) is the tolerance. A backend within it is within rounding; one beyond
-it differs, and the first layer beyond its own tolerance is named. Differences are Euclidean norms, as a share of the
-reference's. A tolerance above {widest} (marked *) could hide a fault; the whole then proves nothing. Its layers are
-judged one by one, as far as rounding hides none of them, and the gradient with batch norms frozen stands in for the
-gradient.
+{link} Here every weight and pixel is moved by {ulps} units in the last place of {precision} ({roundoff} of the value),
+and a tolerance above {widest} (marked *) proves nothing of the whole.
 """
 
 _STEPS_TEXT = """\
@@ -66,31 +59,33 @@ def section(group: ParityGroup) -> Section:
         "determinism": _determinism(group),
         "layer-checks": _layer_checks(group),
     }
+    plan = group.first.plan
     drawn = pictures.to_pngs(group.slug, parity_pictures.draw(group), group.findings)
     return Section(
         text=_text(group, tables, drawn),
         tables={f"{group.slug}-{name}": (table,) for name, table in tables.items()},
         figures=drawn,
+        page=page_name("parity", group.machine, plan.precision, f"{plan.image_size}px", f"batch {plan.batch_size}"),
     )
 
 
 def _text(group: ParityGroup, tables: dict[str, Table], drawn: Iterable[str]) -> str:
     parts = [
-        f"## Parity: {escape(group.title)}",
+        f"# Parity: {escape(group.title)}",
         _introduction(group.first.plan.precision),
         _facts(group),
         tables["verdicts"].to_markdown(),
-        *map(figure_link, drawn),
+        *(figure_link(key, parity_pictures.SHOWS[key.rpartition("/")[2]]) for key in drawn),
         tables["reference"].to_markdown(),
-        "### Some steps on",
+        "## Some steps on",
         _STEPS_TEXT.strip(),
         tables["steps"].to_markdown(),
-        "### Checkpoints",
+        "## Checkpoints",
         _CHECKPOINTS_TEXT.strip(),
         tables["checkpoints"].to_markdown(),
-        "### Determinism",
+        "## Determinism",
         tables["determinism"].to_markdown(),
-        "### Known differences",
+        "## Known differences",
         _known_differences(group),
     ]
     return "\n\n".join(parts) + "\n"
@@ -99,6 +94,7 @@ def _text(group: ParityGroup, tables: dict[str, Table], drawn: Iterable[str]) ->
 def _introduction(precision: str) -> str:
     ulps = MOVED_ULPS[precision]
     return _INTRODUCTION.format(
+        link=how_to_read.link(how_to_read.PARITY),
         ulps=ulps,
         precision=precision,
         roundoff=_scientific(2 * ulps * UNIT_ROUNDOFF[precision]),

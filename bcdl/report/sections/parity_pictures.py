@@ -18,6 +18,11 @@ from bcdl.parity.settings import MOVED_ULPS, STEPS
 from bcdl.parity.verdicts import ParityGroup, title_of
 from bcdl.report.plots.style import colour, footer, plain
 
+# What each figure shows, for those who can't see it.
+SHOWS = {
+    "parity_reference": "How far each backend lies from the float64 reference, beside the tolerance of each model",
+    "parity_steps": "How far the weights of two backends drift apart over steps of training, for each model",
+}
 _PANELS = {
     "outputs": "inference outputs",
     "training_outputs": "training-mode outputs",

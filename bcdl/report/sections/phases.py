@@ -36,13 +36,6 @@ PHASES = {
 }
 MEASURED = frozenset(name for name, measured in PHASES.items() if measured)
 
-TEXT = """\
-Every second of a cell belongs to one phase, from the start of its worker to its end; a figure is the mean over seeds
-and folds, so that what one of them compiles for the others counts. The last line is the share of the time in which a
-published figure of speed is measured; the rest trains the head, settles batch norms, validates, tests, keeps weights,
-and starts and ends the worker.
-"""
-
 
 def phase_tables(group: Group) -> tuple[Table, ...]:
     """A table for each backend that has records with phases; none for records of older schemas."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bcdl.records.experiment import Experiment
-from bcdl.report import figures
+from bcdl.report import figures, how_to_read
 from bcdl.report.plots import power
 from bcdl.report.section import Section, figure_link
 from bcdl.report.sections.experiment_tables import file_stem, power_table
@@ -13,14 +13,8 @@ from bcdl.statistics import power_analysis
 from bcdl.statistics.experiments import Place
 
 KEY = "power"  # of the table and the figure
-_TEXT = """\
-How small a slow-down a comparison finds: shares of comparisons, their rounds drawn from those above, that are judged a
-regression; of equal sides that is the rate of false alarms. Each comparison is judged as `bcdl compare` judges it: by
-the noise of its own rounds, beyond 3 percent or three times the standard error of its ratio, whichever is more. The
-noise in the table is that of all rounds of equal sides, and the threshold what it would give. `bcdl compare` corrects p
-over the cells and regimes of a command: the rows of {several} show what is found if it compares so many. In brackets
-are 95% intervals over rounds.
-"""
+_HEADING = "## How small a slow-down is found"
+_SHOWS = "The share of comparisons that find a slow-down, by its size, with intervals,"
 
 
 def section(place: Place, experiments: Sequence[Experiment]) -> Section | None:
@@ -31,6 +25,6 @@ def section(place: Place, experiments: Sequence[Experiment]) -> Section | None:
         return None
     table = power_table(analyses)
     curves = figures.to_pngs(file_stem(place), [(KEY, power.curves(place.title, analyses))], slowed)
-    introduction = _TEXT.format(several=max(power_analysis.COMPARISONS)).strip()
-    text = "\n\n".join([introduction, table.to_markdown(), *map(figure_link, curves)])
+    drawn = [figure_link(key, f"{_SHOWS} on {place.title}") for key in curves]
+    text = "\n\n".join([_HEADING, how_to_read.link(how_to_read.POWER), table.to_markdown(), *drawn])
     return Section(text, {f"{file_stem(place)}-{KEY}": (table,)}, curves)

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from bcdl.records.groups import Group
-from bcdl.report.section import Section
+from bcdl.report.section import Section, page_name
+from bcdl.report.sections import facts
 from bcdl.report.sections.metrics import METRICS, MetricRow, line_entry
 from bcdl.report.tables import Table, figures, word, words
 from bcdl.settings.options import PRECISIONS
@@ -42,10 +43,14 @@ def _section(by_precision: dict[str, Group]) -> Section:
     first = groups[0]
     rows = [row for row in METRICS if row.name in _SHOWN]
     tables = tuple(_table(groups, row) for row in rows)
-    heading = f"## Each precision: {escape(first.title.replace(first.first.cell.precision + ', ', '', 1))}"
+    heading = f"# Each precision: {escape(first.title.replace(first.first.cell.precision + ', ', '', 1))}"
     machine = f"Machine: {escape(first.machine)}."
     text = [heading, machine, _TEXT.strip(), *(table.to_markdown() for table in tables)]
-    return Section(text="\n\n".join(text) + "\n", tables={f"{first.slug}-precisions": tables})
+    return Section(
+        text="\n\n".join(text) + "\n",
+        tables={f"{first.slug}-precisions": tables},
+        page=page_name(*facts.page_words(first, precision=False), "each precision"),
+    )
 
 
 def _table(groups: Sequence[Group], metric: MetricRow) -> Table:

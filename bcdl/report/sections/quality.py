@@ -11,47 +11,19 @@ from bcdl.evaluation.estimates import Estimate, Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records.groups import Group, Line
-from bcdl.report import formats, titles
+from bcdl.report import formats, how_to_read, titles
+from bcdl.report.section import anchor
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, word, words
-from bcdl.statistics import bootstrap
-
-_TEXT = """\
-In brackets is the {confidence} interval, the percentiles of {resamples} resamples of {who}: how far a figure could
-have come out otherwise on as many others like them, the trained models held as they are.
-{width}
-Backends share their images, so that intervals which overlap do not make them equal: pairs are compared below.
-
-- **Majority class** always names the more frequent class, with the share of malignant images as its score.
-- Figures of one threshold take 0.5, or, where they say so, the score with the largest sensitivity + specificity on
-  validation; of several the lowest.
-- **Not defined** is what lacks a class or a validation split. There is **no interval** with fewer than {least} groups
-  (of the rarer class, where both count) or where all resamples give the same; with some dozens it is still too narrow.
-- The calibration error has {bins} bins of equal width. Chance alone raises it; its interval takes out as much as
-  resampling adds.
-"""
 
 _LEAKY_TEXT = """\
 **LEAKY**: the split was by image, so that a model was tested on patients whose other images it was trained on. These
 figures say nothing of new patients; they are here to show what the wrong way would have said.
 """
 
-_SEEDS_TEXT = """\
-A figure is the mean over seeds, and its interval resamples the same groups for all of them; the columns of seeds show
-the least and the largest, which is what another start and order of training does.
-"""
-
-_FOLDS_TEXT = """\
-Every fold's test images are put together, each scored by the model that never saw it: one figure of all images. What
-compares scores with each other (AUROC, AUPRC, sensitivity at 90% specificity) is taken within each fold and averaged,
-since the scores of different models have no common scale.
-"""
-
-FOLDS_DEPEND = """\
-**Intervals of a cross-validation are too narrow**: they take the folds for independent, but each image that tests one
-fold's model trained or validated those of the others. What they estimate is the error of such trainings on average, not
-that of one model (Bates, Hastie and Tibshirani 2021, *Cross-validation: what does it estimate and how well does it do
-it?*, arXiv 2104.00673).
-"""
+FOLDS_DEPEND = (
+    "**Intervals of a cross-validation are too narrow**: they take the folds for independent "
+    f"([why]({how_to_read.PAGE}.md#{anchor(how_to_read.QUALITY)}))."
+)
 
 
 def section(group: Group, results: Sequence[Result]) -> tuple[str, tuple[Table, ...]]:
@@ -71,7 +43,7 @@ def part(group: Group, title: str, paragraphs: Sequence[str]) -> str:
     body = "\n\n".join(paragraphs)
     if group.synthetic:
         body = f"<details><summary>Of drawings: a test of the harness alone</summary>\n\n{body}\n\n</details>"
-    return f"### {titles.of_quality(group, title)}\n\n{body}"
+    return f"## {titles.of_quality(group, title)}\n\n{body}"
 
 
 def split_of(group: Group) -> str:
@@ -97,24 +69,14 @@ def title_of(metric: Metric, results: Sequence[Result]) -> str:
 
 
 def _text(group: Group, results: Sequence[Result]) -> str:
+    """How to read the tables, what so many images can show, and a warning if the split leaks or folds depend."""
     largest = max((result.largest for result in results), key=len)
-    who = "single images, as no patients are known"
-    if largest.grouped:
-        who = f"{largest.group_count} groups (patients{formats.of_no_known_patient(largest.ungrouped)})"
-    text = _TEXT.format(
-        confidence=formats.percent(bootstrap.CONFIDENCE),
-        resamples=bootstrap.RESAMPLES,
-        who=who,
-        width=_width(largest),
-        least=bootstrap.LEAST_GROUPS,
-        bins=metrics.CALIBRATION_BINS,
-    )
-    notes = [
-        (_LEAKY_TEXT, bool(group.mark)),
-        (_SEEDS_TEXT, any(len(result.seeds) > 1 for result in results)),
-        (f"{_FOLDS_TEXT}\n{FOLDS_DEPEND}", group.first.cell.folds > 1),
+    parts = [
+        f"{how_to_read.link(how_to_read.QUALITY)} {_width(largest)}",
+        _LEAKY_TEXT.strip() if group.mark else "",
+        FOLDS_DEPEND if group.first.cell.folds > 1 else "",
     ]
-    return "\n\n".join([text.strip(), *(note.strip() for note, applies in notes if applies)])
+    return "\n\n".join(filter(None, parts))
 
 
 def _width(scored: Scored) -> str:
@@ -125,9 +87,7 @@ def _width(scored: Scored) -> str:
         groups = f" of {scored.group_count} groups" + (
             f" ({scored.ungrouped} of no known patient)" * bool(scored.ungrouped)
         )
-    return (
-        f"So {len(scored)} test images{groups} can't tell an accuracy of 0.8 from one {formats.fixed(reach, 2)} away."
-    )
+    return f"{len(scored)} test images{groups} can't tell an accuracy of 0.8 from one {formats.fixed(reach, 2)} away."
 
 
 def _line_table(group: Group, line: Line, results: Sequence[Result]) -> Table:

@@ -10,8 +10,9 @@ from bcdl.machine.provenance import short_commit
 from bcdl.parity.verdicts import Verdicts
 from bcdl.records import comparability, store
 from bcdl.records.comparability import Evidence
-from bcdl.records.groups import group_records
+from bcdl.records.groups import Line, group_records
 from bcdl.records.record import Record
+from bcdl.report import how_to_read
 from bcdl.report.formats import fixed, percent
 from bcdl.report.section import Section
 from bcdl.report.sections import utilisation
@@ -21,13 +22,7 @@ from bcdl.statistics import comparison, doubts
 from bcdl.statistics.comparison import Comparison, Pair
 from bcdl.text import escape, safe_name
 
-_TEXT = """\
-All sides of a cell by whole processes, in turn, round after round (`nox -s bench-ab`): the machine's drift meets all
-alike, so that these ratios may be quoted, for cells of this size and batch and the settings named, where those of the
-sections above may not; the rates beside them are of their moment. B / A is a geometric mean; **HL**, that of Hodges and
-Lehmann (1963), which a few wild rounds hardly move, stands beside it. A significant slow-down beyond the **threshold**,
-3 percent or three times the standard error of its own ratio, is a regression. No p is smaller than 2 / 2^rounds.
-"""
+PAGE = "sides-in-turn"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,14 +93,28 @@ def section(records: Iterable[tuple[str, Record]], verdicts: Verdicts) -> Sectio
     runs = read(records)
     if not runs:
         return None
-    parts = ["## Sides in turn", _TEXT.strip()]
+    parts = ["# Sides in turn", how_to_read.link(how_to_read.TURNS)]
     tables: dict[str, tuple[Table, ...]] = {}
     for run in runs:
         compared = pairs(run)
         of_pairs = tuple(table_of(pair, run, verdicts) for pair in compared)
-        parts += [_facts(run, compared), *(table.to_markdown() for table in of_pairs)]
+        parts += [f"## {escape(_heading(run))}", _facts(run, compared), *(table.to_markdown() for table in of_pairs)]
         tables[safe_name(f"in-turn-{run.machine}-{run.run}")] = of_pairs
-    return Section("\n\n".join(parts) + "\n", tables)
+    return Section("\n\n".join(parts) + "\n", tables, page=PAGE)
+
+
+def _heading(run: SidesInTurn) -> str:
+    """The sides and the models of a comparison, and its day."""
+    models = dict.fromkeys(Line.of(record.cell).title for record in run.records)
+    day = min(record.started for record in run.records)[:10]
+    return f"{' and '.join(_sides(run))}: {', '.join(models)}, {day}"
+
+
+def _sides(run: SidesInTurn) -> list[str]:
+    """Each side by its backend, with its letter if another has the same one."""
+    backends = {name: records[0].cell.backend for name, records in run.sides.items()}
+    names = list(backends.values())
+    return [each if names.count(each) == 1 else f"{each} ({name.upper()})" for name, each in backends.items()]
 
 
 def table_of(pair: Pair, run: SidesInTurn | None = None, verdicts: Verdicts | None = None) -> Table:

@@ -10,15 +10,13 @@ from bcdl.evaluation.utilisation import REGIMES, Peak, Peaks
 from bcdl.machine import data_sheets
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
-from bcdl.report import formats
-from bcdl.report.sections.metrics import MetricRow, metric_table
+from bcdl.report import formats, how_to_read
+from bcdl.report.sections.metrics import MetricRow, merged_table, metric_table
 from bcdl.report.tables import Table, figures, significant, word, words
 from bcdl.text import escape
 
 _TEXT = """\
-The model's own operations (convolutions and dense layers, counted from its graph: two for each multiplication and
-addition) in a second, as a share of the most that this machine gave in a large matrix product or convolution. Workers
-of this section measured at most {arithmetic}, and {memory}.
+Workers of this section measured at most {arithmetic}, and {memory}.
 """
 _NO_MEMORY = "no bandwidth of memory (before schema 8 it was that of a copy into new memory, which is no limit)"
 _NO_SHEET_OF_A_PROCESSOR = """\
@@ -40,7 +38,8 @@ def text(group: Group, limit: Peaks) -> str:
     if limit.memory:
         gbytes = formats.fixed(limit.memory.rate / _GIGA, 1)
         memory = f"{gbytes} GB/s, read and written, adding one array to another in place on {limit.memory.backend}"
-    return f"{_TEXT.format(arithmetic=arithmetic, memory=memory).strip()} {_data_sheet(group, limit)}"
+    measured = _TEXT.format(arithmetic=arithmetic, memory=memory).strip()
+    return f"{how_to_read.link(how_to_read.LIMIT)} {measured} {_data_sheet(group, limit)}"
 
 
 def _data_sheet(group: Group, limit: Peaks) -> str:
@@ -67,15 +66,22 @@ def _beside(rate: float | None, measured: Peak | None, scale: float, unit: str) 
     return f"{formats.plain(rate / scale)} {unit}{share}"
 
 
+def part(group: Group, limit: Peaks, costs: Sequence[Table]) -> str:
+    """The part of the page: the shares of the limit in one table, and what the models cost."""
+    shares = merged_table(group, "Model FLOPs utilisation", [_metric(regime, limit) for regime in REGIMES])
+    shown = (table.to_markdown() for table in (shares, *costs))
+    return "\n\n".join(["## How far from the device's limit?", text(group, limit), *shown])
+
+
 def utilisation_tables(group: Group, limit: Peaks) -> tuple[Table, ...]:
     """Each model's operations/s on each backend as a share of the limit, a table a regime."""
-    return tuple(_utilisation(group, regime, limit) for regime in REGIMES)
+    return tuple(metric_table(group, _metric(regime, limit)) for regime in REGIMES)
 
 
-def _utilisation(group: Group, regime: str, limit: Peaks) -> Table:
+def _metric(regime: str, limit: Peaks) -> MetricRow:
     share = functools.partial(utilisation.share, regime=regime, limit=limit)
     title = f"Model FLOPs utilisation, {regime} (%)"
-    return metric_table(group, MetricRow("utilisation", title, 1, sample=f"{regime}_s", read=share))
+    return MetricRow("utilisation", title, 1, sample=f"{regime}_s", short=f"{regime}, %", read=share)
 
 
 def cost_table(group: Group) -> Table:

@@ -11,8 +11,9 @@ from PIL import Image
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.report import plots
+from bcdl.report.plots import captions
 from bcdl.settings.models import MODELS
-from tests.factory import record
+from tests.factory import record, with_predictions
 from tests.predictions import split
 
 
@@ -24,12 +25,17 @@ def with_dataset(entry: Record, **values: object) -> Record:
     return dataclasses.replace(entry, dataset={**entry.dataset, **values})
 
 
+def tested(**changes: object) -> Record:
+    """A record that was trained for some epochs and tested on enough images for every plot."""
+    test = split([0.2, 0.4, 0.6, 0.8] * 40, [0, 1, 0, 1] * 40)
+    return with_predictions(record(epochs=4, **changes), {"test": test})
+
+
 @pytest.mark.parametrize("name", list(plots.modules()))
 def test_every_plot_keeps_the_contract(name: str, tmp_path: Path) -> None:
     draw = plots.modules()[name].draw
-    test = split([0.2, 0.4, 0.6, 0.8] * 10, [0, 1, 0, 1] * 10)
     records = [
-        dataclasses.replace(record(model=m, backend=b, weights=w), predictions={"test": test})
+        tested(model=m, backend=b, weights=w)
         for m in ("cnn", "mobilenet", "new")
         for b in ("jax", "torch", "new")
         for w in ("none", "f")
@@ -61,21 +67,30 @@ def test_a_failed_cell_is_named_under_the_plots() -> None:
     assert "ResNet50 on torch (timed out)" in figure.get_supxlabel()
 
 
-def caption_of(plot: str, *records: Record) -> str:
-    """The text under a plot, its lines joined."""
+def said_of(*records: Record, regimes: tuple[str, ...] = ("fit", "step", "predict")) -> str:
+    """What a plot of these rates does not show or is unsure of, its sentences joined."""
     (group,) = groups(*records)
-    _, figure = next(iter(plots.modules()[plot].draw(group)))
-    return figure.get_supxlabel().replace("\n", " ")
+    return " ".join(captions.sentences(group, regimes))
 
 
-@pytest.mark.parametrize("plot", ["throughput", "accuracy_throughput", "roofline"])
-def test_what_a_plot_of_rates_does_not_show_is_named_under_it(plot: str) -> None:
+@pytest.mark.parametrize("plot", ["throughput", "roofline"])
+def test_what_stands_under_a_plot_takes_two_lines_at_most(plot: str) -> None:
+    failed = [record(model=model, backend=name, status="crashed") for model in MODELS for name in ("jax", "new")]
+    for more, cut in (([], False), (failed, True)):
+        _, figure = next(iter(plots.modules()[plot].draw(groups(record(), *more)[0])))
+        lines = figure.get_supxlabel().splitlines()
+        assert len(lines) <= 2
+        assert lines[-1].endswith("... (more on the page)") == cut
+        plots.style.plt.close(figure)
+
+
+def test_what_a_plot_of_rates_does_not_show_is_named() -> None:
     drifting, lacking = record(model="mobilenet"), record(model="nasnetmobile")
     for regime in ("fit", "step", "predict"):
         drifting.samples[f"{regime}_s"] = [0.02, 0.02, 0.04, 0.04]
         lacking.metrics[f"{regime}_images_per_s"] = None
     failed = [record(seed=seed, backend="jax", status="failed" if seed else "ok") for seed in range(2)]
-    text = caption_of(plot, drifting, lacking, *failed, record(), record(model="mobilenet", backend="jax"))
+    text = said_of(drifting, lacking, *failed, record(), record(model="mobilenet", backend="jax"))
     shown, crossed = text.split("Crossed out, never steady: ")
     assert "CNN on jax, seed 1 (failed)" in shown
     assert "CNN on torch, seed 1 (not run)" in shown
@@ -98,17 +113,17 @@ def test_an_unstable_point_is_crossed_out() -> None:
 
 def test_pixels_of_a_real_data_set_are_never_drawn() -> None:
     real = with_dataset(record(data="busi"), synthetic=False, name="busi")
-    assert list(plots.modules()["image_grid"].draw(groups(real)[0])) == []
+    assert list(plots.modules()["images"].draw(groups(real)[0])) == []
 
 
 def test_drawings_of_an_earlier_version_are_not_shown_as_the_records_own() -> None:
     earlier = with_dataset(record(), checksum="e" * 64)
-    assert list(plots.modules()["image_grid"].draw(groups(earlier)[0])) == []
-    assert len(list(plots.modules()["image_grid"].draw(groups(record())[0]))) == 2
+    assert list(plots.modules()["images"].draw(groups(earlier)[0])) == []
+    assert len(list(plots.modules()["images"].draw(groups(record())[0]))) == 2
 
 
 def test_a_group_draws_every_plot_once() -> None:
-    (group,) = groups(record(), record(model="mobilenet"))
+    (group,) = groups(tested(), tested(model="mobilenet"))
     names = [name for name, figure in plots.draw(group) if plots.style.plt.close(figure) is None]
     assert names == [name for module in plots.modules().values() for name, _ in module.draw(group)]
     plots.style.plt.close("all")
@@ -124,4 +139,4 @@ def test_a_doubtful_point_is_marked_and_the_caption_says_why(plot: str) -> None:
         _, figure = next(iter(plots.modules()[plot].draw(groups(entry)[0])))
         marks.append(sum(text.get_text() == "!" for axis in figure.axes for text in axis.texts))
     assert marks == [0, 1]
-    assert "! other processes were busy: CNN on torch, step (40%" in caption_of(plot, disturbed)
+    assert "! other processes were busy: CNN on torch, step (40%" in said_of(disturbed)

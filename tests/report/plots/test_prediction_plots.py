@@ -32,9 +32,20 @@ def test_plots_are_drawn_of_enough_images_alone(plot: ModuleType) -> None:
 def test_long_names_of_rows_are_broken_in_lines() -> None:
     records = [predicted(drawn(60), head_epochs=number, model="mobilenet") for number in (0, 3)]
     ((_, figure),) = roc.draw(group(*records))
-    labels = [axis.get_ylabel() for axis in figure.axes]
+    labels = [axis.get_title(loc="left") for axis in figure.axes]
     style.plt.close(figure)
-    assert labels == ["MobileNet, as usual\nsensitivity", "MobileNet, head alone\nfor 3 epochs first\nsensitivity"]
+    assert labels == ["MobileNet, as usual", "MobileNet, head alone for 3 epochs\nfirst"]
+
+
+def test_no_panel_is_empty() -> None:
+    """A model that one backend alone has results of."""
+    records = [predicted(drawn(60), backend="jax"), predicted(drawn(60), model="mobilenet"), record(backend="new")]
+    for plot in (roc, reliability):
+        ((_, figure),) = plot.draw(group(*records))
+        shown = [axis for axis in figure.axes if axis.get_visible()]
+        assert all(len(axis.lines) > 1 for axis in shown)
+        assert len(shown) == 2
+        style.plt.close(figure)
 
 
 def test_a_model_that_says_one_thing_has_plots_too() -> None:

@@ -15,6 +15,7 @@ from bcdl.report import page
 from bcdl.report.sections import experiments
 from bcdl.report.sections.experiment_tables import experiment_table
 from bcdl.statistics import power_analysis
+from tests import pages
 from tests.conftest import ROOT
 from tests.factory import EXPERIMENT as ONE
 from tests.in_process import completed
@@ -24,13 +25,12 @@ OLDER = "20261123T142328Z-af84"
 
 def text_of(*made: Experiment) -> str:
     """The section of experiments, all on one machine."""
-    section = experiments.section([("m", entry) for entry in made])
-    assert section is not None
+    (section,) = experiments.sections([("m", entry) for entry in made])
     return section.text
 
 
 def test_without_experiments_there_is_no_section() -> None:
-    assert experiments.section([]) is None
+    assert experiments.sections([]) == []
 
 
 def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
@@ -38,8 +38,8 @@ def test_the_newest_stands_on_the_page_with_its_ratio(tmp_path: Path) -> None:
         experiment.append(tmp_path, "m", dataclasses.replace(ONE, run=OLDER, ways=ways, b=[1.0, 1.0, 1.0]))
     experiment.append(tmp_path, "m", ONE)
     page.build(tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    assert "## Experiments" in text
+    text = pages.text(tmp_path)
+    assert "# Experiments on m" in text
     assert "- keras 3.15.1 (2026-11-24)" in text
     figures = "10.5 | 5.2 | 0.498 |  | 0.499 | 0.25 | 0.25 | 3 | 0"  # three rounds give no interval
     assert f"| cnn on torch | plain | other | {figures} | window | 2026-11-24 | 0123456789 |" in text
@@ -68,11 +68,12 @@ def test_the_best_setting_stands_beside_the_default() -> None:
         for way, rates in tried.items()
     ]
     text = text_of(*made, dataclasses.replace(ONE, name="Settings", searches=True))
-    assert re.findall(r"\| batch 4 \(shared\) \| (batch \d+) \| 10", text) == ["batch 1", "batch 8", "batch 16"]
+    assert "In all rows: a: batch 4 (shared); a, median: 10.5; " in text
+    assert re.findall(r"^\| cnn on torch \| (batch \d+) \|", text, re.MULTILINE) == ["batch 1", "batch 8", "batch 16"]
     # Student's t of 2 degrees of freedom leaves out 0.05 / 3 beyond 7.65: of log ratios 0.693, 0.647 and 0.740.
-    best = "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 2.000 | 3 |  | 3 | 0 | window |"
+    best = "| cnn on torch | Batch size | batch 4 | batch 8 | 2.000 | 1.629 to 2.456 | 2.000 | 3 |  | 3 | 0 |"
     assert best in text
-    assert "| cnn on torch | Settings | plain | the default | 1 |  |  | 1 |  | 3 |  | window |" in text
+    assert "| cnn on torch | Settings | plain | the default | 1 |  |  | 1 |  | 3 |  |" in text
 
 
 def test_a_first_way_that_several_share_says_so_and_one_of_its_own_does_not() -> None:
@@ -108,10 +109,9 @@ def test_names_that_differ_in_signs_alone_keep_a_table_each() -> None:
         for share in (0.0, 0.5)
     ]
     searched = dataclasses.replace(ONE, name="Power", searches=True)
-    section = experiments.section(
+    (section,) = experiments.sections(
         [("m", dataclasses.replace(searched, name=name)) for name in names] + [("m", entry) for entry in slowed]
     )
-    assert section is not None
     assert len(section.tables) == len(names) + len(["Slowed", "the power", "the best"])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from bcdl.parity.findings import Finding, append_finding
 from bcdl.parity.verdicts import ParityGroup
 from bcdl.report.sections import parity
+from tests import pages
 from tests.in_process import completed
 from tests.parity.dumps import judged, write, write_reference
 
@@ -17,7 +18,7 @@ def report(results: Path) -> str:
     (results / "records").mkdir(exist_ok=True)
     done = completed("report", "--results", results)
     assert done.returncode == 0, done.stderr
-    return (results / "README.md").read_text(encoding="utf-8")
+    return pages.text(results)
 
 
 def test_the_section_is_drawn(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_the_section_is_drawn(tmp_path: Path) -> None:
     append_finding(tmp_path, "a-machine", judged(tmp_path))
     page = report(tmp_path)
     assert "- tf32: not run on this machine: TF32 is arithmetic of NVIDIA GPUs" in page
-    assert "## Parity: float32, 32x32, batch 4" in page
+    assert "# Parity: float32, 32x32, batch 4" in page
     assert "| CNN | within float32 rounding |" in page
     assert {file.stem for file in tmp_path.glob("plots/parity-*/*.png")} == {"parity_reference", "parity_steps"}
     assert len(list(tmp_path.glob("tables/parity-*.csv"))) == 6

@@ -15,7 +15,7 @@ def table_of(records: list[Record]) -> dict[str, tuple[str, ...]]:
     (section,) = premium.sections(groups)
     ((key, (table,)),) = section.tables.items()
     assert "cross-validated twice over 2 folds" in section.text
-    assert "Bates, Hastie and Tibshirani 2021" in section.text
+    assert "Intervals of a cross-validation are too narrow" in section.text
     assert key.endswith("-premium")
     return {row[3]: row for row in table.shown()}
 

@@ -33,7 +33,7 @@ def test_a_table_a_model_with_metrics_down_and_backends_across() -> None:
     assert accuracy.count(f"| {value:.3f} (0.") == 2
     assert accuracy.startswith("| Accuracy | 0.667 |")
     # Of 60 images that no patients are known of, 1.96 sqrt(0.16 / 60) is 0.10.
-    assert "So 60 test images can't tell an accuracy of 0.8 from one 0.10 away" in text
+    assert "60 test images can't tell an accuracy of 0.8 from one 0.10 away" in text
     assert "recognition rate" not in text
     assert "LEAKY" not in text
 
@@ -62,16 +62,14 @@ def test_folds_are_one_figure_of_all_images() -> None:
     right = [np.mean((np.array(drawn(30, fold)["scores"]) > 0.5) == drawn(30)["labels"]) for fold in (0, 1)]
     row = dict(zip((column.title for column in accuracy.columns), accuracy.shown()[0], strict=True))
     assert (row["value"], row["images"], row["groups"]) == (f"{np.mean(right):.3f}", "60", "60")
-    assert "taken within each fold and averaged" in text
     assert "**Intervals of a cross-validation are too narrow**" in text
-    assert "Bates, Hastie and Tibshirani 2021" in text
     assert "cross-validation" not in section(predicted(drawn(60)))[0]
 
 
 def test_a_split_by_image_is_marked_wherever_its_figures_stand() -> None:
     leaky = predicted(drawn(60, patients=20), split_by="image")
     text, made = section(leaky)
-    assert text.startswith("### LEAKY: ")
+    assert text.startswith("## LEAKY: ")
     assert "**LEAKY: CNN, start: random (" in text
     assert all("by image (LEAKY)" in row for table in made for row in table.shown())
     for plot in (roc, reliability, forest):

@@ -15,6 +15,7 @@ from bcdl.records.record import Record
 from bcdl.report.section import Section
 from bcdl.report.sections import sides_in_turn
 from bcdl.statistics import comparison
+from tests import pages
 from tests.factory import record, with_rates
 from tests.in_process import completed
 
@@ -127,7 +128,7 @@ def test_the_report_writes_ratios_without_marks_for_programs(tmp_path: Path) -> 
     with (tmp_path / "tables" / f"in-turn-m-{RUN}.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {(row["B / A"], row["parity"]) for row in rows} == {("1.000", NEVER_MEASURED)}
-    assert f"| 1.000{UNMEASURED} |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"| 1.000{UNMEASURED} |" in pages.text(tmp_path)
 
 
 def test_a_ratio_of_doubtful_rates_is_marked_and_the_table_says_why() -> None:

@@ -1,0 +1,272 @@
+"""The first page: the answer for one machine on one screen, what is not known, and where the rest stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from bcdl import backends
+from bcdl.evaluation import estimates, few, metrics, smoke
+from bcdl.evaluation.estimates import Result
+from bcdl.parity.verdicts import Verdicts
+from bcdl.records.groups import Group, group_records
+from bcdl.records.record import Record
+from bcdl.records.store import PAGES
+from bcdl.report import answer, figures, formats, how_to_read, titles
+from bcdl.report.answer import NEVER_MEASURED, NOT_COMPARABLE, Answer
+from bcdl.report.plots import answered
+from bcdl.report.section import Section, anchor, figure_link, headings, page_name, page_path
+from bcdl.report.sections import experiments, sides_in_turn
+from bcdl.report.sources import Sources
+from bcdl.report.tables import Entry, Table, absent, number, word, words
+from bcdl.report.tables import figures as columns_of
+from bcdl.statistics.ranking import UNDECIDED
+from bcdl.text import escape, safe_name
+
+MOST_LINES = 120
+# So many rows, sentences and links stand on the page; the rest is on the pages behind it.
+_MOST_ROWS, _MOST_SENTENCES, _MOST_OF_QUALITY, _MOST_LINKS, _MOST_UNKNOWN = 14, 7, 8, 24, 5
+_REAL_METRICS = (metrics.BY_NAME["auroc"], metrics.BY_NAME["accuracy"])
+_SHOWS = "Training steps, images/s, of each model on each backend, with intervals"
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What the first page is made of.
+
+    Attributes:
+        records: all of them, the oldest first, each with its machine.
+        verdicts: on the parity of the backends.
+        groups: the groups of the records that were not measured in turn.
+        sections: the pages behind the first one.
+    """
+
+    records: Sequence[tuple[str, Record]]
+    verdicts: Verdicts
+    groups: Sequence[Group]
+    sections: Sequence[Section]
+
+    @classmethod
+    def of(cls, sources: Sources) -> Known:
+        """What the sources say; the sections are none yet."""
+        verdicts = Verdicts(sources.findings)
+        # The rounds of sides in turn have a section of their own: in a group each would look like a seed of its cell.
+        apart = [(machine, record) for machine, record in sources.records if not record.block]
+        return cls(sources.records, verdicts, group_records(apart, verdicts), ())
+
+    @property
+    def machines(self) -> list[str]:
+        """The machines, that of the newest record first."""
+        newest = {machine: record.started for machine, record in sorted(self.records, key=lambda pair: pair[1].started)}
+        return sorted(newest, key=lambda machine: newest[machine], reverse=True)
+
+    def answer(self, machine: str) -> Answer:
+        return answer.of_machine(machine, self.records, self.verdicts)
+
+
+def first_page(known: Known) -> tuple[str, dict[str, bytes]]:
+    """The page below its beginning, Markdown, with links relative to the results folder; and its figure."""
+    if not known.machines:
+        return "\n".join(["There are no records yet.", "", *_links(known.sections)]) + "\n", {}
+    answered_there = known.answer(known.machines[0])
+    shown, drawn = _answer(answered_there, known.records, f"{PAGES}/", "")
+    parts = [
+        *shown,
+        *_real_data(known.groups, f"{PAGES}/"),
+        "## What we do not know",
+        "\n".join(f"- {escape(line)}" for line in unknown(answered_there, known)),
+        "## Where is what",
+        "\n".join(_questions(answered_there, known)),
+        "## Pages",
+        "\n".join(_links(known.sections)),
+    ]
+    return "\n\n".join(parts) + "\n", drawn
+
+
+def machine_sections(known: Known) -> list[Section]:
+    """A section for each machine but the one that the first page is about."""
+    return [_machine_section(machine, known) for machine in known.machines[1:]]
+
+
+def machine_page(machine: str) -> str:
+    """The name of a machine's page."""
+    return page_name("answer on", machine)
+
+
+def _machine_section(machine: str, known: Known) -> Section:
+    shown, drawn = _answer(known.answer(machine), known.records, "", "../")
+    return Section(
+        "\n\n".join([f"# Answer on {escape(machine)}", *shown]) + "\n", figures=drawn, page=machine_page(machine)
+    )
+
+
+def _answer(
+    made: Answer, records: Iterable[tuple[str, Record]], to_pages: str, to_results: str
+) -> tuple[list[str], dict[str, bytes]]:
+    """The answer in Markdown, and its figure; the ways from the page to the pages and to the results folder."""
+    rates, costs = answer.tables(dataclasses.replace(made, rows=made.rows[:_MOST_ROWS]))
+    parts = [_head(made, to_pages), rates.to_markdown(), costs.to_markdown()]
+    left_out = len(made.rows) - _MOST_ROWS
+    if left_out > 0:
+        parts.append(f"{left_out} more rows are on the pages below.")
+    if said := [row.sentence for row in made.rows if row.sentence]:
+        parts.append("\n".join(f"- {escape(sentence)}" for sentence in said[:_MOST_SENTENCES]))
+    if not made.rows:
+        return parts[:1], {}
+    own = [record for machine, record in records if machine == made.machine]
+    drawn = figures.to_pngs(f"answer-on-{safe_name(made.machine)}", [("training-steps", answered.picture(made))], own)
+    parts += [figure_link(key, f"{_SHOWS}, on {made.machine}", to_results) for key in drawn]
+    return parts, drawn
+
+
+def _head(made: Answer, to_pages: str) -> str:
+    """Which machine it is about, and what the words of its table mean."""
+    day = max((record.started for row in made.rows for record in row.records.values()), default="")[:10]
+    where = f"On **{escape(made.machine)}**" + (
+        f", newest rate of {day}" if day else ", which has no rate of steps yet"
+    )
+    winners = f"[how to read it]({to_pages}{how_to_read.PAGE}.md#{anchor(how_to_read.WINNERS)})"
+    return (
+        f"{where}. A backend is *fastest* only beyond doubt, of rounds in turn; what was measured "
+        f"*{NOT_COMPARABLE}* has no winner ({winners})."
+    )
+
+
+def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
+    """How good the models are on real images: of each data set, model and start, by the newest that does not leak.
+
+    A smoke test shows nothing of that.
+    """
+    newest: dict[tuple[object, ...], tuple[Group, list[Result]]] = {}
+    for group in sorted(groups, key=lambda group: max(record.started for record in group.records)):
+        if group.synthetic or group.mark or smoke.note(group.records):
+            continue
+        by_line: dict[object, list[Result]] = {}
+        for result in estimates.results(group, _REAL_METRICS):
+            by_line.setdefault(result.line, []).append(result)
+        for line, results in by_line.items():
+            newest[group.first.cell.data, line] = group, results
+    if not newest:
+        return [
+            "## Accuracy on real data",
+            "No model was tested on enough real images yet: drawings show nothing of how good one is.",
+        ]
+    made = list(newest.values())[-_MOST_OF_QUALITY:]
+    made.sort(key=lambda pair: [pair[0].lines.index(pair[1][0].line), pair[0].title])
+    tables = [_quality_table(metric.title, metric.name, made).to_markdown() for metric in _REAL_METRICS]
+    return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables]
+
+
+def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, list[Result]]]) -> Table:
+    """Models down, backends across: the metric with its interval."""
+    names = sorted({result.backend for _, results in made for result in results})
+    rows = []
+    for group, results in made:
+        by_backend = {result.backend: result.estimates[metric] for result in results}
+        cell, first = group.first.cell, results[0]
+        split = f"{cell.folds} folds" if cell.folds else "one split"
+        entries = (
+            Entry(by_backend[name], formats.estimate) if name in by_backend else absent(formats.NOT_RUN)
+            for name in names
+        )
+        described = (first.line.title, first.line.start, cell.data, split, formats.counts([len(first.largest)]))
+        rows.append((*map(word, described), number(first.reference[metric], 3), *entries))
+    columns = (
+        *map(words, ("model", "start", "data", "tested on", "images")),
+        *map(columns_of, ("majority class", *names)),
+    )
+    rests = "; ".join(dict.fromkeys(filter(None, (few.note(group.records) for group, _ in made))))
+    return Table(titles.with_note(f"{title}, with 95% intervals", rests), columns, tuple(rows))
+
+
+def unknown(made: Answer, known: Known) -> list[str]:
+    """What the records leave open, the weightiest first."""
+    rows, lines = made.rows, []
+    if apart := [row for row in rows if row.ranking is None]:
+        lines.append(f"Which backend is the fastest for {_models(apart)}: nothing was measured in turn.")
+    if undecided := list(filter(None, map(_undecided, rows))):
+        lines.append(f"Which is faster: {'; '.join(undecided)}.")
+    if made.missing:
+        lines.append(f"Anything of {', '.join(made.missing)} on this machine: {NEVER_MEASURED}.")
+    if lacking := [f"{row.line.title} on {name}" for row in rows for name in _lacking(row)]:
+        lines.append(f"How these compare, which were not in the rounds of the others: {', '.join(lacking)}.")
+    if unjudged := [row for row in rows if row.same == "not known"]:
+        lines.append(f"Whether all backends compute the same for {_models(unjudged)}, of these versions.")
+    on_gpus = {record.cell.backend for _, record in known.records if record.ok and record.cell.device == "gpu"}
+    if without := [name for name in backends.NAMES if name not in on_gpus]:
+        lines.append(f"How fast {', '.join(without)} is on a GPU: there is no record.")
+    if not any(_is_of_one_backend(run) for run in sides_in_turn.read(known.records)):
+        lines.append("What an upgrade changes: two versions of one backend were never measured in turn.")
+    if not any(not group.synthetic for group in known.groups):
+        lines.append("How good any model is on real images: only drawings were used.")
+    return lines[:_MOST_UNKNOWN] or ["Nothing that this page asks was left open by the records."]
+
+
+def _models(rows: Iterable[answer.Row]) -> str:
+    return ", ".join(dict.fromkeys(row.line.title for row in rows))
+
+
+def _undecided(row: answer.Row) -> str:
+    """The backends between which the rounds decided nothing, and how many rounds that were; empty if none did."""
+    near = row.ranking.named(UNDECIDED) if row.ranking is not None else []
+    if row.ranking is None or not near:
+        return ""
+    rounds = min(standing.processes for standing in row.ranking.standings)
+    return f"{' or '.join([row.ranking.first.name, *near])} at {row.line.title} (open after {rounds} rounds)"
+
+
+def _lacking(row: answer.Row) -> list[str]:
+    """The backends that were not measured in turn with the others of the row; none if nothing was."""
+    if row.ranking is None:
+        return []
+    ranked = [standing.name for standing in row.ranking.standings]
+    return [name for name in backends.NAMES if name not in ranked]
+
+
+def _is_of_one_backend(run: sides_in_turn.SidesInTurn) -> bool:
+    return len(run.backends()) == 1
+
+
+def _questions(made: Answer, known: Known) -> list[str]:
+    """The questions that the tables above do not answer, each with its answer or the page that has it."""
+    hours = "; ".join(filter(None, map(answer.an_hour, made.rows)))
+    turned = next((section for section in known.sections if section.page == sides_in_turn.PAGE), None)
+    upgrades = [run for run in sides_in_turn.read(known.records) if _is_of_one_backend(run)]
+    upgrade = "two versions of one backend were never measured in turn (`nox -s bench-ab` does it)"
+    if turned and upgrades:
+        upgrade = f"[sides in turn]({page_path(turned.page)})"
+    lines = [
+        f"What does an hour of this machine give? Images trained: {escape(hours)}." if hours else "",
+        _by_heading("What does a core give?", "what cores give", "cores", known.sections),
+        f"What did an upgrade change? {upgrade[:1].upper()}{upgrade[1:]}.",
+        _by_heading("Which settings are best?", "the best of those that were tried", experiments.BEST, known.sections),
+        _by_heading("How far is that from the hardware's limit?", "the share of it", "limit", known.sections),
+    ]
+    return [f"- {line}" for line in lines if line]
+
+
+def _by_heading(question: str, text: str, words_of: str, sections: Iterable[Section]) -> str:
+    """The question with links to the parts whose heading has these words, or that nothing was measured."""
+    places = [
+        f"[{text}, {section.title}]({page_path(section.page)}#{anchor(heading)})"
+        for section in sections
+        for heading in headings(section.text)
+        if words_of.lower() in heading.lower() and section.page != how_to_read.PAGE
+    ]
+    return f"{question} {'; '.join(places[:2]) or 'That was not measured'}."
+
+
+def all_pages(sections: Sequence[Section]) -> Section | None:
+    """The page that names all pages; None if the first page has room for them."""
+    if len(sections) <= _MOST_LINKS:
+        return None
+    lines = [f"- [{section.title}]({section.page}.md)" for section in sections]
+    return Section("\n\n".join(["# All pages", "\n".join(lines)]) + "\n", page=page_name("all pages"))
+
+
+def _links(sections: Sequence[Section]) -> list[str]:
+    """A line for each page; if there are too many, the last one leads to a page that names them all."""
+    shown = list(sections)
+    if len(shown) > _MOST_LINKS:
+        shown = [*shown[: _MOST_LINKS - 1], shown[-1]]
+    return [f"- [{section.title}]({page_path(section.page)})" for section in shown]
