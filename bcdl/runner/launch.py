@@ -28,9 +28,10 @@ from bcdl.runner import supervisor
 from bcdl.runner.supervisor import Ending, Supervised
 from bcdl.settings.job import RESULT_LOST, Job
 from bcdl.settings.limits import Limits
-from bcdl.text import scrub
+from bcdl.text import on_one_line, scrub
 
 _TAIL_LINES = 20
+_LONGEST_REASON = 300  # letters of why a record is refused
 # A record is a few MiB at most: per-image scores of some thousand test images.
 _MOST_RESULT_BYTES = 64 * MIB
 # What a process that aborts may print besides what errors say: then nothing but a lack of memory is named so.
@@ -123,12 +124,13 @@ class Worker:
         """
         asked, started = self._waiting.pop(0), now()
         limits = self._limits.within(seconds)
-        end = self._process.watch(limits, _Follower(asked, on_phase))
+        follower = _Follower(asked, on_phase)
+        end = self._process.watch(limits, follower)
         if not self._waiting or isinstance(end, Ending) or not end.ok:
             self._process.end()
         if isinstance(end, Ending):
             _check_room(asked, end)
-            outcome = _record_of_death(asked, end, limits, self.log, started)
+            outcome = _record_of_death(asked, _Death(end, limits, self.log, follower.refused), started)
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
         self._begun_s = now_s()
@@ -178,14 +180,23 @@ def _exchange(of_run: Path) -> Iterator[Path]:
 
 
 class _Follower:
-    """Reports each phase that a worker begins, once, and gives the job's record when it is there; called repeatedly."""
+    """Reports each phase that a worker begins, once, and gives the job's record when it is there; called repeatedly.
+
+    Attributes:
+        refused: why what stands in the place of the record is none; empty if nothing stands there.
+    """
 
     def __init__(self, asked: _Asked, on_phase: OnPhase) -> None:
         self._asked, self._on_phase, self._reported = asked, on_phase, 0
+        self.refused = ""
 
     def __call__(self) -> Record | None:
         self._report()
-        return _read_record(self._asked.result_file, self._asked.job, self._asked.run_id)
+        try:
+            return _read_record(self._asked)
+        except (RecordError, OSError, UnicodeDecodeError) as error:
+            self.refused = on_one_line(error, _LONGEST_REASON)
+        return None
 
     def _report(self) -> None:
         if not self._asked.events_file.is_file():
@@ -205,15 +216,21 @@ def _check_room(asked: _Asked, ending: Ending) -> None:
         )
 
 
-def _read_record(result: Path, job: Job, run_id: str) -> Record | None:
-    """The record in the file; None if the file holds no record of this job and run."""
-    try:
-        if result.stat().st_size > _MOST_RESULT_BYTES:
-            return None
-        outcome = Record.from_json(result.read_text(encoding="utf-8"))
-    except (OSError, RecordError, UnicodeDecodeError):
+def _read_record(asked: _Asked) -> Record | None:
+    """The record that the worker left; None if it has left none so far.
+
+    Raises:
+        RecordError, OSError, UnicodeDecodeError: what it left is no record of this job and run.
+    """
+    result = asked.result_file
+    if not result.exists():
         return None
-    return outcome if (outcome.cell, outcome.run) == (job.cell, run_id) else None
+    if (size := result.stat().st_size) > _MOST_RESULT_BYTES:
+        raise RecordError(f"{size // MIB} MiB, which is more than a record has")
+    outcome = Record.from_json(result.read_text(encoding="utf-8"))
+    if (outcome.cell, outcome.run) != (asked.job.cell, asked.run_id):
+        raise RecordError("a record of another cell or run than was asked for")
+    return outcome
 
 
 def _with_ending(outcome: Record, seconds: float) -> Record:
@@ -225,10 +242,56 @@ def _with_ending(outcome: Record, seconds: float) -> Record:
     return dataclasses.replace(outcome, phases={**outcome.phases, "ending": ending_s})
 
 
-def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, started: str) -> Record:
+@dataclasses.dataclass(frozen=True)
+class _Death:
+    """How a worker ended without a record: its `limits` and its `log`, and why what it left is no record, if it did."""
+
+    ending: Ending
+    limits: Limits
+    log: Path
+    refused: str
+
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """Status and reason of its record."""
+        ending, log = self.ending, self.log
+        if ending.over:
+            return self._over_a_limit()
+        if ending.code >= 0:
+            left = f"; what it left in its place is refused: {self.refused}" if self.refused else ""
+            return (
+                record.CRASHED,
+                f"the worker ended with exit code {ending.code} and left no record{left}; see {log.name}",
+            )
+        name = _signal_name(-ending.code)
+        if name == "SIGKILL" and ending.system_killed:
+            return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
+        if name == "SIGABRT" and any(map(_tells_lack_of_memory, _last_lines(log))):
+            return (
+                record.OUT_OF_MEMORY,
+                f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
+            )
+        hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
+        return record.CRASHED, f"the worker was ended by {name}{hint}; see {log.name}"
+
+    def _over_a_limit(self) -> tuple[str, str]:
+        limits = self.limits
+        if self.ending.over == "time":
+            allowed = f"{limits.seconds:g} s; give it more, or less to do"
+            return record.TIMED_OUT, f"it ran longer than --cell-timeout, {allowed}"
+        used, most = self.ending.peak_bytes // MIB, (limits.memory_bytes or 0) // MIB
+        return (
+            record.OUT_OF_MEMORY,
+            f"it used {used} MiB of memory, more than --memory-limit, {most} MiB; use a smaller --batch-size or "
+            "--image-size, or raise the limit",
+        )
+
+
+def _record_of_death(asked: _Asked, death: _Death, started: str) -> Record:
     """The record of a job whose worker ended without one."""
-    status, reason = _death(ending, limits, log)
-    peak = {host_peak(asked.job.cell.device): ending.peak_bytes / MIB} if ending.peak_bytes else {}
+    status, reason = death.outcome
+    peak_bytes = death.ending.peak_bytes
+    peak = {host_peak(asked.job.cell.device): peak_bytes / MIB} if peak_bytes else {}
     facts = {
         **hardware.describe(asked.job.cell.device),
         **provenance.commit(),
@@ -236,31 +299,6 @@ def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, s
         "process": {"cells_before": asked.cells_before},
     }
     return Record(asked.run_id, status, reason, asked.job.cell, started, now(), dict(peak), environment=facts)
-
-
-def _death(ending: Ending, limits: Limits, log: Path) -> tuple[str, str]:
-    """Status and reason of a worker that ended without a record."""
-    if ending.over == "time":
-        return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
-    if ending.over == "memory":
-        used, most = ending.peak_bytes // MIB, (limits.memory_bytes or 0) // MIB
-        return (
-            record.OUT_OF_MEMORY,
-            f"it used {used} MiB of memory, more than --memory-limit, {most} MiB; use a smaller --batch-size or "
-            "--image-size, or raise the limit",
-        )
-    if ending.code >= 0:
-        return record.CRASHED, f"the worker ended with exit code {ending.code} and left no record; see {log.name}"
-    name = _signal_name(-ending.code)
-    if name == "SIGKILL" and ending.system_killed:
-        return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
-    if name == "SIGABRT" and any(map(_tells_lack_of_memory, _last_lines(log))):
-        return (
-            record.OUT_OF_MEMORY,
-            f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
-        )
-    hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
-    return record.CRASHED, f"the worker was ended by {name}{hint}; see {log.name}"
 
 
 def _tells_lack_of_memory(line: str) -> bool:
