@@ -10,14 +10,14 @@ import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import hardware, provenance
 from bcdl.machine.clock import now_s
 from bcdl.machine.hardware import MIB
 from bcdl.records import disk, record
@@ -25,6 +25,7 @@ from bcdl.records.moment import now
 from bcdl.records.record import Record, RecordError
 from bcdl.records.shapes import host_peak
 from bcdl.runner import supervisor
+from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.supervisor import Ending, Supervised
 from bcdl.settings.job import RESULT_LOST, Job
 from bcdl.settings.limits import Limits
@@ -37,6 +38,7 @@ _MOST_RESULT_BYTES = 64 * MIB
 # What a process that aborts may print besides what errors say: then nothing but a lack of memory is named so.
 _OUT_OF_MEMORY = re.compile(r"\bout of memory\b|\bbad_alloc\b", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
+THIS = Interpreter()
 # How the name begins of a folder, in that of a run, that lasts no longer than a worker.
 EXCHANGE = "exchange-"
 # Called with a phase, in words for people, as it begins.
@@ -48,7 +50,7 @@ def run(
     run_id: str,
     log: Path,
     on_phase: OnPhase,
-    interpreter: str = sys.executable,
+    interpreter: Interpreter = THIS,
     limits: Limits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Record:
@@ -65,7 +67,7 @@ def started(
     jobs: Sequence[Job],
     run_id: str,
     log: Path,
-    interpreter: str = sys.executable,
+    interpreter: Interpreter = THIS,
     limits: Limits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Iterator[Worker]:
@@ -75,19 +77,19 @@ def started(
         jobs: what to run.
         run_id: the run that the records belong to.
         log: file that takes the worker's stdout and stderr.
-        interpreter: the Python that has the cells' backend.
+        interpreter: has the cells' backend.
         limits: limits beyond which the worker is ended, none if not given; that of time is of each job.
         worker: the interpreter's arguments that start a worker.
     """
     launched_s = now_s()
-    variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
+    variables = {**interpreter.variables, "PYTHONUNBUFFERED": "1"}
     with _exchange(log.parent) as folder:
-        asked = [_Asked(job, run_id, number, folder) for number, job in enumerate(jobs)]
+        asked = [_Asked(job, run_id, number, folder, interpreter) for number, job in enumerate(jobs)]
         with disk.writing(folder):
             for each in asked:
                 each.write(launched_s)
         files = [str(file) for each in asked for file in (each.job_file, each.result_file, each.events_file)]
-        with supervisor.started([interpreter, *worker, *files], variables, log) as process:
+        with supervisor.started([interpreter.python, *worker, *files], variables, log) as process:
             yield Worker(process, asked, log, limits or Limits(), launched_s)
 
 
@@ -139,12 +141,13 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """A job that a worker is asked to run, after so many others, and the files by which both speak of it."""
+    """A job that a worker of an interpreter is asked to run, after so many others, and the folder of their files."""
 
     job: Job
     run_id: str
     cells_before: int
     folder: Path
+    interpreter: Interpreter
 
     @property
     def job_file(self) -> Path:
@@ -160,7 +163,7 @@ class _Asked:
 
     def write(self, launched_s: float) -> None:
         """Write the job's file; `launched_s` is the clock's reading when the worker is launched."""
-        values = {"job": self.job.to_dict(), "run": self.run_id, "launched_s": launched_s}
+        values = {"job": self.interpreter.values_of(self.job), "run": self.run_id, "launched_s": launched_s}
         self.job_file.write_text(json.dumps(values), encoding="utf-8")
 
 
@@ -294,11 +297,18 @@ def _record_of_death(asked: _Asked, death: _Death, started: str) -> Record:
     peak = {host_peak(asked.job.cell.device): peak_bytes / MIB} if peak_bytes else {}
     facts = {
         **hardware.describe(asked.job.cell.device),
-        **provenance.commit(),
-        "code_changed": provenance.changed(asked.job.cell.backend),
+        **_code(asked),
+        **asked.interpreter.facts,
         "process": {"cells_before": asked.cells_before},
     }
     return Record(asked.run_id, status, reason, asked.job.cell, started, now(), dict(peak), environment=facts)
+
+
+def _code(asked: _Asked) -> dict[str, Any]:
+    """The code that the worker ran, if it is that of this process; another bcdl's is among its interpreter's facts."""
+    if asked.interpreter.source is not None:
+        return {}
+    return {**provenance.commit(), "code_changed": provenance.changed(asked.job.cell.backend)}
 
 
 def _tells_lack_of_memory(line: str) -> bool:

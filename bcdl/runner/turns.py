@@ -32,13 +32,17 @@ class Side:
 
     Attributes:
         name: its letter.
-        interpreter: the Python that runs its workers.
         run: its run; the jobs of all sides are of the same cells but for what sets the sides apart, in the same order.
     """
 
     name: str
-    interpreter: str
     run: Run
+
+
+def check(sides: Sequence[Side]) -> list[str]:
+    """Check the runs of all sides, as `Run.check` does; what the first one reads is handed to the workers of all."""
+    first, *others = (side.run for side in sides)
+    return [*first.check(), *(line for run in others for line in run.check(first))]
 
 
 class Cell:
@@ -166,7 +170,7 @@ class Turns:
             self._check_machine()
             side = self.sides[name]
             block = f"{self.run_id}/{number}"
-            (record,) = side.run.measure([cell.jobs[name]], progress, side.interpreter, block=block, side=name)
+            (record,) = side.run.measure([cell.jobs[name]], progress, block=block, side=name)
             cell.note(name, number, record)
 
     def _plan(self, progress: RunProgress, lacking: Mapping[Cell, int], number: int, ended: Cell) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from bcdl.records.record import Record
 from bcdl.runner import launch
+from bcdl.runner.interpreter import Interpreter
 from bcdl.text import scrub
 from tests.factory import job
 from tests.factory import record as made
@@ -22,7 +23,7 @@ def run(tmp_path: Path, script: str) -> tuple[Record, list[str]]:
     interpreter.write_text(f"#!{sys.executable}\nimport os, sys, json\njob, result, events = sys.argv[-3:]\n{script}\n")
     interpreter.chmod(interpreter.stat().st_mode | stat.S_IEXEC)
     phases: list[str] = []
-    record = launch.run(job(), "a-run", tmp_path / "logs" / "worker.log", phases.append, str(interpreter))
+    record = launch.run(job(), "a-run", tmp_path / "logs" / "worker.log", phases.append, Interpreter(str(interpreter)))
     return record, phases
 
 
