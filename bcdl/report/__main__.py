@@ -1,4 +1,4 @@
-"""Rebuild page, tables and plots from records alone, or check that they follow from them."""
+"""Rebuild page, tables and plots from records alone, check that they follow from them, or sum them up for a CI job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.records import log
-from bcdl.report import page
+from bcdl.report import output, page, summary
+from bcdl.report.sources import Sources
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
@@ -21,10 +22,25 @@ def main() -> int:
     if arguments.check:
         _print(page.check(results))
         return 0
+    if arguments.summary is not None:
+        return _sum_up(results, arguments.summary)
     report = page.write(results)
     _print(report.lines)
     if report.failure:
         raise BcdlError(report.failure)
+    return 0
+
+
+def _sum_up(results: Path, out: Path) -> int:
+    """Write the summary to the file, or to stdout.
+
+    Raises:
+        BcdlError: something could not be read; the summary is written all the same, and says so.
+    """
+    sources = Sources.read(results)
+    output.write(summary.markdown(sources), out)
+    if unread := len(sources.unread):
+        raise BcdlError(f"{unread} lines or files of {results} could not be read; the summary names them")
     return 0
 
 
@@ -36,10 +52,19 @@ def _print(lines: list[str]) -> None:
 def _parse() -> argparse.Namespace:
     parser = Parser("report", __doc__)
     parser.add_argument("--results", type=Path, default=Path(DEFAULT_RESULTS), help="folder that holds records/")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--check",
         action="store_true",
         help="write nothing; end with 1, naming each file, if page, tables or plots do not follow from the records",
+    )
+    instead.add_argument(
+        "--summary",
+        nargs="?",
+        type=Path,
+        const=output.STDOUT,
+        metavar="FILE",
+        help="write Markdown for the summary of a CI job into the file, - or nothing for stdout, and nothing else",
     )
     return parser.parse_args()
 
