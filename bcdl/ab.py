@@ -80,15 +80,16 @@ def _parse() -> argparse.Namespace:
 def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> Side:
     """The side that the option --`name` gives as `text`, BACKEND or BACKEND=PYTHON."""
     backend, _, python = text.partition("=")
-    source = _sources(arguments).get(name)
+    sources = _sources(arguments)
+    source = sources.get(name)
     given = f"--{name}-from {legible(str(source))}" if source else f"--{name} {legible(text)}"
     by = interpreter.find(given, python or sys.executable, backend, source)
     jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not by.facts)
     for job in jobs:
-        by.values_of(job)
+        by.values_of(job)  # refused before the first cell, if its bcdl does not know what is asked for
     limits: Limits = resolve_limits(vars(arguments))
     # Bcdls of two checkouts may keep what they have read in forms of their own. So all sides read the data alike.
-    flags = {"require_clean": arguments.require_clean, "interpreter": by, "hands_over": not _sources(arguments)}
+    flags = {"require_clean": arguments.require_clean, "interpreter": by, "hands_over": not sources}
     return Side(name, Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits, **flags))
 
 
