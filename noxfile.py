@@ -134,7 +134,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-ab")
 def bench_ab(session: nox.Session) -> None:
-    """Measure sides in turn: `-- --a jax --b torch --c tensorflow`, or `-- --a jax --b jax --b-with keras==3.14.0`."""
+    """Measure sides in turn: `-- --a jax --b torch --c tensorflow`, or `-- --a jax --b jax --b-with keras==3.14.0`.
+
+    `--a-from FOLDER` has side a run the bcdl of another checkout, as of the base branch.
+    """
     install_project(session, "uv")
     parser = argparse.ArgumentParser(prog="nox -s bench-ab --")
     for side in SIDES:

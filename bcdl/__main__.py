@@ -40,6 +40,7 @@ COMMANDS = {
     "predict": Command("measure", "bcdl.predict", "label image files by a saved model, and explain the label"),
     "report": Command("read", "bcdl.report.__main__", "rebuild the page, tables and plots from records, or check them"),
     "compare": Command("read", "bcdl.compare", "say whether B is slower than A: exit code 1 on a regression"),
+    "export": Command("read", "bcdl.export", "write samples or rates of records in the form of another tool"),
     "gallery": Command("read", "bcdl.gallery", "draw the test images that models got wrong most confidently"),
     "phases": Command("read", "bcdl.phases", "show where the time of cells goes, phase by phase"),
     "status": Command("read", "bcdl.status", "show what is running on a results folder"),

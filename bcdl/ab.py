@@ -1,9 +1,10 @@
 """Measure two sides or more in turn, a process each, round after round; then compare every two of them.
 
-A side is a backend and the Python that has it. Rounds keep the machine's drift out of the comparison: all sides of a
+A side is a backend, the Python that has it and, if `--b-from` or the like names a checkout, the bcdl of that one, as of
+another branch. Rounds keep the machine's drift out of the comparison: all sides of a
 round meet the machine in the same condition. `nox -s bench-ab` makes the environments and calls this. If all sides are
-of one backend, as before and after an upgrade, a side that is slower than the first is a regression, and so is one that
-computes something else or does not load its checkpoint: exit code 1.
+of one backend, as before and after an upgrade or a change, a side that is slower than the first is a regression, and so
+is one that computes something else or does not load its checkpoint: exit code 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bcdl.records import runs
 from bcdl.runner import interpreter
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
-from bcdl.runner.turns import Side, Turns
+from bcdl.runner.turns import Side, Turns, check
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
 from bcdl.settings.limits import Limits, add_limit_options, resolve_limits
@@ -46,7 +47,7 @@ def main() -> int:
     sides = [_side(name, text, arguments, run_id) for name in LETTERS if (text := getattr(arguments, name))]
     if len(sides) < _LEAST_SIDES:
         raise UsageError("two sides or more are needed: --a BACKEND --b BACKEND")
-    checked = [line for side in sides for line in side.run.check()]
+    checked = check(sides)
     turns = Turns(sides, rounds, run_id)
     if arguments.resume:
         device = sides[0].run.jobs[0].cell.device
@@ -65,6 +66,8 @@ def _parse() -> argparse.Namespace:
     for name in LETTERS:
         needed = name in LETTERS[:_LEAST_SIDES]
         parser.add_argument(f"--{name}", required=needed, metavar="BACKEND[=PYTHON]", help=f"side {name}")
+        whose = f"checkout whose bcdl side {name} runs; default: this bcdl"
+        parser.add_argument(f"--{name}-from", type=Path, metavar="FOLDER", help=whose)
     MODELS.add(parser.add_argument)
     _ROUNDS.add(parser.add_argument)
     RESUME.add(parser.add_argument)
@@ -77,13 +80,23 @@ def _parse() -> argparse.Namespace:
 def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> Side:
     """The side that the option --`name` gives as `text`, BACKEND or BACKEND=PYTHON."""
     backend, _, python = text.partition("=")
-    executable = python or sys.executable
-    software = interpreter.software(f"--{name} {legible(text)}", executable, backend)
-    jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not software)
+    sources = _sources(arguments)
+    source = sources.get(name)
+    given = f"--{name}-from {legible(str(source))}" if source else f"--{name} {legible(text)}"
+    by = interpreter.find(given, python or sys.executable, backend, source)
+    jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not by.facts)
+    for job in jobs:
+        by.values_of(job)  # refused before the first cell, if its bcdl does not know what is asked for
     limits: Limits = resolve_limits(vars(arguments))
-    flags = {"require_clean": arguments.require_clean, "software": software}
-    run = Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits, **flags)
-    return Side(name, executable, run)
+    # Bcdls of two checkouts may keep what they have read in forms of their own. So all sides read the data alike.
+    flags = {"require_clean": arguments.require_clean, "interpreter": by, "hands_over": not sources}
+    return Side(name, Run(jobs, Path(arguments.results), f"{run_id}-{name}", limits, **flags))
+
+
+def _sources(arguments: argparse.Namespace) -> dict[str, Path]:
+    """The checkouts that sides have their bcdl from, by their names."""
+    given = {name: getattr(arguments, f"{name}_from") for name in LETTERS}
+    return {name: folder for name, folder in given.items() if folder is not None}
 
 
 def _too_few(sides: Sequence[Side], rounds: int) -> list[str]:
@@ -123,16 +136,16 @@ def _show(turns: Turns, results: Path) -> list[str]:
 def _same_answers(turns: Turns, results: Path) -> list[str]:
     """Print whether sides of one backend compute the same and load each other's files; a line for each regression.
 
-    Of several backends `nox -s parity` says it; of one Python there is nothing to compare.
+    Of several backends `nox -s parity` says it; of one Python and one bcdl there is nothing to compare.
     """
     from bcdl.parity import upgrade
 
     backend, *others = {side.run.jobs[0].cell.backend for side in turns.sides.values()}
-    pythons = {side.interpreter for side in turns.sides.values()}
-    if others or len(pythons) == 1:
+    ran_by = [(side.name, side.run.interpreter) for side in turns.sides.values()]
+    if others or len({(by.python, by.source) for _, by in ran_by}) == 1:
         return []
     plans, left_out = _plans(turns)
-    sides = [upgrade.Side(f"{backend}.{side.name}", side.interpreter) for side in turns.sides.values()]
+    sides = [upgrade.Side(f"{backend}.{name}", by.python, by.source) for name, by in ran_by]
     outcome = upgrade.compare(sides, plans, results, turns.run_id, functools.partial(say, flush=True))
     for line in [*outcome.lines, *left_out]:
         say(line)

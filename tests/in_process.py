@@ -24,6 +24,9 @@ from bcdl.report.plots import style
 
 Said = tuple[int, str, str]
 
+# Options of a training of seconds, but for its model.
+SMALL_TRAINING = ("--profile", "smoke", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
+
 
 class InProcess:
     """Runs a command's `main`."""

@@ -43,8 +43,9 @@ def planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def titles(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> list[str]:
-    places = ["--device", "gpu", "--results", str(folder), "--backends", "jax,torch"]
-    monkeypatch.setattr(sys, "argv", ["sprint", *places, *options])
+    places = ["--device", "gpu", "--results", str(folder)]
+    both = [] if "--backends" in options else ["--backends", "jax,torch"]
+    monkeypatch.setattr(sys, "argv", ["sprint", *places, *both, *options])
     arguments, given = sprint._parse()
     return [each.title for each in sprint._plan(arguments, given, folder, folder)]
 

@@ -16,9 +16,9 @@ from PIL import Image
 from bcdl import predict, train
 from bcdl.errors import DEBUG
 from bcdl.records import model_file, store
-from tests.in_process import InProcess
+from tests.in_process import SMALL_TRAINING, InProcess
 
-CELL = ("--model", "cnn", "--profile", "smoke", "--data", "synthetic-48", "--image-size", "32", "--device", "cpu")
+CELL = ("--model", "cnn", *SMALL_TRAINING)
 
 
 def is_plain(text: str) -> bool:
@@ -32,9 +32,9 @@ def test_variables_that_would_have_keras_train_less_have_no_effect(tmp_path: Pat
     """Keras reads them as it is imported: a cell of 3 epochs ran one, of one step, and timed steps that never ran."""
     pytest.importorskip("keras")
     variables = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1", "OMP_NUM_THREADS": "1"}
-    options = ("--model", "cnn", "--profile", "smoke", "--data", "synthetic-48", "--image-size", "32", "--epochs", "3")
+    options = (*CELL, "--epochs", "3")
     variables["FORCE_COLOR"] = "1"  # as some CI services have it: what is stored has no colours in any case
-    command = [sys.executable, "-m", "bcdl.train", *options, "--device", "cpu", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "bcdl.train", *options, "--results", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **variables})
     assert done.returncode == 0, done.stderr
     assert "note: KERAS_MAX_EPOCHS is set, and has no effect: what runs is what was asked for" in done.stdout

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from bcdl.machine import gpus, places, provenance
 from bcdl.text import known_names
@@ -87,11 +88,16 @@ def without_unwanted(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name not in UNWANTED}
 
 
-def of_child() -> dict[str, str]:
-    """The variables for a process that runs this very bcdl: those of this process, less `UNWANTED`, with one GPU."""
+def of_child(source: Path | None = None) -> dict[str, str]:
+    """The variables for a process that runs this very bcdl: those of this process, less `UNWANTED`, with one GPU.
+
+    If a checkout is given by its top, `source`, the process runs that one's bcdl, whatever folder this one works in.
+    """
     variables = without_unwanted(os.environ)
-    paths = [*provenance.python_path(), variables.get("PYTHONPATH")]
-    return {**variables, **gpus.variables(), "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    first = provenance.python_path() if source is None else [str(source)]
+    safe = {} if source is None else {"PYTHONSAFEPATH": "1"}  # or `python -m` would look into the working folder first
+    paths = os.pathsep.join(filter(None, [*first, variables.get("PYTHONPATH")]))
+    return {**variables, **gpus.variables(), **safe, "PYTHONPATH": paths}
 
 
 def prepare(device: str) -> None:

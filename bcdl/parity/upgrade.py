@@ -1,7 +1,7 @@
 """Whether the sides of one backend, as before and after an upgrade, compute the same, and load each other's files.
 
-Each side's own Python makes its dumps, as `bcdl parity` makes them of backends. A float64 reference is made only if the
-sides are not the same to the bit: only then does anything have to be judged by it.
+Each side's own Python and bcdl make its dumps, as `bcdl parity` makes them of backends. A float64 reference is made
+only if the sides are not the same to the bit: only then does anything have to be judged by it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ class Side:
     Attributes:
         name: its backend, a dot and its letter: `jax.a`.
         interpreter: its Python.
+        source: top of the checkout whose bcdl that runs; None for this one.
     """
 
     name: str
     interpreter: str
+    source: Path | None = None
 
     @property
     def backend(self) -> str:
@@ -116,7 +118,7 @@ class _Step:
 
     def _run(self, step: str, side: Side) -> None:
         command = [side.interpreter, "-m", "bcdl.parity", *self._arguments(step, side)]
-        variables = {**environment.of_child(), "KERAS_BACKEND": side.backend}
+        variables = {**environment.of_child(side.source), "KERAS_BACKEND": side.backend}
         done = subprocess.run(command, env=variables, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]

@@ -116,12 +116,16 @@ class _Line:
 
 
 def pack(results: Path, archive: Path) -> Path:
-    """Write all logs of the results folder into the archive, in one step: a reader finds the old one or the new."""
+    """Write all logs of the results folder into the archive, in one step: a reader finds the old one or the new.
+
+    A log that vanishes meanwhile, as one does that another process sets aside, is left out.
+    """
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
         for name in log.LOGS:
             for file in sorted((results / name).glob("*/*.jsonl")):
-                tar.add(file, file.relative_to(results).as_posix(), recursive=False)
+                with contextlib.suppress(FileNotFoundError):
+                    tar.add(file, file.relative_to(results).as_posix(), recursive=False)
     return disk.replace(archive, content.getvalue())
 
 

@@ -40,7 +40,7 @@ class EditedError(ValueError):
 def check(record: Record) -> None:
     """EditedError, with the name and both values, if a figure does not follow from the record's own raw data."""
     _check_history(record)
-    for regime, images in _images_a_sample(record).items():
+    for regime, images in images_a_sample(record).items():
         _check_rate(record, regime, images)
         _check_warm_up(record, regime)
         _check_energy(record, regime, images)
@@ -161,7 +161,7 @@ def _within_rounding(name: str, stated: float | None, precision: str, images: Im
     return None not in ends and min(ends) <= stated <= max(ends)  # type: ignore[type-var, operator]
 
 
-def _images_a_sample(record: Record) -> dict[str, int]:
+def images_a_sample(record: Record) -> dict[str, int]:
     """How many images each sample of a regime is of; 0 of `fit` if the size of the training split is not known."""
     cell = record.cell
     window = cell.window_steps * cell.batch_size

@@ -72,10 +72,7 @@ def claim(results: Path, run: str) -> Claim:
     if any(results.glob(f"*/*/{run}.jsonl")):
         raise taken
     with disk.writing(results):
-        try:
-            return _new_claim(results, run)
-        except FileExistsError:
-            raise taken from None
+        return _new_claim(results, run, taken)
 
 
 def adopt(results: Path, run: str) -> Claim:
@@ -87,10 +84,7 @@ def adopt(results: Path, run: str) -> Claim:
             if last.alive:
                 raise under_way
             claims.take_away(file, last)
-        try:
-            return _new_claim(results, run)
-        except FileExistsError:
-            raise under_way from None
+        return _new_claim(results, run, under_way)
 
 
 def check_free(results: Path, run: str) -> None:
@@ -157,9 +151,13 @@ def _locked(file: Path) -> Claim:
     raise BusyError(f"a process of {where} host is at work there and holds {file}")
 
 
-def _new_claim(results: Path, run: str) -> Claim:
+def _new_claim(results: Path, run: str, refusal: UsageError) -> Claim:
+    """A claim of the run; the refusal is raised if it has one."""
     folder_of(results, run).mkdir(parents=True, exist_ok=True)
-    return Claim(_claim_file(results, run), stays=True)
+    try:
+        return Claim(_claim_file(results, run), stays=True)
+    except FileExistsError:
+        raise refusal from None
 
 
 def _claim_file(results: Path, run: str) -> Path:

@@ -1,4 +1,4 @@
-"""Rebuild pages, tables and plots from records alone, check that they follow from them, or print the answer."""
+"""Rebuild pages, tables and plots from records alone, check that they follow, print the answer, or sum them up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.records import log
-from bcdl.report import on_screen, page
+from bcdl.report import on_screen, output, page, summary
 from bcdl.report.sources import Sources
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
@@ -24,6 +24,8 @@ def main() -> int:
     if arguments.check:
         _print(page.check(results))
         return 0
+    if arguments.summary is not None:
+        return _sum_up(results, arguments.summary)
     report = page.write(results)
     _print(report.lines)
     if report.failure:
@@ -37,6 +39,19 @@ def _answer(results: Path) -> int:
     on_screen.print_newest(sources)
     if sources.unread:
         raise BcdlError(f"{len(sources.unread)} lines or files of {results} could not be read; bcdl report names them")
+    return 0
+
+
+def _sum_up(results: Path, out: Path) -> int:
+    """Write the summary to the file, or to stdout.
+
+    Raises:
+        BcdlError: something could not be read; the summary is written all the same, and says so.
+    """
+    sources = Sources.read(results)
+    output.write(summary.markdown(sources), out)
+    if unread := len(sources.unread):
+        raise BcdlError(f"{unread} lines or files of {results} could not be read; the summary names them")
     return 0
 
 
@@ -58,6 +73,14 @@ def _parse() -> argparse.Namespace:
         "--answer",
         action="store_true",
         help="write nothing; print which backend is the fastest for which model, how sure that is, and what is open",
+    )
+    instead.add_argument(
+        "--summary",
+        nargs="?",
+        type=Path,
+        const=output.STDOUT,
+        metavar="FILE",
+        help="write Markdown for the summary of a CI job into the file, - or nothing for stdout, and nothing else",
     )
     return parser.parse_args()
 

@@ -188,15 +188,15 @@ def to_csv(tables: Sequence[Table]) -> str:
     that a spreadsheet would run as a formula has an apostrophe before it; numbers have none.
     """
     widest = max((table.columns for table in tables), key=len)
-    lines = [_csv_line(["metric", *(inert(column.title) for column in widest)])]
+    lines = [csv_line(["metric", *(inert(column.title) for column in widest)])]
     for table in tables:
         for row in table.rows:
             padding = [""] * (len(widest) - len(row))
-            lines.append(_csv_line([inert(table.title), *(entry.written_to_csv for entry in row), *padding]))
+            lines.append(csv_line([inert(table.title), *(entry.written_to_csv for entry in row), *padding]))
     return "".join(lines)
 
 
-def _csv_line(values: Sequence[str]) -> str:
+def csv_line(values: Sequence[str]) -> str:
     """One line of a CSV, ended by a line feed alone."""
     text = io.StringIO()
     # A writer quotes the characters of its own line end only, and a name from outside may hold either of these.

@@ -10,14 +10,14 @@ import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError
-from bcdl.machine import environment, hardware, provenance
+from bcdl.machine import hardware, provenance
 from bcdl.machine.clock import now_s
 from bcdl.machine.hardware import MIB
 from bcdl.records import disk, record
@@ -25,17 +25,20 @@ from bcdl.records.moment import now
 from bcdl.records.record import Record, RecordError
 from bcdl.records.shapes import host_peak
 from bcdl.runner import supervisor
+from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.supervisor import Ending, Supervised
 from bcdl.settings.job import RESULT_LOST, Job
 from bcdl.settings.limits import Limits
-from bcdl.text import scrub
+from bcdl.text import on_one_line, scrub
 
 _TAIL_LINES = 20
+_LONGEST_REASON = 300  # letters of why a record is refused
 # A record is a few MiB at most: per-image scores of some thousand test images.
 _MOST_RESULT_BYTES = 64 * MIB
 # What a process that aborts may print besides what errors say: then nothing but a lack of memory is named so.
 _OUT_OF_MEMORY = re.compile(r"\bout of memory\b|\bbad_alloc\b", re.IGNORECASE)
 WORKER = ("-m", "bcdl.worker")
+THIS = Interpreter()
 # How the name begins of a folder, in that of a run, that lasts no longer than a worker.
 EXCHANGE = "exchange-"
 # Called with a phase, in words for people, as it begins.
@@ -47,7 +50,7 @@ def run(
     run_id: str,
     log: Path,
     on_phase: OnPhase,
-    interpreter: str = sys.executable,
+    interpreter: Interpreter = THIS,
     limits: Limits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Record:
@@ -64,7 +67,7 @@ def started(
     jobs: Sequence[Job],
     run_id: str,
     log: Path,
-    interpreter: str = sys.executable,
+    interpreter: Interpreter = THIS,
     limits: Limits | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Iterator[Worker]:
@@ -74,19 +77,19 @@ def started(
         jobs: what to run.
         run_id: the run that the records belong to.
         log: file that takes the worker's stdout and stderr.
-        interpreter: the Python that has the cells' backend.
+        interpreter: has the cells' backend.
         limits: limits beyond which the worker is ended, none if not given; that of time is of each job.
         worker: the interpreter's arguments that start a worker.
     """
     launched_s = now_s()
-    variables = {**environment.of_child(), "PYTHONUNBUFFERED": "1"}
+    variables = {**interpreter.variables, "PYTHONUNBUFFERED": "1"}
     with _exchange(log.parent) as folder:
-        asked = [_Asked(job, run_id, number, folder) for number, job in enumerate(jobs)]
+        asked = [_Asked(job, run_id, number, folder, interpreter) for number, job in enumerate(jobs)]
         with disk.writing(folder):
             for each in asked:
                 each.write(launched_s)
         files = [str(file) for each in asked for file in (each.job_file, each.result_file, each.events_file)]
-        with supervisor.started([interpreter, *worker, *files], variables, log) as process:
+        with supervisor.started([interpreter.python, *worker, *files], variables, log) as process:
             yield Worker(process, asked, log, limits or Limits(), launched_s)
 
 
@@ -123,12 +126,13 @@ class Worker:
         """
         asked, started = self._waiting.pop(0), now()
         limits = self._limits.within(seconds)
-        end = self._process.watch(limits, _Follower(asked, on_phase))
+        follower = _Follower(asked, on_phase)
+        end = self._process.watch(limits, follower)
         if not self._waiting or isinstance(end, Ending) or not end.ok:
             self._process.end()
         if isinstance(end, Ending):
             _check_room(asked, end)
-            outcome = _record_of_death(asked, end, limits, self.log, started)
+            outcome = _record_of_death(asked, _Death(end, limits, self.log, follower.refused), started)
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
         self._begun_s = now_s()
@@ -137,12 +141,13 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """A job that a worker is asked to run, after so many others, and the files by which both speak of it."""
+    """A job that a worker of an interpreter is asked to run, after so many others, and the folder of their files."""
 
     job: Job
     run_id: str
     cells_before: int
     folder: Path
+    interpreter: Interpreter
 
     @property
     def job_file(self) -> Path:
@@ -158,7 +163,7 @@ class _Asked:
 
     def write(self, launched_s: float) -> None:
         """Write the job's file; `launched_s` is the clock's reading when the worker is launched."""
-        values = {"job": self.job.to_dict(), "run": self.run_id, "launched_s": launched_s}
+        values = {"job": self.interpreter.values_of(self.job), "run": self.run_id, "launched_s": launched_s}
         self.job_file.write_text(json.dumps(values), encoding="utf-8")
 
 
@@ -178,14 +183,23 @@ def _exchange(of_run: Path) -> Iterator[Path]:
 
 
 class _Follower:
-    """Reports each phase that a worker begins, once, and gives the job's record when it is there; called repeatedly."""
+    """Reports each phase that a worker begins, once, and gives the job's record when it is there; called repeatedly.
+
+    Attributes:
+        refused: why what stands in the place of the record is none; empty if nothing stands there.
+    """
 
     def __init__(self, asked: _Asked, on_phase: OnPhase) -> None:
         self._asked, self._on_phase, self._reported = asked, on_phase, 0
+        self.refused = ""
 
     def __call__(self) -> Record | None:
         self._report()
-        return _read_record(self._asked.result_file, self._asked.job, self._asked.run_id)
+        try:
+            return _read_record(self._asked)
+        except (RecordError, OSError, UnicodeDecodeError) as error:
+            self.refused = on_one_line(error, _LONGEST_REASON)
+        return None
 
     def _report(self) -> None:
         if not self._asked.events_file.is_file():
@@ -205,15 +219,21 @@ def _check_room(asked: _Asked, ending: Ending) -> None:
         )
 
 
-def _read_record(result: Path, job: Job, run_id: str) -> Record | None:
-    """The record in the file; None if the file holds no record of this job and run."""
-    try:
-        if result.stat().st_size > _MOST_RESULT_BYTES:
-            return None
-        outcome = Record.from_json(result.read_text(encoding="utf-8"))
-    except (OSError, RecordError, UnicodeDecodeError):
+def _read_record(asked: _Asked) -> Record | None:
+    """The record that the worker left; None if it has left none so far.
+
+    Raises:
+        RecordError, OSError, UnicodeDecodeError: what it left is no record of this job and run.
+    """
+    result = asked.result_file
+    if not result.exists():
         return None
-    return outcome if (outcome.cell, outcome.run) == (job.cell, run_id) else None
+    if (size := result.stat().st_size) > _MOST_RESULT_BYTES:
+        raise RecordError(f"{size // MIB} MiB, which is more than a record has")
+    outcome = Record.from_json(result.read_text(encoding="utf-8"))
+    if (outcome.cell, outcome.run) != (asked.job.cell, asked.run_id):
+        raise RecordError("a record of another cell or run than was asked for")
+    return outcome
 
 
 def _with_ending(outcome: Record, seconds: float) -> Record:
@@ -225,42 +245,70 @@ def _with_ending(outcome: Record, seconds: float) -> Record:
     return dataclasses.replace(outcome, phases={**outcome.phases, "ending": ending_s})
 
 
-def _record_of_death(asked: _Asked, ending: Ending, limits: Limits, log: Path, started: str) -> Record:
-    """The record of a job whose worker ended without one."""
-    status, reason = _death(ending, limits, log)
-    peak = {host_peak(asked.job.cell.device): ending.peak_bytes / MIB} if ending.peak_bytes else {}
-    facts = {
-        **hardware.describe(asked.job.cell.device),
-        **provenance.commit(),
-        "code_changed": provenance.changed(asked.job.cell.backend),
-        "process": {"cells_before": asked.cells_before},
-    }
-    return Record(asked.run_id, status, reason, asked.job.cell, started, now(), dict(peak), environment=facts)
+@dataclasses.dataclass(frozen=True)
+class _Death:
+    """How a worker ended without a record: its `limits` and its `log`, and why what it left is no record, if it did."""
 
+    ending: Ending
+    limits: Limits
+    log: Path
+    refused: str
 
-def _death(ending: Ending, limits: Limits, log: Path) -> tuple[str, str]:
-    """Status and reason of a worker that ended without a record."""
-    if ending.over == "time":
-        return record.TIMED_OUT, f"it ran longer than --cell-timeout, {limits.seconds:g} s; give it more, or less to do"
-    if ending.over == "memory":
-        used, most = ending.peak_bytes // MIB, (limits.memory_bytes or 0) // MIB
+    @property
+    def outcome(self) -> tuple[str, str]:
+        """Status and reason of its record."""
+        ending, log = self.ending, self.log
+        if ending.over:
+            return self._over_a_limit()
+        if ending.code >= 0:
+            left = f"; what it left in its place is refused: {self.refused}" if self.refused else ""
+            return (
+                record.CRASHED,
+                f"the worker ended with exit code {ending.code} and left no record{left}; see {log.name}",
+            )
+        name = _signal_name(-ending.code)
+        if name == "SIGKILL" and ending.system_killed:
+            return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
+        if name == "SIGABRT" and any(map(_tells_lack_of_memory, _last_lines(log))):
+            return (
+                record.OUT_OF_MEMORY,
+                f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
+            )
+        hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
+        return record.CRASHED, f"the worker was ended by {name}{hint}; see {log.name}"
+
+    def _over_a_limit(self) -> tuple[str, str]:
+        limits = self.limits
+        if self.ending.over == "time":
+            allowed = f"{limits.seconds:g} s; give it more, or less to do"
+            return record.TIMED_OUT, f"it ran longer than --cell-timeout, {allowed}"
+        used, most = self.ending.peak_bytes // MIB, (limits.memory_bytes or 0) // MIB
         return (
             record.OUT_OF_MEMORY,
             f"it used {used} MiB of memory, more than --memory-limit, {most} MiB; use a smaller --batch-size or "
             "--image-size, or raise the limit",
         )
-    if ending.code >= 0:
-        return record.CRASHED, f"the worker ended with exit code {ending.code} and left no record; see {log.name}"
-    name = _signal_name(-ending.code)
-    if name == "SIGKILL" and ending.system_killed:
-        return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
-    if name == "SIGABRT" and any(map(_tells_lack_of_memory, _last_lines(log))):
-        return (
-            record.OUT_OF_MEMORY,
-            f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
-        )
-    hint = ", and not for want of memory, as far as the system says" if name == "SIGKILL" else ""
-    return record.CRASHED, f"the worker was ended by {name}{hint}; see {log.name}"
+
+
+def _record_of_death(asked: _Asked, death: _Death, started: str) -> Record:
+    """The record of a job whose worker ended without one."""
+    status, reason = death.outcome
+    peak_bytes = death.ending.peak_bytes
+    peak = {host_peak(asked.job.cell.device): peak_bytes / MIB} if peak_bytes else {}
+    facts = {
+        **hardware.describe(asked.job.cell.device),
+        **_code(asked),
+        **asked.interpreter.facts,
+        "process": {"cells_before": asked.cells_before},
+    }
+    return Record(asked.run_id, status, reason, asked.job.cell, started, now(), dict(peak), environment=facts)
+
+
+def _code(asked: _Asked) -> dict[str, Any]:
+    """The code that the worker ran, if it is that of this process; another bcdl's is among its interpreter's facts."""
+    if asked.interpreter.source is not None:
+        return {}
+    return {**provenance.commit(), "code_changed": provenance.changed(asked.job.cell.backend)}
 
 
 def _tells_lack_of_memory(line: str) -> bool:

@@ -6,9 +6,8 @@ import dataclasses
 import functools
 import math
 import shutil
-import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
 from bcdl.runner import data_picture, launch, stored
 from bcdl.runner.estimates import Estimates, Took
+from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.progress import RunProgress
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
@@ -51,8 +51,9 @@ class Run:
         require_clean: whether data is refused if an image or a patient is on both sides of a split, or if a patient
             could be, since not all are known.
         worker: the interpreter's arguments that start a worker.
-        software: `python` and `versions` of the Python that runs the workers, if it is not this one.
+        interpreter: runs the workers.
         records: the records of the jobs that have ended, or that had a record already.
+        hands_over: whether workers get the data that was read here; if not, each reads it itself, as its own code does.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         private: hides the names of images and patients, unless they are public; filled by `check`.
         training_images: how many there are in each split of the data; filled by `check`.
@@ -69,7 +70,8 @@ class Run:
     resume: bool = False
     require_clean: bool = False
     worker: Sequence[str] = launch.WORKER
-    software: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    interpreter: Interpreter = launch.THIS
+    hands_over: bool = True
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
     private: dict[Request, Private | None] = dataclasses.field(default_factory=dict)
@@ -79,17 +81,21 @@ class Run:
     weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
 
-    def check(self) -> list[str]:
+    def check(self, first: Run | None = None) -> list[str]:
         """Check before the first cell whether all could run, and draw the data; notices about both, for people.
 
-        Raises UsageError if the results can't be written or the data can't be used.
+        Args:
+            first: a run that was checked before, whose workers get the same data: it is handed over once for both.
+
+        Raises:
+            UsageError: the results can't be written, or the data can't be used.
         """
         provenance.take()
         store.check_writable(self.results)
         self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
         self._remove_what_dead_runs_left()
         scratch.also_in(self.results / runs.LOCAL)
-        self._handover = Handover((self.folder / _DATA).resolve())
+        self._handover: Handover = first._handover if first else Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         self.weights = {file: _weights_checksum(file) for job in self.jobs if (file := job.weights_file)}
         duplicates: dict[Request, Duplicates] = {}
@@ -150,6 +156,8 @@ class Run:
 
     def _hand_over(self, request: Request, pool: Pool) -> list[str]:
         """Put the pool where workers find it; a notice if there is no room, so that each reads the data itself."""
+        if not self.hands_over:
+            return []
         try:
             self._handover.put(request, pool)
         except OSError as error:
@@ -168,7 +176,6 @@ class Run:
         self,
         jobs: Sequence[Job],
         progress: RunProgress,
-        interpreter: str = sys.executable,
         block: str = "",
         side: str = "",
         allowed_s: Callable[[Job], float] = lambda job: math.inf,
@@ -181,7 +188,6 @@ class Run:
         Args:
             jobs: the jobs, in order.
             progress: shows them.
-            interpreter: the Python that has their backend.
             block: as in `Record`.
             side: as in `Record`.
             allowed_s: called before each job, gives the seconds that all allow it. A job that has not ended by then is
@@ -190,7 +196,9 @@ class Run:
         left = list(jobs)
         while left:
             handed = [self.handed(job) for job in left]
-            with launch.started(handed, self.id, self.log(left[0]), interpreter, self.limits, self.worker) as worker:
+            with launch.started(
+                handed, self.id, self.log(left[0]), self.interpreter, self.limits, self.worker
+            ) as worker:
                 while worker.goes_on and left:
                     job = left.pop(0)
                     ended = self._measure_next(worker, job, progress, block, side, allowed_s(job))
@@ -313,7 +321,7 @@ class Run:
         """Names of the facts in which an earlier record of this machine differs from one that would be made now."""
         now = Evidence(
             earlier.cell.to_dict(),
-            environment={**self._hardware, "code": provenance.digest(earlier.cell.backend)},
+            environment={"code": provenance.digest(earlier.cell.backend), **self._hardware},
             weights={"sha256": provenance.sha256(job.weights_file)} if job and job.weights_file else {},
             # The record of a cell that failed before it had loaded its data has no checksum.
             dataset={"checksum": checksum} if earlier.dataset else {},
@@ -330,7 +338,7 @@ class Run:
 
     @functools.cached_property
     def _hardware(self) -> dict[str, Any]:
-        return {**hardware.describe(self.jobs[0].cell.device), **self.software}
+        return {**hardware.describe(self.jobs[0].cell.device), **self.interpreter.facts}
 
     @functools.cached_property
     def _machine(self) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError
@@ -32,13 +32,17 @@ class Side:
 
     Attributes:
         name: its letter.
-        interpreter: the Python that runs its workers.
         run: its run; the jobs of all sides are of the same cells but for what sets the sides apart, in the same order.
     """
 
     name: str
-    interpreter: str
     run: Run
+
+
+def check(sides: Sequence[Side]) -> list[str]:
+    """Check the runs of all sides, as `Run.check` does; what the first one reads is handed to the workers of all."""
+    first, *others = (side.run for side in sides)
+    return [*first.check(), *(line for run in others for line in run.check(first))]
 
 
 class Cell:
@@ -59,6 +63,11 @@ class Cell:
     def sides(self) -> list[str]:
         """The names of the sides that take part in the next round."""
         return [name for name in self.jobs if name not in self.left_out]
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether two sides or more take part in the next round."""
+        return len(self.sides) > 1
 
     @property
     def title(self) -> str:
@@ -110,14 +119,7 @@ class Turns:
     @property
     def left(self) -> list[Job]:
         """The jobs that are left to run, if no side fails, in the order of their rounds."""
-        most = max((self._lacks(cell) for cell in self.cells), default=0)
-        return [
-            cell.jobs[name]
-            for number in range(most)
-            for cell in self.cells
-            if self._lacks(cell) > number
-            for name in cell.sides
-        ]
+        return _jobs_of_rounds(self._rounds_left())
 
     def take_up(self, results: Path, machine: str) -> str:
         """Go on with the newest comparison of these cells in the results folder; what it has already, in words.
@@ -128,14 +130,14 @@ class Turns:
         earlier = _newest(results, self.sides.values())
         if earlier is None:
             return "resumed: there is no comparison of these cells to go on with; this one begins anew"
-        for side, (place, record) in earlier.records():
-            self._check(side, place, record, machine, earlier.run_id)
-        for side, (_, record) in earlier.records():
-            cell = next(cell for cell in self.cells if cell.jobs[side].cell == record.cell)
-            cell.note(side, _round_of(record), record)
+        for place, record in earlier.records:
+            self._check(place, record, machine, earlier.run_id)
+        for _, record in earlier.records:
+            cell = next(cell for cell in self.cells if cell.jobs[record.side].cell == record.cell)
+            cell.note(record.side, _round_of(record), record)
         for cell in self.cells:
             cell.forgive()
-        self.run_id, self._order = earlier.run_id, random.Random(f"{earlier.run_id}/{len(earlier.entries)}")
+        self.run_id, self._order = earlier.run_id, random.Random(f"{earlier.run_id}/{len(earlier.records)}")
         done = sum(cell.whole_rounds() for cell in self.cells)
         return f"resumed: {done} of {self._rounds * len(self.cells)} rounds of {earlier.run_id} are whole already"
 
@@ -145,12 +147,13 @@ class Turns:
         Raises:
             BcdlError: the machine is another than it was when this began; every record until then is kept.
         """
-        lacking = {cell: self._lacks(cell) for cell in self.cells}
-        for number in range(max(lacking.values(), default=0)):
-            for cell in self.cells:
-                if number < lacking[cell] and len(cell.sides) > 1:
-                    self._measure_round(cell, progress)
-                    self._plan(progress, lacking, number, cell)
+        left = self._rounds_left()
+        while left:
+            cell = left.popleft()
+            if cell.is_compared:
+                self._measure_round(cell, progress)
+                # Anew after each round: a side may have been left out since.
+                progress.plan([job.cell for job in _jobs_of_rounds(left)])
 
     def failures(self) -> list[str]:
         """A line for each side of a cell that was left out, and why."""
@@ -166,24 +169,14 @@ class Turns:
             self._check_machine()
             side = self.sides[name]
             block = f"{self.run_id}/{number}"
-            (record,) = side.run.measure([cell.jobs[name]], progress, side.interpreter, block=block, side=name)
+            (record,) = side.run.measure([cell.jobs[name]], progress, block=block, side=name)
             cell.note(name, number, record)
 
-    def _plan(self, progress: RunProgress, lacking: Mapping[Cell, int], number: int, ended: Cell) -> None:
-        """Tell the progress which jobs are left after this round of the cell: a side may have been left out since."""
-        place = self.cells.index(ended)
-        rest = [
-            cell.jobs[name].cell
-            for later in range(number, max(lacking.values()))
-            for position, cell in enumerate(self.cells)
-            if later < lacking[cell] and len(cell.sides) > 1 and (later > number or position > place)
-            for name in cell.sides
-        ]
-        progress.plan(rest)
-
-    def _lacks(self, cell: Cell) -> int:
-        """How many rounds the cell lacks; none if no two sides are left to be compared."""
-        return max(0, self._rounds - cell.whole_rounds()) if len(cell.sides) > 1 else 0
+    def _rounds_left(self) -> deque[Cell]:
+        """The cells of the rounds that are left, in their order: each cell as often as it lacks a whole round."""
+        lacking = {cell: self._rounds - cell.whole_rounds() for cell in self.cells}
+        most = max(lacking.values(), default=0)
+        return deque(cell for number in range(most) for cell in self.cells if number < lacking[cell])
 
     def _identity(self) -> str:
         first = next(iter(self.sides.values())).run.jobs[0]
@@ -196,16 +189,21 @@ class Turns:
                 "changed while the sides were measured; every record until now is kept; measure all rounds on one"
             )
 
-    def _check(self, side: str, place: str, record: Record, machine: str, run_id: str) -> None:
+    def _check(self, place: str, record: Record, machine: str, run_id: str) -> None:
         """Raise UsageError if the record's figures may not stand beside those that would be measured now."""
         advice = "leave --resume out, to begin a new comparison"
         if place != machine:
             raise UsageError(f"--resume: {run_id} was measured on another machine, {legible(place)}; {advice}")
-        job = next(job for job in self.sides[side].run.jobs if job.cell == record.cell)
-        if changed := self.sides[side].run.changes(record, job):
-            raise UsageError(
-                f"--resume: side {side} of {run_id} differs from what is asked now in {first_few(changed)}; {advice}"
-            )
+        run = self.sides[record.side].run
+        job = next(job for job in run.jobs if job.cell == record.cell)
+        if changed := run.changes(record, job):
+            what = f"side {record.side} of {run_id} differs from what is asked now in {first_few(changed)}"
+            raise UsageError(f"--resume: {what}; {advice}")
+
+
+def _jobs_of_rounds(cells: Iterable[Cell]) -> list[Job]:
+    """The jobs of a round of each of these cells; none of one that is not compared any more."""
+    return [cell.jobs[name] for cell in cells if cell.is_compared for name in cell.sides]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,11 +211,7 @@ class _Earlier:
     """A comparison in the log: its id, and its records, each with its machine, oldest first."""
 
     run_id: str
-    entries: list[tuple[str, Record]]
-
-    def records(self) -> Iterator[tuple[str, tuple[str, Record]]]:
-        """Each record with its machine, by its side."""
-        return ((record.side, (machine, record)) for machine, record in self.entries)
+    records: list[tuple[str, Record]]
 
 
 def _newest(results: Path, sides: Iterable[Side]) -> _Earlier | None:
@@ -228,9 +222,9 @@ def _newest(results: Path, sides: Iterable[Side]) -> _Earlier | None:
         if record.block:
             by_run.setdefault(record.block.partition("/")[0], []).append((machine, record))
     fitting = [
-        _Earlier(run_id, entries)
-        for run_id, entries in by_run.items()
-        if all(record.cell in cells.get(record.side, ()) for _, record in entries)
+        _Earlier(run_id, records)
+        for run_id, records in by_run.items()
+        if all(record.cell in cells.get(record.side, ()) for _, record in records)
     ]
     return fitting[-1] if fitting else None
 

@@ -46,7 +46,21 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{wrong[0]}: -- is no value")
         if "--" in words[separator + 1 :]:
             self.error("-- may stand once, before the first argument that begins with a hyphen and is no option")
+        if repeated := self._repeated(words[:separator]):
+            self.error(f"{repeated}: given twice, and one value would be lost; give it once")
         return super().parse_known_args(words, namespace)
+
+    def _repeated(self, words: Iterable[str]) -> str:
+        """The first option that stands there again and takes one value, not one more each time; empty if none does."""
+        seen = set()
+        for name in (word.partition("=")[0] for word in words):
+            action = self._option_string_actions.get(name)
+            if action is None or action.nargs == 0 or isinstance(action, argparse._AppendAction):
+                continue
+            if action.dest in seen:
+                return name
+            seen.add(action.dest)
+        return ""
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, in place of argparse's own end, which shows all options first."""

@@ -8,7 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -225,87 +225,130 @@ H5_SOUND = ("packed-in-chunks", "halves", "doubles", "attribute-of-40-KiB")
 H5_EITHER = ("whole-numbers", "big-endian")
 
 
-def h5_changes(secret: Path, kernel: str, shape: tuple[int, ...]) -> dict[str, Callable[[h5py.File], None]]:
-    """Changes of an HDF5 file of weights, by name; `kernel` is the path of one of these, of this shape."""
-    size = int(np.prod(shape))
+_Change = Callable[[h5py.File], None]
 
-    def replaced(values: Any = None, **options: Any) -> Callable[[h5py.File], None]:
+
+def h5_changes(secret: Path, kernel: str, shape: tuple[int, ...]) -> dict[str, _Change]:
+    """Changes of an HDF5 file of weights, by name; `kernel` is the path of one of these, of this shape.
+
+    `secret` is a file outside, with weights that would fit.
+    """
+    of = _Kernel(kernel, shape)
+    return {**_outside(of, secret), **_links(of), **_missing(of), **_shapes(of), **_kinds(of), **_values(of)}
+
+
+class _Kernel(NamedTuple):
+    """The weights that are changed: their path in the file, and their shape."""
+
+    path: str
+    shape: tuple[int, ...]
+
+    def replaced(self, values: Callable[[np.ndarray], Any] | None = None, **options: Any) -> _Change:
+        """Puts other weights in their place: those made of the old ones, if any are, with options of HDF5."""
+
         def change(file: h5py.File) -> None:
-            kept = file[kernel][()]
-            del file[kernel]
-            data = None if values is None else values(kept)
-            file.create_dataset(kernel, **({"data": data} if data is not None else {}), **options)
+            kept = file[self.path][()]
+            del file[self.path]
+            data = {} if values is None else {"data": values(kept)}
+            file.create_dataset(self.path, **data, **options)
 
         return change
 
-    def linked(make: Callable[[], Any]) -> Callable[[h5py.File], None]:
+    def linked(self, link: h5py.SoftLink | h5py.ExternalLink) -> _Change:
+        """Puts a link in their place."""
+
         def change(file: h5py.File) -> None:
-            del file[kernel]
-            file[kernel] = make()
+            del file[self.path]
+            file[self.path] = link
 
         return change
 
-    def set_attribute(file: h5py.File) -> None:
-        file[kernel].attrs["note"] = np.zeros(40 * 2**10, np.uint8)
+    def filled(self, value: float) -> _Change:
+        """Sets every number."""
+        return lambda file: file[self.path].__setitem__(..., value)
 
-    def set_moved(file: h5py.File) -> None:
-        file.move(kernel, "elsewhere")
-        file[kernel] = h5py.SoftLink("/elsewhere")
 
-    def set_beside(file: h5py.File) -> None:
-        file["loop"] = h5py.SoftLink("/loop")
+def _outside(of: _Kernel, secret: Path) -> dict[str, _Change]:
+    """Weights that are said to lie outside the file."""
+    size = 4 * int(np.prod(of.shape))
+    return {
+        "linked-outside": of.linked(h5py.ExternalLink(str(secret), "/secret")),
+        "linked-to-no-file": of.linked(h5py.ExternalLink("/etc/passwd", "/secret")),
+        "linked-to-a-pipe": of.linked(h5py.ExternalLink("/dev/null", "/")),
+        "kept-outside": of.replaced(shape=of.shape, dtype="f4", external=[(str(secret), 0, size)]),
+    }
 
-    def set_cycle(file: h5py.File) -> None:
-        file["layers/again"] = file["/"]
 
-    def set_group(file: h5py.File) -> None:
-        del file[kernel]
-        file.create_group(kernel)
+def _links(of: _Kernel) -> dict[str, _Change]:
+    """Links within the file, most of which lead nowhere."""
 
-    def set_lacking(file: h5py.File) -> None:
-        del file[kernel]
+    def move(file: h5py.File) -> None:
+        file.move(of.path, "elsewhere")
+        file[of.path] = h5py.SoftLink("/elsewhere")
 
-    def set_nothing(file: h5py.File) -> None:
+    return {
+        "linked-to-itself": of.linked(h5py.SoftLink(f"/{of.path}")),
+        "linked-to-nothing": of.linked(h5py.SoftLink("/nowhere")),
+        "soft-link-of-itself-beside": lambda file: file.__setitem__("loop", h5py.SoftLink("/loop")),
+        "sound-by-a-soft-link": move,
+        "group-of-itself": lambda file: file.__setitem__("layers/again", file["/"]),
+    }
+
+
+def _missing(of: _Kernel) -> dict[str, _Change]:
+    """Files that lack weights."""
+
+    def empty(file: h5py.File) -> None:
         for name in list(file):
             del file[name]
 
-    def fill(value: float) -> Callable[[h5py.File], None]:
-        return lambda file: file[kernel].__setitem__(..., value)
+    def make_group(file: h5py.File) -> None:
+        del file[of.path]
+        file.create_group(of.path)
 
+    return {"not-there": lambda file: file.__delitem__(of.path), "none-at-all": empty, "a-group": make_group}
+
+
+def _shapes(of: _Kernel) -> dict[str, _Change]:
+    """Weights of another shape, or that claim to be huge."""
+    return {
+        "huge-claim": of.replaced(shape=(2**31, 2**12), chunks=(1024, 1024), dtype="f4"),
+        "bomb": of.replaced(lambda kept: np.zeros((2**21, 16), "f4"), compression=1),
+        "other-shape": of.replaced(lambda kept: np.zeros((*of.shape[:-1], of.shape[-1] + 1), "f4")),
+        "flat": of.replaced(lambda kept: kept.reshape(-1)),
+        "one-number": of.replaced(lambda kept: np.float32(7)),
+        "empty": of.replaced(lambda kept: h5py.Empty("f4")),
+        "no-rows": of.replaced(lambda kept: np.zeros((0, *of.shape[1:]), "f4")),
+    }
+
+
+def _kinds(of: _Kernel) -> dict[str, _Change]:
+    """Weights that are no numbers."""
     texts = h5py.string_dtype()
     return {
-        "linked-outside": linked(lambda: h5py.ExternalLink(str(secret), "/secret")),
-        "linked-to-no-file": linked(lambda: h5py.ExternalLink("/etc/passwd", "/secret")),
-        "linked-to-a-pipe": linked(lambda: h5py.ExternalLink("/dev/null", "/")),
-        "kept-outside": replaced(shape=shape, dtype="f4", external=[(str(secret), 0, 4 * size)]),
-        "linked-to-itself": linked(lambda: h5py.SoftLink(f"/{kernel}")),
-        "linked-to-nothing": linked(lambda: h5py.SoftLink("/nowhere")),
-        "soft-link-of-itself-beside": set_beside,
-        "sound-by-a-soft-link": set_moved,
-        "group-of-itself": set_cycle,
-        "not-there": set_lacking,
-        "none-at-all": set_nothing,
-        "a-group": set_group,
-        "huge-claim": replaced(shape=(2**31, 2**12), chunks=(1024, 1024), dtype="f4"),
-        "bomb": replaced(lambda kept: np.zeros((2**21, 16), "f4"), compression=1),
-        "other-shape": replaced(lambda kept: np.zeros((*shape[:-1], shape[-1] + 1), "f4")),
-        "flat": replaced(lambda kept: kept.reshape(-1)),
-        "one-number": replaced(lambda kept: np.float32(7)),
-        "empty": replaced(lambda kept: h5py.Empty("f4")),
-        "no-rows": replaced(lambda kept: np.zeros((0, *shape[1:]), "f4")),
-        "complex": replaced(lambda kept: kept.astype("c8") * 1j),
-        "texts": replaced(lambda kept: np.full(shape, "one", object), dtype=texts),
-        "texts-of-numbers": replaced(lambda kept: np.full(shape, "1", object), dtype=texts),
-        "of-any-length": replaced(shape=shape, dtype=h5py.vlen_dtype(np.float32)),
-        "references": replaced(shape=shape, dtype=h5py.ref_dtype),
-        "structured": replaced(lambda kept: np.zeros(shape, [("a", "f4"), ("b", "f4")])),
-        "bytes": replaced(lambda kept: np.zeros(shape, "S7")),
-        "not-numbers": fill(float("nan")),
-        "infinite": fill(float("inf")),
-        "whole-numbers": replaced(lambda kept: np.ones(shape, "i8")),
-        "halves": replaced(lambda kept: kept.astype("f2")),
-        "doubles": replaced(lambda kept: kept.astype("f8")),
-        "big-endian": replaced(lambda kept: kept.astype(">f4")),
-        "packed-in-chunks": replaced(lambda kept: kept, compression=9),
-        "attribute-of-40-KiB": set_attribute,
+        "complex": of.replaced(lambda kept: kept.astype("c8") * 1j),
+        "texts": of.replaced(lambda kept: np.full(of.shape, "one", object), dtype=texts),
+        "texts-of-numbers": of.replaced(lambda kept: np.full(of.shape, "1", object), dtype=texts),
+        "of-any-length": of.replaced(shape=of.shape, dtype=h5py.vlen_dtype(np.float32)),
+        "references": of.replaced(shape=of.shape, dtype=h5py.ref_dtype),
+        "structured": of.replaced(lambda kept: np.zeros(of.shape, [("a", "f4"), ("b", "f4")])),
+        "bytes": of.replaced(lambda kept: np.zeros(of.shape, "S7")),
+    }
+
+
+def _values(of: _Kernel) -> dict[str, _Change]:
+    """Numbers that are not finite, or written in other ways, which most readers take."""
+
+    def note(file: h5py.File) -> None:
+        file[of.path].attrs["note"] = np.zeros(40 * 2**10, np.uint8)
+
+    return {
+        "not-numbers": of.filled(float("nan")),
+        "infinite": of.filled(float("inf")),
+        "whole-numbers": of.replaced(lambda kept: np.ones(of.shape, "i8")),
+        "halves": of.replaced(lambda kept: kept.astype("f2")),
+        "doubles": of.replaced(lambda kept: kept.astype("f8")),
+        "big-endian": of.replaced(lambda kept: kept.astype(">f4")),
+        "packed-in-chunks": of.replaced(lambda kept: kept, compression=9),
+        "attribute-of-40-KiB": note,
     }

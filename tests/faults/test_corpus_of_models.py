@@ -25,7 +25,7 @@ from tests.corpus import Hostile, pictures
 from tests.faults.conftest import Injected
 from tests.faults.test_corpus import SPRUNG
 from tests.faults.watched import watched
-from tests.in_process import InProcess, Said
+from tests.in_process import SMALL_TRAINING, InProcess, Said
 
 pytestmark = pytest.mark.keras
 keras, h5py = pytest.importorskip("keras"), pytest.importorskip("h5py")
@@ -165,19 +165,8 @@ def test_hostile_weights_for_training_are_refused(sound: Path, tmp_path: Path, i
 def test_training_refuses_hostile_weights_on_one_line(sound: Path, tmp_path: Path, in_process: InProcess) -> None:
     case = next(weights_files(tmp_path, sound.with_name("secret.h5")))
     (tmp_path / case.name).write_bytes(case.content)
-    small = (
-        "--model",
-        "mobilenet",
-        "--profile",
-        "smoke",
-        "--data",
-        "synthetic-48",
-        "--image-size",
-        "32",
-        "--no-timing",
-    )
-    weights = f"mobilenet={tmp_path / case.name}"
-    places = ("--device", "cpu", "--results", tmp_path / "results", "--weights", weights)
-    code, _, err = in_process(train.main, *small, *places)
+    weights = ("--weights", f"mobilenet={tmp_path / case.name}")
+    model, places = ("--model", "mobilenet", "--no-timing"), ("--results", tmp_path / "results")
+    code, _, err = in_process(train.main, *model, *SMALL_TRAINING, *weights, *places)
     last = err.splitlines()[-1]
     assert (code, last.startswith("error: "), case.name in last) == (1, True, True), err

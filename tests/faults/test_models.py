@@ -26,7 +26,7 @@ from bcdl.runner import model_keeper
 from tests import hostile_models, pages
 from tests.faults.conftest import Injected
 from tests.hostile_models import Case
-from tests.in_process import InProcess, Said
+from tests.in_process import SMALL_TRAINING, InProcess, Said
 
 pytestmark = pytest.mark.keras
 keras = pytest.importorskip("keras")
@@ -49,20 +49,8 @@ class Train:
         self.results, self.file = folder / "results", folder / "model.keras"
 
     def __call__(self, *options: str) -> Said:
-        small = (
-            "--model",
-            "cnn",
-            "--profile",
-            "smoke",
-            "--data",
-            "synthetic-48",
-            "--image-size",
-            "32",
-            "--epochs",
-            "1",
-        )
-        places = ("--device", "cpu", "--results", self.results, "--save", self.file)
-        return self._in_process(train.main, *small, *places, *options)
+        places = ("--results", self.results, "--save", self.file)
+        return self._in_process(train.main, "--model", "cnn", *SMALL_TRAINING, "--epochs", "1", *places, *options)
 
     def records(self) -> list[Record]:
         read, problems = store.read_all(self.results)

@@ -38,11 +38,14 @@ ENDINGS = {
     "fork_bomb": ("crashed", "exit code 1"),
     "print_gigabytes": ("crashed", "exit code 1"),
     "print_no_text": ("crashed", "exit code 1"),
-    "leave_half_a_result": ("crashed", "left no record"),
-    "leave_no_text_as_result": ("crashed", "left no record"),
-    "leave_a_huge_result": ("crashed", "left no record"),
-    "leave_nested_brackets": ("crashed", "left no record"),
-    "leave_another_cells_result": ("crashed", "left no record"),
+    "leave_half_a_result": (
+        "crashed",
+        "exit code 0 and left no record; what it left in its place is refused: not a line of JSON",
+    ),
+    "leave_no_text_as_result": ("crashed", "is refused: 'utf-8' codec can't decode"),
+    "leave_a_huge_result": ("crashed", "is refused: 10240 MiB, which is more than a record has"),
+    "leave_nested_brackets": ("crashed", "is refused: not a line of JSON"),
+    "leave_another_cells_result": ("crashed", "is refused: a record whose fields do not fit schema 3"),
 }
 
 

@@ -223,7 +223,8 @@ def _of_option(command: Walked, action: argparse.Action) -> Iterator[Invocation]
             yield make(f"{kind} after =", *base, f"{name}={value}", refused=refused)
     right = command.right(action) or ["x"] * number
     yield make("no value", *base, name, refused=True)
-    yield make("repeated", *base, name, *right, name, *["x"] * number)
+    is_lost = command.command != BENCHMARKS and not isinstance(action, argparse._AppendAction)
+    yield make("repeated", *base, name, *right, name, *["x"] * number, refused=is_lost)
     yield make("abbreviated", *base, name[: max(4, len(name) // 2)], *right)
     yield make("after --", *base, "--", name, *right)
 

@@ -40,6 +40,24 @@ def seeds(results: Path) -> list[int]:
     return [record.cell.seed for _, record in records]
 
 
+def test_a_log_that_vanishes_while_others_are_packed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that another process sets aside."""
+    store.append(tmp_path, "a-gpu", factory.record(run=RUN, seed=1))
+    store.append(tmp_path, "a-gpu", factory.record(run=OTHER, seed=2))
+    add = tarfile.TarFile.add
+
+    def vanish(archive_: tarfile.TarFile, name: Path, *arguments: object, **named: object) -> None:
+        if RUN in name.name:
+            name.unlink()
+        add(archive_, name, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "add", vanish)
+    archive.unpack(archive.pack(tmp_path, tmp_path / "results.tar.gz"), tmp_path / "home")
+    assert seeds(tmp_path / "home") == [2]
+
+
 def tar(file: Path, *members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
     with tarfile.open(file, "w:gz") as made:
         for name, content in members:

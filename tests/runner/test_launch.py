@@ -11,8 +11,10 @@ import pytest
 
 from bcdl.records.record import Record
 from bcdl.runner import launch
+from bcdl.runner.interpreter import Interpreter
 from bcdl.text import scrub
 from tests.factory import job
+from tests.factory import record as made
 
 
 def run(tmp_path: Path, script: str) -> tuple[Record, list[str]]:
@@ -21,7 +23,7 @@ def run(tmp_path: Path, script: str) -> tuple[Record, list[str]]:
     interpreter.write_text(f"#!{sys.executable}\nimport os, sys, json\njob, result, events = sys.argv[-3:]\n{script}\n")
     interpreter.chmod(interpreter.stat().st_mode | stat.S_IEXEC)
     phases: list[str] = []
-    record = launch.run(job(), "a-run", tmp_path / "logs" / "worker.log", phases.append, str(interpreter))
+    record = launch.run(job(), "a-run", tmp_path / "logs" / "worker.log", phases.append, Interpreter(str(interpreter)))
     return record, phases
 
 
@@ -61,6 +63,23 @@ def test_keras_settings_that_would_change_the_run_are_left_out(tmp_path: Path, m
 def test_a_worker_that_aborts_ran_out_of_memory_if_it_says_so(tmp_path: Path, printed: str, status: str) -> None:
     record, _ = run(tmp_path, f'print("{printed}", flush=True)\nos.abort()')
     assert record.status == status, record.reason
+
+
+@pytest.mark.parametrize(
+    ("run_id", "change", "reason"),
+    [
+        ("a-run", ('"epochs": 2', '"epochs": 3'), "edited since it was written: its sha256"),
+        ("another-run", ("", ""), "a record of another cell or run than was asked for"),
+    ],
+)
+def test_a_result_that_is_no_valid_record_says_why(
+    tmp_path: Path, run_id: str, change: tuple[str, str], reason: str
+) -> None:
+    line = dataclasses.replace(made(), run=run_id, cell=job().cell).to_json()
+    (tmp_path / "left.json").write_text(line.replace(*change), encoding="utf-8")
+    record, _ = run(tmp_path, f"import shutil; shutil.copy({str(tmp_path / 'left.json')!r}, result)")
+    assert record.status == "crashed"
+    assert f"exit code 0 and left no record; what it left in its place is refused: {reason}" in record.reason
 
 
 @pytest.mark.parametrize(("device", "name"), [("cpu", "peak_memory_mib"), ("gpu", "host_peak_memory_mib")])

@@ -19,9 +19,10 @@ from bcdl.machine import hardware, provenance
 from bcdl.records import runs, store
 from bcdl.records.record import Record
 from bcdl.runner import interpreter, supervisor
+from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
-from bcdl.runner.turns import Side, Turns
+from bcdl.runner.turns import Side, Turns, check
 from tests.factory import as_of_older, job, record, with_rates
 from tests.faults import driver
 
@@ -55,8 +56,8 @@ def sides(results: Path, names: Sequence[str] = "ab", models: Sequence[str] = ("
         jobs = [job(backend=BACKENDS[name], model=model) for model in models]
         worker = driver.worker(plan_of(results.parent, name, **of_sides.get(name, {})))
         run = Run(jobs, results, f"{run_id}-{name}", worker=worker)
-        run.check()
-        made.append(Side(name, sys.executable, run))
+        made.append(Side(name, run))
+    check(made)
     return made
 
 
@@ -160,7 +161,7 @@ def moved(results: Path) -> Turns:
 
 def of_other_versions(results: Path) -> Turns:
     of_sides = sides(results)
-    of_sides[1].run.software = {"versions": {"keras": "3.14.0"}}
+    of_sides[1].run.interpreter = Interpreter(facts={"versions": {"keras": "3.14.0"}})
     return Turns(of_sides, 2, "20260101T000000Z-0000")
 
 
@@ -256,8 +257,8 @@ def test_another_python_says_what_it_has(tmp_path: Path) -> None:
     link = tmp_path / "python"
     link.symlink_to(sys.executable)
     with pytest.raises(UsageError, match="lacks jax or Keras"):
-        interpreter.software("--b", str(link), "jax")
-    assert interpreter.software("--b", sys.executable, "jax") == {}
+        interpreter.find("--b", str(link), "jax")
+    assert interpreter.find("--b", sys.executable, "jax") == Interpreter()
 
 
 def test_only_the_first_side_can_be_regressed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,3 +271,11 @@ def test_sides_keep_their_records_in_files_of_their_own(tmp_path: Path) -> None:
     for side in turns.sides.values():
         lines = side.run.file.read_text(encoding="utf-8").splitlines()
         assert {(json.loads(line)["side"], json.loads(line)["run"]) for line in lines} == {(side.name, side.run.id)}
+
+
+def test_what_is_read_is_handed_over_once_for_all_sides(tmp_path: Path) -> None:
+    of_sides = sides(tmp_path / "results", "abc")
+    (pool,) = {side.run.handed(side.run.jobs[0]).pool for side in of_sides}
+    assert pool is not None
+    assert Path(pool).is_dir()
+    assert len(list((tmp_path / "results").glob("local/runs/*/data"))) == 1

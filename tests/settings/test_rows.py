@@ -173,6 +173,25 @@ def test_a_text_that_is_empty_or_holds_a_zero_byte_is_refused(name: str, value: 
         parser.parse_args([f"{OPTIONS[name].option}={value}"])
 
 
+@pytest.mark.parametrize(
+    "given", [["--epochs", "1", "--epochs", "2"], ["--epochs=1", "--epochs=1"], ["--seeds=1", "--seed", "2"]]
+)
+def test_an_option_that_is_given_twice_is_refused(given: list[str]) -> None:
+    parser = Parser("train", None)
+    options.add_cell_options(parser.add_argument)
+    with pytest.raises(UsageError, match=r"^--(epochs|seeds?): given twice, and one value would be lost; give it once"):
+        parser.parse_args(given)
+
+
+def test_an_option_that_collects_values_is_given_as_often_as_one_likes() -> None:
+    parser = Parser("train", None)
+    parser.add_argument("--file", action="append")
+    parser.add_argument("--debug", action="store_true")
+    assert parser.parse_args(["--file", "a", "--file", "b", "--debug", "--debug"]).file == ["a", "b"]
+    parser.add_argument("rest", nargs="*")
+    assert parser.parse_args(["--file", "a", "--", "--file", "--file"]).rest == ["--file", "--file"]
+
+
 @pytest.mark.parametrize("name", [name for name in OPTIONS if name not in HELD_TO_MORE])
 def test_an_option_gives_its_setting_any_value_of_the_row(name: str) -> None:
     row = OPTIONS[name]

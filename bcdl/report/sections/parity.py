@@ -52,7 +52,7 @@ loss of the next training step, nats.
 def section(group: ParityGroup) -> Section:
     """The group's part of the page."""
     tables = {
-        "verdicts": _verdicts(group),
+        "verdicts": verdicts_table(group),
         "reference": _errors(group),
         "steps": _steps(group),
         "checkpoints": _checkpoints(group),
@@ -154,7 +154,7 @@ def _versions(finding: Finding, backend: str) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _verdicts(group: ParityGroup) -> Table:
+def verdicts_table(group: ParityGroup) -> Table:
     rows = [
         (
             word(title_of(finding)),

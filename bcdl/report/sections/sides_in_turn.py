@@ -135,12 +135,17 @@ def _parity(run: SidesInTurn, pair: Pair, compared: Comparison, verdicts: Verdic
     return Parity(verdicts.of(run.machine, record, other), verdicts.mark(run.machine, [record], [other]))
 
 
+def side_lines(run: SidesInTurn) -> list[str]:
+    """What each side is, a line each."""
+    return [f"{name.upper()}: {_side(records)}" for name, records in run.sides.items()]
+
+
 def _facts(run: SidesInTurn, compared: Sequence[Pair]) -> str:
     """Machine, sides, cells, and why a cell could not be compared, a line each."""
     groups = group_records([(run.machine, record) for record in run.records])
     lines = [
         f"Machine: {run.machine}",
-        *(f"{name.upper()}: {_side(records)}" for name, records in run.sides.items()),
+        *side_lines(run),
         *(f"Cells: {title}" for title in dict.fromkeys(group.title for group in groups)),
         *utilisation.yardstick_lines([record for record in run.records if record.ok]),
         *(f"Not ok: {_failure(record)}" for record in run.records if not record.ok),
