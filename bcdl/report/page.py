@@ -14,7 +14,7 @@ from bcdl.records.claims import BusyError, Claim
 from bcdl.records.groups import group_records
 from bcdl.records.log import Problem
 from bcdl.records.store import PAGE, PAGE_START, check_folder
-from bcdl.report import artefacts
+from bcdl.report import artefacts, figures
 from bcdl.report.check import differences
 from bcdl.report.section import Section
 from bcdl.report.sections import experiments, group, parity, precisions, premium, sides_in_turn
@@ -133,7 +133,7 @@ def _sections(sources: Sources) -> list[Section]:
     groups = group_records(shown, verdicts)
     whole = (sides_in_turn.section(sources.records, verdicts), experiments.section(sources.experiments))
     return [
-        *map(group.section, groups),
+        *map(group.section, groups, figures.of_groups(groups)),
         *precisions.sections(groups),
         *premium.sections(groups),
         *map(parity.section, group_findings(sources.findings)),

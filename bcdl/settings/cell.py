@@ -521,7 +521,7 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """The values by the names of their settings, in order, as JSON has them."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in self.rows()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

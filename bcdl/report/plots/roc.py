@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl.evaluation import curves, estimates, metrics
+from bcdl.evaluation import curves, estimates
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
 from bcdl.report import formats
@@ -17,7 +17,7 @@ from bcdl.report.plots.style import colour
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    results = estimates.worth_drawing(group, [metrics.BY_NAME["auroc"]])
+    results = estimates.worth_drawing(group)
     if not results:
         return
     figure, axes = grid(group, results, "1 - specificity", "sensitivity")

@@ -27,6 +27,7 @@ _UNKNOWN = "#777777"
 _DPI = 120
 plt.rcParams.update(
     {
+        "figure.dpi": _DPI,
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -84,8 +85,11 @@ def to_png(figure: Figure, source: str = "", drawn_by: str = "") -> bytes:
         drawn_by: the command that drew it, if it is named.
     """
     png = io.BytesIO()
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)  # once: left to `savefig`, it would draw everything twice
+        figure.set_layout_engine("none")
     named = {"Software": None, SOURCE: source or None, DRAWN_BY: drawn_by or None}
-    figure.savefig(png, format="png", dpi=_DPI, metadata=named)
+    figure.savefig(png, format="png", metadata=named)
     plt.close(figure)
     return png.getvalue()
 

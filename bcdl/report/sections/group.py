@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from bcdl.evaluation import estimates, utilisation
 from bcdl.records.groups import Group
-from bcdl.report import figures, plots
 from bcdl.report.section import Section, card_path, figure_link
 from bcdl.report.sections import agreement, card, facts, phases, quality
 from bcdl.report.sections import utilisation as utilisation_part
@@ -38,8 +37,8 @@ statistics rather than of the weights. The source study's curves show the same f
 """
 
 
-def section(group: Group) -> Section:
-    """The section of a group; its records are the source of its figures."""
+def section(group: Group, pngs: dict[str, bytes]) -> Section:
+    """The section of a group, with its figures, by key."""
     timed = group.first.cell.timing
     results = estimates.results(group)
     limit = utilisation.peaks(group)
@@ -53,7 +52,6 @@ def section(group: Group) -> Section:
     quality_text, quality_tables = quality.section(group, results)
     agreement_text, agreement_tables = agreement.section(group)
     cards = card.cards(group, results)
-    pngs = figures.to_pngs(group.slug, plots.draw(group), group.records)
     parts = [
         f"## {escape(group.title)}",
         facts.group_facts(group),
