@@ -306,7 +306,7 @@ def _seeds_alone(metric: Metric, sides: Sequence[tuple[Judged, Judged]]) -> Esti
 
 
 def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
-    """Every pair of backends, and of the first `MOST_SEEDS` seeds of each, that can be compared; and those that can't."""
+    """Every pair of backends, and of the first `MOST_SEEDS` seeds of each, that can be compared; the others."""
     compared: list[Pair] = []
     refused: list[Refused] = []
     for line in group.lines:
