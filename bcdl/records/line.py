@@ -15,7 +15,7 @@ MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _KEY = re.compile(r'"([a-z_0-9]+)": ')
-_scan = json.JSONDecoder().scan_once  # the value that begins at a place, and where it ends; StopIteration if none does
+_decoder = json.JSONDecoder()
 # Parts that many lines of a log have in common, to the letter, and how many of each are remembered.
 SHARED, REMEMBERED = ("dataset", "model", "weights", "environment"), 32
 # The last texts of each part, with what they were parsed to.
@@ -70,7 +70,7 @@ def _sharing(line: str, schema: int) -> Any:
     while (key := _KEY.match(line, place)) and key[1] not in values:
         try:
             values[key[1]], end = _part(key[1], line, key.end())
-        except (StopIteration, ValueError):
+        except ValueError:
             break
         if end == len(line) - 1 and line[end] == "}":
             return values
@@ -79,12 +79,12 @@ def _sharing(line: str, schema: int) -> Any:
 
 
 def _part(name: str, line: str, start: int) -> tuple[Any, int]:
-    """The value of that name, which begins at that place of the line, and where it ends; raises as `_scan`."""
+    """The value of that name, which begins at that place of the line, and where it ends; ValueError if none does."""
     recent = _RECENT.get(name, ())
     for text, value in tuple(recent):
         if line.startswith(text, start):  # an object's text ends with its last bracket, whatever follows
             return value, start + len(text)
-    value, end = _scan(line, start)
+    value, end = _decoder.raw_decode(line, start)
     if isinstance(value, dict):
         value = dict(zip(map(sys.intern, value), value.values(), strict=True))  # or each line has names of its own
     if isinstance(recent, deque) and isinstance(value, dict) and end - start <= _LONGEST:

@@ -16,7 +16,7 @@ from tests.factory import record
 
 
 def groups() -> list[Group]:
-    return group_records([("a-machine", record(batch_size=size)) for size in (4, 8, 16, 32)])
+    return group_records([("a-machine", record(image_size=size)) for size in (32, 48, 64, 96)])
 
 
 def test_other_processes_draw_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

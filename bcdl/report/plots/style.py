@@ -87,7 +87,7 @@ def to_png(figure: Figure, source: str = "", drawn_by: str = "") -> bytes:
     png = io.BytesIO()
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)  # once: left to `savefig`, it would draw everything twice
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     named = {"Software": None, SOURCE: source or None, DRAWN_BY: drawn_by or None}
     figure.savefig(png, format="png", metadata=named)
     plt.close(figure)
