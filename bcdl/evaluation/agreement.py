@@ -34,6 +34,8 @@ from bcdl.statistics.estimated import Estimated, of_both
 # The equivalence margin, fixed before any result: differences in accuracy up to this count as none in a first study of
 # a method. It is no clinical margin; a trial would have to justify one.
 MARGIN = 0.05
+# Of one backend that are compared with each other, which is 190 pairs; more would say the same again.
+MOST_SEEDS = 20
 
 
 class Verdict(enum.Enum):
@@ -304,15 +306,13 @@ def _seeds_alone(metric: Metric, sides: Sequence[tuple[Judged, Judged]]) -> Esti
 
 
 def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
-    """Every pair of backends and every pair of seeds that can be compared, and those that can't."""
+    """Every pair of backends, and of the first `MOST_SEEDS` seeds of each, that can be compared; the others."""
     compared: list[Pair] = []
     refused: list[Refused] = []
     for line in group.lines:
-        sides = {
-            (backend, seed): _Side(folds) for backend in group.backends for seed, folds in _ran(group, line, backend)
-        }
+        sides = _sides(group, line)
         for across, a, b, same, first, second in itertools.chain(_across_backends(sides), _across_seeds(sides)):
-            reason = _incomparable(first.folds, second.folds, across)
+            reason = _incomparable(first, second, across)
             if reason:
                 refused.append(Refused(line, a, b, same, reason))
             else:
@@ -321,8 +321,9 @@ def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
     return compared, refused
 
 
-def _ran(group: Group, line: Line, backend: str) -> Iterable[tuple[int, list[Record]]]:
-    return scored.records_by_seed(group.of(line, backend)).items()
+def most_seeds(group: Group) -> int:
+    """The most seeds that a backend ran of a line, those that are ok and hold predictions."""
+    return max((len(seeds) for line in group.lines for seeds in _sides(group, line).values()), default=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,21 +336,31 @@ class _Side:
     def judged(self) -> Judged:
         return Judged.of(scored.pool(self.folds))
 
+    @functools.cached_property
+    def evidence(self) -> list[Evidence]:
+        return [Evidence.of(record) for record in self.folds]
 
-_Sides = dict[tuple[str, int], _Side]
+
+_Sides = dict[str, dict[int, _Side]]  # by backend and seed
 _Compared = tuple[str, str, str, str, _Side, _Side]
 
 
+def _sides(group: Group, line: Line) -> _Sides:
+    ran = {backend: scored.records_by_seed(group.of(line, backend)) for backend in group.backends}
+    return {backend: {seed: _Side(folds) for seed, folds in seeds.items()} for backend, seeds in ran.items()}
+
+
 def _across_backends(sides: _Sides) -> Iterator[_Compared]:
-    for (a, seed), (b, other) in itertools.combinations(sides, 2):
-        if seed == other:
-            yield "backends", a, b, f"seed {seed}", sides[a, seed], sides[b, seed]
+    for place, (a, seeds) in enumerate(sides.items(), start=1):
+        for seed, b in itertools.product(seeds, list(sides)[place:]):
+            if seed in sides[b]:
+                yield "backends", a, b, f"seed {seed}", seeds[seed], sides[b][seed]
 
 
 def _across_seeds(sides: _Sides) -> Iterator[_Compared]:
-    for (backend, a), (other, b) in itertools.combinations(sides, 2):
-        if backend == other:
-            yield "seeds", f"seed {a}", f"seed {b}", backend, sides[backend, a], sides[backend, b]
+    for backend, seeds in sides.items():
+        for a, b in itertools.combinations(itertools.islice(seeds, MOST_SEEDS), 2):
+            yield "seeds", f"seed {a}", f"seed {b}", backend, seeds[a], seeds[b]
 
 
 # Why two models can't be compared, by the fact that does not agree.
@@ -360,11 +371,11 @@ _REASONS = {
 }
 
 
-def _incomparable(first: list[Record], second: list[Record], across: str) -> str:
+def _incomparable(first: _Side, second: _Side, across: str) -> str:
     """Why the two sides, folds in order, can't be compared; empty if they can."""
-    if [record.cell.fold for record in first] != [record.cell.fold for record in second]:
+    if [record.cell.fold for record in first.folds] != [record.cell.fold for record in second.folds]:
         return "not the same folds ran"
     purpose = Purpose.BACKENDS if across == "backends" else Purpose.SEEDS
-    sides = zip(map(Evidence.of, first), map(Evidence.of, second), strict=True)
+    sides = zip(first.evidence, second.evidence, strict=True)
     facts = [difference.fact for a, b in sides for difference in differences(a, b, purpose)]
     return "; ".join(dict.fromkeys(_REASONS.get(fact, f"not the same {fact}") for fact in facts))

@@ -11,6 +11,7 @@ images make it wider. So 127 images distinguish a model from the majority class 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,28 +71,30 @@ class Result:
         return any(is_uncommitted(record.environment) for record in self.records)
 
 
-def results(group: Group, rows: Sequence[Metric] = metrics.METRICS) -> list[Result]:
-    """The metrics of each model and backend that has predictions, in the order of the tables."""
+@functools.lru_cache(maxsize=2)
+def results(group: Group) -> Sequence[Result]:
+    """The metrics of each model and backend that has predictions, in the order of the tables.
+
+    Those of the last groups are kept: tables and several plots show them.
+    """
     return [
-        _result(line, backend, records, seeds, rows)
+        _result(line, backend, records, seeds)
         for line in group.lines
         for backend in group.backends
         if (seeds := scored.by_seed(records := group.of(line, backend)))
     ]
 
 
-def _result(
-    line: Line, backend: str, records: list[Record], seeds: dict[int, Scored], rows: Sequence[Metric]
-) -> Result:
+def _result(line: Line, backend: str, records: list[Record], seeds: dict[int, Scored]) -> Result:
     every = list(seeds.values())
     constant = majority(max(every, key=len))
-    reference = {metric.name: metric.value(constant) for metric in rows}
-    return Result(line, backend, records, seeds, estimates(every, rows), reference)
+    reference = {metric.name: metric.value(constant) for metric in metrics.METRICS}
+    return Result(line, backend, records, seeds, estimates(every), reference)
 
 
-def worth_drawing(group: Group, rows: Sequence[Metric]) -> list[Result]:
+def worth_drawing(group: Group) -> Sequence[Result]:
     """As `results`, or nothing if there are so few test images that a plot would show chance alone."""
-    made = results(group, rows)
+    made = results(group)
     return made if made and len(made[0].largest) >= LEAST_IMAGES else []
 
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import sklearn
 from sklearn import metrics as library
 
 from bcdl.evaluation.scored import Scored
@@ -62,7 +63,10 @@ class Metric:
 
     def _whole(self, scored: Scored) -> float:
         unweighted = float(self.weighted(scored, np.ones((1, len(scored))))[0])
-        return unweighted if self.library is None or math.isnan(unweighted) else float(self.library(scored))
+        if self.library is None or math.isnan(unweighted):
+            return unweighted
+        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # they take most of the time
+            return float(self.library(scored))
 
     def resampled(self, scored: Scored, weights: np.ndarray) -> np.ndarray:
         """The metric in each resample of `weights` [R, N]: [R], NaN if it is not defined."""

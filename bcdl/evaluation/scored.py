@@ -160,5 +160,7 @@ def resamples(seeds: Sequence[Scored]) -> Iterator[list[np.ndarray]]:
     """
     groups = np.unique(np.concatenate([of_seed.groups for of_seed in seeds]))
     places = [np.searchsorted(groups, of_seed.groups) for of_seed in seeds]
+    different = {of_images.tobytes(): of_images for of_images in places}  # most seeds have the same images
     for drawn in bootstrap.blocks(len(groups), max(map(len, seeds))):
-        yield [drawn[:, of_images] for of_images in places]
+        weights = {key: drawn[:, of_images] for key, of_images in different.items()}
+        yield [weights[of_images.tobytes()] for of_images in places]

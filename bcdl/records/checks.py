@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import re
 import reprlib
 import types
 import typing
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from bcdl.records.fields import LARGEST_WHOLE, MOMENT, Field, Range, of, part_of
+from bcdl.records.line import REMEMBERED
 from bcdl.records.shapes import KEYS
 from bcdl.settings.setting import bound_in_words
 from bcdl.text import legible
@@ -67,6 +70,18 @@ def check_shape(shape: Any, value: Any) -> None:
     _of_parts(shape)(value)
 
 
+def remembering(check: Check) -> Check:
+    """The check without those of the last objects that passed it, which nobody changes: lines share them."""
+    passed: deque[Any] = deque(maxlen=REMEMBERED)
+
+    def check_new(value: Any) -> None:
+        if not any(value is known for known in passed):
+            check(value)
+            passed.append(value)
+
+    return check_new
+
+
 @functools.cache
 def of_shape(shape: Any) -> Mapping[str, Check]:
     """The check of each field of a shape, a TypedDict or a data class, by its name."""
@@ -89,8 +104,7 @@ def _of(hint: Any, field: Field) -> Check:
     if isinstance(hint, types.UnionType) and part_of(hint):
         inner = _of(part_of(hint), field)
         return lambda value: None if value is None else inner(value)
-    each = _of_simple_values(hint, field)
-    return lambda value: each((value,))
+    return _of_simple_value(hint, field)
 
 
 def _of_parts(shape: Any) -> Check:
@@ -182,8 +196,11 @@ def _of_each(hint: Any, field: Field) -> Callable[[Collection[Any]], None]:
     if _simple_types(hint):
         return _of_simple_values(hint, field)
     check = _of(hint, field)
+    flat = _of_flat(hint, field)
 
     def check_each(values: Collection[Any]) -> None:
+        if flat(values):
+            return  # the loop below says which is no such value
         for place, value in enumerate(values, start=1):
             try:
                 check(value)
@@ -191,6 +208,41 @@ def _of_each(hint: Any, field: Field) -> Callable[[Collection[Any]], None]:
                 raise misfit.within(f"[{place}]") from None
 
     return check_each
+
+
+def _of_flat(hint: Any, field: Field) -> Callable[[Collection[Any]], bool]:
+    """Whether all values are what they should be, if they are tuples of one simple type: all their parts at once."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
+    if len(set(parts)) != 1 or not _simple_types(parts[0]):
+        return lambda values: False
+    check_parts_of_all = _of_simple_values(parts[0], field)
+
+    def are_right(values: Collection[Any]) -> bool:
+        if not ({list, tuple}.issuperset(map(type, values)) and {len(parts)}.issuperset(map(len, values))):
+            return False
+        try:
+            check_parts_of_all(list(itertools.chain.from_iterable(values)))
+        except MisfitError:
+            return False
+        return True
+
+    return are_right
+
+
+def _of_simple_value(hint: Any, field: Field) -> Check:
+    """As `_of_simple_values`, of one value: most of a line's are of the right type and in range."""
+    check_all = _of_simple_values(hint, field)
+    kinds, (least, most) = _simple_types(hint), range_of(hint, field)
+    is_free = not field.choices and field.unit != MOMENT
+    numbers = kinds & {int, float} if is_free else frozenset()
+    others = kinds - {int, float} if is_free else frozenset()
+
+    def check(value: Any) -> None:
+        kind = type(value)
+        if not (kind in others or (kind in numbers and least <= value <= most)):
+            check_all((value,))
+
+    return check
 
 
 def _of_simple_values(hint: Any, field: Field) -> Callable[[Collection[Any]], None]:
@@ -213,7 +265,7 @@ def _of_simple_values(hint: Any, field: Field) -> Callable[[Collection[Any]], No
 
 
 def _check_range(values: Collection[Any], allowed: Range, wanted: str) -> None:
-    numbers = [value for value in values if value is not None]
+    numbers = [value for value in values if value is not None] if None in values else values
     if not numbers or (allowed.least <= min(numbers) and max(numbers) <= allowed.most and not math.isnan(sum(numbers))):
         return
     raise _not(next(number for number in numbers if not allowed.least <= number <= allowed.most), wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -62,7 +63,7 @@ class Line:
         return f"{self.start_weights}; {self.training}" if self.training else self.start_weights
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # two are never compared, and what is computed of one is kept by it
 class Group:
     """Records that may stand in one table, the newest of each cell.
 
@@ -119,7 +120,7 @@ class Group:
     @functools.cached_property
     def lines(self) -> list[Line]:
         """The lines of its tables, in the order of the model table; models that it lacks come last."""
-        lines = {Line.of(record.cell) for record in self.records}
+        lines = {line for line, _ in self._by_line_and_backend}
         order = {name: place for place, name in enumerate(MODELS)}
         return sorted(lines, key=lambda line: (order.get(line.model, len(order)), dataclasses.astuple(line)))
 
@@ -142,12 +143,19 @@ class Group:
 
     def of(self, line: Line, backend: str) -> list[Record]:
         """The line's records on a backend, one a seed and fold, in that order."""
-        records = [r for r in self.records if r.cell.backend == backend and Line.of(r.cell) == line]
-        return sorted(records, key=lambda record: (record.cell.seed, record.cell.fold))
+        return list(self._by_line_and_backend.get((line, backend), ()))
+
+    @functools.cached_property
+    def _by_line_and_backend(self) -> dict[tuple[Line, str], list[Record]]:
+        by_place: dict[tuple[Line, str], list[Record]] = {}
+        for record in sorted(self.records, key=lambda record: (record.cell.seed, record.cell.fold)):
+            by_place.setdefault((Line.of(record.cell), record.cell.backend), []).append(record)
+        return by_place
 
     def draws(self, line: Line) -> list[str]:
         """The seeds and folds that the line was run with on any backend, in words."""
-        draws = {(r.cell.seed, r.cell.fold): r.cell.draw for r in self.records if Line.of(r.cell) == line}
+        of_line = itertools.chain.from_iterable(self.of(line, backend) for backend in self.backends)
+        draws = {(record.cell.seed, record.cell.fold): record.cell.draw for record in of_line}
         return [draws[seed_and_fold] for seed_and_fold in sorted(draws)]
 
     @property
@@ -157,7 +165,7 @@ class Group:
         for line in self.lines:
             draws = self.draws(line)
             for backend in self.backends:
-                run = [record.cell.draw for record in self.of(line, backend)]
+                run = {record.cell.draw for record in self.of(line, backend)}
                 not_run = [draw for draw in draws if draw not in run] if run else [""]
                 missing += [", ".join(filter(None, (f"{self.label(line)} on {backend}", draw))) for draw in not_run]
         return missing

@@ -147,11 +147,10 @@ def read_lines(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[li
     """Every line of a log, copies too, in the order of the runs' ids; arguments and problems as in `read`."""
     lines: list[LogLine[T]] = []
     files, problems = _files(folder)
-    with _collector_paused():
-        for file in files:
-            lines_here, problems_here = _read_ours(file, parse, schema)
-            lines += lines_here
-            problems += problems_here
+    for file in files:
+        lines_here, problems_here = _read_ours(file, parse, schema)
+        lines += lines_here
+        problems += problems_here
     return lines, problems
 
 
@@ -249,6 +248,19 @@ def _with_line_in_the_making(file: Path, content: bytes, problems: list[Problem]
     return [*problems[:-1], dataclasses.replace(problems[-1], reason=reason, foreign=True)]
 
 
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A block or function without the search for cycles: JSON has none, and the search doubles the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collector_paused()
 def _parse_lines(
     content: bytes, parse: Callable[[str], T], schema: int, name: str, machine: str
 ) -> tuple[list[LogLine[T]], list[Problem]]:
@@ -485,15 +497,3 @@ def _unreadable(name: str, error: OSError) -> Problem:
 def _shown(file: Path) -> str:
     """The path of a log's file relative to the results folder, for messages."""
     return "/".join(file.parts[-3:])
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """A block without the search for cycles: what is read from JSON has none, and the search doubles the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import math
+from array import array
 from collections.abc import Hashable, Iterator
 from typing import Annotated, Any
 
@@ -181,7 +184,8 @@ class Record:
         yield "one cell and start in one run", (self.run, self.side, self.block, self.cell, self.started)
         for samples in self.samples.values():
             if len(set(samples[:_TELLING_SAMPLES])) == _TELLING_SAMPLES or len(set(samples)) >= _TELLING_SAMPLES:
-                yield "the same raw samples", tuple(samples)
+                digest = hashlib.blake2b(array("d", samples), digest_size=16).digest()  # a record has many samples
+                yield "the same raw samples", digest
 
     @classmethod
     def from_json(cls, line: str) -> Record:
@@ -196,6 +200,7 @@ class Record:
             upgrade(values, schema)
             record = cls(cell=Cell.from_dict(values.pop("cell")), **values)
             validity.check(record)
+            _share_columns(record)
             return record
         except recomputed.EditedError as error:
             raise RecordError(str(error)) from error
@@ -210,6 +215,18 @@ def _check_seal(line: str, values: dict[str, Any]) -> None:
     elif identity.SHA256 in values:
         raise ValueError(f"edited since it was written: schema {values['schema']} had no {identity.SHA256} yet")
     values.pop(identity.SHA256, None)
+
+
+def _share_columns(record: Record) -> None:
+    """Let records of the same images have one list of their names, groups and labels, for the sake of memory."""
+    for columns in record.predictions.values():
+        for name in ("names", "groups", "labels"):
+            columns[name] = _list_of(tuple(columns[name]))
+
+
+@functools.lru_cache(maxsize=64)
+def _list_of(values: tuple[Any, ...]) -> list[Any]:
+    return list(values)
 
 
 def finite(value: Any) -> Any:

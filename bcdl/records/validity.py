@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bcdl.records import checks, recomputed
 from bcdl.records.checks import Check, MisfitError
+from bcdl.records.line import SHARED
 
 if TYPE_CHECKING:
     from bcdl.records.record import Record
@@ -38,7 +39,8 @@ def _fields() -> Mapping[str, Check]:
     """The check of each field; a cell checks itself."""
     from bcdl.records.record import Record  # here, since that module imports this one
 
-    return {name: check for name, check in checks.of_shape(Record).items() if name != "cell"}
+    of_fields = {name: check for name, check in checks.of_shape(Record).items() if name != "cell"}
+    return of_fields | {name: checks.remembering(of_fields[name]) for name in SHARED}
 
 
 def _check_moments(record: Record) -> None:

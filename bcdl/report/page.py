@@ -14,7 +14,7 @@ from bcdl.records import git_ignore, runs
 from bcdl.records.claims import BusyError, Claim
 from bcdl.records.log import Problem
 from bcdl.records.store import PAGE, PAGE_START, check_folder
-from bcdl.report import artefacts, how_to_read, readme
+from bcdl.report import artefacts, figures, how_to_read, readme
 from bcdl.report.check import differences
 from bcdl.report.readme import Known
 from bcdl.report.section import Section, anchor, figure_path, headings, page_path
@@ -116,7 +116,7 @@ def _sections(sources: Sources, known: Known) -> list[Section]:
     turned = sides_in_turn.section(sources.records, known.verdicts)
     return [
         *([turned] if turned else []),
-        *map(group.section, known.groups),
+        *map(group.section, known.groups, figures.of_groups(known.groups)),
         *precisions.sections(known.groups),
         *premium.sections(known.groups),
         *map(parity.section, group_findings(sources.findings)),

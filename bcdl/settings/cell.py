@@ -4,6 +4,7 @@ To add a setting is to add its row here, as the last one, and to use it: see `bc
 """
 
 import dataclasses
+import functools
 from typing import Annotated, Any, Self
 from urllib.parse import quote, unquote
 
@@ -521,7 +522,7 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """The values by the names of their settings, in order, as JSON has them."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in self.rows()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -544,6 +545,16 @@ class Cell:
 
 
 def _read(row: Setting, value: object) -> Any:
+    is_simple = type(value) in (str, int, float, bool)
+    return _read_known(row.name, value) if is_simple else _read_new(row, value)
+
+
+@functools.lru_cache(maxsize=1000, typed=True)  # cells of a run have most of their values in common
+def _read_known(name: str, value: object) -> Any:
+    return _read_new(Cell.rows()[name], value)
+
+
+def _read_new(row: Setting, value: object) -> Any:
     try:
         return row.read(value)
     except ValueError as error:

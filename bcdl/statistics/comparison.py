@@ -10,6 +10,7 @@ it. Equal sides of the same cell, if they were measured, raise that noise, and l
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -167,12 +168,19 @@ def is_regression(
 def samples(record: Record) -> list[Sample]:
     """The process's rates, one a regime; none if it is not ok."""
     rates = {regime: record.value(f"{regime}_images_per_s") for regime in RATES if record.ok}
-    facts = comparability.values(Evidence.of(record), Purpose.RATES)
+    facts = _facts_of(json.dumps(comparability.values(Evidence.of(record), Purpose.RATES)))
     return [
         Sample(record.cell, regime, rate, record.block, facts, doubts.every(record, regime))
         for regime, rate in rates.items()
         if rate > 0
     ]
+
+
+@functools.lru_cache(maxsize=1000)
+def _facts_of(text: str) -> Mapping[str, Any]:
+    """The facts on a line of JSON: those of samples that agree are one object, for the sake of time and memory."""
+    facts: Mapping[str, Any] = json.loads(text)
+    return facts
 
 
 def of_known_code(samples: list[Sample]) -> list[Sample]:
@@ -297,15 +305,22 @@ def _of_cell(sample: Sample) -> tuple[str, str]:
 
 def _titles(samples: Mapping[tuple[str, str], Sample], free: Sequence[str]) -> dict[tuple[str, str], str]:
     """A title for each comparison, by a sample of it; what else differs between those of one title is added."""
+    by_title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for sample in samples.values():
+        by_title[title(sample.cell)].append(sample.facts)
+    differing = {words: _differing(facts, free) for words, facts in by_title.items()}
     titles = {}
     for key, sample in samples.items():
         words = title(sample.cell)
-        others = [other.facts for other in samples.values() if title(other.cell) == words]
-        names = [name for name in dict.fromkeys(itertools.chain(*others)) if name not in free]
-        differing = [name for name in names if any(other.get(name) != sample.facts.get(name) for other in others)]
-        apart = (f"{name.replace('_', ' ')} {sample.facts.get(name, 'unknown')}" for name in differing)
+        apart = (f"{name.replace('_', ' ')} {sample.facts.get(name, 'unknown')}" for name in differing[words])
         titles[key] = ", ".join([words, *(legible(fact, LONGEST_NAME) for fact in apart)])
     return titles
+
+
+def _differing(facts: Sequence[Mapping[str, Any]], free: Sequence[str]) -> list[str]:
+    """The names of the facts in which not all of these agree."""
+    names = [name for name in dict.fromkeys(itertools.chain(*facts)) if name not in free]
+    return [name for name in names if any(each.get(name) != facts[0].get(name) for each in facts)]
 
 
 def title(cell: Cell) -> str:
@@ -339,7 +354,12 @@ def differing_axis(a: list[Sample], b: list[Sample], names: Names = _AB) -> str 
 
 
 def _values(samples: list[Sample], fact: str) -> set[Hashable]:
-    return {comparability.frozen(sample.facts.get(fact)) for sample in samples}
+    return {comparability.frozen(facts.get(fact)) for facts in _different_facts(samples)}
+
+
+def _different_facts(samples: Iterable[Sample]) -> list[Mapping[str, Any]]:
+    """The facts of the samples, each object once: most samples share theirs."""
+    return list({id(sample.facts): sample.facts for sample in samples}.values())
 
 
 def _cells(a: list[Sample], b: list[Sample], across: str | None) -> tuple[Sequence[str], Cells, Cells]:
@@ -350,17 +370,21 @@ def _cells(a: list[Sample], b: list[Sample], across: str | None) -> tuple[Sequen
 
 def _by_cell(samples: list[Sample], free: Sequence[str]) -> Cells:
     """Samples by what must be the same on both sides: every fact that is not `free` to differ; and by regime."""
+    keys = {id(facts): _key(facts, free) for facts in _different_facts(samples)}
     cells: dict[tuple[str, str], list[Sample]] = defaultdict(list)
     for sample in samples:
-        facts = {name: value for name, value in sample.facts.items() if name not in free}
-        cells[json.dumps(facts, sort_keys=True), sample.regime].append(sample)
+        cells[keys[id(sample.facts)], sample.regime].append(sample)
     return dict(cells)
+
+
+def _key(facts: Mapping[str, Any], free: Sequence[str]) -> str:
+    return json.dumps({name: value for name, value in facts.items() if name not in free}, sort_keys=True)
 
 
 def _check_unmixed(side: str, cells: Iterable[list[Sample]], facts: Sequence[str]) -> None:
     """UsageError if samples of one cell of the side differ in one of the facts: they are no one side."""
     for samples, fact in itertools.product(cells, facts):
-        if len(values := {str(sample.facts.get(fact, "unknown")) for sample in samples}) > 1:
+        if len(values := {str(facts.get(fact, "unknown")) for facts in _different_facts(samples)}) > 1:
             raise UsageError(
                 f"{side} mixes several {fact} in one cell ({', '.join(sorted(values))}): give records of one of them"
             )

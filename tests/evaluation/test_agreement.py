@@ -218,3 +218,16 @@ def test_seeds_with_other_images_are_not_taken_together() -> None:
     pairs, _ = agreement.pairs(group(*records))
     assert [pair.across for pair in pairs] == ["backends", "backends"]
     assert agreement.over_seeds(pairs) == []
+
+
+def test_of_many_seeds_the_first_are_compared_with_each_other_and_all_with_another_backend() -> None:
+    seeds = agreement.MOST_SEEDS + 4
+    images = split([0.2, 0.8] * 4, [0, 1] * 4)
+    records = [predicted(images, seed=seed, backend=backend) for seed in range(seeds) for backend in ("jax", "torch")]
+    pairs, refused = agreement.pairs(group(*records))
+    of_seeds = [pair for pair in pairs if pair.across == "seeds"]
+    assert not refused
+    assert len(of_seeds) == 2 * math.comb(agreement.MOST_SEEDS, 2)
+    assert {pair.b for pair in of_seeds} == {f"seed {seed}" for seed in range(1, agreement.MOST_SEEDS)}
+    assert len(pairs) - len(of_seeds) == seeds
+    assert agreement.most_seeds(group(*records)) == seeds

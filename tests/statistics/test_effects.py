@@ -181,3 +181,51 @@ def test_the_sign_flips_of_many_counts_are_nearly_those_of_a_normal_sum() -> Non
     counts = np.random.default_rng(0).integers(-4, 6, 2000)
     score = abs(counts.sum()) / math.sqrt(np.square(counts).sum())
     assert effects.sign_flip_p_of_counts(counts) == pytest.approx(2 * stats.norm.sf(score), rel=0.05)
+
+
+@pytest.mark.parametrize("count", [effects.MANY, 400])
+def test_many_processes_have_p_and_interval_by_formulas_that_resampling_comes_to(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = (list(side) for side in np.random.default_rng(0).lognormal([[0.0], [0.02]], 0.1, (2, count)))
+    for compared in (effects.paired, effects.independent):
+        with monkeypatch.context() as patch:
+            patch.setattr(effects, "MANY", 10**9)
+            resampled = compared(a, b)
+        with monkeypatch.context() as patch:
+            patch.setattr(bootstrap, "process_interval", None)
+            patch.setattr(stats, "permutation_test", None)
+            by_formula = compared(a, b)
+        assert by_formula.p == pytest.approx(resampled.p, abs=0.01)
+        assert (by_formula.low, by_formula.high) == pytest.approx((resampled.low, resampled.high), abs=0.003)
+        assert by_formula.least_p < resampled.least_p
+
+
+def test_equal_sides_of_many_processes_are_equal() -> None:
+    rates = [100.0 + place for place in range(effects.MANY)]
+    assert effects.paired(rates, rates).p == effects.independent(rates, rates).p == 1
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.lists(st.integers(0, 9), min_size=1, max_size=12))
+def test_delta_is_the_share_of_pairs(a: list[int], b: list[int]) -> None:
+    signs = [(y > x) - (y < x) for x in a for y in b]
+    assert effects.cliffs_delta(a, b) == pytest.approx(sum(signs) / len(signs))
+
+
+@given(
+    st.lists(st.floats(-9, 9), min_size=1, max_size=12),
+    st.lists(st.floats(-9, 9), min_size=1, max_size=12),
+)
+def test_the_median_difference_of_very_many_is_that_of_all_pairs(a: list[float], b: list[float]) -> None:
+    first, second = np.array(a), np.array(b)
+    differences = np.sort(np.subtract.outer(second, first).ravel())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(effects, "_MOST_DIFFERENCES", 0)
+        found = effects._median_difference(first, second)
+    middle = (len(differences) - 1) // 2  # of an even number, any value between the two in the middle is a median
+    assert differences[middle] - 1e-12 <= found <= differences[len(differences) // 2] + 1e-12
+
+
+def test_a_median_of_very_many_differences_holds_no_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = np.random.default_rng(0).normal([[0.0], [1.0]], 1, (2, 50_000))
+    assert effects._median_difference(a, b) == pytest.approx(1, abs=0.03)  # a list of all would take 20 GB

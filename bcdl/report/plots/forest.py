@@ -19,7 +19,7 @@ _SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    results = estimates.worth_drawing(group, _SHOWN)
+    results = estimates.worth_drawing(group)
     if not results:
         return
     figure, axes = plt.subplots(

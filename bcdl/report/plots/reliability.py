@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl.evaluation import curves, estimates, metrics
+from bcdl.evaluation import curves, estimates
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
 from bcdl.report import formats
@@ -21,7 +21,7 @@ _GROUND, _BARS = -0.34, 0.22
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    results = estimates.worth_drawing(group, [metrics.BY_NAME["calibration_error"]])
+    results = estimates.worth_drawing(group)
     if not results:
         return
     figure, axes = grid(group, results, "malignant score", "share malignant")

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bcdl.evaluation import curves, estimates, metrics
+from bcdl.evaluation import curves, estimates
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
 from bcdl.report import formats
@@ -22,7 +22,7 @@ _LABEL_WIDTH = 38  # letters
 
 
 def draw(group: Group) -> Iterator[tuple[str, Figure]]:
-    results = estimates.worth_drawing(group, [metrics.BY_NAME["auroc"]])
+    results = estimates.worth_drawing(group)
     if not results:
         return
     lines = [line for line in group.lines if any(result.line == line for result in results)]

@@ -28,6 +28,7 @@ _DPI = 120
 _MOST_NOTES = 2  # lines below a plot
 plt.rcParams.update(
     {
+        "figure.dpi": _DPI,
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -90,8 +91,11 @@ def to_png(figure: Figure, source: str = "", drawn_by: str = "") -> bytes:
         drawn_by: the command that drew it, if it is named.
     """
     png = io.BytesIO()
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)  # once: left to `savefig`, it would draw everything twice
+        figure.set_layout_engine(None)
     named = {"Software": None, SOURCE: source or None, DRAWN_BY: drawn_by or None}
-    figure.savefig(png, format="png", dpi=_DPI, metadata=named)
+    figure.savefig(png, format="png", metadata=named)
     plt.close(figure)
     return png.getvalue()
 

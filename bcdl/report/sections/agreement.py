@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bcdl.evaluation import agreement, few, smoke
-from bcdl.evaluation.agreement import MARGIN, Agreement, OverSeeds, Pair, Refused, Verdict
+from bcdl.evaluation.agreement import MARGIN, MOST_SEEDS, Agreement, OverSeeds, Pair, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.report import formats, how_to_read, titles
 from bcdl.report.sections import quality
@@ -23,6 +23,11 @@ _SCOPES = {
     "seeds": " of these two trained models",
 }
 _WITHIN = formats.plain(MARGIN)
+
+_FIRST_SEEDS_TEXT = f"""\
+Of a backend that ran more than {MOST_SEEDS} seeds, the first {MOST_SEEDS} by number are compared with each other, and
+all of them with those of other backends.
+"""
 
 _COLUMNS = (
     *(words("a"), words("b"), words("same")),
@@ -46,6 +51,8 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
     """
     pairs, refused = agreement.pairs(group)
     paragraphs = [how_to_read.link(how_to_read.AGREEMENT)] if pairs else []
+    if pairs and agreement.most_seeds(group) > MOST_SEEDS:
+        paragraphs.append(_FIRST_SEEDS_TEXT.strip())
     for line in group.lines:
         of_line = [pair for pair in pairs if pair.line == line]
         if of_line:
@@ -220,7 +227,7 @@ def _tidy_row(group: Group, pair: Pair, corrected: float) -> tuple[Entry, ...]:
         *(absent(), absent()),
         word(verdict(agreed, _SCOPES[pair.across])),
         word(quality.is_smoke_test(group)),
-        word(few.note(group.records) or "no"),
+        word(quality.few_of_a_class(group)),
     )
 
 
@@ -236,7 +243,7 @@ def _tidy_over_seeds(group: Group, row: OverSeeds) -> tuple[Entry, ...]:
         *_parts(row.over_seeds)[1:],
         word(_verdict_over_seeds(row)),
         word(quality.is_smoke_test(group)),
-        word(few.note(group.records) or "no"),
+        word(quality.few_of_a_class(group)),
     )
 
 

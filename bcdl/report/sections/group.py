@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bcdl.evaluation import estimates, utilisation
 from bcdl.evaluation.utilisation import Peaks
 from bcdl.records.groups import Group
-from bcdl.report import figures, how_to_read, plots
+from bcdl.report import how_to_read, plots
 from bcdl.report.section import Section, card_path, figure_link, page_name
 from bcdl.report.sections import agreement, card, facts, phases, quality
 from bcdl.report.sections import utilisation as utilisation_part
@@ -28,8 +28,8 @@ from bcdl.report.tables import Table
 from bcdl.text import escape
 
 
-def section(group: Group) -> Section:
-    """The section of a group; its records are the source of its figures."""
+def section(group: Group, pngs: dict[str, bytes]) -> Section:
+    """The section of a group, with its figures, by key."""
     results = estimates.results(group)
     limit = utilisation.peaks(group)
     quality_text, quality_tables = quality.section(group, results)
@@ -37,7 +37,6 @@ def section(group: Group) -> Section:
     where = phases.phase_tables(group)
     costs = (utilisation_part.cost_table(group),) if limit else ()
     cards = card.cards(group, results)
-    pngs = figures.to_pngs(group.slug, plots.draw(group), group.records)
     parts = [
         f"# {escape(group.title)}",
         _summary(group),

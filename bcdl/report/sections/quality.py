@@ -51,9 +51,16 @@ def split_of(group: Group) -> str:
     return "by image (LEAKY)" if group.mark else "by group"
 
 
+@functools.lru_cache(maxsize=1)  # each row of a table says it
 def is_smoke_test(group: Group) -> str:
     """Whether the group's test set is a smoke test, for tables that programs read."""
     return "yes" if smoke.note(group.records) else "no"
+
+
+@functools.lru_cache(maxsize=1)
+def few_of_a_class(group: Group) -> str:
+    """On how few images of a class the group's figures rest, for tables that programs read."""
+    return few.note(group.records) or "no"
 
 
 def applicable(results: Sequence[Result]) -> list[Metric]:
@@ -177,5 +184,5 @@ def _tidy_row(group: Group, result: Result, metric: Metric) -> tuple[Entry, ...]
         count(estimate.undefined),
         word("yes" if result.dirty else "no"),
         word(is_smoke_test(group)),
-        word(few.note(group.records) or "no"),
+        word(few_of_a_class(group)),
     )
