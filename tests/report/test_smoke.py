@@ -56,7 +56,7 @@ def enough(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def titles_and_tables(markdown: str) -> list[tuple[str, str]]:
     """Each table of a page or card, with the bold line that is its title."""
-    parts = [part for part in markdown.split("\n\n") if part]
+    parts = [part for part in markdown.split("\n\n") if part and not part.startswith("In all rows: ")]
     return [(title, part) for title, part in itertools.pairwise(parts) if part.startswith("|")]
 
 

@@ -23,7 +23,7 @@ def picture(made: Answer) -> Figure:
     figure, axis = plt.subplots(figsize=(8.4, height), layout="constrained")
     for place, row in enumerate(made.rows):
         _row(axis, place, row, made.backends)
-    axis.set_yticks(range(len(made.rows)), [plain(_label(row, made)) for row in made.rows])
+    axis.set_yticks(range(len(made.rows)), [_label(row, made) for row in made.rows])
     axis.set_ylim(len(made.rows) - 0.5, -0.5)
     log_rate(axis, "training steps")
     handles = [Line2D([], [], linewidth=4, color=colour(name), label=plain(name)) for name in made.backends]
@@ -36,8 +36,9 @@ def picture(made: Answer) -> Figure:
 
 
 def _label(row: Row, made: Answer) -> str:
-    precision = "" if len({other.cell.precision for other in made.rows}) == 1 else f"\n{row.cell.precision}"
-    return f"{row.line.title}, {row.cell.image_size} px, batch {row.cell.batch_size}{precision}"
+    precisions = {other.cell.precision for other in made.rows}
+    settings = f"{row.line.title}, {row.cell.image_size} px, batch {row.cell.batch_size}"
+    return "\n".join(map(plain, [settings, row.cell.precision] if len(precisions) > 1 else [settings]))
 
 
 def _row(axis: Axes, place: int, row: Row, names: list[str]) -> None:

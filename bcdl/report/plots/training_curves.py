@@ -29,7 +29,7 @@ _PANELS = {
     "val_accuracy": "accuracy in\nvalidation",
     "loss": "loss in training\n(nats)",
 }
-_STYLES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+_STYLES = ("-", "--", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (1, 3)), (0, (3, 5)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,9 @@ def _sign(group: Group, line: Line) -> dict[str, Any]:
 
 
 def _legend(axis: Axes, group: Group) -> None:
-    handles = [
-        Line2D([], [], color="black", label=plain(group.label(line)), **_sign(group, line)) for line in group.lines
-    ]
+    handles = []
+    for line in group.lines:
+        hollow = signs(group, line, "")["markerfacecolor"] == "white"
+        sign = _sign(group, line) | {"color": "black", "markerfacecolor": "white" if hollow else "black"}
+        handles.append(Line2D([], [], label=plain(group.label(line)), **sign))
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, handlelength=3.2)

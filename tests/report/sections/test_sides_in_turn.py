@@ -128,7 +128,7 @@ def test_the_report_writes_ratios_without_marks_for_programs(tmp_path: Path) -> 
     with (tmp_path / "tables" / f"in-turn-m-{RUN}.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {(row["B / A"], row["parity"]) for row in rows} == {("1.000", NEVER_MEASURED)}
-    assert f"| 1.000{UNMEASURED} |" in pages.text(tmp_path)
+    assert f"B / A: 1.000{UNMEASURED}; " in pages.page(tmp_path, "sides-in-turn")
 
 
 def test_a_ratio_of_doubtful_rates_is_marked_and_the_table_says_why() -> None:
