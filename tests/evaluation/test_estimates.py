@@ -10,8 +10,9 @@ import pytest
 
 from bcdl.evaluation import estimates
 from bcdl.evaluation.metrics import BY_NAME
+from bcdl.records.groups import Group
 from bcdl.report import formats
-from tests.predictions import drawn, scored
+from tests.predictions import drawn, predicted, scored
 
 
 def test_images_of_a_patient_count_as_one_patient() -> None:
@@ -75,3 +76,14 @@ def test_the_majority_class_is_scored_as_any_model() -> None:
         **{"recognition_rate": 6 / 8, "loss": entropy},
     }
     assert {name: BY_NAME[name].value(of) for name in values} == pytest.approx(values)
+
+
+def test_the_results_of_a_group_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables and three plots show them."""
+    computed: list[object] = []
+    compute = estimates.estimates
+    monkeypatch.setattr(estimates, "estimates", lambda seeds: (computed.append(seeds), compute(seeds))[1])
+    first, second = (Group("m", "c", (predicted(drawn(40)),)) for _ in range(2))
+    assert estimates.results(first) is estimates.worth_drawing(first) is estimates.results(first)
+    assert len(computed) == 1
+    assert estimates.results(second) is not estimates.results(first)

@@ -80,3 +80,12 @@ def test_images_of_no_known_patient_are_counted() -> None:
     assert pooled.take(np.array([True, False, False])).ungrouped == 0
     named_so = dataclasses.replace(made, dataset={**made.dataset, "ungrouped": {"test": 0}})
     assert scored.pool([named_so]).ungrouped == 0  # a table may give an image its own name
+
+
+def test_seeds_of_the_same_images_share_their_weights() -> None:
+    """A copy of them for each of a thousand seeds would take more memory than there is."""
+    same = [scored.pool([predicted(split([0.2, 0.8] * 3, [0, 1] * 3), seed=seed)]) for seed in range(2)]
+    other = scored.pool([predicted(split([0.2, 0.8] * 2, [0, 1] * 2))])
+    for first, second, third in scored.resamples([*same, other]):
+        assert first is second
+        assert third.shape[1] == 4

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from bcdl.records.groups import Group, group_records
+import pytest
+
+from bcdl.records.groups import Group, Line, group_records
 from bcdl.records.record import Record
+from bcdl.settings.cell import Cell
 from tests.factory import record
 
 
@@ -49,3 +52,16 @@ def test_what_was_not_run_is_named_by_line_backend_and_draw() -> None:
 def test_the_newest_record_of_a_cell_counts() -> None:
     older, newer = record(), record(run="20260102T000000Z-0000")
     assert group(older, newer).records == (newer,)
+
+
+def test_the_line_of_each_record_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tables ask for it: a group may have thousands of records."""
+    asked: list[Cell] = []
+    line_of = Line.of
+    monkeypatch.setattr(Line, "of", lambda cell: (asked.append(cell), line_of(cell))[1])
+    of = group(*(record(seed=seed, backend=backend) for seed in range(4) for backend in ("jax", "torch")))
+    for line in of.lines * 3:
+        assert [each.cell.seed for each in of.of(line, "jax")] == [0, 1, 2, 3]
+        assert len(of.draws(line)) == 4
+        assert len(of.ok_records(line)) == 8
+    assert len(asked) == 8

@@ -129,3 +129,13 @@ def test_of_two_backends_the_equal_sides_of_either_count() -> None:
 def test_slower_by_a_tenth_is_ten_elevenths_of_the_rate(ratio: float, judged: bool) -> None:
     """A slow-down is a share of the time: 10 percent more time is 1 / 1.1 of the rate, not 0.9 of it."""
     assert bool(comparison.is_regression(ratio, 0.01, 0.1)) is judged
+
+
+def test_samples_whose_facts_agree_share_them_and_are_told_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    key = comparison._key
+    monkeypatch.setattr(comparison, "_key", lambda facts, free: (asked.append(facts), key(facts, free))[1])
+    a, b = ([*side(RATES, seed=0), *side(RATES, seed=1)] for _ in range(2))
+    assert len({id(sample.facts) for sample in (*a, *b)}) == 1
+    comparison.compare(a, b)
+    assert len(asked) == 2  # once a side
