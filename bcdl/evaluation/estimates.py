@@ -71,7 +71,7 @@ class Result:
         return any(is_uncommitted(record.environment) for record in self.records)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)
 def results(group: Group) -> Sequence[Result]:
     """The metrics of each model and backend that has predictions, in the order of the tables.
 

@@ -142,7 +142,7 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
         if group.synthetic or group.mark or smoke.note(group.records):
             continue
         by_line: dict[object, list[Result]] = {}
-        for result in estimates.results(group, _REAL_METRICS):
+        for result in estimates.results(group):
             by_line.setdefault(result.line, []).append(result)
         for line, results in by_line.items():
             newest[group.first.cell.data, line] = group, results
