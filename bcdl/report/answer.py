@@ -175,7 +175,8 @@ def an_hour(row: Row) -> str:
     if formats.is_undefined(rate):
         return ""
     return (
-        f"{row.line.title} in {row.cell.precision} {formats.grouped(int(round(rate * _SECONDS_AN_HOUR, -2)))} ({name})"
+    images = formats.grouped(int(round(rate * _SECONDS_AN_HOUR, -2)))
+    return f"{row.line.title} in {row.cell.precision} {images} ({name})"
     )
 
 
