@@ -174,7 +174,8 @@ def an_hour(row: Row) -> str:
     name, rate = row.best
     if formats.is_undefined(rate):
         return ""
-    return f"{row.line.title} {formats.grouped(int(round(rate * _SECONDS_AN_HOUR, -2)))} ({name})"
+    images = formats.grouped(int(round(rate * _SECONDS_AN_HOUR, -2)))
+    return f"{row.line.title} in {row.cell.precision} {images} ({name})"
 
 
 # The columns that set a row apart; those that say the same in all rows are said once.

@@ -9,7 +9,7 @@ from bcdl import backends
 from bcdl.evaluation import estimates, few, metrics, smoke
 from bcdl.evaluation.estimates import Result
 from bcdl.parity.verdicts import Verdicts
-from bcdl.records.groups import Group, group_records
+from bcdl.records.groups import Group, Line, group_records
 from bcdl.records.record import Record
 from bcdl.records.store import PAGES
 from bcdl.report import answer, figures, formats, how_to_read, titles
@@ -169,7 +169,7 @@ def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, list[Res
             Entry(by_backend[name], formats.estimate) if name in by_backend else absent(formats.NOT_RUN)
             for name in names
         )
-        described = (first.line.title, first.line.start, cell.data, split, formats.counts([len(first.largest)]))
+        described = (first.line.title, _start(first.line), cell.data, split, formats.counts([len(first.largest)]))
         rows.append((*map(word, described), number(first.reference[metric], 3), *entries))
     columns = (
         *map(words, ("model", "start", "data", "tested on", "images")),
@@ -177,6 +177,12 @@ def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, list[Res
     )
     rests = "; ".join(dict.fromkeys(filter(None, (few.note(group.records) for group, _ in made))))
     return Table(titles.with_note(f"{title}, with 95% intervals", rests), columns, tuple(rows))
+
+
+def _start(line: Line) -> str:
+    """What a line started from, without the name of a file, and how it was trained if not as usual."""
+    weights = line.start_weights.partition(" ")[0]
+    return f"{weights}; {line.training}" if line.training else weights
 
 
 def unknown(made: Answer, known: Known) -> list[str]:

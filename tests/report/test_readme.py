@@ -147,7 +147,7 @@ def test_whether_all_give_the_same_answers(results: Path) -> None:
 
 def test_what_an_hour_and_a_core_give(results: Path) -> None:
     hour, _ = behind(results, "What does an hour of this machine give?")
-    assert "ResNet50 360,000 (jax)" in hour
+    assert "ResNet50 in float32 360,000 (jax)" in hour
     _, (cores,) = behind(results, "What does a core give?")
     assert "| cnn on torch | plain | other |" in cores
 

@@ -43,9 +43,12 @@ def grid(
     for backend, top, bottom in zip(names, axes[0], axes[-1], strict=True):
         top.set_title(plain(backend), color=colour(backend), fontweight="bold", loc="left", pad=14)
         bottom.set_xlabel(xlabel)
-    for line, row in zip(lines, axes, strict=True):
+    filled = {(result.line, result.backend) for result in results}
+    for line in lines:
         label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
-        row[0].set_ylabel("\n".join([*map(plain, label), ylabel]))
-    for line, backend in panels.keys() - {(result.line, result.backend) for result in results}:
+        first = next(panels[line, name] for name in names if (line, name) in filled)
+        first.set_ylabel("\n".join([*map(plain, label), ylabel]))
+        first.tick_params(labelleft=True)
+    for line, backend in panels.keys() - filled:
         panels[line, backend].set_visible(False)
     return figure, panels

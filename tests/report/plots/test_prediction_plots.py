@@ -45,6 +45,7 @@ def test_no_panel_is_empty() -> None:
         shown = [axis for axis in figure.axes if axis.get_visible()]
         assert all(len(axis.lines) > 1 for axis in shown)
         assert len(shown) == 2
+        assert all(axis.get_ylabel() for axis in shown)
         style.plt.close(figure)
 
 
