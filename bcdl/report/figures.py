@@ -54,9 +54,10 @@ def of_group(group: Group) -> dict[str, bytes]:
 
 def _drawn_beside(groups: Sequence[Group], processes: int) -> Iterator[dict[str, bytes]]:
     """As `of_groups`, drawn by so many processes; OSError or BrokenExecutor if they can't be started or were ended."""
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    context.set_forkserver_preload([__name__])  # so that they are imported once
+    has_server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if has_server else "spawn")
+    if has_server:
+        context.set_forkserver_preload([__name__])  # so that it is imported once
     with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
         try:
             yield from pool.map(of_group, groups)
