@@ -55,10 +55,10 @@ def main() -> int:
     for line in dict.fromkeys([*notices(vars(arguments)), *checked, *_too_few(sides, rounds)]):
         say(line)
     turns.measure(RunProgress(console(), [job.cell for job in turns.left], sides[0].run.folder / STATUS_FILE))
-    regressions = _show(turns, Path(arguments.results))
+    regressions, not_compared = _show(turns, Path(arguments.results))
     if not arguments.no_parity:
         regressions += _same_answers(turns, Path(arguments.results))
-    return _conclude(turns, regressions)
+    return _conclude(turns, regressions, not_compared)
 
 
 def _parse() -> argparse.Namespace:
@@ -108,8 +108,8 @@ def _too_few(sides: Sequence[Side], rounds: int) -> list[str]:
     return [f"{rounds} rounds of {number} comparisons give ratios, but can show no regression: that takes {needed}"]
 
 
-def _show(turns: Turns, results: Path) -> list[str]:
-    """Print the comparison of every two sides; a line for each regression."""
+def _show(turns: Turns, results: Path) -> tuple[list[str], int]:
+    """Print the comparison of every two sides; a line for each regression, and how many pairs can't be compared."""
     # Here, so that the driver has neither matplotlib nor a report in its memory while its cells run.
     from bcdl.parity import findings
     from bcdl.parity.verdicts import Verdicts
@@ -118,9 +118,10 @@ def _show(turns: Turns, results: Path) -> list[str]:
 
     measured = sides_in_turn.read_run(results, turns.run_id)
     if measured is None:
-        return []
+        return [], 0
     regressions: list[str] = []
-    for pair in sides_in_turn.pairs(measured):
+    pairs = sides_in_turn.pairs(measured)
+    for pair in pairs:
         console().print(sides_in_turn.table_of(pair).to_rich())
         if pair.failure:
             say(f"not compared: {pair.failure}")
@@ -130,7 +131,7 @@ def _show(turns: Turns, results: Path) -> list[str]:
             console().print(shown.condensed().to_rich())
         for row in rows:
             say(row.sentence)
-    return regressions
+    return regressions, sum(bool(pair.failure) for pair in pairs)
 
 
 def _same_answers(turns: Turns, results: Path) -> list[str]:
@@ -165,11 +166,11 @@ def _plans(turns: Turns) -> tuple[list[Plan], list[str]]:
     return list(plans), list(left_out)
 
 
-def _conclude(turns: Turns, regressions: Sequence[str]) -> int:
+def _conclude(turns: Turns, regressions: Sequence[str], not_compared: int) -> int:
     """Print what follows; the exit code.
 
     Raises:
-        BcdlError: a side was left out, since it failed.
+        BcdlError: a side was left out, since it failed, or some pairs of sides can't be compared.
     """
     for line in regressions:
         say(f"REGRESSION: {line}")
@@ -177,6 +178,8 @@ def _conclude(turns: Turns, regressions: Sequence[str]) -> int:
     say(f"records: {' '.join(files)}; bcdl compare judges the files of two sides")
     if failures := turns.failures():
         raise BcdlError(f"{'; '.join(failures)}; the same command with --resume goes on")
+    if not_compared:
+        raise BcdlError(f"{not_compared} pairs of sides can't be compared; the lines 'not compared' above say why")
     return 1 if regressions else 0
 
 

@@ -18,11 +18,13 @@ from bcdl.errors import BcdlError, UsageError
 from bcdl.machine import hardware, provenance
 from bcdl.records import runs, store
 from bcdl.records.record import Record
+from bcdl.report.sections import sides_in_turn
 from bcdl.runner import interpreter, supervisor
 from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.run import Run
 from bcdl.runner.turns import Side, Turns, check
+from bcdl.statistics.comparison import Pair
 from tests.factory import as_of_older, job, record, with_rates
 from tests.faults import driver
 
@@ -222,6 +224,17 @@ def test_one_that_is_no_slower_or_of_another_backend_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, backend: str
 ) -> None:
     assert run_command(monkeypatch, tmp_path, {"a": 100.0, "b": rate}, "--rounds", "8", backend=backend) == 0
+
+
+def test_sides_that_can_not_be_compared_fail_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or a gate would pass what nobody has looked at."""
+    unlike = Pair("a", "b", (), "A and B differ in python and code")
+    monkeypatch.setattr(sides_in_turn, "pairs", lambda run: [unlike])
+    with pytest.raises(BcdlError, match="1 pairs of sides can't be compared"):
+        run_command(monkeypatch, tmp_path, {"a": 100.0, "b": 100.0}, "--rounds", "1")
+    assert "not compared: A and B differ in python and code" in capsys.readouterr().out
 
 
 def test_three_sides_are_compared_in_pairs(
