@@ -191,7 +191,7 @@ def parity_judge(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all tests: those without a framework, faults, the page, the wheel, then those that need Keras on every backend."""
+    """Run all tests: those without a framework, faults, page, wheel, then those that need Keras on every backend."""
     for name in ("fast", "faults", "page", "wheel"):
         session.notify(f"tests-{name}", session.posargs)
     for backend in BACKENDS:

@@ -119,7 +119,7 @@ class Group:
     @functools.cached_property
     def lines(self) -> list[Line]:
         """The lines of its tables, in the order of the model table; models that it lacks come last."""
-        lines = {Line.of(record.cell) for record in self.records}
+        lines = {line for line, _ in self._by_line}
         order = {name: place for place, name in enumerate(MODELS)}
         return sorted(lines, key=lambda line: (order.get(line.model, len(order)), dataclasses.astuple(line)))
 
@@ -142,8 +142,15 @@ class Group:
 
     def of(self, line: Line, backend: str) -> list[Record]:
         """The line's records on a backend, one a seed and fold, in that order."""
-        records = [r for r in self.records if r.cell.backend == backend and Line.of(r.cell) == line]
-        return sorted(records, key=lambda record: (record.cell.seed, record.cell.fold))
+        return list(self._by_line.get((line, backend), ()))
+
+    @functools.cached_property
+    def _by_line(self) -> dict[tuple[Line, str], list[Record]]:
+        """The records of each line on each backend, by seed and fold."""
+        found: dict[tuple[Line, str], list[Record]] = {}
+        for record in sorted(self.records, key=lambda record: (record.cell.seed, record.cell.fold)):
+            found.setdefault((Line.of(record.cell), record.cell.backend), []).append(record)
+        return found
 
     def draws(self, line: Line) -> list[str]:
         """The seeds and folds that the line was run with on any backend, in words."""

@@ -36,7 +36,7 @@ QUANTITY_TITLES = {
 }
 _SMALL_PX = 220
 
-Chart = alt.Chart | alt.LayerChart
+Chart = Any  # of one layer or several; types are checked without Altair
 
 
 def specifications(backends: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ from bcdl.report import doubt_lines, formats, titles
 from bcdl.report.sections import sides_in_turn
 from bcdl.report.sections.sides_in_turn import SidesInTurn
 from bcdl.report.sources import Sources
+from bcdl.settings.cell import Cell
 from bcdl.settings.words import title_words
 from bcdl.statistics import comparison, doubts, ranking
 from bcdl.statistics.comparison import RATES
@@ -35,7 +36,7 @@ from bcdl.text import LONGEST_NAME, legible
 HISTORIES = ("loss", "val_loss", "accuracy", "val_accuracy", "val_auroc")
 METRICS = {"auroc": "test AUROC", "accuracy": "test accuracy"}
 MOST_EPOCHS = 60  # of a curve
-ROC_POINTS = 51
+ROC_POINTS, ROC_SEEDS = 51, 20
 IN_TURN, APART = "in turn", "one after another"
 
 _LONGEST_LINE = 240
@@ -79,13 +80,15 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 def _apart(group: Group) -> Iterator[Values]:
     """The rows of a group: each line of its tables on each backend."""
+    rests_on = _rests_on(group)
     places = {regime: _places(group, regime) for regime in utilisation.REGIMES}
     for line in group.lines:
         for backend in group.backends:
             if records := group.of(line, backend):
-                ok = [record for record in records if record.ok]
+                ok = _ok(records)
                 yield {
                     **_row(group, line, backend, records),
+                    "quality_note": rests_on,
                     "measured": APART,
                     "rates": {regime: rate for regime in RATES if (rate := _rate(ok, regime))},
                     "ratios": {},
@@ -176,13 +179,14 @@ def _in_turn(
     run: SidesInTurn, group: Group, sides: Mapping[str, list[Record]], not_comparable: str
 ) -> Iterator[Values]:
     line = Line.of(group.first.cell)
+    rests_on = _rests_on(group)
     rounds = {regime: _rounds(sides, regime) for regime in RATES}
     standings = {
         regime: {standing.name: standing for standing in ranking.rank(of).standings} if of else {}
         for regime, of in rounds.items()
     }
     for name, records in sides.items():
-        ok = [record for record in records if record.ok]
+        ok = _ok(records)
         rates = {
             regime: {
                 **_figure(of[name].rate, 1),
@@ -194,8 +198,8 @@ def _in_turn(
         }
         yield {
             **_row(group, line, records[0].cell.backend, records),
-            "backend": _name(records[0].cell.backend),
             "side": _name(name),
+            "quality_note": rests_on,
             "measured": IN_TURN,
             "settings": _line(f"{title_words(records[0].cell)}, run {run.run}"),
             "rates": rates,
@@ -240,14 +244,9 @@ def _ratio(found: Ratio) -> Values:
 
 def _row(group: Group, line: Line, backend: str, records: Sequence[Record]) -> Values:
     """What is said of a line on a backend, however it was measured."""
-    cell, ok = records[0].cell, [record for record in records if record.ok]
-    distinction = f", {group.distinction}" if group.distinction else ""
+    cell, ok = records[0].cell, _ok(records)
     return {
-        "machine": _name(group.machine),
-        "data": _name(f"{cell.data} (drawings)" if group.synthetic else cell.data),
-        "precision": _name(cell.precision),
-        "batch": str(cell.batch_size),
-        "settings": _line(f"{title_words(cell)}{distinction}"),
+        **_facets(group, cell),
         "model": _name(line.title),
         "label": _name(group.label(line)),
         "size": str(cell.image_size),
@@ -258,15 +257,26 @@ def _row(group: Group, line: Line, backend: str, records: Sequence[Record]) -> V
         "first_step": _median(ok, "first_step_s", 1),
         "memory": _memory(ok),
         "quality": {metric: made for metric in METRICS if (made := _quality(ok, metric))},
-        "quality_note": _line(_rests_on(group)),
         "parity": _line(_same_answers(group, line)),
         "circumstances": _circumstances(records),
     }
 
 
+def _facets(group: Group, cell: Cell) -> Values:
+    """What a row is chosen by."""
+    distinction = f", {group.distinction}" if group.distinction else ""
+    return {
+        "machine": _name(group.machine),
+        "data": _name(f"{cell.data} (drawings)" if group.synthetic else cell.data),
+        "precision": _name(cell.precision),
+        "batch": str(cell.batch_size),
+        "settings": _line(f"{title_words(cell)}{distinction}"),
+    }
+
+
 def _rests_on(group: Group) -> str:
     """On how little figures of quality rest, and whether their split may cut a patient; empty if neither."""
-    return "; ".join(filter(None, [group.mark.rstrip(": "), titles.note(group.records)]))
+    return _line("; ".join(filter(None, [group.mark.rstrip(": "), titles.note(group.records)])))
 
 
 def _status(records: Sequence[Record]) -> str:
@@ -301,7 +311,7 @@ def _quality(records: Sequence[Record], metric: str) -> Values | None:
 
 def _same_answers(group: Group, line: Line) -> str:
     """The verdict of parity on the line's backends, in words."""
-    newest = {record.cell.backend: record for record in group.ok_records(line)}
+    newest = {backend: ran[-1] for backend in group.backends if (ran := _ok(group.of(line, backend)))}
     if group.verdicts is None or len(newest) < 2:
         return ""
     return group.verdicts.among(group.machine, list(newest.values())) or NEVER_MEASURED
@@ -352,8 +362,9 @@ def _middle(values: Iterable[float | None]) -> float:
 
 
 def _roc(records: Sequence[Record]) -> list[list[float | None]] | None:
-    """Points of the mean ROC curve over seeds: 1 - specificity and sensitivity; None if the test images are few."""
-    seeds = list(scored.by_seed(records).values())
+    """Points of the mean ROC curve over the first seeds: 1 - specificity and sensitivity; None of few test images."""
+    first = sorted({record.cell.seed for record in records})[:ROC_SEEDS]
+    seeds = list(scored.by_seed(record for record in records if record.cell.seed in first).values())
     if not seeds or max(map(len, seeds)) < estimates.LEAST_IMAGES:
         return None
     sensitivity = curves.mean_roc(seeds)
@@ -381,7 +392,7 @@ def _roofs(group: Group) -> Iterator[Values]:
     for regime in utilisation.REGIMES if limit else ():
         x = [place[0] for place in _places(group, regime).values() if place[0]]
         if limit and x:
-            yield {**_facets(group), "regime": regime, "points": _roof(limit, min(x) / 2, max(x) * 2)}
+            yield {**_facets(group, group.first.cell), "regime": regime, "points": _roof(limit, min(x) / 2, max(x) * 2)}
 
 
 def _roof(limit: utilisation.Peaks, left: float, right: float) -> list[list[float | None]]:
@@ -394,12 +405,6 @@ def _roof(limit: utilisation.Peaks, left: float, right: float) -> list[list[floa
         [_short(x), _short(min(flat, x * limit.memory.rate) / 1e9)]
         for x in sorted({left, ridge, max(right, 2 * ridge)})
     ]
-
-
-def _facets(group: Group) -> Values:
-    """What a group is chosen by."""
-    row = _row(group, group.lines[0], group.backends[0], group.records[:1])
-    return {name: row[name] for name in ("machine", "data", "precision", "batch", "settings")}
 
 
 # Parity.
@@ -461,6 +466,6 @@ def _line(text: str) -> str:
 
 
 def shortened(values: Values, most: int) -> Values:
-    """The values with no more than so many rows, findings of pairs and errors; `left_out` says how many were."""
+    """The values with no more than so many rows of each kind; `left_out` says how many they lack."""
     cut = {name: values[name][:most] for name in ("rows", "roofs", "pairs", "errors")}
-    return {**values, **cut, "left_out": max(0, len(values["rows"]) - most)}
+    return {**values, **cut, "left_out": sum(len(values[name]) - len(kept) for name, kept in cut.items())}

@@ -112,7 +112,8 @@ of the report.""",
 }
 _LEFT_OUT = (
     "All seeds and folds of a model on a backend are one row; hovering shows how many records that are.",
-    f"Curves of training have {data.MOST_EPOCHS} epochs at most, evenly spaced, and ROC curves {data.ROC_POINTS} points.",
+    f"Training curves have {data.MOST_EPOCHS} epochs at most, evenly spaced.",
+    f"ROC curves have {data.ROC_POINTS} points, and are of the first {data.ROC_SEEDS} seeds.",
     "Training curves, ROC curves and the roofline leave out what was measured in turn: its rounds repeat one training.",
     f"Names are cut at {data.LONGEST_NAME} letters.",
 )
@@ -120,15 +121,16 @@ _LEFT_OUT = (
 
 def build(values: Values) -> tuple[bytes, int]:
     """The page of these values, and how many rows it lacks because it would be larger than `MOST_BYTES` with them."""
+    drawn = as_json(charts.specifications(values["backends"]))
     most = _MOST_ROWS
     shown = data.shortened(values, most)
-    while len(page := _page(shown).encode()) > MOST_BYTES and most > 1:
+    while len(page := _page(shown, drawn).encode()) > MOST_BYTES and most > 1:
         most //= 2
         shown = data.shortened(values, most)
     return page, shown["left_out"]
 
 
-def _page(values: Values) -> str:
+def _page(values: Values, drawn: str) -> str:
     return MARK + _PAGE.format(
         style=_own("page.css"),
         source=html.escape(values["source"]),
@@ -140,7 +142,7 @@ def _page(values: Values) -> str:
         histories=_options(charts.HISTORY_TITLES),
         left_out=_left_out(values),
         data=as_json(values),
-        charts=as_json(charts.specifications(values["backends"])),
+        charts=drawn,
         scripts="\n".join(f'<script type="module">{_safe(code)}</script>' for code in _scripts()),
     )
 
@@ -153,7 +155,7 @@ def _left_out(values: Values) -> str:
     """What is aggregated, capped and unread, a paragraph each."""
     lines = list(_LEFT_OUT)
     if values["left_out"]:
-        lines.insert(0, f"{values['left_out']} rows are left out, so that the page stays small; README.md has them.")
+        lines.insert(0, f"{values['left_out']} rows are left out, so that the page stays small; the report has them.")
     lines += [f"Could not be read, and is left out: {problem}" for problem in values["unread"]]
     return "\n".join(f"<p>{html.escape(line)}</p>" for line in lines)
 
@@ -166,7 +168,7 @@ def as_json(values: Any) -> str:
 
 def _scripts() -> tuple[str, ...]:
     """Vega-Lite, DataTables and our own; each may use what those before it have set."""
-    return vl_convert.javascript_bundle(), _with_global(_data_tables()), _own("page.js")
+    return vl_convert.javascript_bundle(None), _with_global(_data_tables()), _own("page.js")
 
 
 def _data_tables() -> str:

@@ -35,7 +35,7 @@ def of_round(backend: str, rate: float, number: int, **changes: Any) -> Record:
 
 def one_after_another(seeds: int = 2) -> list[Record]:
     """Records of two models with predictions, enough of them for a ROC curve, and one that failed."""
-    made = [
+    kept = [
         factory.with_predictions(
             factory.record(backend=backend, seed=seed, model=model, data="busi"), predictions(seed)
         )
@@ -43,7 +43,9 @@ def one_after_another(seeds: int = 2) -> list[Record]:
         for backend in RATES
         for seed in range(seeds)
     ]
-    return [*made, factory.record(status="failed", backend="jax", model="resnet50", data="busi")]
+    for record in kept:
+        record.dataset["synthetic"] = False
+    return [*kept, factory.record(status="failed", backend="jax", model="resnet50", data="busi")]
 
 
 def predictions(seed: int, images: int = 40) -> dict[str, dict[str, list[Any]]]:

@@ -179,7 +179,7 @@ def test_a_link_to_what_is_not_there_says_so(tab: Chromium, file: Path) -> None:
 def test_a_table_is_sorted_by_the_keyboard(tab: Chromium, file: Path) -> None:
     tab.open(file, "#data=busi&view=roc")
     place = texts(tab, "thead th").index("test AUROC") + 1
-    tab.run(f"document.querySelector('thead th:nth-child({place}) [tabindex], thead th:nth-child({place})').focus()")
+    tab.run(f"document.querySelector('thead th:nth-child({place}) [role=button]').focus()")
     for _ in range(2):
         tab.call(
             "Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r"
@@ -200,7 +200,7 @@ def test_a_row_shows_its_circumstances_by_mouse_and_keyboard(tab: Chromium, file
         assert tab.run("document.getElementById('details').hidden")
 
 
-@pytest.mark.parametrize(("scheme", "width"), itertools.product(("light", "dark"), (1200, 360)))
+@pytest.mark.parametrize(("scheme", "width"), list(itertools.product(("light", "dark"), (1200, 360))))
 def test_axe_finds_no_serious_violation(tab: Chromium, file: Path, axe: str, scheme: str, width: int) -> None:
     tab.size(width)
     tab.media(scheme)
@@ -257,7 +257,7 @@ def test_a_page_that_would_be_too_large_says_what_it_leaves_out(
     whole, left_out = page.build(values)
     assert left_out == 0
     monkeypatch.setattr(page, "MOST_BYTES", len(whole) - 2000)
-    monkeypatch.setattr(page, "_MOST_ROWS", len(values["rows"]))
+    monkeypatch.setattr(page, "_MOST_ROWS", 2 * len(values["rows"]))
     small, left_out = page.build(values)
     assert len(small) <= page.MOST_BYTES
     assert f"{left_out} rows are left out".encode() in small
