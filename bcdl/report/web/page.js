@@ -373,7 +373,7 @@ async function embed(place, rows, roofs) {
     tick: { color: "var(--line)" },
     text: { color: "var(--text)" },
   };
-  return vegaEmbed(place, specification, { actions: false, ast: true, renderer: "svg", config, tooltip: { theme: "page" } });
+  return vegaEmbed(place, specification, { actions: false, ast: true, renderer: "svg", config, tooltip: { disableDefaultStyle: true } });
 }
 
 // A table made of text nodes alone; columns that say the same of all rows are told in a sentence instead.

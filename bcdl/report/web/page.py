@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import importlib.resources
 import json
@@ -121,16 +122,15 @@ _LEFT_OUT = (
 
 def build(values: Values) -> tuple[bytes, int]:
     """The page of these values, and how many rows it lacks because it would be larger than `MOST_BYTES` with them."""
-    drawn = as_json(charts.specifications(values["backends"]))
     most = _MOST_ROWS
     shown = data.shortened(values, most)
-    while len(page := _page(shown, drawn).encode()) > MOST_BYTES and most > 1:
+    while len(page := _page(shown).encode()) > MOST_BYTES and most > 1:
         most //= 2
         shown = data.shortened(values, most)
     return page, shown["left_out"]
 
 
-def _page(values: Values, drawn: str) -> str:
+def _page(values: Values) -> str:
     return MARK + _PAGE.format(
         style=_own("page.css"),
         source=html.escape(values["source"]),
@@ -142,9 +142,15 @@ def _page(values: Values, drawn: str) -> str:
         histories=_options(charts.HISTORY_TITLES),
         left_out=_left_out(values),
         data=as_json(values),
-        charts=drawn,
+        charts=_charts(tuple(values["backends"])),
         scripts="\n".join(f'<script type="module">{_safe(code)}</script>' for code in _scripts()),
     )
+
+
+@functools.cache
+def _charts(backends: tuple[str, ...]) -> str:
+    """The charts of these backends as JSON: the same for every page of a process, and a second's work."""
+    return as_json(charts.specifications(backends))
 
 
 def _options(titles: dict[str, str]) -> str:
@@ -168,7 +174,7 @@ def as_json(values: Any) -> str:
 
 def _scripts() -> tuple[str, ...]:
     """Vega-Lite, DataTables and our own; each may use what those before it have set."""
-    return vl_convert.javascript_bundle(None), _with_global(_data_tables()), _own("page.js")
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), _with_global(_data_tables()), _own("page.js")
 
 
 def _data_tables() -> str:

@@ -33,11 +33,6 @@ def test_without_its_packages_one_line_says_how_to_get_them_and_all_else_is_made
     assert not (results / "index.html").exists()
 
 
-def test_git_leaves_the_page_alone(results: Path) -> None:
-    report.build(results)
-    assert "/index.html" in (results / ".gitignore").read_text(encoding="utf-8").splitlines()
-
-
 @pytest.mark.page
 def test_a_file_of_somebody_else_is_kept_and_ours_is_made_anew(results: Path) -> None:
     explore = results / "index.html"

@@ -102,6 +102,14 @@ def click(tab: Chromium, selector: str) -> None:
     tab.drawn()
 
 
+def hover_over_marks(tab: Chromium) -> None:
+    """Have the first mark of a chart show its tooltip, if there is a chart."""
+    at = "(() => { const at = document.querySelector('#charts .mark-symbol path')?.getBoundingClientRect();"
+    place = tab.run(f"{at} return at && [at.x + at.width / 2, at.y + at.height / 2]; }})()")
+    if place:
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_is_drawn_without_an_error_and_asks_for_nothing_but_its_file(
     tab: Chromium, file: Path, view: str
@@ -190,6 +198,13 @@ def test_a_table_is_sorted_by_the_keyboard(tab: Chromium, file: Path) -> None:
     assert sorted_values == sorted(sorted_values, reverse=True)
 
 
+def test_a_mark_shows_its_circumstances(tab: Chromium, file: Path) -> None:
+    tab.open(file, "#data=busi")
+    hover_over_marks(tab)
+    tab.wait("document.querySelector('#vg-tooltip-element.visible')")
+    assert "versions: keras 3.15.1" in texts(tab, "#vg-tooltip-element")[0]
+
+
 def test_a_row_shows_its_circumstances_by_mouse_and_keyboard(tab: Chromium, file: Path) -> None:
     tab.open(file, "#data=busi")
     for event in ("focus", "mouseenter"):
@@ -244,6 +259,7 @@ def test_hostile_names_are_inert(tab: Chromium, tmp_path: Path) -> None:
         for name in tab.run("[...document.getElementById('data').options].map(o => o.value)"):
             if view != "parity":
                 select(tab, "data", name)
+                hover_over_marks(tab)
         assert tab.run("window.hacked") is None
         assert tab.run("document.images.length") == 0
     assert all(address.startswith(("file:", "about:", "data:")) for address in tab.requests)
