@@ -194,8 +194,8 @@ def parity_judge(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all tests: those without a framework, faults, the wheel, then those that need Keras on every backend."""
-    for name in ("fast", "faults", "wheel"):
+    """Run all tests: those without a framework, faults, page, wheel, then those that need Keras on every backend."""
+    for name in ("fast", "faults", "page", "wheel"):
         session.notify(f"tests-{name}", session.posargs)
     for backend in BACKENDS:
         session.notify(f"tests-{backend}", session.posargs)
@@ -205,7 +205,7 @@ def tests(session: nox.Session) -> None:
 def tests_fast(session: nox.Session) -> None:
     """Run the tests that need no framework: a developer's inner loop; `-- --cov` also measures coverage."""
     install_project(session, "-r", "tests/requirements.txt")
-    chosen = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere"]
+    chosen = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere and not page"]
     session.run("pytest", *chosen, "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
@@ -214,6 +214,13 @@ def tests_wheel(session: nox.Session) -> None:
     """Test the wheel in an environment of its own, and a clone as Windows makes it."""
     install_project(session, "-r", "tests/requirements.txt")
     session.run("pytest", "tests", "-m", "elsewhere", *session.posargs)
+
+
+@nox.session(name="tests-page")
+def tests_page(session: nox.Session) -> None:
+    """Test the page to explore in a headless Chromium, without a network."""
+    install_project(session, "-r", "tests/requirements-page.txt")
+    session.run("pytest", "tests/report/web", "-m", "page", *session.posargs)
 
 
 @nox.session(name="tests-faults")
@@ -236,7 +243,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def report(session: nox.Session) -> None:
     """Rebuild tables and plots from the records, or `-- --check` that they follow from them; needs no framework."""
-    install_project(session)
+    with alone():
+        session.install("-e", ".[report]")
     session.run("python", "-m", "bcdl.report", *session.posargs)
 
 
@@ -256,6 +264,8 @@ def lock(session: nox.Session) -> None:
     finish_lock(file, "group input-pipelines", GPU_PACKAGES)
     test = ["--group", "test", "--output-file", "tests/requirements.txt"]
     session.run(*compile_, *test)
+    page = ["--extra", "report", "--group", "test", "--group", "test-page"]
+    session.run(*compile_, *page, "--output-file", "tests/requirements-page.txt")
 
 
 def finish_lock(file: Path, source: str, left_out: tuple[str, ...]) -> None:

@@ -50,6 +50,7 @@ def chains(results: str) -> list[Sequence[Stage]]:
         [("tests-fast", "--", "-n", "0")],
         [("tests-faults",)],
         [("tests-wheel",)],
+        [("tests-page", "--", "-rs")],
     ]
 
 

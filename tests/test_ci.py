@@ -21,7 +21,7 @@ if session == "report" and "--results" in options:
 sys.exit(session == os.environ["FAILING"])
 """
 SESSIONS = {
-    *("lint", "report", "parity", "bench", "bench-ab", "tests-fast", "tests-faults", "tests-wheel"),
+    *("lint", "report", "parity", "bench", "bench-ab", "tests-fast", "tests-faults", "tests-page", "tests-wheel"),
     *(f"tests-{name}" for name in backends.NAMES),
 }
 

@@ -109,7 +109,7 @@ def test_a_wheel_installs_one_package_and_all_of_it(wheel: Path) -> None:
     sources = {file.relative_to(ROOT).as_posix() for file in (ROOT / "bcdl").rglob("*.py")} - {"bcdl/backends.py"}
     sources |= {f"bcdl/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "backends").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources
-    assert "bcdl/py.typed" in names
+    assert {"bcdl/py.typed", "bcdl/report/web/page.css", "bcdl/report/web/page.js"} <= names
 
 
 @pytest.mark.elsewhere

@@ -30,8 +30,8 @@ def roc(seeds: Sequence[Scored]) -> Roc | None:
     Curves are averaged vertically: sensitivities at one specificity (Fawcett 2006, Pattern Recognition Letters
     27:861-874). There is no band (NaN) if a class has fewer groups than `bootstrap.LEAST_GROUPS`.
     """
-    whole = np.mean([_roc(scores, np.ones((1, len(scores))))[0] for scores in seeds], axis=0)
-    if np.isnan(whole).any():
+    whole = mean_roc(seeds)
+    if whole is None:
         return None
     drawn = [
         np.mean([_roc(scores, w) for scores, w in zip(seeds, weights, strict=True)], axis=0)
@@ -41,6 +41,12 @@ def roc(seeds: Sequence[Scored]) -> Roc | None:
     tail = (1 - bootstrap.CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
     return Roc(whole, *((np.full_like(whole, np.nan),) * 2 if few else (low, high)))
+
+
+def mean_roc(seeds: Sequence[Scored]) -> np.ndarray | None:
+    """The sensitivity of `roc` alone, [K], which takes no resamples; None if a fold lacks a class."""
+    whole = np.mean([_roc(scores, np.ones((1, len(scores))))[0] for scores in seeds], axis=0)
+    return None if np.isnan(whole).any() else np.asarray(whole)
 
 
 def _roc(of: Scored, weights: np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Keeps git from what a results folder holds for this machine alone: logs, status files, pictures of a data set."""
+"""Keeps git from what a results folder holds for this machine alone: logs, status files, pictures of a data set.
+
+Nor is the page to explore for git, which whoever has the records can make.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from pathlib import Path
 from bcdl.records import disk, runs
 
 NAME = ".gitignore"
+EXPLORE = "index.html"  # the page to explore
 MARK = "# written by bcdl: what lies here is of this machine alone, and is not to be committed"
-_IN_RESULTS = f"{MARK}\n/{runs.LOCAL}/\n"
+_IN_RESULTS = f"{MARK}\n/{runs.LOCAL}/\n/{EXPLORE}\n"
 _IN_LOCAL = f"{MARK}\n*\n"
 
 

@@ -20,6 +20,7 @@ from bcdl.report.readme import Known
 from bcdl.report.section import Section, anchor, figure_path, headings, page_path
 from bcdl.report.sections import experiments, group, parity, precisions, premium, sides_in_turn
 from bcdl.report.sources import Sources
+from bcdl.report.web import file as web
 from bcdl.text import escape
 
 
@@ -69,7 +70,8 @@ def _write(results: Path, turn: Claim) -> Report:
     if not sources.obstacle:
         files = _files(sources)
         notices = artefacts.write(results, files, remove_stale=not sources.unread, check_turn=turn.check)
-        lines = [_summary(sources, files, results), *notices, *lines]
+        turn.check()
+        lines = [_summary(sources, files, results), *notices, *web.write(results, sources), *lines]
     return Report(lines, sources.failure(results))
 
 

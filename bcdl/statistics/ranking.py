@@ -17,7 +17,7 @@ from bcdl.statistics import effects
 
 # Rates that differ by no more than this share are as good as equal: no user would choose by it.
 AS_GOOD_AS_EQUAL = 0.03
-FASTEST, SLOWER, TIE, UNDECIDED = "fastest", "slower", "tie", "undecided"
+FASTEST, FASTER, SLOWER, TIE, UNDECIDED = "fastest", "faster", "slower", "tie", "undecided"
 
 Rounds = Mapping[str, float]  # images/s of a side's process, by its round
 
@@ -68,9 +68,33 @@ class Ranking:
         return [standing.name for standing in self.standings if standing.verdict == verdict]
 
 
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """One side beside another that was chosen.
+
+    Attributes:
+        ratio: its rate as a share of the other's, in rounds that both have; NaN if there are none.
+        low, high: as `ratio_low` and `ratio_high` of a `Standing`.
+        verdict: `faster`, `slower`, `tie` or `undecided`.
+        rounds: that both have.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    verdict: str
+    rounds: int
+
+
+def against(sides: Mapping[str, Rounds], baseline: str) -> dict[str, Ratio]:
+    """Every other side beside the baseline, by name, with intervals that hold for all pairs of sides at once."""
+    pairs = _pairs(sides)
+    return {name: _beside(sides[baseline], sides[name], pairs) for name in sides if name != baseline}
+
+
 def rank(sides: Mapping[str, Rounds]) -> Ranking:
     """The ranking of sides that have a rate in one round or more, each."""
-    pairs = max(1, len(sides) * (len(sides) - 1) // 2)
+    pairs = _pairs(sides)
     first = max(sides, key=lambda name: _mean_log(list(_shared(sides, name).values())))
     others = sorted((name for name in sides if name != first), key=lambda name: -_ratio(sides[first], sides[name]))
     return Ranking(tuple(_standing(name, sides, first, pairs) for name in (first, *others)))
@@ -78,9 +102,25 @@ def rank(sides: Mapping[str, Rounds]) -> Ranking:
 
 def verdict(low: float, high: float) -> str:
     """What the interval of a side's ratio to the fastest says: `tie`, `slower` or `undecided`."""
-    if low >= 1 - AS_GOOD_AS_EQUAL and high <= 1 / (1 - AS_GOOD_AS_EQUAL):
+    if is_tie(low, high):
         return TIE
     return SLOWER if high < 1 else UNDECIDED
+
+
+def is_tie(low: float, high: float) -> bool:
+    """Whether an interval of a ratio shows that both sides are as good as equal."""
+    return low >= 1 - AS_GOOD_AS_EQUAL and high <= 1 / (1 - AS_GOOD_AS_EQUAL)
+
+
+def _pairs(sides: Mapping[str, Rounds]) -> int:
+    return max(1, len(sides) * (len(sides) - 1) // 2)
+
+
+def _beside(baseline: Rounds, other: Rounds, pairs: int) -> Ratio:
+    logs = _log_ratios(baseline, other)
+    low, high = map(math.exp, effects.mean_interval(logs, pairs))
+    said = FASTER if low > 1 else SLOWER if high < 1 else UNDECIDED
+    return Ratio(_ratio(baseline, other), low, high, TIE if is_tie(low, high) else said, len(logs))
 
 
 def _standing(name: str, sides: Mapping[str, Rounds], first: str, pairs: int) -> Standing:

@@ -186,7 +186,7 @@ def test_an_ignore_file_of_ours_is_renewed_and_a_link_is_left(tmp_path: Path, in
         (tmp_path / "mine").write_text("mine")
         (tmp_path / "local" / git_ignore.NAME).symlink_to(tmp_path / "mine")
         git_ignore.write(tmp_path)
-        assert (tmp_path / git_ignore.NAME).read_text() == f"{git_ignore.MARK}\n/local/\n"
+        assert (tmp_path / git_ignore.NAME).read_text() == f"{git_ignore.MARK}\n/local/\n/index.html\n"
         assert (tmp_path / "mine").read_text() == "mine"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcdl.statistics import ranking
-from bcdl.statistics.ranking import FASTEST, SLOWER, TIE, UNDECIDED, rank
+from bcdl.statistics.ranking import FASTER, FASTEST, SLOWER, TIE, UNDECIDED, rank
 
 RATES = st.lists(st.floats(1.0, 1e4), min_size=3, max_size=12)
 
@@ -31,6 +31,26 @@ def test_a_side_that_is_slower_in_every_round_is_slower() -> None:
     assert ranked.is_decided
     assert ranked.standings[1].ratio == pytest.approx(0.8, rel=0.02)
     assert ranked.first.ratio == 1
+
+
+def test_every_side_stands_beside_a_baseline_that_is_chosen_whichever_is_the_fastest() -> None:
+    sides = {"a": side(80, 0.01, 10, 0), "b": side(100, 0.01, 10, 1), "c": side(80, 0.01, 10, 2)}
+    ratios = ranking.against(sides, "a")
+    assert {name: ratio.verdict for name, ratio in ratios.items()} == {"b": FASTER, "c": TIE}
+    assert ratios["b"].ratio == pytest.approx(1.25, rel=0.02)
+    assert ratios["b"].low < ratios["b"].ratio < ratios["b"].high
+    # The other way round it is the same comparison, and that of the ranking.
+    back = ranking.against(sides, "b")["a"]
+    assert (back.low, back.high) == pytest.approx((1 / ratios["b"].high, 1 / ratios["b"].low))
+    found = {each.name: each for each in rank(sides).standings}["a"]
+    assert (back.ratio, back.low, back.high) == (found.ratio, found.ratio_low, found.ratio_high)
+    assert (back.verdict, back.rounds) == (found.verdict, 10)
+
+
+def test_a_baseline_without_a_common_round_decides_nothing() -> None:
+    ratio = ranking.against({"a": {"0": 1.0}, "b": {"1": 2.0}}, "a")["b"]
+    assert math.isnan(ratio.ratio)
+    assert (ratio.verdict, ratio.rounds) == (UNDECIDED, 0)
 
 
 def test_what_can_not_be_told_apart_is_undecided_and_what_is_as_good_as_equal_a_tie() -> None:

@@ -23,9 +23,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     # An axis of rates without a point can't be logarithmic.
     timed = {(line, backend): record for line, backend, record in group.ran() if record.value("fit_images_per_s") > 0}
     results = [
-        result
-        for result in (estimates.worth_drawing(group) if timed else [])
-        if (result.line, result.backend) in timed
+        result for result in (estimates.worth_drawing(group) if timed else []) if (result.line, result.backend) in timed
     ]
     if not results:
         return
