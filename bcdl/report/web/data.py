@@ -334,7 +334,7 @@ def _circumstances(records: Sequence[Record]) -> list[str]:
             * (cell.device == "gpu")
         ),
         f"commit {short_commit(environment)}",
-        *(f"doubtful: {regime}: {said}" for regime in RATES if (said := _doubt(_ok(records), regime))),
+        *(f"doubtful: {said}" for regime in RATES if (said := _doubt(_ok(records), regime))),
         *doubt_lines.notes([record]),
     ]
     return [_line(line) for line in lines[:_MOST_LINES]]

@@ -106,7 +106,7 @@ class Chromium:
     def wait(self, expression: str) -> None:
         """Wait until the expression is true; TimeoutError if it is not for long, or if the page has an error."""
         end = time.monotonic() + _PATIENCE_S
-        while not self.run(expression):
+        while not self.run(f"Boolean({expression})"):
             if time.monotonic() > end or self.errors:
                 raise TimeoutError(f"never true: {expression}; {self.errors}")
             time.sleep(0.05)

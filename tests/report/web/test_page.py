@@ -104,10 +104,11 @@ def click(tab: Chromium, selector: str) -> None:
 
 def hover_over_marks(tab: Chromium) -> None:
     """Have the first mark of a chart show its tooltip, if there is a chart."""
-    at = "(() => { const at = document.querySelector('#charts .mark-symbol path')?.getBoundingClientRect();"
-    place = tab.run(f"{at} return at && [at.x + at.width / 2, at.y + at.height / 2]; }})()")
-    if place:
-        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    tab.run(
+        "for (const kind of ['mouseover', 'mousemove', 'pointerover', 'pointermove'])"
+        " document.querySelector('#charts .mark-symbol.role-mark path')?.dispatchEvent("
+        "new PointerEvent(kind, {bubbles: true, clientX: 100, clientY: 100}))"
+    )
 
 
 @pytest.mark.parametrize("view", VIEWS)
