@@ -238,7 +238,7 @@ def repaint(folder: Path, source: str | None = None) -> None:
     with Image.open(file) as image:
         said = image.info[artefacts.SOURCE]
         changed = image.convert("RGB")
-    ImageDraw.Draw(changed).ellipse((400, 100, 407, 107), fill="#0072B2")
+    ImageDraw.Draw(changed).ellipse((400, 100, 407, 107), fill="#0067a5")
     text = PngInfo()
     text.add_text(artefacts.SOURCE, source or said)
     changed.save(file, pnginfo=text)

@@ -21,8 +21,9 @@ from bcdl.report.artefacts import DRAWN_BY, SOURCE
 from bcdl.settings.models import MODELS
 from bcdl.text import legible
 
-# Distinguishable for the colour-blind and, by their lightness, in grey print (after Okabe and Ito 2008).
-_PALETTE = ("#0072B2", "#E69F00", "#8B1A5C", "#009E73", "#56B4E9", "#D55E00")
+# Hues after Okabe and Ito 2008, so dark that each has a contrast of 3:1 on white, as WCAG 2.2 asks of marks. The first
+# three are apart for the colour-blind, too; in grey print all are alike.
+PALETTE = ("#0067a5", "#b35c00", "#8b1a5c", "#00795a", "#5a55c9", "#c23b00")
 _UNKNOWN = "#777777"
 _DPI = 120
 _MOST_NOTES = 2  # lines below a plot
@@ -45,7 +46,7 @@ def colour(backend: str) -> str:
     """The backend's colour: by its place among the backends there are."""
     if backend not in backends.NAMES:
         return _UNKNOWN
-    return _PALETTE[backends.NAMES.index(backend) % len(_PALETTE)]
+    return PALETTE[backends.NAMES.index(backend) % len(PALETTE)]
 
 
 def marker(model: str) -> str:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from bcdl.report.plots import style
 from tests.conftest import ROOT
 
 STYLE = (ROOT / "bcdl" / "report" / "web" / "page.css").read_text(encoding="utf-8")
@@ -34,6 +35,11 @@ def test_text_has_a_contrast_of_4_5_and_marks_of_3(scheme: int, ground: str) -> 
     assert len(BACKENDS) == 6
     assert {name: against[name] for name in ("text", "quiet", "link") if against[name] < 4.5} == {}
     assert {name: against[name] for name in [*BACKENDS, "line"] if against[name] < 3} == {}
+
+
+def test_plots_have_the_colours_of_the_page() -> None:
+    """On white, as both are printed: so each has the contrast of the page's marks."""
+    assert [COLOURS[name][0] for name in BACKENDS] == list(style.PALETTE)
 
 
 def test_contrast_is_that_of_the_guideline() -> None:
