@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bcdl.machine import clock
 from bcdl.records import identity, log, store
 from bcdl.records.shapes import KEYS
 from bcdl.screen import say
@@ -34,9 +34,9 @@ def main() -> None:
     if arguments.step == "make":
         say(f"{make(arguments.folder, arguments.source, arguments.count, arguments.first):,} bytes")
         return
-    start, cpu = time.perf_counter(), _cpu_s()
+    wall_s, cpu = clock.stopwatch(), _cpu_s()
     said = {"read": _read, "compare": _compare, "report": _report}[arguments.step](arguments)
-    wall = time.perf_counter() - start
+    wall = wall_s()
     say(f"{arguments.step}: {said}; {_cpu_s() - cpu:.1f} s of CPU, {wall:.1f} s, {_peak_mib():.0f} MiB at most")
 
 

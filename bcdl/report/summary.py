@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bcdl.parity.verdicts import Verdicts, group_findings
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
-from bcdl.report import answer, doubt_lines, run_table
+from bcdl.report import answer, doubt_lines, formats, run_table
 from bcdl.report.sections import sides_in_turn
 from bcdl.report.sections.parity import verdicts_table
 from bcdl.report.sections.sides_in_turn import SidesInTurn
@@ -120,6 +120,6 @@ def _within_limit(blocks: Sequence[str]) -> str:
             break
         kept.append(block)
     if left := len(blocks) - len(kept):
-        limit = f"a summary takes {MOST_BYTES:,} bytes"
+        limit = f"a summary takes {formats.grouped(MOST_BYTES)} bytes"
         kept.append(f"{left} more tables and lists are left out, since {limit}; `bcdl report` shows them all.")
     return "\n\n".join(kept) + "\n"

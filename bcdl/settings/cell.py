@@ -546,12 +546,12 @@ class Cell:
 
 def _read(row: Setting, value: object) -> Any:
     is_simple = type(value) in (str, int, float, bool)
-    return _read_known(row.name, value) if is_simple else _read_new(row, value)
+    return _read_again(row, value) if is_simple else _read_new(row, value)
 
 
 @functools.lru_cache(maxsize=1000, typed=True)  # cells of a run have most of their values in common
-def _read_known(name: str, value: object) -> Any:
-    return _read_new(Cell.rows()[name], value)
+def _read_again(row: Setting, value: object) -> Any:
+    return _read_new(row, value)
 
 
 def _read_new(row: Setting, value: object) -> Any:

@@ -222,7 +222,7 @@ def _of_option(command: Walked, action: argparse.Action) -> Iterator[Invocation]
         if number == 1:
             yield make(f"{kind} after =", *base, f"{name}={value}", refused=refused)
     right = command.right(action) or ["x"] * number
-    yield make("no value", *base, name, refused=True)
+    yield make("no value", *base, name, refused=action.nargs != "?")
     is_lost = command.command != BENCHMARKS and not isinstance(action, argparse._AppendAction)
     yield make("repeated", *base, name, *right, name, *["x"] * number, refused=is_lost)
     yield make("abbreviated", *base, name[: max(4, len(name) // 2)], *right)

@@ -142,7 +142,8 @@ def bcdl_pack(*arguments: str, cwd: Path | None = None, **variables: str) -> sub
     ],
 )
 def test_a_wrong_option_is_a_line(arguments: list[str], said: str, tmp_path: Path) -> None:
-    done = bcdl_pack("--out", str(tmp_path / "pack"), *arguments, cwd=tmp_path)
+    out = () if "--out" in arguments else ("--out", str(tmp_path / "pack"))
+    done = bcdl_pack(*out, *arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert said in done.stderr
     assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ IMAGE = {
 _DISTRIBUTION = {"cpuinfo": "py-cpuinfo", "cv2": "opencv-python-headless", "PIL": "pillow", "pynvml": "nvidia-ml-py"}
 _DISTRIBUTION |= {"sklearn": "scikit-learn", "absl": "absl-py"}
 # Of a backend that the image has not, of a comparison that is made elsewhere, and of an extra.
-_OPTIONAL = {"tensorflow", "grain", "pydicom"}
+_OPTIONAL = {"tensorflow", "grain", "pydicom", "altair", "itables", "vl_convert"}
 
 
 @given(st.text(max_size=6) | st.from_regex(r"cp3[0-9]{1,2}", fullmatch=True))

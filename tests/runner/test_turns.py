@@ -37,8 +37,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_POLL_S", 0.02)
 
 
-def plan_of(folder: Path, side: str, rate: float = 100.0, **more: Any) -> Path:
-    """A plan for the stand-ins of one side, whose rates are all the same."""
+def plan_of(folder: Path, side: str, rate: float = 1000.0, **more: Any) -> Path:
+    """A plan for the stand-ins of one side, whose rates are all the same: so high that the samples fit into its time."""
     own = folder / f"plan-{side}"
     own.mkdir(parents=True, exist_ok=True)
     file = driver.plan(own, **more)
@@ -215,15 +215,15 @@ def run_command(
 def test_a_side_of_the_same_backend_that_is_slower_fails_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(monkeypatch, tmp_path, {"a": 100.0, "b": 80.0}, "--rounds", "8") == 1
+    assert run_command(monkeypatch, tmp_path, {"a": 1000.0, "b": 800.0}, "--rounds", "8") == 1
     assert "side b is slower by more than 3.0%, beyond chance: CNN" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("rate", "backend"), [(120.0, "torch"), (99.0, "torch"), (80.0, "jax")])
+@pytest.mark.parametrize(("rate", "backend"), [(1200.0, "torch"), (990.0, "torch"), (800.0, "jax")])
 def test_one_that_is_no_slower_or_of_another_backend_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float, backend: str
 ) -> None:
-    assert run_command(monkeypatch, tmp_path, {"a": 100.0, "b": rate}, "--rounds", "8", backend=backend) == 0
+    assert run_command(monkeypatch, tmp_path, {"a": 1000.0, "b": rate}, "--rounds", "8", backend=backend) == 0
 
 
 def test_sides_that_can_not_be_compared_fail_the_command(
@@ -233,14 +233,14 @@ def test_sides_that_can_not_be_compared_fail_the_command(
     unlike = Pair("a", "b", (), "A and B differ in python and code")
     monkeypatch.setattr(sides_in_turn, "pairs", lambda run: [unlike])
     with pytest.raises(BcdlError, match="1 pairs of sides can't be compared"):
-        run_command(monkeypatch, tmp_path, {"a": 100.0, "b": 100.0}, "--rounds", "1")
+        run_command(monkeypatch, tmp_path, {"a": 1000.0, "b": 1000.0}, "--rounds", "1")
     assert "not compared: A and B differ in python and code" in capsys.readouterr().out
 
 
 def test_three_sides_are_compared_in_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(monkeypatch, tmp_path, {"a": 100.0, "b": 100.0, "c": 50.0}, "--rounds", "10") == 1
+    assert run_command(monkeypatch, tmp_path, {"a": 1000.0, "b": 1000.0, "c": 500.0}, "--rounds", "10") == 1
     printed = capsys.readouterr().out
     for pair in ("Images/s of A and B", "Images/s of A and C", "Images/s of B and C"):
         assert pair in printed
@@ -275,7 +275,7 @@ def test_another_python_says_what_it_has(tmp_path: Path) -> None:
 
 
 def test_only_the_first_side_can_be_regressed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run_command(monkeypatch, tmp_path, {"a": 50.0, "b": 100.0, "c": 60.0}, "--rounds", "8") == 0
+    assert run_command(monkeypatch, tmp_path, {"a": 500.0, "b": 1000.0, "c": 600.0}, "--rounds", "8") == 0
 
 
 def test_sides_keep_their_records_in_files_of_their_own(tmp_path: Path) -> None:

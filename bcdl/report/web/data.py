@@ -454,7 +454,7 @@ def _between(low: float, high: float, digits: int, missing: str = formats.NO_INT
 
 def _short(value: float) -> float | None:
     """The value with five digits, which a page can show; None if it is not finite, which JSON has no word for."""
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+    return float(formats.significant(value, 5)) if math.isfinite(value) else None
 
 
 def _name(text: str) -> str:
