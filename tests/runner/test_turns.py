@@ -38,7 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plan_of(folder: Path, side: str, rate: float = 1000.0, **more: Any) -> Path:
-    """A plan for the stand-ins of one side, whose rates are all the same: so high that the samples fit into its time."""
+    """A plan for the stand-ins of one side, of equal rates: so high that their samples fit into its time."""
     own = folder / f"plan-{side}"
     own.mkdir(parents=True, exist_ok=True)
     file = driver.plan(own, **more)
