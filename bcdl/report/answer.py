@@ -170,7 +170,7 @@ def cost_table(made: Sequence[Row]) -> Table:
 
 
 def an_hour(row: Row) -> str:
-    """How many images an hour trains on the row's best backend, to the hundred below, in words; empty without a rate."""
+    """How many images an hour trains on the row's best backend, to the hundred below, in words; empty if unknown."""
     name, rate = row.best
     if formats.is_undefined(rate):
         return ""
