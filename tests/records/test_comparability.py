@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import itertools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,7 +312,8 @@ def test_the_report_puts_what_ran_elsewhere_in_another_table(
     titles = [line for line in page.splitlines() if line.startswith("# synthetic")]
     assert len(titles) == 2
     assert all(f", {fact} " in title for title in titles)
-    assert len({json.dumps(file.name) for file in (tmp_path / "plots").iterdir()}) == 2
+    plots = [folder.name for folder in (tmp_path / "plots").iterdir()]
+    assert sorted(name.partition("-")[0] for name in plots) == ["answer", "synthetic", "synthetic"]
     places = [line for line in page.splitlines() if line.startswith("# Experiments on m")]
     assert len(set(places)) == 2
     assert all(f", {fact} " in place for place in places)

@@ -34,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 def test_the_fastest_backend_is_named_of_what_was_measured_in_turn() -> None:
     text = summed_up(*side("a", backend="jax"), *side("b", [rate / 2 for rate in RATES], backend="torch"))
     assert "## Which backend is the fastest on a-machine?" in text
-    assert "jax is the fastest, at 100.1 images/s; torch 50% of that" in text
+    assert ": jax is the fastest, at 100.1 images/s (99.5 to 100.7); torch 50% of that (50% to 50%).\n" in text
     assert "REGRESSION" not in text
 
 
