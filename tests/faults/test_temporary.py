@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,7 +171,7 @@ def test_a_record_that_finds_no_room_ends_the_run_and_is_no_crash(
     with (
         injected("result_lost"),
         pytest.raises(UsageError, match=r"has no room for the record of cnn .*; make room .* with --resume"),
-        launch.started(jobs, "a-run", tmp_path / "a-run" / "log", sys.executable, worker=worker) as process,
+        launch.started(jobs, "a-run", tmp_path / "a-run" / "log", worker=worker) as process,
     ):
         process.record_of_next(lambda phase: None)
     assert [path.name for path in (tmp_path / "a-run").iterdir()] == ["log"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_worker_ends_with_its_driver(tmp_path: Path, injected: Injected) -> No
     )
     for fault in ("hang", "hang_holding_the_interpreter"):
         with injected("driver_of_a_stuck_worker"):
-            command = [launch.sys.executable, "-c", script, fault, str(tmp_path / "log")]
+            command = [sys.executable, "-c", script, fault, str(tmp_path / "log")]
             driver = psutil.Popen(command, stdout=-1, env={**os.environ, "PYTHONPATH": str(launch.provenance.ROOT)})
             driver.stdout.readline()  # it is at work
             workers = driver.children(recursive=True)
