@@ -60,7 +60,7 @@ def test_train_prints_writes_and_plots(trained: tuple[Path, subprocess.Completed
     assert machine_and_record[1].ok
     assert machine_and_record[1].cell.backend == BACKEND
     assert not problems
-    assert len(list(folder.glob("plots/*/model_cnn.png"))) == 1
+    assert len(list(folder.glob("plots/*/throughput.png"))) == 1
 
 
 def test_without_keras_backend_train_says_what_is_installed(
