@@ -170,11 +170,11 @@ def cost_table(made: Sequence[Row]) -> Table:
 
 
 def an_hour(row: Row) -> str:
-    """How many images an hour trains on the row's best backend, to the hundred below, in words; empty if unknown."""
+    """How many images an hour trains on the row's best backend, to the nearest hundred, in words; empty if unknown."""
     name, rate = row.best
     if formats.is_undefined(rate):
         return ""
-    images = formats.grouped(100 * int(rate * _SECONDS_AN_HOUR / 100))
+    images = formats.grouped(100 * int(rate * _SECONDS_AN_HOUR / 100 + 0.5))
     return f"{row.line.title} in {row.cell.precision} {images} ({name})"
 
 
