@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import html
@@ -240,3 +241,9 @@ def known_names() -> dict[str, str]:
     names |= {host: A_HOST, host.partition(".")[0]: A_HOST}
     longest_first = sorted(names, key=lambda name: -len(name))
     return {name: names[name] for name in longest_first if len(name) > 1 and name.lower() not in _NOBODY}
+
+
+def first_sentence(source: str) -> str:
+    """The first sentence of the docstring of a module with this source, without its full stop; empty if it has none."""
+    text = " ".join((ast.get_docstring(ast.parse(source)) or "").split())
+    return text.partition(". ")[0].removesuffix(".")

@@ -7,13 +7,13 @@ a worker each. `engine` runs them; `workers` holds the workers that stand in for
 
 from __future__ import annotations
 
-import ast
 import importlib
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcdl.errors import UsageError
+from bcdl.text import first_sentence
 
 if TYPE_CHECKING:
     from bcdl.experiments.engine.definition import Definition
@@ -28,8 +28,7 @@ def names() -> list[str]:
 def summary(name: str) -> str:
     """The first sentence of the experiment's docstring; its file is read, and not imported."""
     source = Path(__file__).with_name(f"{_module(name)}.py").read_text(encoding="utf-8")
-    text = " ".join((ast.get_docstring(ast.parse(source)) or "").split())
-    return text.partition(". ")[0].removesuffix(".") + "."
+    return first_sentence(source) + "."
 
 
 def load(name: str) -> Definition:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bcdl.errors import BcdlError, UsageError, run_command
-from bcdl.records import log
+from bcdl.errors import BcdlError, run_command
 from bcdl.report import on_screen, output, page, summary
-from bcdl.report.sources import Sources
+from bcdl.report.sources import Sources, check_given
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
@@ -17,8 +16,7 @@ from bcdl.settings.options import DEFAULT_RESULTS
 def main() -> int:
     arguments = _parse()
     results: Path = arguments.results
-    if not (results / log.RECORDS).is_dir():
-        raise UsageError(f"{results} holds no {log.RECORDS}/ folder; run a benchmark first or use --results")
+    check_given(results)
     if arguments.answer:
         return _answer(results)
     if arguments.check:

@@ -9,12 +9,19 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from bcdl.errors import UsageError
 from bcdl.parity import findings
 from bcdl.parity.findings import Finding
-from bcdl.records import experiment, store
+from bcdl.records import experiment, log, store
 from bcdl.records.experiment import Experiment
 from bcdl.records.log import Problem
 from bcdl.records.record import Record
+
+
+def check_given(results: Path) -> None:
+    """UsageError if the folder that a person names has no records, since it is another one then."""
+    if not (results / log.RECORDS).is_dir():
+        raise UsageError(f"{results} holds no {log.RECORDS}/ folder; run a benchmark first or use --results")
 
 
 @dataclasses.dataclass(frozen=True)

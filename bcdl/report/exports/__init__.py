@@ -6,7 +6,6 @@ records, the oldest first, each with its machine.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from bcdl.errors import UsageError
 from bcdl.records.record import Record
+from bcdl.text import first_sentence
 
 Export = Callable[[Sequence[tuple[str, Record]]], str]
 
@@ -26,8 +26,7 @@ def names() -> list[str]:
 def summary(name: str) -> str:
     """The first sentence of the format's docstring; its file is read, and not imported."""
     source = Path(__file__).with_name(f"{_module(name)}.py").read_text(encoding="utf-8")
-    text = " ".join((ast.get_docstring(ast.parse(source)) or "").split())
-    return text.partition(". ")[0].removesuffix(".")
+    return first_sentence(source)
 
 
 def load(name: str) -> Export:
