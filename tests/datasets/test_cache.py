@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from bcdl.datasets.sources import folder
 from bcdl.errors import UsageError
 from bcdl.experiments import large_data_sets
 from tests.conftest import ROOT
+from tests.screens import Terminal
 
 KEY = cache.key_of("rules", b"first", b"second")
 IMAGES = np.arange(5 * 2 * 2 * 3, dtype=np.uint8).reshape(5, 2, 2, 3)
@@ -385,11 +385,6 @@ def test_fingerprints_that_are_read_late_are_those_of_the_same_files(tmp_path: P
     files[0].unlink()
     with pytest.raises(UsageError, match="1 image changed while the data was read"):
         late.greys()
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_reading_is_shown_if_somebody_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from bcdl.datasets.sources import synthetic
 from bcdl.machine import hardware
 from tests.datasets import plain_search
 from tests.pictures import brighten, jpeg
+from tests.screens import Terminal
 
 SIDE = 50  # pixels, as of small patches
 
@@ -200,11 +201,6 @@ def test_a_search_is_done_once_for_the_same_images(monkeypatch: pytest.MonkeyPat
     search(changed)
     search(greys[1:])
     assert done == [len(greys), len(greys) - 1]
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(

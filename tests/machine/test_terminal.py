@@ -8,20 +8,7 @@ import pytest
 
 from bcdl.machine import terminal
 from bcdl.runner import progress
-
-
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture(autouse=True)
-def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NO_COLOR", "CI", "FORCE_COLOR", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
+from tests.screens import Terminal
 
 
 def test_a_terminal_is_watched_and_a_pipe_is_not() -> None:
