@@ -8,10 +8,11 @@ libraries.
 
 import argparse
 import contextlib
+import functools
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nox
@@ -81,15 +82,16 @@ def install(session: nox.Session, backend: str, *more: str) -> None:
     install_pinned(session, "-r", f"backends/{backend}/requirements-{device(session)}.txt", *more)
 
 
-def install_pinned(session: nox.Session, *requirements: str) -> None:
-    """Install requirements; if torch's own index can't be reached, the ordinary wheel."""
+def install_pinned(session: nox.Session, *requirements: str, by: Callable[..., object] | None = None) -> None:
+    """Install requirements, by `session.install` or `by`; if torch's index can't be reached, the ordinary wheel."""
+    install_ = by or session.install
     try:
-        session.install(*requirements)
+        install_(*requirements)
     except nox.command.CommandFailed:
         if "UV_TORCH_BACKEND" not in os.environ:
             raise
         session.warn("UV_TORCH_BACKEND's index could not be used; installing the ordinary wheel")
-        session.install(*requirements, env={"UV_TORCH_BACKEND": None})
+        install_(*requirements, env={"UV_TORCH_BACKEND": None})
 
 
 def declare(backend: str) -> None:
@@ -157,10 +159,10 @@ def make_side(session: nox.Session, side: str, backend: str, replaced: list[str]
     folder = Path(session.create_tmp()) / f"side-{side}"
     session.run("uv", "venv", "--quiet", "--clear", "--python", str(programs / "python"), str(folder))
     python = str(folder / programs.name / "python")
-    install_ = ("uv", "pip", "install", "--quiet", "--python", python)
-    session.run(*install_, "-r", f"backends/{backend}/requirements-{device(session)}.txt")
+    into_side = functools.partial(session.run, "uv", "pip", "install", "--quiet", "--python", python)
+    install_pinned(session, "-r", f"backends/{backend}/requirements-{device(session)}.txt", by=into_side)
     if replaced:
-        session.run(*install_, *replaced)
+        install_pinned(session, *replaced, by=into_side)
     return python
 
 

@@ -168,13 +168,13 @@ def _end(process: subprocess.Popen[bytes], before: set[psutil.Process]) -> None:
     deadline = time.monotonic() + _END_S
     while time.monotonic() < deadline:
         running, dead = _descendants(before)
-        ended |= dead
-        if not running - stopped:
-            break
+        if not (running - stopped or dead - ended):
+            break  # not before: one that died since the last look may have started another, which this look missed
         for child in running - stopped:
             with contextlib.suppress(psutil.Error):
                 child.suspend()  # what is stopped starts no more
         stopped |= running
+        ended |= dead
     for child in stopped:
         with contextlib.suppress(psutil.Error):
             child.kill()

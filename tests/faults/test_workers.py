@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.faults.bad_worker import FAULTS, MOMENTS
 from tests.faults.conftest import Injected
 
 MIB = 2**20
+MARK = "BCDL_TEST_OF_A_FAULT"  # a variable that all inherit whom the worker starts
 LIMITS = Limits(seconds=60, memory_bytes=500 * MIB)
 HASTY = Limits(seconds=1.5, memory_bytes=500 * MIB)
 
@@ -61,24 +65,43 @@ def run(tmp_path: Path, fault: str, moment: str = "at_once") -> Record:
     return launch.run(job(), "a-run", tmp_path / "worker.log", lambda phase: None, limits=limits, worker=worker)
 
 
-def processes() -> set[int]:
-    """All that runs below this process, wherever it has moved."""
-    return {child.pid for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
+def left(mark: str) -> set[int]:
+    """What runs and was started by a test with this mark, whoever its parent is now.
+
+    By many looks: one that starts the next and dies, again and again, escapes a single one.
+    """
+    found, end = set(), time.monotonic() + 0.5
+    while time.monotonic() < end:
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.add(process.pid)
+    return found - {os.getpid()}
 
 
 @pytest.mark.parametrize(("fault", "moment"), ATTEMPTS)
 def test_a_fault_becomes_a_record_and_leaves_no_process(
-    tmp_path: Path, fault: str, moment: str, injected: Injected
+    tmp_path: Path, fault: str, moment: str, injected: Injected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = processes()
+    monkeypatch.setenv(MARK, str(tmp_path))
     status, reason = ENDINGS[fault]
     with injected(fault):
         record = run(tmp_path, fault, moment)
         assert (record.status, reason in record.reason) == (status, True), record.reason
         assert record.cell == job().cell
         assert Record.from_json(record.to_json()) == record
-        time.sleep(0.2)
-        assert not processes() - before
+        assert not left(str(tmp_path))
+
+
+def test_who_starts_the_next_and_dies_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look lists all processes, then reads each: meanwhile the last of a chain may have died and started another."""
+    worker = subprocess.Popen(["true"])
+    dead = psutil.Process(worker.pid)
+    missed = psutil.Popen(["sleep", "60"])
+    looks = iter([(set(), {dead}), ({missed}, {dead}), ({missed}, {dead})])
+    monkeypatch.setattr(supervisor, "_descendants", lambda before: next(looks))
+    supervisor._end(worker, set())
+    assert missed.wait(5) == -signal.SIGKILL
 
 
 def test_of_gigabytes_printed_the_beginning_and_the_end_are_kept(tmp_path: Path) -> None:
