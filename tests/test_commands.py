@@ -105,6 +105,7 @@ def test_predict_reads_grey_of_more_than_8_bits_by_the_depth_of_all_its_images(
         assert f"error: {message}" in done.stderr
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -205,6 +206,7 @@ def test_benchmark_json_holds_the_records_samples(benchmarked: tuple[Path, objec
         assert benchmark["extra_info"]["cell"] == record.cell.id
 
 
+@pytest.mark.any_backend
 def test_collect_only_measures_nothing(tmp_path: Path) -> None:
     done = run(
         "pytest", "benchmarks", "--backend", BACKEND, "--collect-only", "-q", "--results", str(tmp_path / "none")
@@ -215,6 +217,7 @@ def test_collect_only_measures_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.any_backend
 def test_a_failed_cell_fails_its_benchmarks_with_the_reason(tmp_path: Path) -> None:
     options = (*SMALL, "--models", "cnn", "--precision", "tf32", "--device", "cpu", "--results", str(tmp_path), "-x")
     done = run("pytest", "benchmarks", "--backend", BACKEND, *options)
@@ -242,6 +245,7 @@ def test_wrong_usage_of_benchmarks_ends_with_2(options: tuple[str, ...], message
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.any_backend
 def test_the_main_job_has_the_accuracy_cells_after_the_timed_ones(tmp_path: Path) -> None:
     listed = ("--collect-only", "-q", "--results", str(tmp_path))
     done = run("pytest", "benchmarks", "--backend", BACKEND, "--models", "cnn,resnet50", *listed)

@@ -65,6 +65,7 @@ def test_what_the_first_schema_did_not_say_of_its_sample_is_known_by_its_environ
     assert [kept.sample for _, kept in experiment.read_all(tmp_path)[0]] == ["window", "process"]
 
 
+@pytest.mark.any_backend
 @pytest.mark.keras
 def test_an_experiment_refuses_two_seeds(tmp_path: Path) -> None:
     done = run("empty-cell", tmp_path, "--seeds", "0,1")
@@ -188,6 +189,7 @@ def test_the_largest_batch_is_found_in_a_bounded_number_of_tries(start: int, roo
         assert smallest_refused - size <= max(1, size / 8)
 
 
+@pytest.mark.any_backend
 @pytest.mark.keras
 def test_a_batch_that_needs_more_than_its_limit_does_not_fit(capfd: pytest.CaptureFixture[str]) -> None:
     """Steps of each size in a worker of the real framework, which its limit ends."""

@@ -110,6 +110,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.any_backend
 def test_records_say_which_optimizer_it_was_and_do_not_stand_in_one_table(results: Path) -> None:
     records, *_ = store.read_all(results)
     assert [record.cell.optimizer for _, record in records] == ["adam", "sgd"]
@@ -121,12 +122,14 @@ def test_records_say_which_optimizer_it_was_and_do_not_stand_in_one_table(result
         assert title in page
 
 
+@pytest.mark.any_backend
 def test_cards_say_which_optimizer_it_was(results: Path) -> None:
     cards = [file.read_text(encoding="utf-8") for file in (results / "cards").iterdir()]
     assert sorted("SGD, momentum 0.9, rate 0.0001;" in card for card in cards) == [False, True]
     assert sorted("Adam, rate 0.0001;" in card for card in cards) == [False, True]
 
 
+@pytest.mark.any_backend
 def test_an_optimizer_that_there_is_not_is_a_usage_error() -> None:
     done = _run("bcdl.train", "--model", "cnn", "--profile", "smoke", "--optimizer", "lion")
     assert done.returncode == 2
