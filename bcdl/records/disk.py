@@ -75,16 +75,21 @@ def replace(file: Path, content: bytes) -> Path:
     """Replace the file in one step, and return it: no reader sees half of it. Makes the folder.
 
     Raises:
-        OSError: it can't be written; the file is then as it was.
+        OSError: it can't be written, and is then as it was; if the error names a file, it is this one.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(new_part())
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as new:  # never over a file that is there
             new.write(content)
         return part.replace(file)
+    except OSError as error:
+        if error.filename is None:  # of what was opened, as if the disk is full
+            raise
+        raise OSError(error.errno, error.strerror, str(file)) from error  # nobody knows of the part
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def new_part() -> str:
