@@ -31,7 +31,7 @@ def test_a_line_and_the_name_of_its_new_file_are_flushed(tmp_path: Path, monkeyp
 def test_what_could_not_be_replaced_is_named_as_it_was_asked_for(tmp_path: Path, place: str) -> None:
     (tmp_path / "folder" / "full").mkdir(parents=True)
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="folder|file") as refused:
+    with pytest.raises(OSError, match=r"folder|file") as refused:
         disk.replace(tmp_path / place, b"new")
     assert (refused.value.filename, refused.value.filename2) == (str(tmp_path / place), None)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "full"]
