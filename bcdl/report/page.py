@@ -14,11 +14,11 @@ from bcdl.records import git_ignore, runs
 from bcdl.records.claims import BusyError, Claim
 from bcdl.records.log import Problem
 from bcdl.records.store import PAGE, PAGE_START, check_folder
-from bcdl.report import artefacts, figures, how_to_read, readme
+from bcdl.report import artefacts, group_sections, how_to_read, readme
 from bcdl.report.check import differences
 from bcdl.report.readme import Known
 from bcdl.report.section import Section, anchor, figure_path, headings, page_path
-from bcdl.report.sections import experiments, group, parity, precisions, premium, sides_in_turn
+from bcdl.report.sections import experiments, parity, precisions, premium, sides_in_turn
 from bcdl.report.sources import Sources
 from bcdl.report.web import file as web
 from bcdl.text import escape
@@ -115,15 +115,15 @@ def _files(sources: Sources) -> dict[str, bytes]:
 
 
 def _sections(sources: Sources, known: Known) -> list[Section]:
-    turned = sides_in_turn.section(sources.records, known.verdicts)
-    return [
-        *([turned] if turned else []),
-        *map(group.section, known.groups, figures.of_groups(known.groups)),
-        *precisions.sections(known.groups),
-        *premium.sections(known.groups),
-        *map(parity.section, group_findings(sources.findings)),
-        *experiments.sections(sources.experiments),
-    ]
+    with group_sections.begun(known.groups) as of_groups:
+        turned = sides_in_turn.section(sources.records, known.verdicts)
+        others = [
+            *precisions.sections(known.groups),
+            *premium.sections(known.groups),
+            *map(parity.section, group_findings(sources.findings)),
+            *experiments.sections(sources.experiments),
+        ]
+        return [*([turned] if turned else []), *of_groups, *others]
 
 
 def _distinct(sections: Iterable[Section]) -> list[Section]:

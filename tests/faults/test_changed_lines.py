@@ -17,7 +17,7 @@ from bcdl.machine import hardware, provenance
 from bcdl.records import store
 from bcdl.records.record import Record
 from bcdl.report import __main__ as report
-from bcdl.report import figures, plots
+from bcdl.report import group_sections, plots
 from bcdl.runner.run import Run
 from tests.factory import as_of_older, job, record, with_rates
 from tests.faults.conftest import Injected
@@ -139,7 +139,7 @@ def test_copies_in_json_of_pytest_benchmark_do_not_count(
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "modules", dict)
-    monkeypatch.setattr(figures, "_FEWEST_GROUPS", 10**9)  # other processes would draw
+    monkeypatch.setattr(group_sections, "_FEWEST_GROUPS", 10**9)  # other processes would make them
 
 
 @pytest.mark.parametrize("copying", COPYING)

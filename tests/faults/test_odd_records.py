@@ -21,7 +21,7 @@ from bcdl.records.experiment import Experiment
 from bcdl.records.groups import group_records
 from bcdl.records.record import SEALED_SINCE, Record
 from bcdl.report import __main__ as report
-from bcdl.report import figures, page, plots, run_table
+from bcdl.report import figures, group_sections, page, plots, run_table
 from bcdl.report.plots import style
 from bcdl.report.sections import parity_pictures
 from bcdl.report.sources import Sources
@@ -58,7 +58,7 @@ def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their pictures, which take far longer than all else."""
     monkeypatch.setattr(plots, "modules", dict)
     monkeypatch.setattr(figures, "to_pngs", lambda *arguments: {})
-    monkeypatch.setattr(figures, "_FEWEST_GROUPS", 10**9)  # other processes would draw
+    monkeypatch.setattr(group_sections, "_FEWEST_GROUPS", 10**9)  # other processes would make them
 
 
 def keep(results: Path, lines: dict[str, list[str]]) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bcdl.records import disk, log, store
 from bcdl.records.record import SCHEMA, Record
-from bcdl.report import figures, plots, run_table
+from bcdl.report import group_sections, plots, run_table
 from bcdl.report import page as report
 from tests import pages
 from tests.conftest import ROOT
@@ -44,7 +44,7 @@ def test_every_mutated_line_is_a_record_or_a_reported_problem(
 ) -> None:
     """Reports of a few hundred at a time, without their plots: each hostile setting would be a group with its own."""
     monkeypatch.setattr(plots, "modules", dict)
-    monkeypatch.setattr(figures, "_FEWEST_GROUPS", 10**9)  # other processes would draw
+    monkeypatch.setattr(group_sections, "_FEWEST_GROUPS", 10**9)  # other processes would make them
     monkeypatch.setattr(Record, "marks", ())  # all of these claim to be a few records
     outcomes: Counter[bool] = Counter()
     for start in range(0, COUNT, LINES_A_FILE):

@@ -15,7 +15,7 @@ from rich.console import Console
 from bcdl.records import store
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
-from bcdl.report import figures, page, plots, run_table
+from bcdl.report import group_sections, page, plots, run_table
 from tests import pages
 from tests.factory import record, with_rates
 from tests.predictions import drawn, predicted, split
@@ -39,7 +39,7 @@ def built(results: Path, records: Sequence[Record]) -> Path:
         store.append(results, "a-machine", entry)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "draw", lambda group: iter(()))
-        patch.setattr(figures, "_FEWEST_GROUPS", 10**9)  # other processes would draw
+        patch.setattr(group_sections, "_FEWEST_GROUPS", 10**9)  # other processes would make them
         page.build(results)
     return results
 
