@@ -42,6 +42,7 @@ class Row:
         cell: the settings that all backends share, as the first has them.
         ranking: of the backends by their rate of training steps; None if they were not measured in turn.
         records: the newest record of each backend that is ok.
+        from_cold: the newest of each backend that compiled everything anew; the newest if none did.
         parity: whether the backends compute the same, in words.
         same: the same in a word: `yes`, `no`, `not known`; empty if there is one backend.
     """
@@ -50,6 +51,7 @@ class Row:
     cell: Cell
     ranking: Ranking | None
     records: Mapping[str, Record]
+    from_cold: Mapping[str, Record]
     parity: str
     same: str
 
@@ -161,8 +163,8 @@ def cost_table(made: Sequence[Row]) -> Table:
     shown = (
         (
             *_settings(row),
-            *(_metric(row, name, _FIRST_STEP) for name in names),
-            *(_metric(row, name, _MEMORY.get(row.cell.device, _MEMORY["cpu"])) for name in names),
+            *(_metric(row.from_cold, name, _FIRST_STEP) for name in names),
+            *(_metric(row.from_cold, name, _MEMORY.get(row.cell.device, _MEMORY["cpu"])) for name in names),
         )
         for row in made
     )
@@ -209,12 +211,13 @@ def _of_run(run: SidesInTurn, verdicts: Verdicts) -> list[Row]:
 
 def _row(machine: str, sides: Mapping[str, list[Record]], verdicts: Verdicts, in_turn: bool = True) -> Row:
     newest = {backend: records[-1] for backend, records in sides.items()}
+    from_cold = {backend: next(filter(_is_cold, reversed(records)), records[-1]) for backend, records in sides.items()}
     every = list(newest.values())
     ranked = ranking.rank({backend: _rounds(records) for backend, records in sides.items()}) if in_turn else None
     said = verdicts.among(machine, every)
     mark = verdicts.mark(machine, every, every)
     same = "" if len(every) == 1 else {MISMATCH: "no", "": "yes"}.get(mark, "not known")
-    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, said, same)
+    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, from_cold, said, same)
 
 
 def _apart(groups: Iterable[Group], verdicts: Verdicts) -> list[Row]:
@@ -231,6 +234,10 @@ def _apart(groups: Iterable[Group], verdicts: Verdicts) -> list[Row]:
 def _with_rate(records: Iterable[Record]) -> list[Record]:
     """Those with a rate of steps, the newest last."""
     return sorted((record for record in records if record.ok and record.value(_RATE.name) > 0), key=_started)
+
+
+def _is_cold(record: Record) -> bool:
+    return record.value(_FIRST_STEP.name) > 0
 
 
 def _started(record: Record) -> str:
@@ -264,13 +271,13 @@ def _key(cell: Cell) -> tuple[object, ...]:
 
 def _figure(row: Row, backend: str) -> Entry:
     if row.ranking is None:
-        return _metric(row, backend, _RATE)
+        return _metric(row.records, backend, _RATE)
     standing = next((each for each in row.ranking.standings if each.name == backend), None)
     return absent("not in turn") if standing is None else Entry(standing, _in_words)
 
 
-def _metric(row: Row, backend: str, metric: MetricRow) -> Entry:
-    return metric_entry([row.records[backend]], metric) if backend in row.records else absent(formats.NOT_RUN)
+def _metric(records: Mapping[str, Record], backend: str, metric: MetricRow) -> Entry:
+    return metric_entry([records[backend]], metric) if backend in records else absent(formats.NOT_RUN)
 
 
 def _in_words(standing: Standing) -> str:

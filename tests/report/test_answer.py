@@ -77,6 +77,20 @@ def test_models_stand_in_the_order_of_the_model_table_and_a_backend_that_lacks_o
     assert answer.cost_table(rows).shown()[0][6] == "not run"
 
 
+def test_a_first_step_is_that_of_the_rounds_that_compiled_anew() -> None:
+    cold, *others = side("a", "jax", 100)
+    warm = [
+        dataclasses.replace(
+            each, metrics={{"first_step_s": "warm_first_step_s"}.get(k, k): v for k, v in each.metrics.items()}
+        )
+        for each in others
+    ]
+    assert "warm_first_step_s" in warm[0].metrics
+    for kept, said in (([cold, *warm], ["1.5", "1.5"]), (warm, ["warm cache", "1.5"])):
+        row = row_of(*kept, *side("b", "torch", 50))
+        assert list(answer.cost_table([row]).shown()[0][4:6]) == said
+
+
 def test_sides_of_one_backend_answer_nothing() -> None:
     assert answer.rows(runs_of(*side("a", "jax", 100), *side("b", "jax", 50)), Verdicts(())) == []
 

@@ -37,7 +37,7 @@ def test_other_processes_make_the_same_bytes(monkeypatch: pytest.MonkeyPatch) ->
     sections = made(groups())
     assert [section.text for section in sections] == [section.text for section in expected]
     assert [section.files() for section in sections] == [section.files() for section in expected]
-    assert all(section.figures and section.tables and section.cards for section in sections)
+    assert all(section.figures and section.tables for section in sections)
 
 
 def test_what_other_processes_can_not_make_is_made_here_and_told(
