@@ -23,6 +23,7 @@ def main() -> int:
     export = exports.load(arguments.format)
     results: Path = arguments.results
     check_given(results)
+    output.check(arguments.out)
     sources = Sources.read(results)
     output.write(export(sources.records), arguments.out)
     for notice in sources.notices:

@@ -44,8 +44,10 @@ def _sum_up(results: Path, out: Path) -> int:
     """Write the summary to the file, or to stdout.
 
     Raises:
+        UsageError: the file can't be written, or is somebody's.
         BcdlError: something could not be read; the summary is written all the same, and says so.
     """
+    output.check(out)
     sources = Sources.read(results)
     output.write(summary.markdown(sources), out)
     if unread := len(sources.unread):
