@@ -7,6 +7,7 @@ The sample is the process: one rate each.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -113,10 +114,15 @@ def sign_flip_p(logs: np.ndarray) -> np.ndarray:
 
     Half of them are: the others are the same turned round, and have the same sums but for their sign.
     """
-    rounds = logs.shape[-1]
-    signs = 1 - 2 * ((np.arange(2 ** (rounds - 1)) >> np.arange(rounds)[:, None]) & 1)
-    sums = np.abs(logs @ signs)
-    return np.asarray(np.mean(sums >= np.abs(logs.sum(axis=-1, keepdims=True)) * (1 - 1e-12), axis=-1))
+    sums = np.abs(logs @ _signs(logs.shape[-1]))
+    as_far = sums >= np.abs(logs.sum(axis=-1, keepdims=True)) * (1 - 1e-12)
+    return np.asarray(np.count_nonzero(as_far, axis=-1) / as_far.shape[-1])
+
+
+@functools.lru_cache(maxsize=16)
+def _signs(rounds: int) -> np.ndarray:
+    """The first half of all choices of signs, 1 or -1, [rounds, 2^(rounds - 1)] float64."""
+    return 1.0 - 2 * ((np.arange(2 ** (rounds - 1)) >> np.arange(rounds)[:, None]) & 1)
 
 
 def sign_flip_p_of_counts(counts: Sequence[int] | np.ndarray) -> float:
