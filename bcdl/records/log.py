@@ -85,7 +85,9 @@ def file_of(results: Path, log: str, machine: str, run: str) -> Path:
     return results / log / machine / f"{run}.jsonl"
 
 
-def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[int], str]) -> Path:
+def append(
+    results: Path, log: str, machine: str, run: str, line_of: Callable[[int], str], seen: int | None = None
+) -> Path:
     """Add a line to its run's file, whose path it returns; it is then on the disk.
 
     Processes at once, each with a run of its own, need not wait for each other. Two that see the same lines give equal
@@ -97,17 +99,19 @@ def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[i
         machine: the folder of the log.
         run: the run's id.
         line_of: gives the line by its count.
+        seen: the highest count that the writer saw in the log; if not given, it looks now.
 
     Raises:
         UsageError: it can't be written, or another process has the run; the file is then as it was.
     """
     file = file_of(results, log, machine, run)
     runs.check_free(results, run)
-    disk.append_line(file, line_of(min(MOST_COUNT, 1 + _highest_count(results / log))))
+    highest = highest_count(results / log) if seen is None else seen
+    disk.append_line(file, line_of(min(MOST_COUNT, 1 + highest)))
     return file
 
 
-def _highest_count(folder: Path) -> int:
+def highest_count(folder: Path) -> int:
     """The highest count of a line in a log; 0 if no line is counted."""
     counts = [0]
     for file in folder.glob("*/*.jsonl"):

@@ -20,14 +20,16 @@ from bcdl.datasets.leaks import Leaks
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.datasets.private import Private
 from bcdl.errors import UsageError
-from bcdl.machine import environment, hardware, provenance, scratch
+from bcdl.machine import environment, hardware, provenance, scheduler, scratch
 from bcdl.records import log, moment, record, runs, store
+from bcdl.records.claims import Claim
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
 from bcdl.runner import data_picture, launch, stored
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.progress import RunProgress
+from bcdl.runner.stored import Marks
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 from bcdl.text import legible
@@ -61,6 +63,8 @@ class Run:
         checksums: of each split of the data; filled by `check`.
         weights: the checksum of each file of weights; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
+        marks: what another process found of the data of each job, if it checked them in place of this one.
+        seen: the highest count of a record that it saw in the results folder; None if this run looks itself.
     """
 
     jobs: list[Job]
@@ -80,6 +84,19 @@ class Run:
     checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
     weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
+    marks: dict[Job, Marks] = dataclasses.field(default_factory=dict)
+    seen: int | None = None
+
+    def begin(self, claim: Callable[[Path, str], Claim] = runs.claim) -> None:
+        """Claim the run's files, as `check` does first; enough for jobs that another process has checked.
+
+        Raises:
+            UsageError: the results can't be written, or the run is taken.
+        """
+        provenance.take()
+        store.check_writable(self.results)
+        self._alive = claim(self.results, self.id)  # held as long as this process lives
+        scratch.also_in(self.results / runs.LOCAL)
 
     def check(self, first: Run | None = None) -> list[str]:
         """Check before the first cell whether all could run, and draw the data; notices about both, for people.
@@ -90,11 +107,8 @@ class Run:
         Raises:
             UsageError: the results can't be written, or the data can't be used.
         """
-        provenance.take()
-        store.check_writable(self.results)
-        self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
+        self.begin()
         self._remove_what_dead_runs_left()
-        scratch.also_in(self.results / runs.LOCAL)
         self._handover: Handover = first._handover if first else Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         self.weights = {file: _weights_checksum(file) for job in self.jobs if (file := job.weights_file)}
@@ -137,6 +151,8 @@ class Run:
 
     def handed(self, job: Job) -> Job:
         """The job as a worker gets it: with the place of the images that were read, and what it must find there."""
+        if job in self.marks:
+            return job
         return dataclasses.replace(
             job,
             pool=self._handover.place_of(job.request),
@@ -231,21 +247,22 @@ class Run:
     def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns.
 
-        The leaks are those of the data that was checked, and no record of other data is marked with them. Names of
-        images and patients are hashed, unless they are public or the job keeps them.
+        Names of images and patients are hashed, unless they are public or the job keeps them.
         """
-        private = None if job.keep_names else self.private.get(job.request)
-        if private:
-            outcome = stored.hidden(outcome, private)
-        outcome = stored.scrubbed(outcome, job, self.results)
-        checksum = outcome.dataset.get("checksum")
-        if checksum and checksum == self.checksums.get(job.request):
-            outcome = stored.with_leaks(outcome, self.leaks[job.request], private)
+        outcome = stored.marked(outcome, job, self.results, self.marks_of(job))
+        facts = {**outcome.environment, **scheduler.facts()}
         if self.behind_s:
-            clock = {**outcome.environment.get("clock", {}), "behind_s": round(self.behind_s, 3)}
-            outcome = dataclasses.replace(outcome, environment={**outcome.environment, "clock": clock})
-        store.append(self.results, self._machine, outcome)
+            facts["clock"] = {**facts.get("clock", {}), "behind_s": round(self.behind_s, 3)}
+        outcome = dataclasses.replace(outcome, environment=facts)
+        store.append(self.results, self._machine, outcome, self.seen)
         self.records[job] = outcome
+
+    def marks_of(self, job: Job) -> Marks | None:
+        """What is known of the job's data; None if nobody has checked it."""
+        if job in self.marks or job.request not in self.leaks:
+            return self.marks.get(job)
+        private = None if job.keep_names else self.private.get(job.request)
+        return Marks.of(self.checksums[job.request], self.leaks[job.request], private)
 
     @property
     def left(self) -> list[Job]:
