@@ -62,6 +62,10 @@ _NO_SETTINGS = (
 )
 
 
+# Those of `cell_options` that are of a whole run, by their destinations: no cell has them.
+OF_A_RUN = ("require_clean", "results")
+
+
 def add_cell_options(add: Callable[..., Any], cell_type: type[Cell] = Cell) -> None:
     """Declare the options that make a cell, by a parser's `add_argument` or a pytest group's `addoption`."""
     for option in cell_options(cell_type):
@@ -117,18 +121,19 @@ def resolve(
     return jobs
 
 
-def resolve_run(options: Mapping[str, Any], backend: str, names: str | None) -> list[Job]:
+def resolve_run(options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True) -> list[Job]:
     """As `resolve`, and after these jobs, unless the options ask for a setting, the jobs of the profile's companion.
 
     Device and profile count as no such setting. If models are named, the companion runs those of them that are its own.
     """
-    jobs = resolve(options, backend, names)
+    jobs = resolve(options, backend, names, installed_here)
     companion = profiles.find(jobs[0].cell.profile).also
     if not companion or any(options.get(name) is not None for name in _settings_but("device", "profile")):
         return jobs
     its_own = profiles.find(companion).models
     both = [model for model in dict.fromkeys(job.cell.model for job in jobs) if model in its_own]
-    return jobs + (resolve({**options, "profile": companion}, backend, ",".join(both)) if both else [])
+    of_companion = {**options, "profile": companion}
+    return jobs + (resolve(of_companion, backend, ",".join(both), installed_here) if both else [])
 
 
 def notices(options: Mapping[str, Any], spread: bool = True) -> list[str]:
