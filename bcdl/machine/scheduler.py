@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from bcdl.text import HOSTS_OF_A_JOB
+
 NAME = "slurm"
 _LETTERS = 16
 
@@ -27,6 +29,11 @@ def restarts(variables: Mapping[str, str] = os.environ) -> int:
     """How often the scheduler has started the job again, as after its node failed; 0 if it does not say."""
     count = variables.get("SLURM_RESTART_COUNT", "")
     return int(count) if count.isascii() and count.isdecimal() else 0
+
+
+def hosts(variables: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of hosts that the scheduler tells this process: of its node, and of where the job was submitted."""
+    return [name for variable in HOSTS_OF_A_JOB if (name := variables.get(variable))]
 
 
 def digest(cluster: str, job: str) -> str:

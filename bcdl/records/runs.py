@@ -1,9 +1,10 @@
 """Runs: their ids, the folders of what belongs to a run while it lasts, and who is at work on a results folder.
 
 Logs, status and claim of a run lie under `local/runs/<run>/`, outside what is committed. The claim stays after the run,
-and says on which host it ran: what a dead run has left is mended or removed by its own host alone, or after a day. A run
-that a cluster's nodes share has a task for each cell, each a run of its own: its id is that of the run with a number,
-and its folder lies in that of the run.
+and says on which host it ran: what a dead run has left is mended or removed by its own host alone, or after a day.
+
+A run that a cluster's nodes share has a task for each cell, which is a run of its own: its id is that of the run with a
+number, and its folder lies in that of the run.
 """
 
 from __future__ import annotations

@@ -286,10 +286,10 @@ class Run:
     def estimates(self) -> Estimates:
         """Of how long cells take, from those that ran on this machine as it is now; after `check`."""
         earlier = [
-            Took(earlier.cell, earlier.dataset["images"]["train"], _seconds(earlier))
+            Took(earlier.cell, earlier.dataset["images"]["train"], seconds_of(earlier))
             for earlier in self._earlier()
             # A cell that ran after others in its process was spared what it takes to start, and so was a warm one.
-            if earlier.ok and not _cells_before(earlier) and _seconds(earlier) > 0
+            if earlier.ok and not _cells_before(earlier) and seconds_of(earlier) > 0
             if not self._changes(earlier, Purpose.DURATION)
             and (not is_warm(Evidence.of(earlier)) or self._will_be_warm(earlier))
         ]
@@ -386,7 +386,7 @@ def _weights_checksum(file: str) -> str:
         raise UsageError(f"--weights: {Path(file).name} can't be read ({error.strerror})") from error
 
 
-def _seconds(record: Record) -> float:
+def seconds_of(record: Record) -> float:
     """Seconds that the record's cell took; 0 if it does not say."""
     try:
         whole = datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)

@@ -85,6 +85,11 @@ def marked(record: Record, job: Job, results: Path, marks: Marks | None) -> Reco
     return record
 
 
+def with_sentences(record: Record, clean: Callable[[str], str]) -> Record:
+    """The record with every sentence cleaned."""
+    return _with_texts(record, clean, clean)
+
+
 def _with_texts(record: Record, clean: Callable[[str], str], of_data: Callable[[str], str]) -> Record:
     """The record with every sentence cleaned; those about the data, which may name images on purpose, by `of_data`."""
     return dataclasses.replace(
