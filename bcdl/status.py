@@ -15,7 +15,6 @@ from bcdl.runner.progress import State, duration
 from bcdl.runner.run import STATUS_FILE
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
-from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEFAULT_RESULTS
 
 _COLUMNS = (
@@ -95,7 +94,7 @@ def _row(running: Running) -> tuple[Entry, ...]:
     about = "unknown" if state.about_left_s is None else f"about {duration(state.about_left_s)}"
     return (
         host,
-        word(Cell.parse(state.cell).title),
+        word(state.title),
         word(state.phase if phase_s is None else f"{state.phase}, for {duration(phase_s)}"),
         absent("unknown") if cell_s is None else Entry(cell_s, duration),
         count(state.done),

@@ -47,7 +47,7 @@ class Run:
     Attributes:
         jobs: in the order in which they run; all on one device.
         results: the results folder.
-        id: the id of this run.
+        id: the id of this run; the runs of one command, each of other jobs, may have one together.
         limits: the limits of each cell's worker.
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
         require_clean: whether data is refused if an image or a patient is on both sides of a split, or if a patient
@@ -55,6 +55,7 @@ class Run:
         worker: the interpreter's arguments that start a worker.
         interpreter: runs the workers.
         records: the records of the jobs that have ended, or that had a record already.
+        name: what tells its cells from those of other runs of the command, in words that follow `cells`; else empty.
         hands_over: whether workers get the data that was read here; if not, each reads it itself, as its own code does.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         private: hides the names of images and patients, unless they are public; filled by `check`.
@@ -75,6 +76,7 @@ class Run:
     require_clean: bool = False
     worker: Sequence[str] = launch.WORKER
     interpreter: Interpreter = launch.THIS
+    name: str = ""
     hands_over: bool = True
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
@@ -87,27 +89,28 @@ class Run:
     marks: dict[Job, Marks] = dataclasses.field(default_factory=dict)
     seen: int | None = None
 
-    def begin(self, claim: Callable[[Path, str], Claim] = runs.claim) -> None:
-        """Claim the run's files, as `check` does first; enough for jobs that another process has checked.
+    def begin(self, claim: Claim | None = None) -> None:
+        """Claim the run's files, unless there is a claim already; all that jobs need which another process has checked.
 
         Raises:
             UsageError: the results can't be written, or the run is taken.
         """
         provenance.take()
         store.check_writable(self.results)
-        self._alive = claim(self.results, self.id)  # held as long as this process lives
+        self._alive = claim or runs.claim(self.results, self.id)  # held as long as this process lives
         scratch.also_in(self.results / runs.LOCAL)
 
     def check(self, first: Run | None = None) -> list[str]:
         """Check before the first cell whether all could run, and draw the data; notices about both, for people.
 
         Args:
-            first: a run that was checked before, whose workers get the same data: it is handed over once for both.
+            first: a run of this command that was checked before: data that the workers of both get is handed over
+                once, and if both have one id, it is claimed once.
 
         Raises:
             UsageError: the results can't be written, or the data can't be used.
         """
-        self.begin()
+        self.begin(first._alive if first and first.id == self.id else None)
         self._remove_what_dead_runs_left()
         self._handover: Handover = first._handover if first else Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
@@ -280,8 +283,18 @@ class Run:
         return runs.folder_of(self.results, self.id)
 
     def log(self, job: Job) -> Path:
-        """The file that takes the output of the worker whose first job this is."""
-        return self.folder / f"{job.cell.stem}.log"
+        """The file that takes the output of the worker whose first job this is: that of no other job of the run."""
+        return self.folder / f"{job.cell.stem}{self._numbers[job]}.log"
+
+    @functools.cached_property
+    def _numbers(self) -> dict[Job, str]:
+        """What tells jobs apart whose cells have one stem: nothing for the first, then `-2`, `-3` and so on."""
+        numbers: dict[Job, str] = {}
+        seen: Counter[str] = Counter()
+        for job in self.jobs:
+            seen[job.cell.stem] += 1
+            numbers[job] = f"-{seen[job.cell.stem]}" if seen[job.cell.stem] > 1 else ""
+        return numbers
 
     def estimates(self) -> Estimates:
         """Of how long cells take, from those that ran on this machine as it is now; after `check`."""
@@ -321,14 +334,14 @@ class Run:
                 self.records[job] = earlier
         wanted = {job.cell for job in self.jobs}
         elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
-        number = len(self.jobs)
+        cells = f"{len(self.jobs)} cells{self.name}"
         again = [
-            f"{count} of {number} cells run again: their records differ from what is asked now in {facts}"
+            f"{count} of {cells} run again: their records differ from what is asked now in {facts}"
             for facts, count in changed.items()
         ]
         of_others = "not resumed from records of another machine, other cores or no known identity"
         others = [f"{of_others}: {', '.join(sorted(elsewhere))}"] if elsewhere else []
-        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *others, *unread]
+        return [f"resumed: {len(self.records)} of {cells} have their record already", *again, *others, *unread]
 
     def changes(self, earlier: Record, job: Job) -> list[str]:
         """Names of the facts in which the earlier record differs from the one that the job would leave now."""
@@ -360,6 +373,12 @@ class Run:
     @functools.cached_property
     def _machine(self) -> str:
         return hardware.machine_name(self.jobs[0].cell.device)
+
+
+def check_all(runs_of_command: Sequence[Run]) -> list[str]:
+    """Check the runs of one command, as `Run.check` does; what the first one reads is handed to the workers of all."""
+    first, *others = runs_of_command
+    return [*first.check(), *(line for run in others for line in run.check(first))]
 
 
 def _cells_before(outcome: Record) -> int:

@@ -26,12 +26,22 @@ from bcdl.errors import UsageError
 from bcdl.settings import arguments, limits, models, profiles, weights
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.settings.options import MODELS, OF_A_RUN, RESUME, cell_options, check_backend, notices, resolve_run
+from bcdl.settings.options import (
+    MODELS,
+    REQUIRE_CLEAN,
+    RESULTS,
+    RESUME,
+    cell_options,
+    check_backend,
+    notices,
+    resolve_run,
+)
 from bcdl.text import legible, on_one_line, quoted
 
 MOST_CELLS = 100_000
 _MOST_BYTES = 2**20  # of a file: thousands of tables
 _TABLES, _BACKENDS, _MODELS = "matrix", "backends", "models"
+_OF_A_RUN = (RESULTS, RESUME, REQUIRE_CLEAN, limits.BUDGET, *limits.OPTIONS)  # and so no keys of a table
 _LONGEST_REASON = 300  # letters
 # What sets two jobs of one cell apart, by the keys that give it: no cell holds it.
 _BESIDE_THE_CELL = {
@@ -75,7 +85,7 @@ def read(path: Path, elsewhere: Collection[str] = ()) -> Matrix:
     _check_number(path, tables)
     backends = dict.fromkeys(name for table in tables for name in table.backends)
     for backend in backends:
-        _checked(f"{_shown(path)}, {_BACKENDS}", check_backend, backend, backend not in elsewhere)
+        _check_installed(path, backend, backend not in elsewhere)
     gathered = _Gathered(path)
     for backend, table in itertools.product(backends, tables):
         if backend in table.backends:
@@ -181,10 +191,9 @@ def _options(place: str, table: Mapping[str, Any], folder: Path) -> dict[str, tu
 
 def _destinations() -> dict[str, str]:
     """The destination name of each key that a table may have: the names of options, without their hyphens."""
-    options = [MODELS, *cell_options()]
+    options = [option for option in (MODELS, *cell_options()) if option not in _OF_A_RUN]
     of_options = {name: option.names[0] for option in options for name in option.names}
-    by_key = {_key(name): _key(first).replace("-", "_") for name, first in of_options.items()}
-    return {_BACKENDS: _BACKENDS} | {key: name for key, name in by_key.items() if name not in OF_A_RUN}
+    return {_BACKENDS: _BACKENDS} | {_key(name): _key(first).replace("-", "_") for name, first in of_options.items()}
 
 
 def _key(option: str) -> str:
@@ -193,8 +202,7 @@ def _key(option: str) -> str:
 
 def _unknown(key: str) -> str:
     """What is said of a key that no table has."""
-    of_commands = [RESUME, limits.BUDGET, *limits.OPTIONS, *cell_options()]
-    if key in {_key(name) for option in of_commands for name in option.names}:
+    if key in {_key(name) for option in _OF_A_RUN for name in option.names}:
         return f"{key} is of a whole run; give it on the command line, --{key}"
     near = difflib.get_close_matches(key, _destinations(), n=1, cutoff=0.5)
     meant = f"; {near[0]} is meant, perhaps" if near else ""
@@ -270,6 +278,14 @@ def _led_from(folder: Path, name: str, value: str) -> str:
     if name == "labels" or (name == "data" and not datasets.is_name(value)):
         return str(folder / value)
     return value
+
+
+def _check_installed(path: Path, backend: str, installed_here: bool) -> None:
+    try:
+        check_backend(backend, installed_here)
+    except UsageError as error:
+        other = f"name the Python that has it, as in --python {backend}=PATH; bcdl env {backend} --at PATH makes one"
+        raise UsageError(f"{_shown(path)}, {_BACKENDS}: {error}; or {other}") from error
 
 
 def _check_number(path: Path, tables: Sequence[_Table]) -> None:

@@ -25,7 +25,7 @@ DEVICES: tuple[str, ...] = Cell.rows()["device"].choices
 PRECISIONS: tuple[str, ...] = Cell.rows()["precision"].choices
 DEFAULT_RESULTS = "results"
 _MOST_DRAWS = 100_000  # cells of a model: years, whatever computes them
-# Options of the commands that run several models; `bcdl.train` runs a single one, and always anew.
+# Options of the commands that run several models; `bcdl train` runs a single one, and always anew.
 MODELS = Option(
     ("--models",),
     f"models, separated by commas: {', '.join(f'`{name}`' for name in models.MODELS)}",
@@ -35,9 +35,17 @@ MODELS = Option(
 RESUME = Option(
     ("--resume",),
     "run only the cells that have no record yet made by the same code, versions and hardware (`nox`, "
-    "`pytest benchmarks`)",
+    "`pytest benchmarks`, `bcdl run`)",
     kind="flag",
 )
+# Of a whole run, and of no cell.
+REQUIRE_CLEAN = Option(
+    ("--require-clean",),
+    "fail if images or patients are on both sides of the split, or if patients are not known, so that they could "
+    "be; if not given, it is reported",
+    kind="flag",
+)
+RESULTS = Option(("--results",), "folder of records, tables and plots", "DIR", DEFAULT_RESULTS, value=DEFAULT_RESULTS)
 _NO_SETTINGS = (
     Option(("--skip-unreadable",), "leave unreadable images out, counted, instead of failing", kind="flag"),
     Option(
@@ -52,18 +60,9 @@ _NO_SETTINGS = (
         "first step is marked warm",
         kind="flag",
     ),
-    Option(
-        ("--require-clean",),
-        "fail if images or patients are on both sides of the split, or if patients are not known, so that they could "
-        "be; if not given, it is reported",
-        kind="flag",
-    ),
-    Option(("--results",), "folder of records, tables and plots", "DIR", DEFAULT_RESULTS, value=DEFAULT_RESULTS),
+    REQUIRE_CLEAN,
+    RESULTS,
 )
-
-
-# Those of `cell_options` that are of a whole run, by their destinations: no cell has them.
-OF_A_RUN = ("require_clean", "results")
 
 
 def add_cell_options(add: Callable[..., Any], cell_type: type[Cell] = Cell) -> None:

@@ -59,7 +59,7 @@ def _run(submission: Submission, index: int, task: Task) -> int:
         marks={task.job: submission.marks_of(task)},
         seen=submission.header.seen,
     )
-    run.begin(_claim)
+    run.begin(_claim(run.results, run.id))
     files = submission.recorded().get(index, [])
     for line in filter(None, map(log.mend, files)):
         say(line)
