@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bcdl.errors import BcdlError
+from bcdl.records import record
 from bcdl.records.record import Record
 from bcdl.runner.estimates import Estimates
 from bcdl.runner.progress import RunProgress, console
@@ -85,3 +87,19 @@ def _together(jobs: Iterable[Job]) -> list[list[Job]]:
     for job in jobs:
         by_process.setdefault(job.process_key, []).append(job)
     return list(by_process.values())
+
+
+def exit_code(statuses: Counter[str]) -> int:
+    """The exit code if every cell is ok of a study with so many records of each status.
+
+    Raises:
+        BcdlError: some are not; the message counts them.
+    """
+    others = statuses - Counter({record.OK: statuses[record.OK]})
+    if others:
+        counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in others.items())
+        raise BcdlError(
+            f"{others.total()} of {statuses.total()} cells are not ok ({counts}); the lines above say why, and the "
+            "same command with --resume runs those again that may end otherwise"
+        )
+    return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
-from bcdl.machine import provenance
+from bcdl.machine import provenance, scheduler
 from bcdl.records import log, record, runs, store
 from bcdl.records.moment import now
 from bcdl.records.record import Record
@@ -15,6 +16,7 @@ from bcdl.runner.cluster import script
 from bcdl.runner.cluster.slurm import End
 from bcdl.runner.cluster.submission import TASK_LOG, Submission, is_recorded
 from bcdl.runner.cluster.task import Begun
+from bcdl.settings.job import Job
 from bcdl.text import A_HOST, on_one_line
 
 # The folder of records of cells that did not begin: nobody knows on which machine they would have run.
@@ -87,11 +89,16 @@ def _record(submission: Submission, index: int, end: End | None) -> tuple[str, R
         task.job.cell,
         started,
         max(started, now()),  # the clock of this host may be behind that of the node
-        environment=begun.environment if begun else provenance.facts(task.job.cell.backend),
+        environment=begun.environment if begun else _of_no_node(task.job),
         log_tail=lines,
     )
     outcome = stored.marked(outcome, task.job, submission.results, submission.marks_of(task))
     return (begun.machine if begun else UNKNOWN_NODE), _without_hosts(outcome, begun.hosts if begun else ())
+
+
+def _of_no_node(job: Job) -> dict[str, Any]:
+    """What is known of the environment of a cell that did not begin."""
+    return {**provenance.facts(job.cell.backend), "scheduler": {"name": scheduler.NAME}}
 
 
 def why(end: End | None, error: str) -> tuple[str, str]:

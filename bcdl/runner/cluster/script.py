@@ -35,12 +35,14 @@ class Asked:
         more: words that sbatch gets as they are.
         gres: what a cell on a GPU gets; empty for nothing.
         cpus: processors of each cell; None for what the site gives, or the whole node if it gets that.
+        at_once: how many cells run at once at most; None for no limit.
     """
 
     setup: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     gres: str = "gpu:1"
     cpus: int | None = None
+    at_once: int | None = None
 
 
 def words_of(options: Sequence[str]) -> tuple[str, ...]:
