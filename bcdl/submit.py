@@ -1,7 +1,8 @@
 """Hand all cells that a file asks for to a cluster's SLURM, a task each: `bcdl submit --slurm study.toml --wait`.
 
-Everything is checked before the first cell is submitted. A cell whose speed is measured gets a whole node, or on a GPU a
-whole GPU. `docs/cluster.md` shows the way from a login node to the table; `docs/study-file.md` says what the file holds.
+Everything is checked before the first cell is submitted. A cell whose speed is measured gets a whole node, or on a GPU
+a whole GPU. `docs/cluster.md` shows the way from a login node to the table, and `docs/study-file.md` says what the file
+holds.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def main() -> int:
     with runs.one_at_a_time(study.run.results, _LOCK):
         watched = study.go_on_and_submit(_AGAIN)
     if watched and not waits:
+        Following(watched, console()).settle_ended()
         say(f"{_AGAIN}; bcdl status --results {study.run.results} shows how they stand")
         return 0
     return _follow(study, watched)

@@ -136,6 +136,15 @@ class Following:
                 waited_s += pause_s
         self._print(look.words)
 
+    def settle_ended(self) -> None:
+        """Wait until each task that has ended has its record; not for those that run or are to run.
+
+        Raises:
+            UsageError: a record of a task that left none can't be written.
+        """
+        while self.look().waiting.get(_AWAITED):
+            time.sleep(_LEAST_PAUSE_S)
+
     def look(self) -> Look:
         """Count the records that are new, ask the scheduler about the other tasks, and settle those that left none."""
         recorded = self._recorded()
