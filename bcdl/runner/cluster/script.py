@@ -101,12 +101,11 @@ def of_task(folder: Path, setup: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def of_command(command: Sequence[str], setup: Sequence[str], log: Path) -> str:
-    """The script that runs one command, whose output goes to the log; the exit code is the command's."""
+def of_command(command: Sequence[str], setup: Sequence[str]) -> str:
+    """The script that runs one command, by whose exit code it ends, after lines of its own."""
     lines = [
         "#!/bin/bash",
         "# One command of bcdl in one allocation. Made by bcdl.",
-        f"exec >>{shlex.quote(str(log))} 2>&1 || exit {NO_ROOM}",
         *_setup(setup),
         *_python_path(),
         f"exec {shlex.join(command)}",
