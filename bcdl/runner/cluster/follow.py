@@ -304,12 +304,16 @@ def _submitted(each: Submission) -> list[Array]:
 
 
 def by_files(each: Submission) -> Look:
-    """How the tasks of a run stand as far as the results folder says it, whatever host looks: no scheduler is asked."""
-    recorded = each.recorded()
-    statuses = {index: CellState.read(each.folder_of(index) / STATUS_FILE) for index in recorded}
-    failed = sum(status is None or not status.done or status.failed > 0 for status in statuses.values())
+    """How the tasks of a run stand as far as the results folder says it, whatever host looks: no scheduler is asked.
+
+    How many of a run that is over are not ok is left out, since nobody follows it any more.
+    """
+    recorded, submitted = each.recorded(), sum(array.count for array in each.arrays())
+    if len(recorded) >= submitted:
+        return Look(len(recorded), 0, 0, {})
+    statuses = (CellState.read(each.folder_of(index) / STATUS_FILE) for index in recorded)
+    failed = sum(status is None or not status.done or status.failed > 0 for status in statuses)
     begun = {int(folder.name) for folder in (each.folder / runs.TASKS).glob("*/") if folder.name.isdecimal()}
     running = sum(runs.is_live(each.results, each.id_of(index)) for index in begun - recorded.keys())
-    submitted = sum(array.count for array in each.arrays())
     waiting = max(0, submitted - len(recorded) - running)
     return Look(len(recorded), failed, running, Counter({"": waiting} if waiting else {}))

@@ -47,18 +47,20 @@ class Asked:
 
 def words_of(options: Sequence[str]) -> tuple[str, ...]:
     """The words of the values of --sbatch; UsageError if one can't be read, or is an option that bcdl gives itself."""
-    words: list[str] = []
-    for text in options:
-        try:
-            words += shlex.split(text)
-        except ValueError as error:
-            raise UsageError(f"--sbatch {quoted(text)}: {error}; close what is quoted") from error
+    return tuple(word for text in options for word in _words_in(text))
+
+
+def _words_in(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"--sbatch {quoted(text)}: {error}; close what is quoted") from error
+    if not words or not words[0].startswith("-"):
+        raise UsageError(f"--sbatch {quoted(text)} is no option of sbatch; write it as in --sbatch='--partition=NAME'")
     for word in words:
         if _OURS_BY.fullmatch(word) or word[:2] in _OURS:
             raise UsageError(f"--sbatch {quoted(word)}: bcdl gives sbatch this option itself; leave it out")
-        if not word.startswith("-") and words[0] is word:
-            raise UsageError(f"--sbatch {quoted(word)} is no option of sbatch; write it as --sbatch='--partition=NAME'")
-    return tuple(words)
+    return words
 
 
 def resources(device: str, timing: bool, asked: Asked) -> list[str]:
