@@ -277,7 +277,7 @@ def test_another_python_says_what_it_has(tmp_path: Path) -> None:
 def test_the_python_of_an_environment_is_found_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     python = interpreter.of_environment(tmp_path / "env")
-    with pytest.raises(UsageError, match="--b: there is no Python at '.*env'"):
+    with pytest.raises(UsageError, match=r"--b: there is no Python at '.*env'"):
         interpreter.find("--b", "~/env", "jax")
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
