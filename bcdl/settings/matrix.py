@@ -238,8 +238,9 @@ def _read(name: str, value: object, folder: Path) -> tuple[Any, ...]:
         values = row.choose_all(value) if row.several else (row.choose(value),)
     else:
         values = _parts(value) if isinstance(value, str) else (value,)
-    for each in values if check_name else ():
-        check_name(each)
+    if check_name is not None:
+        for each in values:
+            check_name(each)
     return values
 
 

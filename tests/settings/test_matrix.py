@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from bcdl.settings.cell import Cell
 from bcdl.settings.matrix import MOST_CELLS, Matrix
 from bcdl.settings.options import cell_options
 from bcdl.settings.words import titles
+from tests.conftest import ROOT
 
 SMALL = {"profile": "smoke", "device": "cpu"}
 # Values of options of every kind: of those that take one value, and of those that take several.
@@ -349,6 +351,19 @@ def test_cells_that_folds_make_count_too(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(matrix, "MOST_CELLS", 50)
     said = refusal(tmp_path, toml(SMALL, {**ONE, "folds": 10, "split-seed": list(range(9))}))
     assert said.startswith("study.toml: it asks for 60 cells or more, and a study has 50 at most")
+
+
+def test_the_example_of_the_documentation_gives_the_cells_that_it_says(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "study-file.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    read = written(tmp_path, example)
+    assert Counter(cell.optimizer if not cell.timing else "timed" for cell in cells(read)) == {
+        "timed": 36,
+        "adam": 2,
+        "sgd": 2,
+    }
+    (error,) = re.findall(r"^error: (study.toml, .*)$", text, flags=re.MULTILINE)
+    assert refusal(tmp_path, toml(SMALL, ONE, {**ONE, "image-size": 0})) == error
 
 
 def test_titles_tell_the_cells_of_a_study_apart(study: Callable[..., Matrix]) -> None:
