@@ -35,8 +35,8 @@ GROUPS = {
 COMMANDS = {
     "train": Command("measure", "bcdl.train", "train and measure one model in this process, and save it"),
     "run": Command("measure", "bcdl.run", "run all cells that a file asks for, on several backends"),
-    "ab": Command("measure", "bcdl.ab", "measure sides in turn, a process each, and compare every two"),
     "submit": Command("measure", "bcdl.submit", "hand all cells that a file asks for to a cluster's SLURM"),
+    "ab": Command("measure", "bcdl.ab", "measure sides in turn, a process each, and compare every two"),
     "experiment": Command("measure", "bcdl.experiment", "list the experiments, or run one: one thing in several ways"),
     "sprint": Command("measure", "bcdl.sprint", "measure what is most valuable first, within a time: on a rented GPU"),
     "predict": Command("measure", "bcdl.predict", "label image files by a saved model, and explain the label"),

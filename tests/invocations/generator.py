@@ -25,7 +25,7 @@ _RIGHT = {
     "data": {"": "images"},
     "images": {"": "model.keras image.png"},
     "archive": {"": "file.txt"},
-    "file": {"run": "study.toml"},
+    "file": {"run": "study.toml", "submit": "study.toml"},
     "folders": {"": "measured"},
     "folder": {"": "images"},
 }

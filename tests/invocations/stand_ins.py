@@ -13,6 +13,7 @@ from bcdl.experiments.engine import processes, rounds
 from bcdl.pack import wheels
 from bcdl.parity import __main__ as parity
 from bcdl.runner import data_picture, launch
+from bcdl.runner.cluster import slurm
 from bcdl.worker import measurement, session
 
 
@@ -34,6 +35,7 @@ def put(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(doctor, "_backend", lambda *arguments: {})
     patch.setattr(wheels, "download", _measure)
     patch.setattr(env, "_make", _measure)
+    patch.setattr(slurm, "site", _measure)
     # What takes most of the time of a check: the drawings, and the picture of them.
     patch.setattr(datasets, "read_pool", functools.cache(datasets.read_pool))
     patch.setattr(data_picture, "save", lambda shown, file: f"no picture is drawn: {file.name}")
