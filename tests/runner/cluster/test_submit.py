@@ -1,25 +1,24 @@
-"""`bcdl submit --slurm`, with a stand-in for SLURM: what is submitted, followed, recorded and resumed; what is refused."""
+"""`bcdl submit --slurm` on a stand-in for SLURM: what is submitted, followed, recorded, resumed, and what is refused."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bcdl import status, submit
+from bcdl.datasets import sources
 from bcdl.machine import hardware
 from bcdl.records import log, runs, store
-from bcdl.records.record import Record
 from bcdl.report import page as report
 from bcdl.runner.cluster import follow, resume
-from bcdl.runner.run import Run
 from tests.faults import driver
 from tests.runner.cluster.conftest import STUDY, OnCluster, use
-
-pytest_plugins = ["tests.runner.cluster.conftest"]
 
 
 @pytest.fixture
@@ -29,26 +28,20 @@ def quick_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def while_it_waits(monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], object]) -> None:
-    """Do these, one each time that the driver pauses between two looks."""
+    """Do these, one each time that the driver pauses between two looks; then it may look no more."""
     waiting = list(deeds)
 
     def pause(seconds: float) -> None:
-        if waiting:
-            waiting.pop(0)()
+        assert waiting, "it waits for what has happened"
+        waiting.pop(0)()
 
-    monkeypatch.setattr(follow.time, "sleep", pause)
+    monkeypatch.setattr(follow, "time", types.SimpleNamespace(sleep=pause, monotonic=time.monotonic))
 
 
 def test_cells_are_submitted_followed_and_reported_once(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch, blank_pictures: None
 ) -> None:
-    pauses: list[float] = []
-
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        on_cluster.slurm.end(0, "RUNNING") if len(pauses) == 1 else on_cluster.slurm.run_all()
-
-    monkeypatch.setattr(follow, "time", type("clock", (), {"sleep": pause, "monotonic": follow.time.monotonic}))
+    while_it_waits(monkeypatch, lambda: on_cluster.slurm.end(0, "RUNNING"), on_cluster.slurm.run_all)
     code, said, error = on_cluster.submit("--wait")
     assert (code, error) == (0, "")
     assert on_cluster.statuses() == {0: "ok", 1: "ok"}
@@ -65,24 +58,10 @@ def test_what_sbatch_is_asked_for(on_cluster: OnCluster) -> None:
     (job,) = on_cluster.slurm.jobs
     (made,) = on_cluster.submissions
     assert job["name"] == f"bcdl-{made.header.run}-0"
-    assert (
-        job["options"][2:]
-        == [
-            *(f"--job-name={job['name']}", "--array=0-1%3", f"--chdir={made.folder}", "--output=/dev/null"),
-            *(
-                "--nodes=1",
-                "--ntasks=1",
-                "--exclusive",
-                "--mem=0",
-                "--cpus-per-task=2",
-                "--partition=main",
-                "--time=10",
-            ),
-        ][0:0]
-        + job["options"][2:]
-    )
-    assert {*job["options"]} >= {"--array=0-1%3", "--exclusive", "--cpus-per-task=2", "--output=/dev/null"}
-    assert job["options"][-2:] == ["--partition=main", "--time=10"]
+    assert job["options"] == [
+        *("--parsable", f"--job-name={job['name']}", "--array=0-1%3", f"--chdir={made.folder}", "--output=/dev/null"),
+        *("--nodes=1", "--ntasks=1", "--exclusive", "--mem=0", "--cpus-per-task=2", "--partition=main", "--time=10"),
+    ]
     assert job["arguments"] == ["0"]
 
 
@@ -121,8 +100,7 @@ def test_a_failed_cell_fails_the_command_that_waits(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch, quick_report: None
 ) -> None:
     use(monkeypatch, driver.plan(on_cluster.folder, at={1: "failed"}))
-    monkeypatch.setattr(follow, "_LEAST_PAUSE_S", 0.0)
-    while_it_waits(monkeypatch, lambda: on_cluster.slurm.run_all())
+    while_it_waits(monkeypatch, on_cluster.slurm.run_all)
     code, said, error = on_cluster.submit("--wait")
     assert code == 1
     assert "error: 1 of 2 cells are not ok (1 failed)" in error
@@ -349,8 +327,6 @@ def test_status_is_silent_about_a_run_that_is_over(on_cluster: OnCluster) -> Non
 def test_paths_lead_from_the_root_since_a_node_works_elsewhere(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bcdl.datasets import sources
-
     data = Path(sources.modules()["folder"].example(on_cluster.folder))
     on_cluster.write(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data.relative_to(on_cluster.folder)}"'))
     monkeypatch.chdir(on_cluster.folder)
@@ -377,8 +353,6 @@ def test_names_of_patients_are_hidden_by_what_the_driver_found(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task gets what hides them; the record has hashes."""
-    from bcdl.datasets import sources
-
     data = Path(sources.modules()["folder"].example(on_cluster.folder))
     use(monkeypatch, driver.plan(on_cluster.folder, reads=True))
     on_cluster.write(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data}"'))
@@ -390,10 +364,3 @@ def test_names_of_patients_are_hidden_by_what_the_driver_found(
     checked = json.loads((on_cluster.submissions[0].folder / "checked-0.json").read_text())
     assert checked["private"]["names"]
     assert all(name not in record.to_json() for name in checked["private"]["names"])
-
-
-def test_a_run_of_this_machine_is_what_it_was(tmp_path: Path) -> None:
-    """No scheduler, no word of one."""
-    run = Run([], tmp_path)
-    assert (run.marks, run.seen) == ({}, None)
-    assert "scheduler" not in Record("r", "ok", "", driver.jobs(1)[0].cell, "", "").environment
