@@ -91,6 +91,8 @@ class StandIn:
             text=True,
             check=False,
         )
+        if made["output"] != os.devnull:
+            Path(made["output"]).write_text(done.stdout + done.stderr)
         if state:
             self.end(place, "FAILED" if done.returncode else "COMPLETED", f"{done.returncode}:0", job)
         return done

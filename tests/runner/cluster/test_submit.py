@@ -1,4 +1,4 @@
-"""`bcdl submit --slurm` on a stand-in for SLURM: what is submitted, followed, recorded, resumed, and what is refused."""
+"""`bcdl submit --slurm` on a stand-in for SLURM: what is submitted, followed, recorded and resumed, and what refused."""
 
 from __future__ import annotations
 
