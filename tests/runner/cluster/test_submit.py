@@ -1,4 +1,4 @@
-"""`bcdl submit --slurm` on a stand-in for SLURM: what is submitted, followed, recorded and resumed, and what refused."""
+"""`bcdl submit --slurm` on a stand-in for SLURM: what is submitted, followed, recorded, resumed and refused."""
 
 from __future__ import annotations
 
