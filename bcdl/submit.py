@@ -31,13 +31,19 @@ from bcdl.settings import matrix
 from bcdl.settings.arguments import Parser
 from bcdl.settings.job import Job
 from bcdl.settings.limits import add_limit_options, resolve_limits
-from bcdl.settings.option import Number
-from bcdl.settings.options import REQUIRE_CLEAN, RESULTS, RESUME
+from bcdl.settings.option import Number, Option
+from bcdl.settings.options import REQUIRE_CLEAN, RESULTS
 
 _LOCK = "submit"  # the lock that is held from the look at what is missing until it is submitted
 _AT_ONCE = Number("--at-once", "cells that run at once; if not given, as many as SLURM starts", 1, 1_000_000, "")
 _CPUS = Number("--cpus-per-task", "processors of each cell; if not given, what SLURM gives it", 1, 100_000, "")
 _NO_GRES = "none"
+_RESUME = Option(
+    ("--resume",),
+    "go on with the cells that are under way, and submit only those that have no record yet which a node made by the "
+    "same code, versions and data",
+    kind="flag",
+)
 _AGAIN = "the same command with --resume --wait follows the cells and submits what is missing"
 
 
@@ -85,7 +91,7 @@ def _parse() -> argparse.Namespace:
         number.add(parser.add_argument)
     gres = f"what a cell on a GPU gets, as sbatch names it, or {_NO_GRES}; default gpu:1"
     parser.add_argument("--gres", default="gpu:1", help=gres)
-    RESUME.add(parser.add_argument)
+    _RESUME.add(parser.add_argument)
     add_limit_options(parser.add_argument)
     for option in (REQUIRE_CLEAN, RESULTS):
         option.add(parser.add_argument)

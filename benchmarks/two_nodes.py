@@ -2,7 +2,7 @@
 
 Munge gets its own key and socket there, and nothing outside the folder is written. Both nodes are processes of this
 host, with one processor each, so that two cells run at once. It needs the programs of SLURM and of munge, and no
-accounting.
+accounting. `python -m benchmarks.two_nodes` says which of them this machine lacks, and how to get them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from bcdl.errors import BcdlError
+from bcdl.errors import BcdlError, run_command
+from bcdl.screen import say
 
 NODES = ("n1", "n2")
 _DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -246,3 +247,15 @@ def running(most_tasks: int = 1001) -> Iterator[TwoNodes]:
             os.environ.update({name: before[name]} if name in before else {})
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> int:
+    """Print what is missing, if anything is; the exit code is 1 then."""
+    lacking = missing()
+    if lacking:
+        say(f"this machine lacks {', '.join(lacking)}: {HOW_TO_GET}")
+    return int(bool(lacking))
+
+
+if __name__ == "__main__":
+    run_command(main)
