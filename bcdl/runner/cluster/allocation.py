@@ -11,7 +11,7 @@ from bcdl.errors import BcdlError
 from bcdl.records import disk
 from bcdl.runner.cluster import lost, script, slurm
 from bcdl.runner.cluster.script import Asked
-from bcdl.runner.cluster.slurm import SilentError, State
+from bcdl.runner.cluster.slurm import State
 from bcdl.text import legible
 
 LOG_FILE, _SCRIPT_FILE = "command.log", "command.sh"
@@ -68,7 +68,7 @@ def follow(name: str, job: str, log: Path, show: Callable[[str], object]) -> int
         tail.show_new(show)
         try:
             state = slurm.states([name]).get((name, 0))
-        except SilentError:
+        except BcdlError:
             time.sleep(_PAUSE_S)
             continue
         if state is None or state.has_ended:

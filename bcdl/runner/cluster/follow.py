@@ -16,10 +16,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from bcdl.errors import BcdlError
 from bcdl.records import runs, store
 from bcdl.records.record import OK, Record
 from bcdl.runner.cluster import lost, slurm, submission
-from bcdl.runner.cluster.slurm import SilentError, State
+from bcdl.runner.cluster.slurm import State
 from bcdl.runner.cluster.submission import Array, Submission, Task
 from bcdl.runner.estimates import Estimates, Work, work_of
 from bcdl.runner.progress import State as CellState
@@ -27,6 +28,7 @@ from bcdl.runner.progress import duration
 from bcdl.runner.run import STATUS_FILE, seconds_of
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
+from bcdl.settings.words import titles
 from bcdl.text import legible
 
 # Seconds between two looks: the longer it goes on, the more, since each asks the controller.
@@ -110,6 +112,7 @@ class Following:
         self._statuses: Counter[str] = Counter()
         self._ended_at: dict[Key, float] = {}
         self._time = _Time(each.task.job.cell for each in self._left.values())
+        self._titles = titles(each.task.job.cell for each in self._left.values())
         self._silent = ""
 
     @property
@@ -196,7 +199,7 @@ class Following:
         self._time.end(cell, outcome)
         self._statuses[outcome.status if outcome else _UNREADABLE] += 1
         if outcome is None:
-            self._print(f"{cell.title}: its record can't be read; bcdl report says why")
+            self._print(f"{self._titles[cell]}: its record can't be read; bcdl report says why")
         elif not outcome.ok:
             self._print(f"{cell.title}: {outcome.status}: {outcome.reason}")
 
@@ -204,7 +207,7 @@ class Following:
         """What the queue says; None if it can't be asked at the moment, which is said once."""
         try:
             states = slurm.states({watched.place[0] for watched in self._left.values()})
-        except SilentError as error:
+        except BcdlError as error:
             if not self._silent:
                 self._print(f"note: {error}; the tasks go on, and it is asked again")
             self._silent = str(error)
