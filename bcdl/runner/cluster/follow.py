@@ -201,7 +201,7 @@ class Following:
         if outcome is None:
             self._print(f"{self._titles[cell]}: its record can't be read; bcdl report says why")
         elif not outcome.ok:
-            self._print(f"{cell.title}: {outcome.status}: {outcome.reason}")
+            self._print(f"{self._titles[cell]}: {outcome.status}: {outcome.reason}")
 
     def _states(self) -> dict[tuple[str, int], State] | None:
         """What the queue says; None if it can't be asked at the moment, which is said once."""
