@@ -35,8 +35,8 @@ from bcdl.settings.option import Number, Option
 from bcdl.settings.options import REQUIRE_CLEAN, RESULTS
 
 _LOCK = "submit"  # the lock that is held from the look at what is missing until it is submitted
-_AT_ONCE = Number("--at-once", "cells that run at once; if not given, as many as SLURM starts", 1, 1_000_000, "")
-_CPUS = Number("--cpus-per-task", "processors of each cell; if not given, what SLURM gives it", 1, 100_000, "")
+_AT_ONCE = Number("--at-once", "cells that run at once; if not given, as many as SLURM starts", 1, 1_000_000)
+_CPUS = Number("--cpus-per-task", "processors of each cell; if not given, what SLURM gives it", 1, 100_000)
 _NO_GRES = "none"
 _RESUME = Option(
     ("--resume",),

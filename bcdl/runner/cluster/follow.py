@@ -37,7 +37,7 @@ _LEAST_PAUSE_S, _MOST_PAUSE_S, _PAUSE_SHARE = 1.0, 10.0, 0.05
 _GRACE_S = 30.0
 _SHOWN_REASONS = 3  # for which tasks wait
 _NO_REASON = ("", "None")
-_AWAITED = "ended, its record is awaited"
+_AWAITED = "ended"  # in place of a reason
 _UNREADABLE = "unreadable"
 
 Key = tuple[str, int]  # the id of a run, and the number of a task
@@ -90,9 +90,12 @@ class Look:
         parts = [f"{self.done} done"]
         parts += [f"{self.failed} of them not ok"] if self.failed else []
         parts += [f"{self.running} running"] if self.running else []
-        if number := sum(self.waiting.values()):
-            reasons = [reason for reason, _ in Counter(self.waiting).most_common() if reason not in _NO_REASON]
+        queued = Counter({reason: count for reason, count in self.waiting.items() if reason != _AWAITED})
+        if number := queued.total():
+            reasons = [reason for reason, _ in queued.most_common() if reason not in _NO_REASON]
             parts.append(f"{number} waiting" + (f" ({', '.join(reasons[:_SHOWN_REASONS])})" if reasons else ""))
+        if ended := self.waiting.get(_AWAITED):
+            parts.append(f"{ended} ended, and no record so far")
         about = "" if self.left_s is None or not self.left else f", about {duration(self.left_s)} left"
         return "; ".join(parts) + about
 

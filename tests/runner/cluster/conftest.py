@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -12,7 +17,7 @@ from bcdl import backends, submit
 from bcdl.records import store
 from bcdl.records.record import Record
 from bcdl.runner import launch, supervisor
-from bcdl.runner.cluster import follow, submission
+from bcdl.runner.cluster import follow, submission, task
 from bcdl.runner.cluster.submission import Submission
 from tests.faults import driver
 from tests.in_process import InProcess, Said
@@ -60,6 +65,20 @@ class OnCluster:
     def submit(self, *options: str) -> Said:
         """`bcdl submit --slurm` of the study."""
         return self.in_process(submit.main, "--slurm", self.file, "--results", self.results, *options)
+
+    def run(self, index: int, job: int = -1) -> None:
+        """Run a task in this process, which is sooner than by its script, and say in the queue how it ended."""
+        made = self.slurm.jobs[job]
+        folder, first = Path(made["script"]).parent, int(made["arguments"][0])
+        variables = mock.patch.dict(os.environ, self.slurm.variables(index, job))
+        words = mock.patch.object(sys, "argv", ["task", str(folder), str(first + index)])
+        with variables, words, contextlib.redirect_stdout(io.StringIO()):
+            code = task.main()
+        self.slurm.end(index, "FAILED" if code else "COMPLETED", f"{code}:0", job)
+
+    def run_all(self, job: int = -1) -> None:
+        for index in self.slurm.states(job):
+            self.run(index, job)
 
     @property
     def submissions(self) -> list[Submission]:

@@ -41,7 +41,7 @@ def while_it_waits(monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], object]
 def test_cells_are_submitted_followed_and_reported_once(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch, blank_pictures: None
 ) -> None:
-    while_it_waits(monkeypatch, lambda: on_cluster.slurm.end(0, "RUNNING"), on_cluster.slurm.run_all)
+    while_it_waits(monkeypatch, lambda: on_cluster.slurm.end(0, "RUNNING"), on_cluster.run_all)
     code, said, error = on_cluster.submit("--wait")
     assert (code, error) == (0, "")
     assert on_cluster.statuses() == {0: "ok", 1: "ok"}
@@ -75,10 +75,10 @@ def test_a_study_is_split_by_the_size_that_the_site_allows_an_array(on_cluster: 
     # No more than two run at once, in however many arrays.
     after = [[word for word in job["options"] if "afterany" in word] for job in on_cluster.slurm.jobs]
     assert after == [[], ["--dependency=afterany:100"], ["--dependency=afterany:1100"]]
-    assert said.count("submitted") == 4  # and once in the advice
-    for number in range(3):
-        on_cluster.slurm.run_all(number)
-    assert on_cluster.statuses() == dict.fromkeys(range(7), "ok")
+    assert said.count("submitted") == 3
+    on_cluster.slurm.run(1, job=1)
+    on_cluster.run(0, job=2)
+    assert on_cluster.statuses() == {4: "ok", 6: "ok"}
 
 
 def test_cells_that_measure_no_speed_share_nodes(on_cluster: OnCluster) -> None:
@@ -100,7 +100,7 @@ def test_a_failed_cell_fails_the_command_that_waits(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch, quick_report: None
 ) -> None:
     use(monkeypatch, driver.plan(on_cluster.folder, at={1: "failed"}))
-    while_it_waits(monkeypatch, on_cluster.slurm.run_all)
+    while_it_waits(monkeypatch, on_cluster.run_all)
     code, said, error = on_cluster.submit("--wait")
     assert code == 1
     assert "error: 1 of 2 cells are not ok (1 failed)" in error
@@ -129,8 +129,8 @@ def test_resume_goes_on_with_what_is_under_way_and_submits_nothing_twice(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch, quick_report: None
 ) -> None:
     on_cluster.submit()
-    on_cluster.slurm.run(0)
-    while_it_waits(monkeypatch, lambda: on_cluster.slurm.run(1))
+    on_cluster.run(0)
+    while_it_waits(monkeypatch, lambda: on_cluster.run(1))
     code, said, error = on_cluster.submit("--resume", "--wait")
     assert (code, error) == (0, "")
     assert "resumed: 2 of 2 cells are of runs on the cluster that are not over" in said
@@ -149,7 +149,7 @@ def test_resume_submits_what_is_new_beside_what_is_under_way(on_cluster: OnClust
 
 def test_resume_leaves_out_what_a_node_has_measured_by_the_same_code(on_cluster: OnCluster, quick_report: None) -> None:
     on_cluster.submit()
-    on_cluster.slurm.run_all()
+    on_cluster.run_all()
     code, said, error = on_cluster.submit("--resume", "--wait")
     assert (code, error) == (0, "")
     assert "resumed: 2 of 2 cells have their record already" in said
@@ -160,7 +160,7 @@ def test_resume_leaves_out_what_a_node_has_measured_by_the_same_code(on_cluster:
 
 def test_a_record_of_any_node_counts_and_one_of_no_node_does_not(on_cluster: OnCluster) -> None:
     on_cluster.submit()
-    on_cluster.slurm.run_all()
+    on_cluster.run_all()
     folder = on_cluster.results / log.RECORDS / hardware.machine_name("cpu")
     folder.rename(folder.with_name("another-node"))
     assert "resumed: 2 of 2 cells have their record" in on_cluster.submit("--resume")[1]
@@ -173,7 +173,7 @@ def test_a_record_of_any_node_counts_and_one_of_no_node_does_not(on_cluster: OnC
 
 def test_other_code_is_measured_anew_and_told(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     on_cluster.submit()
-    on_cluster.slurm.run_all()
+    on_cluster.run_all()
     monkeypatch.setattr(resume.provenance, "digest", lambda backend: "0" * 16)
     code, said, _ = on_cluster.submit("--resume")
     assert code == 0
@@ -185,13 +185,13 @@ def test_a_cell_that_was_cancelled_is_submitted_again_once_its_run_is_over(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch, quick_report: None
 ) -> None:
     on_cluster.submit()
-    on_cluster.slurm.run(0)
+    on_cluster.run(0)
     on_cluster.slurm.end(1, "CANCELLED", "0:15")
     code, _, error = on_cluster.submit("--resume", "--wait")
     assert code == 1
     assert "1 of 2 cells are not ok (1 crashed)" in error
     assert on_cluster.statuses() == {0: "ok", 1: "crashed"}
-    while_it_waits(monkeypatch, lambda: on_cluster.slurm.run(0))
+    while_it_waits(monkeypatch, lambda: on_cluster.run(0))
     code, said, _ = on_cluster.submit("--resume", "--wait")
     assert code == 0
     assert "resumed: 1 of 2 cells have their record already" in said
@@ -307,7 +307,7 @@ def test_data_that_is_refused_by_require_clean(on_cluster: OnCluster, monkeypatc
 def test_status_shows_the_cells_from_any_host_that_sees_the_folder(on_cluster: OnCluster) -> None:
     on_cluster.write(seeds=3)
     on_cluster.submit()
-    on_cluster.slurm.run(0)
+    on_cluster.run(0)
     (made,) = on_cluster.submissions
     with runs.adopt(on_cluster.results, made.id_of(1)):
         code, said, _ = on_cluster.in_process(status.main, "--results", on_cluster.results)
@@ -319,7 +319,7 @@ def test_status_shows_the_cells_from_any_host_that_sees_the_folder(on_cluster: O
 
 def test_status_is_silent_about_a_run_that_is_over(on_cluster: OnCluster) -> None:
     on_cluster.submit()
-    on_cluster.slurm.run_all()
+    on_cluster.run_all()
     _, said, _ = on_cluster.in_process(status.main, "--results", on_cluster.results)
     assert said == f"nothing is running on {on_cluster.results}\n"
 
@@ -358,7 +358,7 @@ def test_names_of_patients_are_hidden_by_what_the_driver_found(
     on_cluster.write(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data}"'))
     code, _, error = on_cluster.submit()
     assert code == 0, error
-    on_cluster.slurm.run(0)
+    on_cluster.run(0)
     (record,) = on_cluster.records()
     assert (record.status, record.dataset["names"]) == ("ok", "hashed")
     checked = json.loads((on_cluster.submissions[0].folder / "checked-0.json").read_text())

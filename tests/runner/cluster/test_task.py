@@ -58,7 +58,7 @@ def test_a_task_leaves_one_record_in_a_file_of_its_own(submitted: OnCluster) -> 
 
 
 def test_the_record_is_marked_with_the_leaks_that_the_driver_found(submitted: OnCluster) -> None:
-    submitted.slurm.run_all()
+    submitted.run_all()
     for each in submitted.records():
         assert each.dataset["leaks"]["clean"]
         assert each.dataset["names"] == "kept"
