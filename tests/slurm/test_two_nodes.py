@@ -94,9 +94,9 @@ def test_ctrl_c_leaves_the_jobs_and_resume_follows_them(on_nodes: OnNodes) -> No
 def test_what_slurm_refuses_is_one_line_before_anything_is_submitted(on_nodes: OnNodes) -> None:
     on_nodes.write(seeds=2)
     for option, reason in (
-        ("--sbatch=--partition=nosuch", "nvalid partition"),
-        ("--sbatch=--no-such-option", "nrecognized option"),
-        ("--sbatch=--nodes=99", "SLURM would refuse the cells"),
+        ("--sbatch=--partition=nosuch", "SLURM would refuse the cells: invalid partition specified: nosuch"),
+        ("--sbatch=--no-such-option", "SLURM would refuse the cells: unrecognized option '--no-such-option'"),
+        ("--sbatch=--mem=999999999", "Requested node configuration is not available"),
     ):
         code, said = on_nodes.submit(option)
         assert code == 2, said

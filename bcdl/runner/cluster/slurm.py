@@ -33,7 +33,7 @@ _USUAL_ARRAY = 1001
 _CONFIG = re.compile(r"^(MaxArraySize|ClusterName)\s*=\s*(\S+)", re.MULTILINE)
 _FACT = re.compile(r"(?:^|\s)(JobName|JobId|ArrayJobId|ArrayTaskId|JobState|ExitCode|TimeLimit|StdOut)=(\S*)")
 # What precedes the reason in a line of SLURM's programs.
-_PREFIX = re.compile(r"^(?:\w+: )?(?:error|fatal): ")
+_PREFIX = re.compile(r"^(?:\w+: )?(?:(?:error|fatal): |allocation failure: )?")
 _IN_ARRAY = re.compile(r"\d+_(\d+)")
 
 
@@ -208,7 +208,7 @@ def _call(*command: str) -> str:
 def _said(text: str) -> str:
     """The reason that a program gives, on one line."""
     lines = [_PREFIX.sub("", line.strip()) for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith("lua: ")]
+    telling = [line for line in lines if not line.startswith(("lua: ", "Try "))]
     return legible("; ".join(dict.fromkeys(telling)), _LONGEST)
 
 

@@ -38,10 +38,8 @@ def sbatch(folder: Path, queue: Queue, words: Sequence[str]) -> None:
     options = words[:script]
     given = dict(word.partition("=")[::2] for word in options)
     if given.get("--partition") == "nosuch":
-        fail(
-            "sbatch: error: invalid partition specified: nosuch",
-            "sbatch: error: Batch job submission failed: Invalid partition name specified",
-        )
+        how = "allocation failure" if "--test-only" in given else "sbatch: error: Batch job submission failed"
+        fail("sbatch: error: invalid partition specified: nosuch", f"{how}: Invalid partition name specified")
     if "--test-only" in given:
         print("sbatch: Job 5 to start at 2026-01-01T00:00:00 using 1 processors on nodes n1", file=sys.stderr)
         return
