@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bcdl import __version__, backends, submit
 from bcdl.errors import BcdlError, UsageError, run_command
@@ -148,19 +149,21 @@ def _variables() -> dict[str, str]:
 
 def drive(folder: Path) -> int:
     """`bcdl submit --slurm --wait` of the study in the folder, whose cells are stand-ins; writes what it cost there."""
-    wall_s, cost = clock.stopwatch(), {}
+    wall_s, cost = clock.stopwatch(), dict[str, float]()
     show_and_rebuild = run_end.show_and_rebuild_all
 
     def report(*arguments: Any) -> list[str]:
         cost.update(wall_s=wall_s(), driver_cpu_s=clock.processor_s(), driver_mib=_peak_mib())
         return show_and_rebuild(*arguments)
 
-    run_end.show_and_rebuild_all = report
-    launch.WORKER = ("-m", "benchmarks.empty_worker")
-    backends.is_installed = lambda name: True  # type: ignore[attr-defined,assignment]
-    file, results = str(folder / "study.toml"), str(folder / "results")
-    sys.argv = ["bcdl submit", "--slurm", "--wait", file, "--results", results]
-    code = submit.main()
+    words = ["--slurm", "--wait", str(folder / "study.toml"), "--results", str(folder / "results")]
+    with (
+        mock.patch.object(run_end, "show_and_rebuild_all", report),
+        mock.patch.object(launch, "WORKER", ("-m", "benchmarks.empty_worker")),
+        mock.patch.object(backends, "is_installed", return_value=True),
+        mock.patch.object(sys, "argv", ["bcdl submit", *words]),
+    ):
+        code = submit.main()
     (folder / "driver.json").write_text(json.dumps({**cost, "report_mib": _peak_mib()}))
     return code
 

@@ -40,7 +40,7 @@ def test_a_controller_that_does_not_answer_is_refused_before_anything_is_done(sl
 
 
 def test_a_partition_that_does_not_exist_is_refused_with_its_name(slurm: StandIn) -> None:
-    with pytest.raises(UsageError, match="would refuse the cells: invalid partition specified: nosuch; Invalid partition"):
+    with pytest.raises(UsageError, match="refuse the cells: invalid partition specified: nosuch; Invalid partition"):
         programs.check(script(slurm.folder), ["--partition=nosuch"])
     programs.check(script(slurm.folder), ["--partition=main"])
     assert slurm.jobs == []
