@@ -158,6 +158,11 @@ def is_warm(evidence: Evidence) -> bool:
     return "warm" in str(evidence.environment.get("compilation_cache"))
 
 
+def is_of_cluster(record: Record) -> bool:
+    """Whether a node of a cluster measured the cell, or was to measure it."""
+    return "scheduler" in record.environment
+
+
 # Settings that may differ for each purpose; all others must agree.
 _WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
 _FREE = {

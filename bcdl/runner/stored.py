@@ -79,7 +79,8 @@ def marked(record: Record, job: Job, results: Path, marks: Marks | None) -> Reco
     if marks and marks.private:
         record = hidden(record, marks.private)
     record = scrubbed(record, job, results)
-    if marks and marks.checksum and record.dataset.get("checksum") == marks.checksum:
+    checksum = record.dataset.get("checksum")
+    if marks and checksum and checksum == marks.checksum:
         facts = {**record.dataset, "leaks": marks.leaks, "names": HASHED if marks.private else KEPT}
         record = dataclasses.replace(record, dataset=facts)
     return record

@@ -18,6 +18,7 @@ from bcdl.runner.cluster import lost
 from bcdl.runner.cluster.submission import PYTHONS as PYTHONS_FILE
 from benchmarks.two_nodes import NODES, TwoNodes
 from tests.conftest import ROOT
+from tests.in_process import SMALL_TRAINING
 from tests.slurm.conftest import OnNodes
 
 pytestmark = pytest.mark.slurm
@@ -164,7 +165,8 @@ def bcdl(cluster: TwoNodes, *arguments: str) -> tuple[int, str]:
 def test_a_real_matrix_of_three_backends_from_one_file(
     cluster: TwoNodes, tmp_path: Path, pythons: Mapping[str, str]
 ) -> None:
-    study = f'profile = "smoke"\ndevice = "cpu"\n[[matrix]]\nbackends = {sorted(pythons)}\nmodels = ["cnn"]\n'
+    small = 'profile = "smoke"\ndevice = "cpu"\ndata = "synthetic-48"\nimage-size = 32\nepochs = 1\n'
+    study = f'{small}[[matrix]]\nbackends = {sorted(pythons)}\nmodels = ["cnn"]\n'
     (tmp_path / "study.toml").write_text(study)
     named = [word for name, path in pythons.items() for word in ("--python", f"{name}={path}")]
     results = ("--results", str(tmp_path / "results"))
@@ -185,7 +187,7 @@ def test_two_real_sides_meet_one_node_in_one_allocation(
 ) -> None:
     first, second, *_ = sorted(pythons)
     sides = ("--a", f"{first}={pythons[first]}", "--b", f"{second}={pythons[second]}", "--models", "cnn")
-    small = ("--profile", "smoke", "--device", "cpu", "--rounds", "1")
+    small = (*SMALL_TRAINING, "--epochs", "1", "--rounds", "1")
     code, said = bcdl(cluster, "ab", *sides, *small, "--results", str(tmp_path / "results"), "--slurm", "--wait")
     assert code == 0, said
     records = [record for _, record in store.read_all(tmp_path / "results")[0]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from bcdl.machine import provenance
 from bcdl.records import store
-from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
+from bcdl.records.comparability import Evidence, Purpose, differences, is_of_cluster, is_warm
 from bcdl.records.record import Record
 from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.run import SETTLED, Run
@@ -29,7 +29,7 @@ def settled(
         by_backend: what runs the workers of each backend.
     """
     records, problems = store.read_all(run.results)
-    newest = {each.cell: each for _, each in records if not each.block and "scheduler" in each.environment}
+    newest = {each.cell: each for _, each in records if not each.block and is_of_cluster(each)}
     standing: dict[Job, Record] = {}
     changed: Counter[str] = Counter()
     for job in jobs:
