@@ -22,6 +22,7 @@ from bcdl.datasets.private import Private
 from bcdl.errors import UsageError
 from bcdl.machine import environment, hardware, provenance, scratch
 from bcdl.records import log, moment, record, runs, store
+from bcdl.records.claims import Claim
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
 from bcdl.runner import data_picture, launch, stored
@@ -96,7 +97,7 @@ class Run:
         provenance.take()
         store.check_writable(self.results)
         # Held as long as this process lives.
-        self._alive = first._alive if first and first.id == self.id else runs.claim(self.results, self.id)
+        self._alive: Claim = first._alive if first and first.id == self.id else runs.claim(self.results, self.id)
         self._remove_what_dead_runs_left()
         scratch.also_in(self.results / runs.LOCAL)
         self._handover: Handover = first._handover if first else Handover((self.folder / _DATA).resolve())
