@@ -44,12 +44,12 @@ class Marks:
     """What a run found of a job's data, for the job's record.
 
     Attributes:
-        checksum: of the data set that was looked at; empty if none was.
+        data_checksum: of the data set that was looked at.
         leaks: what a record says of its leaks, names hashed unless they may be told.
         private: hides names of images and patients; None if they may be told.
     """
 
-    checksum: str
+    data_checksum: str
     leaks: Mapping[str, Any]
     private: Private | None
 
@@ -61,14 +61,14 @@ class Marks:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for a process that runs the job elsewhere; they hold what hides the names."""
         private = self.private
-        hidden = private and {"key": private.key, "names": sorted(private.names), "public": sorted(private.public)}
-        return {"checksum": self.checksum, "leaks": self.leaks, "private": hidden}
+        names = private and {"key": private.key, "names": sorted(private.names), "public": sorted(private.public)}
+        return {"data_checksum": self.data_checksum, "leaks": self.leaks, "private": names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Marks:
-        hidden = values["private"]
-        private = hidden and Private(hidden["key"], frozenset(hidden["names"]), frozenset(hidden["public"]))
-        return cls(values["checksum"], values["leaks"], private)
+        names = values["private"]
+        private = names and Private(names["key"], frozenset(names["names"]), frozenset(names["public"]))
+        return cls(values["data_checksum"], values["leaks"], private)
 
 
 def marked(record: Record, job: Job, results: Path, marks: Marks | None) -> Record:
@@ -80,7 +80,7 @@ def marked(record: Record, job: Job, results: Path, marks: Marks | None) -> Reco
         record = hidden(record, marks.private)
     record = scrubbed(record, job, results)
     checksum = record.dataset.get("checksum")
-    if marks and checksum and checksum == marks.checksum:
+    if marks and checksum and checksum == marks.data_checksum:
         facts = {**record.dataset, "leaks": marks.leaks, "names": HASHED if marks.private else KEPT}
         record = dataclasses.replace(record, dataset=facts)
     return record
