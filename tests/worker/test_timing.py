@@ -25,7 +25,7 @@ CLOCKS = {
 WAITING = {
     (f"bcdl/{name}.py", "monotonic")
     for name in ("runner/budget", "runner/cluster/follow", "runner/progress", "runner/supervisor", "sprint")
-}
+} | {("benchmarks/two_nodes.py", "monotonic")}
 SHOWING = {"bcdl/runner/progress.py", "bcdl/datasets/cache.py", "bcdl/datasets/decode.py"}
 # One clock measures; the others of its module show what may have disturbed what it measured.
 CLOCK = "bcdl/machine/clock.py"
