@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from bcdl.machine import provenance, scheduler
 from bcdl.records import log, record, runs, store
@@ -16,11 +15,11 @@ from bcdl.runner.cluster import script
 from bcdl.runner.cluster.slurm import End
 from bcdl.runner.cluster.submission import TASK_LOG, Submission, is_recorded
 from bcdl.runner.cluster.task import Begun
-from bcdl.settings.job import Job
 from bcdl.text import A_HOST, on_one_line
 
 # The folder of records of cells that did not begin: nobody knows on which machine they would have run.
 UNKNOWN_NODE = "unknown-node"
+_OF_NO_NODE = {"scheduler": {"name": scheduler.NAME}}
 _AGAIN = "--resume submits it again"
 _ERROR = "error: "  # how the line of a command, or of the batch script, begins that says what is wrong
 _LONGEST = 300  # letters of such a line in a reason
@@ -89,16 +88,11 @@ def _record(submission: Submission, index: int, end: End | None) -> tuple[str, R
         task.job.cell,
         started,
         max(started, now()),  # the clock of this host may be behind that of the node
-        environment=begun.environment if begun else _of_no_node(task.job),
+        environment={**(begun.environment if begun else _OF_NO_NODE), **provenance.commit()},
         log_tail=lines,
     )
     outcome = stored.marked(outcome, task.job, submission.results, submission.marks_of(task))
     return (begun.machine if begun else UNKNOWN_NODE), _without_hosts(outcome, begun.hosts if begun else ())
-
-
-def _of_no_node(job: Job) -> dict[str, Any]:
-    """What is known of the environment of a cell that did not begin."""
-    return {**provenance.facts(job.cell.backend), "scheduler": {"name": scheduler.NAME}}
 
 
 def why(end: End | None, error: str) -> tuple[str, str]:

@@ -106,7 +106,7 @@ class Begun:
 
     Attributes:
         machine: the folder of its records.
-        environment: as a record says it.
+        environment: as a record says it, without the code.
         started: when it began, as records say it.
         hosts: names of its node, which no record may hold.
     """
@@ -118,8 +118,8 @@ class Begun:
 
     @classmethod
     def here(cls, job: Job) -> Begun:
-        device, facts = job.cell.device, provenance.facts(job.cell.backend)
-        environment = {**hardware.describe(device), **facts, **scheduler.facts()}
+        device = job.cell.device
+        environment = {**hardware.describe(device), **scheduler.facts()}
         return cls(hardware.machine_name(device), environment, now(), (socket.gethostname(), *scheduler.hosts()))
 
     @classmethod
@@ -137,7 +137,8 @@ class Begun:
 
     def failure(self, run: str, job: Job, reason: str) -> Record:
         """The record of the cell if it fails for that reason."""
-        return Record(run, record.FAILED, reason, job.cell, self.started, now(), environment=self.environment)
+        facts = {**self.environment, **provenance.commit()}
+        return Record(run, record.FAILED, reason, job.cell, self.started, now(), environment=facts)
 
 
 if __name__ == "__main__":

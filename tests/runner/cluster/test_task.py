@@ -163,7 +163,7 @@ def test_what_a_task_begins_with_is_there_for_a_record_that_it_does_not_live_to_
     run(submitted, 1, monkeypatch)
     begun = json.loads((folder_of(submitted, 1) / BEGUN).read_text())
     assert begun["machine"] == hardware.machine_name("cpu")
-    assert set(begun["environment"]) >= {"identity", "code", "versions", "scheduler"}
+    assert set(begun["environment"]) >= {"identity", "versions", "scheduler"}
     assert "node-x1" in begun["hosts"]
     assert json.loads((folder_of(submitted, 1) / STATUS_FILE).read_text())["done"] == 1
 
