@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from bcdl import __version__, backends, submit
@@ -30,12 +30,14 @@ from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.machine import clock, hardware, identity, provenance
 from bcdl.records import store
 from bcdl.records.moment import now
-from bcdl.report import run_end
-from bcdl.report.tables import Table, count, figures, word, words
 from bcdl.runner import launch
 from bcdl.runner.cluster import submission
+from bcdl.runner.cluster.follow import Following
 from bcdl.screen import say
 from benchmarks import two_nodes
+
+if TYPE_CHECKING:
+    from bcdl.report.tables import Table
 
 _MEASURED = Path(__file__).with_suffix(".jsonl")
 _DOCUMENT = provenance.ROOT / "docs" / "cluster.md"
@@ -150,15 +152,15 @@ def _variables() -> dict[str, str]:
 def drive(folder: Path) -> int:
     """`bcdl submit --slurm --wait` of the study in the folder, whose cells are stand-ins; writes what it cost there."""
     wall_s, cost = clock.stopwatch(), dict[str, float]()
-    show_and_rebuild = run_end.show_and_rebuild_all
+    until_done = Following.until_done
 
-    def report(*arguments: Any) -> list[str]:
+    def follow(following: Following) -> None:
+        until_done(following)
         cost.update(wall_s=wall_s(), driver_cpu_s=clock.processor_s(), driver_mib=_peak_mib())
-        return show_and_rebuild(*arguments)
 
     words = ["--slurm", "--wait", str(folder / "study.toml"), "--results", str(folder / "results")]
     with (
-        mock.patch.object(run_end, "show_and_rebuild_all", report),
+        mock.patch.object(Following, "until_done", follow),
         mock.patch.object(launch, "WORKER", ("-m", "benchmarks.empty_worker")),
         mock.patch.object(backends, "is_installed", return_value=True),
         mock.patch.object(sys, "argv", ["bcdl submit", *words]),
@@ -181,6 +183,9 @@ def read(file: Path = _MEASURED) -> list[Measured]:
 
 def table(measured: Sequence[Measured]) -> Table:
     """What it cost, a row for each number of cells."""
+    # Here, so that the driver has no report in its memory while it is measured.
+    from bcdl.report.tables import Table, count, figures, word, words
+
     columns = (
         *map(figures, ("cells", "arrays", "records", "a node's time a cell", "driver's processor time a cell")),
         *map(figures, ("driver's memory", "with its report")),
