@@ -35,6 +35,8 @@ from bcdl.text import legible
 _LEAST_PAUSE_S, _MOST_PAUSE_S, _PAUSE_SHARE = 1.0, 10.0, 0.05
 # Seconds after which a task that has ended and left no record leaves none: a network's disk shows files late.
 _GRACE_S = 30.0
+# Cells that have ended a node, for what a node spends on a cell to be known: those that run count as time, too.
+_ENDED_AT_LEAST = 4
 _SHOWN_REASONS = 3  # for which tasks wait
 _NO_REASON = ("", "None")
 _AWAITED = "ended"  # in place of a reason
@@ -175,6 +177,7 @@ class Following:
         return self._look(running, +waiting)
 
     def _look(self, running: int, waiting: Mapping[str, int]) -> Look:
+        self._time.pass_by(running)
         failed = sum(count for status, count in self._statuses.items() if status != OK)
         return Look(self._count - len(self._left), failed, running, waiting, self._time.left_s(running))
 
@@ -240,6 +243,9 @@ class Following:
 class _Time:
     """Estimates how long the cells that are left will take.
 
+    A record says how long its cell took, and not what a node spent on it besides, until the next one began. That is
+    known once some cells have ended while their nodes were looked at.
+
     Args:
         cells: all cells.
     """
@@ -248,6 +254,9 @@ class _Time:
         self._estimates = Estimates()
         self._left: Counter[Work] = Counter()
         self._examples: dict[Work, Cell] = {}
+        self._looked_at: float | None = None
+        self._busy_s = self._ended_s = 0.0
+        self._ended = 0
         for cell in cells:
             work = work_of(cell)
             self._left[work] += 1
@@ -258,13 +267,24 @@ class _Time:
         self._left[work_of(cell)] -= 1
         if outcome and outcome.ok:
             self._estimates.learn(cell, seconds_of(outcome))
+        if outcome and self._looked_at is not None:
+            self._ended += 1
+            self._ended_s += seconds_of(outcome)
+
+    def pass_by(self, at_once: int) -> None:
+        """Count the time since the last look, in which so many nodes were busy."""
+        now = time.monotonic()
+        self._busy_s += at_once * (now - self._looked_at) if self._looked_at is not None else 0.0
+        self._looked_at = now
 
     def left_s(self, at_once: int) -> float | None:
         """Seconds until all have ended, if so many run at once; None if there is no estimate."""
         seconds = {work: self._estimates.seconds(self._examples[work]) for work in +self._left}
         if not at_once or None in seconds.values():
             return None
-        return sum(self._left[work] * (each or 0.0) for work, each in seconds.items()) / at_once
+        left_s = sum(self._left[work] * (each or 0.0) for work, each in seconds.items()) / at_once
+        is_known = self._ended >= _ENDED_AT_LEAST * at_once and self._ended_s
+        return left_s * max(1.0, self._busy_s / self._ended_s) if is_known else left_s
 
 
 def _job_of(watched: Watched, states: Mapping[tuple[str, int], State]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import types
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,22 @@ def test_what_is_left_is_estimated_from_what_has_ended(submitted: OnCluster) -> 
     assert look.words == "1 done; 1 running; 1 waiting (Resources), about 2 min left"
     submitted.slurm.end(1, "PENDING", reason="None")
     assert follower.following.look().words == "1 done; 2 waiting (Resources)"
+
+
+def test_what_a_node_spends_on_a_cell_besides_is_learnt(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records say 60 s, and the node takes 90 s from one to the next."""
+    on_cluster.write(seeds=10)
+    on_cluster.submit()
+    follower, now_s = Follower.of(on_cluster), [0.0]
+    monkeypatch.setattr(follow, "time", types.SimpleNamespace(monotonic=lambda: now_s[0]))
+    for index in range(8):
+        on_cluster.slurm.end(index, "RUNNING")
+        assert follower.following.look().done == index
+        now_s[0] += 90.0
+        leave_record(on_cluster, index)
+        on_cluster.slurm.end(index, "COMPLETED")
+    on_cluster.slurm.end(8, "RUNNING")
+    assert follower.following.look().left_s == pytest.approx(2 * 90.0)
 
 
 @pytest.mark.parametrize(
