@@ -196,8 +196,8 @@ def parity_judge(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all tests: those without a framework, faults, page, wheel, then those that need Keras on every backend."""
-    for name in ("fast", "faults", "page", "wheel"):
+    """Run all tests: those without a framework, faults, page, wheel, SLURM, then those that need Keras by backend."""
+    for name in ("fast", "faults", "page", "wheel", "slurm"):
         session.notify(f"tests-{name}", session.posargs)
     for backend in BACKENDS:
         session.notify(f"tests-{backend}", session.posargs)
@@ -207,7 +207,7 @@ def tests(session: nox.Session) -> None:
 def tests_fast(session: nox.Session) -> None:
     """Run the tests that need no framework: a developer's inner loop; `-- --cov` also measures coverage."""
     install_project(session, "-r", "tests/requirements.txt")
-    chosen = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere and not page"]
+    chosen = ["tests", "--ignore=tests/faults", "-m", "not keras and not elsewhere and not page and not slurm"]
     session.run("pytest", *chosen, "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
@@ -223,6 +223,17 @@ def tests_page(session: nox.Session) -> None:
     """Test the page to explore in a headless Chromium, without a network."""
     install_project(session, "-r", "tests/requirements-page.txt")
     session.run("pytest", "tests/report/web", "-m", "page", *session.posargs)
+
+
+@nox.session(name="tests-slurm")
+def tests_slurm(session: nox.Session) -> None:
+    """Hand cells to a SLURM of two nodes, which this starts in a folder of its own: some minutes."""
+    install_project(session, "-r", "tests/requirements.txt")
+    missing = session.run("python", "-m", "benchmarks.two_nodes", silent=True, success_codes=[0, 1])
+    if missing:
+        session.skip(str(missing).strip())
+    pythons = os.pathsep.join(f"{backend}={make_side(session, backend, backend, [])}" for backend in BACKENDS)
+    session.run("pytest", "tests/slurm", "-m", "slurm", *session.posargs, env={"BCDL_TEST_PYTHONS": pythons})
 
 
 @nox.session(name="tests-faults")

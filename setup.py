@@ -15,6 +15,10 @@ class WithoutDoor(build_py):
 setup(
     packages=[*find_packages(include=["bcdl*"]), *(f"bcdl.{name}" for name in find_packages(include=["backends*"]))],
     package_dir={"bcdl.backends": "backends"},
-    package_data={"bcdl": ["py.typed"], "bcdl.report.web": ["page.css", "page.js"]},
+    package_data={
+        "bcdl": ["py.typed"],
+        "bcdl.report.web": ["page.css", "page.js"],
+        "": ["requirements-*.txt"],  # of each backend: what `bcdl env` installs
+    },
     cmdclass={"build_py": WithoutDoor},
 )

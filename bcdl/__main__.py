@@ -34,6 +34,8 @@ GROUPS = {
 }
 COMMANDS = {
     "train": Command("measure", "bcdl.train", "train and measure one model in this process, and save it"),
+    "run": Command("measure", "bcdl.run", "run all cells that a file asks for, on several backends"),
+    "submit": Command("measure", "bcdl.submit", "hand all cells that a file asks for to a cluster's SLURM"),
     "ab": Command("measure", "bcdl.ab", "measure sides in turn, a process each, and compare every two"),
     "experiment": Command("measure", "bcdl.experiment", "list the experiments, or run one: one thing in several ways"),
     "sprint": Command("measure", "bcdl.sprint", "measure what is most valuable first, within a time: on a rented GPU"),
@@ -45,6 +47,8 @@ COMMANDS = {
     "phases": Command("read", "bcdl.phases", "show where the time of cells goes, phase by phase"),
     "status": Command("read", "bcdl.status", "show what is running on a results folder"),
     "pack": Command("carry", "bcdl.pack.__main__", "write one folder to carry to a GPU machine without a network"),
+    "env": Command("carry", "bcdl.env", "make an environment with a backend's pinned packages, for bcdl run"),
+    "collect": Command("carry", "bcdl.collect", "join results folders from other machines and people"),
     "unpack": Command("carry", "bcdl.unpack", "add the records that came home from there to a results folder"),
     "parity": Command("check", "bcdl.parity.__main__", "compare what the backends compute of the same model"),
     "leaks": Command("check", "bcdl.leaks", "look for images that a folder holds twice"),

@@ -4,13 +4,16 @@ A side is a backend, the Python that has it and, if `--b-from` or the like names
 another branch. Rounds keep the machine's drift out of the comparison: all sides of a
 round meet the machine in the same condition. `nox -s bench-ab` makes the environments and calls this. If all sides are
 of one backend, as before and after an upgrade or a change, a side that is slower than the first is a regression, and so
-is one that computes something else or does not load its checkpoint: exit code 1.
+is one that computes something else or does not load its checkpoint: exit code 1. With `--slurm`, one node of a cluster
+does all of it, in one allocation.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
+import json
 import string
 import sys
 from collections.abc import Sequence
@@ -22,6 +25,8 @@ from bcdl.machine import hardware
 from bcdl.parity.settings import BATCH_SIZE, DRAWS, IMAGE_SIZE, UNIT_ROUNDOFF, Plan
 from bcdl.records import runs
 from bcdl.runner import interpreter
+from bcdl.runner.cluster import allocation, options, slurm
+from bcdl.runner.cluster.script import Asked
 from bcdl.runner.progress import RunProgress, console
 from bcdl.runner.run import STATUS_FILE, Run
 from bcdl.runner.turns import Side, Turns, check
@@ -44,10 +49,15 @@ def main() -> int:
     arguments = _parse()
     rounds = _ROUNDS.read(arguments.rounds)
     run_id = runs.new_run_id()
+    asked = _asked(arguments)
     sides = [_side(name, text, arguments, run_id) for name in LETTERS if (text := getattr(arguments, name))]
     if len(sides) < _LEAST_SIDES:
         raise UsageError("two sides or more are needed: --a BACKEND --b BACKEND")
     checked = check(sides)
+    if asked is not None:
+        for line in dict.fromkeys([*notices(vars(arguments)), *checked, *_too_few(sides, rounds)]):
+            say(line)
+        return _hand_over(arguments, asked, sides[0].run, run_id)
     turns = Turns(sides, rounds, run_id)
     if arguments.resume:
         device = sides[0].run.jobs[0].cell.device
@@ -74,7 +84,52 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--no-parity", action="store_true", help="do not compare what sides of one backend compute")
     add_limit_options(parser.add_argument)
     add_cell_options(parser.add_argument)
-    return parser.parse_args()
+    options.add(parser)
+    return parser.parse_args(options.joined(sys.argv[1:], list(parser._option_string_actions)))
+
+
+def _asked(arguments: argparse.Namespace) -> Asked | None:
+    """What is asked of SLURM; None if the sides are measured here. UsageError if that can't be."""
+    if not arguments.slurm and (arguments.wait or arguments.sbatch or arguments.setup):
+        raise UsageError("--wait, --sbatch and --setup are for a cluster; add --slurm, or leave them out")
+    asked = options.read(arguments)
+    if not arguments.slurm:
+        return None
+    slurm.site()
+    return asked
+
+
+def _hand_over(arguments: argparse.Namespace, asked: Asked, first: Run, run_id: str) -> int:
+    """Hand the comparison to SLURM, all of it to one node; the exit code, that of the comparison if it is waited for.
+
+    A comparison that is handed over already is gone on with if that is asked for.
+    """
+    words = options.without(options.joined(sys.argv[1:], ()))
+    again = "the same command with --resume --wait goes on with it"
+    name = _name_of_job(words, Path(arguments.results))
+    state = allocation.under_way(name)
+    if state and arguments.resume:
+        job, log = state.job, Path(slurm.output(state.job))
+        say(f"resumed: the comparison is under way as SLURM job {job}; its output is in {log}")
+    else:
+        if state:
+            say(f"note: this comparison is under way already, as SLURM job {state.job}; {again}")
+        folder = runs.folder_of(first.results.absolute(), run_id)
+        command = [sys.executable, "-m", "bcdl", "ab", *words]
+        job = allocation.submit(name, command, folder, first.jobs[0].cell.device, asked)
+        log = folder / allocation.LOG_FILE
+        say(f"submitted as SLURM job {job}; its output is in {log}", flush=True)
+    if not arguments.wait:
+        say(f"{again}; bcdl status --results {arguments.results} shows it when it runs")
+        return 0
+    interrupts.advise(f"the comparison goes on: {again}; scancel {job} ends it")
+    return allocation.follow(name, job, log, functools.partial(say, flush=True))
+
+
+def _name_of_job(words: Sequence[str], results: Path) -> str:
+    """The name of the scheduler's job of a comparison: the same for the same command."""
+    asked_for = [str(results.absolute()), *(word for word in words if word not in RESUME.names)]
+    return f"bcdl-ab-{hashlib.sha256(json.dumps(asked_for).encode()).hexdigest()[:12]}"
 
 
 def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> Side:

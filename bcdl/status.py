@@ -11,17 +11,21 @@ from bcdl.records import disk, runs
 from bcdl.records.claims import Holder
 from bcdl.report.tables import Entry, Table, absent, count, figures, word, words
 from bcdl.runner import progress
+from bcdl.runner.cluster import follow, submission
+from bcdl.runner.cluster.follow import Look
 from bcdl.runner.progress import State, duration
 from bcdl.runner.run import STATUS_FILE
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
-from bcdl.settings.cell import Cell
 from bcdl.settings.options import DEFAULT_RESULTS
 
 _COLUMNS = (
     *map(words, ("run", "host", "cell", "phase")),
     *map(figures, ("cell's time", "done", "not ok", "left after it")),
 )
+
+_CLUSTER_COLUMNS = (words("run"), *map(figures, ("cells", "done", "not ok", "running", "no record yet")))
+_WAITING = "no record yet: the cell waits in the queue, or its task ended without one; bcdl submit --resume asks SLURM"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +50,23 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.results.is_dir():
         raise UsageError(f"there is no results folder {str(arguments.results)!r}; name the run's own with --results")
-    holders = dict(_holders(arguments.results))
+    on_nodes = _on_nodes(arguments.results)
+    holders = {run: holder for run, holder in _holders(arguments.results) if run not in on_nodes}
     live = {run: _running(arguments.results, run, holder) for run, holder in holders.items() if holder.alive}
-    if live:
-        progress.console().print(table(live).to_rich())
-    else:
+    unfinished = {run: look for run, look in on_nodes.items() if look.left}
+    for shown in (*([table(live)] if live else []), *([cluster_table(unfinished)] if unfinished else [])):
+        progress.console().print(shown.to_rich())
+    if not live and not unfinished:
         say(f"nothing is running on {arguments.results}")
     for run, holder in holders.items():
         if _may_be_alive(holder):
             say(f"note: run {run} of another host: {_silence(holder)}; it is not known whether it is alive")
     return 0
+
+
+def _on_nodes(results: Path) -> dict[str, Look]:
+    """How each run stands that was handed to a cluster, by its id, as far as its folder says it."""
+    return {each.header.run: follow.by_files(each) for each in submission.all_of(results.absolute())}
 
 
 def _holders(results: Path) -> Iterator[tuple[str, Holder]]:
@@ -86,6 +97,17 @@ def table(live: Mapping[str, Running]) -> Table:
     return Table("Running now", _COLUMNS, tuple((word(run), *_row(running)) for run, running in live.items()))
 
 
+def cluster_table(looks: Mapping[str, Look]) -> Table:
+    """A table with a row for each run on a cluster, by its id."""
+    rows = tuple((word(run), *_counts(look)) for run, look in looks.items())
+    return Table("Cells on a cluster", _CLUSTER_COLUMNS, rows, (_WAITING,))
+
+
+def _counts(look: Look) -> tuple[Entry, ...]:
+    numbers = (look.done + look.left, look.done, look.failed, look.running, sum(look.waiting.values()))
+    return tuple(map(count, numbers))
+
+
 def _row(running: Running) -> tuple[Entry, ...]:
     host, state = word("this one" if running.here else "another"), running.state
     if state is None:  # it has not begun its first cell, or its file is not what a run writes
@@ -95,7 +117,7 @@ def _row(running: Running) -> tuple[Entry, ...]:
     about = "unknown" if state.about_left_s is None else f"about {duration(state.about_left_s)}"
     return (
         host,
-        word(Cell.parse(state.cell).title),
+        word(state.title),
         word(state.phase if phase_s is None else f"{state.phase}, for {duration(phase_s)}"),
         absent("unknown") if cell_s is None else Entry(cell_s, duration),
         count(state.done),

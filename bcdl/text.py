@@ -150,6 +150,10 @@ _NOBODY = frozenset(
 )
 
 
+# The variables by which a scheduler says on which node a job runs, and where it was submitted.
+HOSTS_OF_A_JOB = ("SLURMD_NODENAME", "SLURM_SUBMIT_HOST")
+
+
 def scrub(text: str, folders: Iterable[str] = (), relative: bool = True) -> str:
     """`text` without the machine's folders and without its user and host: what a record may say of it.
 
@@ -232,6 +236,7 @@ def _known_folders(others: Iterable[str]) -> list[re.Pattern[str]]:
 def known_names() -> dict[str, str]:
     """The names of this machine and of who uses it, and what stands for each; not those that many machines have."""
     names = {os.environ.get(name, ""): A_USER for name in ("LOGNAME", "USER", "USERNAME", "LNAME")}
+    names |= {os.environ.get(name, ""): A_HOST for name in HOSTS_OF_A_JOB}
     with contextlib.suppress(Exception):  # no entry of the user, or no such module on this system
         import pwd
 

@@ -23,7 +23,8 @@ def main() -> int:
     for notice in log.repair(results):
         say(f"note: {notice}")
     for file, content in contents.items():
-        _show(file, archive.add(content, results, findings.READERS), results)
+        for line in archive.add(content, results, findings.READERS).told(file, results):
+            say(line)
     return 0
 
 
@@ -33,16 +34,6 @@ def _read_all(files: list[Path]) -> dict[Path, archive.Contents]:
         if not file.is_file():
             raise UsageError(f"{file} is no file; name the results.tar.gz that came home")
     return {file: archive.read(file) for file in files}
-
-
-def _show(file: Path, done: archive.Unpacked, results: Path) -> None:
-    for name, lines in done.added.items():
-        say(f"{results / name}: {lines} lines added")
-    say(f"{file}: {sum(done.added.values())} lines added, {done.known} were there already")
-    if done.left_out:
-        say(f"note: {len(done.left_out)} lines are left out, the first: {done.left_out[0]}")
-    if done.ignored:
-        say(f"note: {len(done.ignored)} members are no logs of bcdl, {done.ignored[0]} for one; left out")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ if session == "report" and "--results" in options:
 sys.exit(session == os.environ["FAILING"])
 """
 SESSIONS = {
-    *("lint", "report", "parity", "bench", "bench-ab", "tests-fast", "tests-faults", "tests-page", "tests-wheel"),
+    *("lint", "report", "parity", "bench", "bench-ab", "tests-fast", "tests-faults", "tests-page", "tests-slurm"),
+    "tests-wheel",
     *(f"tests-{name}" for name in backends.NAMES),
 }
 
@@ -62,4 +63,4 @@ def test_a_stage_that_fails_fails_all_and_stops_those_that_need_it_alone(tmp_pat
     assert [words[0] for words in ended if words[-1] == "FAILED"][-2:] == [failing, "all"]
     assert "the page" not in printed
     assert ("output of bench\n" in printed) == (failing != "parity")
-    assert all(f"output of tests-{part}\n" in printed for part in ("fast", "faults", "wheel", *backends.NAMES))
+    assert all(f"output of tests-{part}\n" in printed for part in ("fast", "faults", "wheel", "slurm", *backends.NAMES))

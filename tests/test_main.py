@@ -37,7 +37,7 @@ def test_the_version_is_said() -> None:
 def test_an_unknown_command_ends_with_2_and_the_names() -> None:
     done = run("-m", "bcdl", "trian", "--model", "cnn")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: unknown command 'trian'; the commands are train, ab, experiment,")
+    assert done.stderr.startswith("error: unknown command 'trian'; the commands are train, run, submit, ab,")
 
 
 def test_help_needs_the_standard_library_alone() -> None:

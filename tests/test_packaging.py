@@ -110,6 +110,9 @@ def test_a_wheel_installs_one_package_and_all_of_it(wheel: Path) -> None:
     sources |= {f"bcdl/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "backends").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == sources
     assert {"bcdl/py.typed", "bcdl/report/web/page.css", "bcdl/report/web/page.js"} <= names
+    pins = {file.relative_to(ROOT).as_posix() for file in (ROOT / "backends").glob("*/requirements-*.txt")}
+    assert pins
+    assert {f"bcdl/{name}" for name in pins} <= names
 
 
 @pytest.mark.elsewhere

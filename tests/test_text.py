@@ -36,6 +36,12 @@ def test_every_name_can_be_printed_on_one_line(name: str, longest: int | None) -
     assert longest is None or len(shown) <= longest
 
 
+def test_the_node_of_a_schedulers_job_is_a_host_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, host in {"SLURMD_NODENAME": "gpu-17", "SLURM_SUBMIT_HOST": "login.example.org"}.items():
+        monkeypatch.setenv(name, host)
+    assert scrub("gpu-17: lost login.example.org, not gpu-170") == "(host): lost (host), not gpu-170"
+
+
 @given(st.text(st.characters(categories=("L", "N", "P", "Zs")).filter(str.isprintable), max_size=30))
 def test_a_plain_name_stays_as_it_is(name: str) -> None:
     assert legible(name, longest=30) == name

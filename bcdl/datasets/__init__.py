@@ -4,7 +4,7 @@ source -> `Pool` (all its images) -> split -> `Dataset`; a source is a module of
 """
 
 from bcdl.datasets.dataset import Dataset, LabelsTable, Request, Split
-from bcdl.datasets.loading import load, loader, name_of, read_pool, split_pool
+from bcdl.datasets.loading import is_name, load, loader, name_of, read_pool, split_pool
 from bcdl.datasets.pool import LABELS, SPLITS, Pool
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Pool",
     "Request",
     "Split",
+    "is_name",
     "load",
     "loader",
     "name_of",

@@ -84,6 +84,11 @@ def split_pool(pool: Pool, request: Request) -> Dataset:
     )
 
 
+def is_name(data: str) -> bool:
+    """Whether `--data` names a data set that lies at no path, so that it means the same in every folder."""
+    return any(source.is_name(data) for source in sources.modules().values())
+
+
 def name_of(data: str) -> str:
     """The name that records carry for the data set `--data` names; UsageError if no source reads it."""
     return _source(data).name_of(data)

@@ -15,6 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from bcdl.errors import BcdlError, UsageError
+from bcdl.machine import installing
 
 # Keras and what it imports, and what reads data sets: those of our packages that images with torch or JAX lack.
 NAMES = ("keras", "namex", "optree", "platformdirs", "pooch")
@@ -79,8 +80,8 @@ def download(requirements: Sequence[str], version: str, folder: Path) -> None:
         raise OSError(errno.ENOSPC, "pip found no space left, there or for temporary files")
     if code:
         raise BcdlError(
-            f"pip can't get the wheels {' '.join(requirements)} for Python {version}: {_reason(said)}; see to the "
-            "network and to pip's package index, then pack again"
+            f"pip can't get the wheels {' '.join(requirements)} for Python {version}: {installing.reason(said)}; see "
+            "to the network and to pip's package index, then pack again"
         )
 
 
@@ -93,10 +94,3 @@ def _pip() -> list[str]:
     if program := shutil.which("uvx"):
         return [program, "--quiet", "pip"]
     raise UsageError("pip gets the wheels, and there is none here; install pip or uv")
-
-
-def _reason(said: str) -> str:
-    """The line of pip's that says why it failed: the last one that it marks as an error."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    return next(reversed(errors), next(reversed(lines), "it gives no reason"))

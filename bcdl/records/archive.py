@@ -2,7 +2,8 @@
 
 The machine counted its lines from one, since it had no other logs. At home they are counted on, in the machine's order,
 so that they come after what was there before; nothing else of a line changes, and no line that is there is touched or
-added a second time. Of an archive that is not whole nothing is added.
+added a second time. Of an archive that is not whole nothing is added. Logs of whole folders come home in the same way
+(`bcdl.records.other_folder`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import re
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from bcdl.errors import UsageError
+from bcdl.machine import hardware
 from bcdl.records import disk, experiment, log, runs, schema
 from bcdl.records.claims import BusyError
 from bcdl.records.experiment import Experiment
@@ -33,8 +35,9 @@ from bcdl.records.record import Record
 _MACHINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,120}", re.ASCII)
 _NAME = re.compile(r'[\s,]*("(?:[^"\\]|\\.)*")\s*:\s*')  # of a field of a JSON object, up to its value
 # No machine's logs are nearly so long; what is longer is no log, and would fill the memory.
-_MOST_BYTES = 256 * 2**20
+MOST_BYTES = 256 * 2**20
 _CHUNK = 2**20
+_MOST_TOLD = 10  # lines that are left out, by name
 _LOCK = "unpack"  # the lock that is held from the look at what is there to the last line added
 
 
@@ -65,54 +68,88 @@ class Place(NamedTuple):
 
 @dataclasses.dataclass
 class Contents:
-    """What an archive holds.
+    """What an archive or a folder holds.
 
     Attributes:
         logs: the content of each log.
-        ignored: names of members that are no logs of ours.
+        ignored: names of members or files that are no logs of ours.
+        name: what messages put before a log's path; empty for nothing.
     """
 
     logs: dict[Place, bytes] = dataclasses.field(default_factory=dict)
     ignored: list[str] = dataclasses.field(default_factory=list)
+    name: str = ""
+
+    def shown(self, place: Place) -> str:
+        """The log's path, for messages."""
+        return f"{self.name}/{place}" if self.name else str(place)
 
 
 @dataclasses.dataclass
 class Unpacked:
-    """What became of an archive's lines.
+    """What became of the lines of an archive, or of a folder.
 
     Attributes:
         added: lines added, by the path of their file in the results folder.
-        known: lines that were there already, under whatever name of a machine, or that the archive has twice.
-        left_out: lines that no reader takes, for instance since their writer was ended midway.
-        ignored: names of members that are no logs of ours.
+        known: lines that were there already, under whatever name of a machine, or that have come twice.
+        left_out: lines that no reader takes, for instance since their writer was ended midway, and those that
+            contradict others.
+        ignored: names of members or files that are no logs of ours.
+        moved: lines added that say that they are of another machine than that whose folder they stand in.
     """
 
     added: Counter[str] = dataclasses.field(default_factory=Counter)
     known: int = 0
     left_out: list[Problem] = dataclasses.field(default_factory=list)
     ignored: list[str] = dataclasses.field(default_factory=list)
+    moved: int = 0
+
+    def told(self, source: Path, results: Path) -> list[str]:
+        """Lines for people; the first ones say what was added to which file."""
+        count = sum(self.added.values())
+        lines = [f"{results / name}: {number} lines added" for name, number in self.added.items()]
+        lines.append(f"{source}: {count} lines added, {self.known} were there already")
+        if self.left_out:
+            lines.append(f"note: {len(self.left_out)} lines are left out, the first: {self.left_out[0]}")
+            lines += [f"note: left out, too: {problem}" for problem in self.left_out[1:_MOST_TOLD]]
+        if self.ignored:
+            lines.append(f"note: {len(self.ignored)} members are no logs of bcdl, {self.ignored[0]} for one; left out")
+        if self.moved:
+            what = "lines say that they are of another machine than the folder that they stand in is called after"
+            lines.append(f"note: {self.moved} {what}; tables are by folder, so give records of each machine their own")
+        return lines
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A line from an archive, and where it belongs and stands.
+    """A line that has come, and where it belongs and stands.
 
     Attributes:
         text: the line as it came.
         place: the file that it belongs to.
-        number: of the line in that file of the archive.
+        file: the file that it stands in, for messages.
+        number: of the line in that file.
         sequence: its count on the machine.
         entry: what it was parsed to; None if a newer bcdl wrote it.
+        source: number of the archive or folder that it came in.
     """
 
     text: str
     place: Place
+    file: str
     number: int
     sequence: int
     entry: Entry | None
+    source: int
 
     def counted(self, count: int) -> str:
         return _counted(self.text, count)
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether it says that it is of another machine than that whose folder it stands in."""
+        facts = self.entry.environment if self.entry else {}
+        return bool(facts.get("identity", {}).get("digest")) and not hardware.is_name_of(self.place.machine, facts)
 
 
 def pack(results: Path, archive: Path) -> Path:
@@ -158,9 +195,9 @@ def _members(archive: Path, stream: gzip.GzipFile) -> Contents:
                 continue
             if place in contents.logs:
                 raise UsageError(f"{archive} holds {place} twice; unpack an archive as run.sh or bcdl sprint made it")
-            if sum(map(len, contents.logs.values())) + member.size > _MOST_BYTES:
+            if sum(map(len, contents.logs.values())) + member.size > MOST_BYTES:
                 raise UsageError(
-                    f"{archive} holds more than {_MOST_BYTES} bytes of logs; unpack its parts by themselves"
+                    f"{archive} holds more than {MOST_BYTES} bytes of logs; unpack its parts by themselves"
                 )
             content = tar.extractfile(member)
             contents.logs[place] = content.read() if content else b""
@@ -180,9 +217,12 @@ def _check_end(stream: gzip.GzipFile, offset: int) -> None:
 def _place(member: tarfile.TarInfo) -> Place | None:
     """The file that the member is; None if it is no log: nothing else is ever written."""
     parts = PurePosixPath(member.name).parts
-    if not member.isreg() or len(parts) != 3 or not 0 < member.size <= _MOST_BYTES:
-        return None
-    name, machine, file = parts
+    is_log = member.isreg() and len(parts) == 3 and 0 < member.size <= MOST_BYTES
+    return place_of(*parts) if is_log else None
+
+
+def place_of(name: str, machine: str, file: str) -> Place | None:
+    """The place of the file of that name, in the folder of that machine of that log; None if that is no log of ours."""
     run = file.removesuffix(".jsonl")
     is_ours = name in log.LOGS and _MACHINE.fullmatch(machine) and file != run and runs.is_run_id(run)
     return Place(name, machine, run) if is_ours else None
@@ -199,19 +239,45 @@ def add(contents: Contents, results: Path, readers: Mapping[str, Reader] = READE
     Raises:
         UsageError: something in the results folder can't be read, or not be written, or another process is at it.
     """
-    logs = {place: content for place, content in contents.logs.items() if place.log in readers}
-    done = Unpacked(ignored=contents.ignored + [str(place) for place in contents.logs if place not in logs])
-    if not logs:
+    (done,) = add_all([contents], results, readers)
+    return done
+
+
+def add_all(sources: Sequence[Contents], results: Path, readers: Mapping[str, Reader] = READERS) -> list[Unpacked]:
+    """As `add`, of several sources at once; what became of the lines of each.
+
+    Two lines that contradict each other are both left out, whichever sources they come in. Those of a later source
+    count as newer than those of one before.
+    """
+    done = [Unpacked(ignored=[*each.ignored, *_without_reader(each, readers)]) for each in sources]
+    places = {place: None for each in sources for place in each.logs if place.log in readers}
+    if not places:
         return done
-    with _alone(results, logs):
-        there = {place: _texts(results, place) for place in logs}
-        lines = [line for place in logs for line in _lines(place, logs[place], readers[place.log], done)]
+    with _alone(results, places):
+        there = {place: _texts(results, place) for place in places}
+        lines = list(_lines(sources, readers, done))
         missing = [line for name in readers for line in _missing(results / name, name, lines, readers[name], done)]
         missing += _missing_of_newer([line for line in lines if line.entry is None], there, done)
-        for line in sorted(missing, key=lambda line: (line.sequence, line.place.run, line.place.machine)):
-            log.append(results, *line.place, line.counted)
-            done.added[str(line.place)] += 1
+        for place, following in itertools.groupby(sorted(missing, key=_order), key=_place_in):
+            of_place = list(following)
+            log.append_all(results, *place, [line.counted for line in of_place])
+            for line in of_place:
+                done[line.source].added[str(place)] += 1
+                done[line.source].moved += line.is_moved
     return done
+
+
+def _order(line: _Line) -> tuple[object, ...]:
+    """Lines are added in this order: those of a source in the order in which their machine counted them."""
+    return line.source, line.sequence, line.place.run, line.place.machine
+
+
+def _place_in(line: _Line) -> Place:
+    return line.place
+
+
+def _without_reader(contents: Contents, readers: Mapping[str, Reader]) -> list[str]:
+    return [contents.shown(place) for place in contents.logs if place.log not in readers]
 
 
 @contextlib.contextmanager
@@ -221,7 +287,7 @@ def _alone(results: Path, places: Iterable[Place]) -> Iterator[None]:
         try:
             stack.enter_context(runs.one_at_a_time(results, _LOCK))
         except BusyError as error:
-            raise UsageError(f"nothing was unpacked: {error}; unpack again when it has ended") from error
+            raise UsageError(f"nothing was added: {error}; give the command again when it has ended") from error
         for run in dict.fromkeys(place.run for place in places):
             stack.enter_context(runs.adopt(results, run))
         for place in places:
@@ -237,62 +303,84 @@ def _texts(results: Path, place: Place) -> set[str]:
             if part.is_symlink():
                 raise UsageError(f"{part} is a link, and would be written through; put what it leads to in its place")
         if file.parent.exists() and not file.parent.is_dir():
-            raise UsageError(f"{file.parent} is no folder, and one is needed there; move it away, then unpack again")
+            raise UsageError(
+                f"{file.parent} is no folder, and one is needed there; move it away, then give the command again"
+            )
         if not file.exists():
             return set()
         if not file.is_file():
-            raise UsageError(f"{file} is no file, and lines belong there; move it away, then unpack again")
+            raise UsageError(f"{file} is no file, and lines belong there; move it away, then give the command again")
         lines = file.read_bytes().decode("utf-8", errors="surrogateescape").split("\n")
     except OSError as error:
         raise UsageError(
-            f"{file} can't be read ({error.strerror or error}); see to its permissions, then unpack again"
+            f"{file} can't be read ({error.strerror or error}); see to its permissions, then give the command again"
         ) from error
     return {_counted(line, 0) for line in lines}
 
 
-def _lines(place: Place, content: bytes, reader: Reader, done: Unpacked) -> Iterator[_Line]:
-    """The lines of a run's file in the archive that a reader takes; the others are left out."""
+def _lines(sources: Sequence[Contents], readers: Mapping[str, Reader], done: Sequence[Unpacked]) -> Iterator[_Line]:
+    """The lines of all sources that a reader takes; the others are left out."""
+    for number, contents in enumerate(sources):
+        for place, content in contents.logs.items():
+            if place.log in readers:
+                file = contents.shown(place)
+                yield from _lines_of(content, place, file, number, readers[place.log], done[number].left_out)
+
+
+def _lines_of(
+    content: bytes, place: Place, file: str, source: int, reader: Reader, left_out: list[Problem]
+) -> Iterator[_Line]:
+    """The lines of a run's file that its reader takes; the others are added to those left out."""
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line:
             continue
         try:
-            yield _read_line(line, place, number, reader)
+            text, sequence, entry = _read_line(line, place, reader)
+            yield _Line(text, place, file, number, sequence, entry, source)
         except UnicodeDecodeError:
-            done.left_out.append(Problem(str(place), number, "holds bytes that are no UTF-8"))
+            left_out.append(Problem(file, number, "holds bytes that are no UTF-8"))
         except (ValueError, RecursionError) as error:
-            done.left_out.append(Problem(str(place), number, str(error)))
+            left_out.append(Problem(file, number, str(error)))
 
 
-def _missing(folder: Path, name: str, lines: list[_Line], reader: Reader, done: Unpacked) -> list[_Line]:
+def _missing(folder: Path, name: str, lines: list[_Line], reader: Reader, done: Sequence[Unpacked]) -> list[_Line]:
     """The lines for the log of that name whose entries are not there yet; those that contradict any are left out."""
     come = {
-        LogLine(str(line.place), line.number, line.place.machine, line.entry): line
+        LogLine(line.file, line.number, line.place.machine, line.entry): line
         for line in lines
         if line.place.log == name and line.entry is not None
     }
     if not come:
         return []
     there, _ = log.read_lines(folder, reader.parse, reader.schema)
-    distinct = Distinct([*there, *come])
-    done.known += sum(copy in come for copy, _ in distinct.copies)
-    contradictions = distinct.contradictions.items()
-    done.left_out += [Problem(line.file, line.number, reason) for line, reason in contradictions if line in come]
+    # Of copies that have come, the one in its own machine's folder is added, unless one is there already.
+    distinct = Distinct([*there, *come], lambda line: (line in come, *log.distance_from_home(line)))
+    for copy, _ in distinct.copies:
+        if copy in come:
+            done[come[copy].source].known += 1
+    for line, reason in distinct.contradictions.items():
+        if line in come:
+            done[come[line].source].left_out.append(Problem(line.file, line.number, reason))
     return [come[line] for line in distinct.kept if line in come]
 
 
-def _missing_of_newer(lines: list[_Line], there: Mapping[Place, set[str]], done: Unpacked) -> Iterator[_Line]:
+def _missing_of_newer(lines: list[_Line], there: Mapping[Place, set[str]], done: Sequence[Unpacked]) -> Iterator[_Line]:
     """The lines that a newer bcdl wrote, as they stand, that are not among the texts of their places yet."""
     for line in lines:
         text = line.counted(0)
         if text in there[line.place]:
-            done.known += 1
+            done[line.source].known += 1
         else:
             there[line.place].add(text)
             yield line
 
 
-def _read_line(content: bytes, place: Place, number: int, reader: Reader) -> _Line:
-    """The line; ValueError, with the reason, if it is not one of that run that a reader of its log takes."""
+def _read_line(content: bytes, place: Place, reader: Reader) -> tuple[str, int, Entry | None]:
+    """The line's text, its count and its entry, as `_Line` has them.
+
+    Raises:
+        ValueError, RecursionError: it is not one of that run that a reader of its log takes.
+    """
     text, entry = content.decode(), None
     try:
         entry = reader.parse(text)
@@ -303,7 +391,7 @@ def _read_line(content: bytes, place: Place, number: int, reader: Reader) -> _Li
         is_of_run, sequence = values.get("run") == place.run, _count_of_newer(values)
     if not is_of_run:
         raise ValueError("a line of another run than its file's")
-    return _Line(text, place, number, sequence, entry)
+    return text, sequence, entry
 
 
 def _of_newer(text: str, newest: int) -> dict[str, Any] | None:

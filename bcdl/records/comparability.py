@@ -25,6 +25,7 @@ class Purpose(enum.Enum):
     TABLE = "they stand in one table"
     RATES = "their rates are compared"
     RESUME = "a record stands for a cell that would run now"
+    RESUME_ON_NODES = "a record of whichever node of a cluster stands for a cell that would be submitted now"
     DURATION = "they take about as long"
     COMPILED = "what was compiled for one serves the other"
     BACKENDS = "their diagnoses are compared across backends"
@@ -157,6 +158,11 @@ def is_warm(evidence: Evidence) -> bool:
     return "warm" in str(evidence.environment.get("compilation_cache"))
 
 
+def is_of_cluster(record: Record) -> bool:
+    """Whether a node of a cluster measured the cell, or was to measure it."""
+    return "scheduler" in record.environment
+
+
 # Settings that may differ for each purpose; all others must agree.
 _WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
 _FREE = {
@@ -164,6 +170,7 @@ _FREE = {
     Purpose.PREMIUM: (*_WITHIN_TABLE, "split_by"),
     Purpose.RATES: ("seed",),  # another seed is another draw of the same rate
     Purpose.RESUME: (),
+    Purpose.RESUME_ON_NODES: (),
     Purpose.DURATION: tuple(name for name, setting in Cell.rows().items() if setting.same_model),
     Purpose.BACKENDS: ("backend",),
     Purpose.SEEDS: ("seed",),
@@ -250,6 +257,8 @@ _TABLES = (Purpose.TABLE, Purpose.PREMIUM)
 _DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
 _SPEED = (Purpose.RATES, Purpose.RESUME)
 _TIME = (*_SPEED, Purpose.DURATION)
+# What stays the same on all nodes of a cluster. Which node runs a cell, the scheduler says.
+_EVERYWHERE = (*_SPEED, Purpose.RESUME_ON_NODES)
 # What the same work may take otherwise on, whoever looks at it.
 _PLACES = (*_TIME, *_TABLES, Purpose.EXPERIMENTS)
 
@@ -258,9 +267,9 @@ FACTS: tuple[Fact, ...] = (
     Fact("machine", lambda evidence: evidence.machine or None, (*_TABLES, Purpose.EXPERIMENTS)),
     Fact("images", _content, _TABLES),
     Fact("names", _names, _TABLES),
-    Fact("images and split", _in("dataset", "checksum"), (*_SPEED, *_DIAGNOSES)),
+    Fact("images and split", _in("dataset", "checksum"), (*_EVERYWHERE, *_DIAGNOSES)),
     Fact("test images", _tested, _DIAGNOSES),
-    Fact("weights file", _in("weights", "sha256"), (*_SPEED, *_DIAGNOSES)),
+    Fact("weights file", _in("weights", "sha256"), (*_EVERYWHERE, *_DIAGNOSES)),
     Fact("initial weights", _in("model", "initial_weights"), (Purpose.BACKENDS,), required=(Purpose.BACKENDS,)),
     Fact("processor", _in("environment", "cpu"), _TIME),
     Fact("cores", _in("environment", "cpu_cores"), _TIME),
@@ -275,8 +284,8 @@ FACTS: tuple[Fact, ...] = (
     Fact("CUDA of the driver", _of_gpu("cuda_driver"), _SPEED),
     Fact("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
     Fact("ECC of the GPU", _of_gpu("ecc"), _TIME),
-    Fact("python", _in("environment", "python"), _SPEED),
-    Fact("versions", _versions, (*_SPEED, Purpose.SEEDS, Purpose.PARITY)),
+    Fact("python", _in("environment", "python"), _EVERYWHERE),
+    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
-    Fact("code", _code, (*_SPEED, Purpose.COMPILED)),
+    Fact("code", _code, (*_EVERYWHERE, Purpose.COMPILED)),
 )

@@ -129,6 +129,15 @@ def _changed(place: Path) -> float:
         return os.fstat(file.fileno()).st_mtime
 
 
+def ends_a_line(file: Path) -> bool:
+    """Whether the file holds a whole line at its end; not if it is empty, or can't be read."""
+    try:
+        with file.open("rb", buffering=0) as lines:
+            return os.fstat(lines.fileno()).st_size > 0 and _ends_a_line(lines.fileno())
+    except OSError:
+        return False
+
+
 def _ends_a_line(file: int) -> bool:
     size = os.fstat(file).st_size
     if not size:

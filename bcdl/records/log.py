@@ -85,8 +85,22 @@ def file_of(results: Path, log: str, machine: str, run: str) -> Path:
     return results / log / machine / f"{run}.jsonl"
 
 
-def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[int], str]) -> Path:
-    """Add a line to its run's file, whose path it returns; it is then on the disk.
+def append(
+    results: Path, log: str, machine: str, run: str, line_of: Callable[[int], str], seen: int | None = None
+) -> Path:
+    """Add a line to its run's file, as `append_all` does with several; `line_of` gives it by its count."""
+    return append_all(results, log, machine, run, [line_of], seen)
+
+
+def append_all(
+    results: Path,
+    log: str,
+    machine: str,
+    run: str,
+    lines: Sequence[Callable[[int], str]],
+    seen: int | None = None,
+) -> Path:
+    """Add lines to their run's file, whose path it returns, all or none; they are then on the disk.
 
     Processes at once, each with a run of its own, need not wait for each other. Two that see the same lines give equal
     counts; then the ids of their runs decide the order.
@@ -96,18 +110,21 @@ def append(results: Path, log: str, machine: str, run: str, line_of: Callable[[i
         log: one of `LOGS`.
         machine: the folder of the log.
         run: the run's id.
-        line_of: gives the line by its count.
+        lines: each gives a line by its count.
+        seen: the highest count that the writer saw in the log; if not given, it looks now.
 
     Raises:
-        UsageError: it can't be written, or another process has the run; the file is then as it was.
+        UsageError: they can't be written, or another process has the run; the file is then as it was.
     """
     file = file_of(results, log, machine, run)
     runs.check_free(results, run)
-    disk.append_line(file, line_of(min(MOST_COUNT, 1 + _highest_count(results / log))))
+    first = 1 + (highest_count(results / log) if seen is None else seen)
+    counted = (line_of(min(MOST_COUNT, count)) for count, line_of in enumerate(lines, start=first))
+    disk.append_line(file, "\n".join(counted))
     return file
 
 
-def _highest_count(folder: Path) -> int:
+def highest_count(folder: Path) -> int:
     """The highest count of a line in a log; 0 if no line is counted."""
     counts = [0]
     for file in folder.glob("*/*.jsonl"):
@@ -136,7 +153,7 @@ def read(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[list[tup
         schema: the newest that `parse` reads.
     """
     lines, problems = read_lines(folder, parse, schema)
-    distinct = Distinct(lines, _distance_from_home)
+    distinct = Distinct(lines, distance_from_home)
     problems = [_copy_of_a_file(problem, folder.parent, distinct, parse, schema) or problem for problem in problems]
     problems += [*_contradictions(distinct), *_copies(distinct)]
     kept = sorted(distinct.kept, key=lambda line: line.entry.sequence)
@@ -154,7 +171,7 @@ def read_lines(folder: Path, parse: Callable[[str], T], schema: int) -> tuple[li
     return lines, problems
 
 
-def _distance_from_home(line: LogLine[T]) -> tuple[bool, int]:
+def distance_from_home(line: LogLine[T]) -> tuple[bool, int]:
     """The smaller, the likelier is the line's folder that of the machine that it is of."""
     return not hardware.is_name_of(line.machine, line.entry.environment), len(line.machine)
 

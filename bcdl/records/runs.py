@@ -2,6 +2,9 @@
 
 Logs, status and claim of a run lie under `local/runs/<run>/`, outside what is committed. The claim stays after the run,
 and says on which host it ran: what a dead run has left is mended or removed by its own host alone, or after a day.
+
+A run that a cluster's nodes share has a task for each cell, which is a run of its own: its id is that of the run with a
+number, and its folder lies in that of the run.
 """
 
 from __future__ import annotations
@@ -21,9 +24,12 @@ from bcdl.records.claims import BusyError, Claim, Holder
 LOCAL = "local"
 RUNS = Path(LOCAL) / "runs"
 OWNER_FILE = "owner.json"
-_ID_PATTERN = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}(?:[0-9a-f]{8})?(?:-[a-z])?"
+TASKS = "tasks"  # in the folder of a run that a cluster's nodes share
+_START = r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}(?:[0-9a-f]{8})?"
+_ID_PATTERN = rf"{_START}(?:-(?:[a-z]|[0-9]{{1,7}}))?"
 _ID = re.compile(_ID_PATTERN, re.ASCII)
 _ID_IN_A_NAME = re.compile(rf"(?<![0-9A-Za-z])({_ID_PATTERN})(?![0-9a-z])", re.ASCII)
+_TASK_ID = re.compile(rf"({_START})-([0-9]{{1,7}})", re.ASCII)
 _PAUSE_S = 0.1
 # How often a process looks, at this pause, whether another one that is alive has given a lock back: for 30 s.
 _MOST_LOOKS = 300
@@ -34,13 +40,18 @@ def new_run_id() -> str:
     """An id for a run, which sorts by its start: UTC time to the second, then twelve random hex digits.
 
     Hosts may start runs in the same second, and can't ask each other. If several sides are measured in turn, the run of
-    each adds a letter to it: `-a`, `-b` and so on.
+    each adds a letter to it: `-a`, `-b` and so on; `task_id` adds a number.
     """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(6)}"
 
 
+def task_id(run: str, index: int) -> str:
+    """The id of a task of a run that a cluster's nodes share, which is a run of its own."""
+    return f"{run}-{index}"
+
+
 def is_run_id(text: str) -> bool:
-    """Whether `text` is an id as `new_run_id` makes them or did, of four digits, with or without its side."""
+    """Whether `text` is an id as `new_run_id` makes them or did, of four digits, with or without its side or task."""
     return _ID.fullmatch(text) is not None
 
 
@@ -52,6 +63,8 @@ def id_in(name: str) -> str:
 
 def folder_of(results: Path, run: str) -> Path:
     """The folder of the run's logs, status and claim."""
+    if task := _TASK_ID.fullmatch(run):
+        return results / RUNS / task[1] / TASKS / task[2]
     return results / RUNS / run
 
 

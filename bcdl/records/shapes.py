@@ -17,6 +17,7 @@ WARM = "if speed is measured, and what the figure compiles was loaded from the c
 HEAD = "if the head was trained alone first (`head_epochs`)"
 SAID = "if the system says so"
 JUMPED = "if the clock was behind"
+SCHEDULED = "if it was measured in a scheduler's job"
 ON_GPU = "on a GPU that reports it"
 COLD_ON_GPU = "on a GPU, if speed is measured and nothing was loaded from the compilation cache"
 KNOWN_ON_GPU = "on a GPU, if the framework can tell; else a note says why not"
@@ -742,6 +743,25 @@ class ClockFacts(TypedDict, total=False):
     ]
 
 
+class Scheduler(TypedDict, total=False):
+    """The scheduler's job that measured the cell; no name of a node."""
+
+    name: Annotated[str, Field("the scheduler: `slurm`", "ids are those of a scheduler")]
+    job: Annotated[
+        str,
+        Field(
+            "digest of the cluster's name and the job's id",
+            "records of one job are known, and who has the id finds them",
+        ),
+    ]
+    array: Annotated[
+        str, Field("the same of the job array that it is a task of", "as `job`", only="if it is a task of one")
+    ]
+    restarts: Annotated[
+        int, Field("how often the scheduler had started it again", "it was put back into the queue, or its node failed")
+    ]
+
+
 class InputPipelineFacts(TypedDict, total=False):
     """What makes the batches of `fit`."""
 
@@ -840,6 +860,10 @@ class Environment(TypedDict, total=False):
     ]
     process: Annotated[
         Process, Field("the process that measured the cell", "cells that share one are not alone", since=7)
+    ]
+    scheduler: Annotated[
+        Scheduler,
+        Field("the scheduler's job that measured the cell", "a job can be found again", since=11, only=SCHEDULED),
     ]
     device: Annotated[
         str, Field("the device that computed, by the framework's own name", "it is the one that was asked for")

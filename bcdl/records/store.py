@@ -71,11 +71,39 @@ def _is_manifest(content: bytes) -> bool:
     return f'"{WRITER_KEY}": "{WRITER}"'.encode() in content
 
 
-def append(results: Path, machine: str, record: Record) -> Path:
-    """Add the record, counted, to its run's file, whose path it returns; it is then on the disk."""
-    return log.append(
-        results, RECORDS, machine, record.run, lambda count: dataclasses.replace(record, sequence=count).to_json()
-    )
+def append(results: Path, machine: str, record: Record, seen: int | None = None) -> Path:
+    """Add the record, counted, to its run's file, whose path it returns; it is then on the disk.
+
+    `seen` is the highest count that its writer saw in the log; if not given, it looks now.
+    """
+
+    def line_of(count: int) -> str:
+        return dataclasses.replace(record, sequence=count).to_json()
+
+    return log.append(results, RECORDS, machine, record.run, line_of, seen)
+
+
+def highest_count(results: Path) -> int:
+    """The highest count of a record; 0 if none is counted."""
+    return log.highest_count(results / RECORDS)
+
+
+def files_of_tasks(results: Path, run: str) -> dict[int, list[Path]]:
+    """The files of records that tasks of a run which a cluster's nodes share have left, by the task's number.
+
+    A task has several if nodes of several kinds were at it, one after the other.
+    """
+    files: dict[int, list[Path]] = {}
+    for file in (results / RECORDS).glob(f"*/{run}-*.jsonl"):
+        number = file.stem.removeprefix(f"{run}-")
+        if number.isascii() and number.isdecimal():
+            files.setdefault(int(number), []).append(file)
+    return files
+
+
+def read_file(file: Path) -> list[Record]:
+    """The records that a file holds, each that can be read."""
+    return [line.entry for line in log.read_file(file, Record.from_json, SCHEMA)[0]]
 
 
 def file_of(results: Path, machine: str, run: str) -> Path:

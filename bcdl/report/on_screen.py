@@ -36,12 +36,12 @@ def print_newest(sources: Sources) -> None:
         _print_line(console, f"- {line}")
 
 
-def print_run(records: Sequence[Record], results: Path, console: Console) -> None:
-    """The answer that a run's own records give; nothing if they have no rate."""
+def print_run(records: Sequence[Record], results: Path, console: Console, machine: str | None = None) -> None:
+    """The answer that a run's own records give; nothing if they have no rate. `machine` is this one if not given."""
     if not records:
         return
     verdicts = Verdicts(findings.read_findings(results)[0])
-    made = answer.of_run(hardware.machine_name(records[0].cell.device), records, verdicts)
+    made = answer.of_run(machine or hardware.machine_name(records[0].cell.device), records, verdicts)
     if made.rows:
         _print(made, console)
 

@@ -5,21 +5,34 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from bcdl.errors import UsageError
 from bcdl.records import store
+from bcdl.records.record import Record
 from bcdl.runner import plan
 from bcdl.runner.plan import Candidate, Plan
 from bcdl.runner.progress import RunProgress, duration
-from bcdl.runner.run import Run
 from bcdl.settings import profiles
 from bcdl.settings.job import Job
 
 # What the report at the end takes on a slow machine: it draws the plots of the run, and all others of the folder.
 _REPORT_S = 30.0
 _REPORT_S_A_PLOT = 1.5
+
+
+class Cells(Protocol):
+    """What runs cells and holds their records: a run, or a study of several."""
+
+    @property
+    def records(self) -> Mapping[Job, Record]: ...
+
+    def measure(
+        self, jobs: Sequence[Job], progress: RunProgress, *, allowed_s: Callable[[Job], float]
+    ) -> Sequence[Record]:
+        """As `Run.measure`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +70,16 @@ class Budget:
 
 
 class BudgetedRun:
-    """The cells of a run within a budget.
+    """The cells of a run, or of a study, within a budget.
 
     Args:
-        run: the run, checked.
+        run: the run or study, checked.
         jobs: those of its jobs that are wanted and have no record yet.
         progress: shows the cells, and estimates their seconds.
         budget: the budget, begun.
     """
 
-    def __init__(self, run: Run, jobs: Sequence[Job], progress: RunProgress, budget: Budget) -> None:
+    def __init__(self, run: Cells, jobs: Sequence[Job], progress: RunProgress, budget: Budget) -> None:
         self._run, self._progress, self._budget = run, progress, budget
         self._jobs = list(jobs)
         self._is_ordered = any(profiles.find(job.cell.profile).first for job in jobs)
@@ -98,7 +111,7 @@ class BudgetedRun:
 
     def summary(self) -> list[str]:
         """What was left out and why, in lines for people; empty if nothing was."""
-        lines = [f"{job.cell.title}: {self._why(job)}" for job in self._cut]
+        lines = [f"{self._progress.title(job.cell)}: {self._why(job)}" for job in self._cut]
         if left_out := [job for job in self._jobs if job in self._left_out]:
             names = _names(map(self._candidate, left_out))
             lines.append(f"left out, since they did not fit in --budget {self._budget.text}: {names}")

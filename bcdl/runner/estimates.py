@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
@@ -47,16 +47,33 @@ class Estimates:
         self._images = images or {}
         self._earlier = {work_of(took.cell): took for took in earlier}
         self._now: dict[Work, list[Took]] = {}
+        self._forget()
+
+    @classmethod
+    def together(cls, parts: Sequence[Estimates]) -> Estimates:
+        """The estimates of several runs on one machine, before a cell of any of them has ended."""
+        images = {cell: count for part in parts for cell, count in part._images.items()}
+        return cls([took for part in parts for took in part._earlier.values()], images)
 
     def learn(self, cell: Cell, seconds: float) -> None:
         """Count a cell that has ended well after so many seconds."""
         self._now.setdefault(work_of(cell), []).append(Took(cell, self._images.get(cell, 1), seconds))
+        self._forget()
 
     def seconds(self, cell: Cell) -> float | None:
         """Estimated seconds of the cell; None if nothing is known that they follow from."""
-        known = self._known()
-        work = work_of(cell)
+        if cell not in self._estimated:
+            self._estimated[cell] = self._estimate(cell)
+        return self._estimated[cell]
+
+    def _estimate(self, cell: Cell) -> float | None:
+        known, work = self._known(), work_of(cell)
         return known[work].seconds if work in known else _scaled(self._to_run(cell), known.values())
+
+    def _forget(self) -> None:
+        """Estimate anew, from what is known now: what a study's hundreds of cells take is asked for at every phase."""
+        self._estimated: dict[Cell, float | None] = {}
+        self._known_now: dict[Work, Took] | None = None
 
     def operations(self, cell: Cell) -> float:
         """Floating-point operations of the cell's training, forward passes alone; 0 if its model is unknown."""
@@ -67,9 +84,11 @@ class Estimates:
 
     def _known(self) -> dict[Work, Took]:
         """How long each work takes now: as it took in this run, else as earlier, at the pace of this run."""
-        pace = self._pace()
-        earlier = {work: _at_pace(took, pace) for work, took in self._earlier.items()}
-        return earlier | {work: _typical(times) for work, times in self._now.items()}
+        if self._known_now is None:
+            pace = self._pace()
+            earlier = {work: _at_pace(took, pace) for work, took in self._earlier.items()}
+            self._known_now = earlier | {work: _typical(times) for work, times in self._now.items()}
+        return self._known_now
 
     def _pace(self) -> float:
         """How many times as long as earlier the cells of this run have taken; 1 if none ran earlier."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -97,6 +98,7 @@ class Interpreter:
 def find(option: str, python: str, backend: str, source: Path | None = None) -> Interpreter:
     """The Python at this path, with the bcdl of the checkout at `source` if one is given, asked what it has.
 
+    The path may be that of a virtual environment, and begin with `~`, which shells leave as it is after a `=`.
     The Python and the bcdl that run this are not asked.
 
     Raises:
@@ -105,6 +107,7 @@ def find(option: str, python: str, backend: str, source: Path | None = None) -> 
     """
     if backend not in backends.NAMES:
         raise UsageError(f"{option}: unknown backend {legible(backend)!r}; choose from {', '.join(backends.NAMES)}")
+    python = _program(python)
     if not Path(python).is_file():
         raise UsageError(f"{option}: there is no Python at {legible(python)!r}")
     if source is None and python == sys.executable:
@@ -116,11 +119,22 @@ def find(option: str, python: str, backend: str, source: Path | None = None) -> 
     if not answer["installed"]:
         raise UsageError(
             f"{option}: the Python at {legible(python)} lacks {backend} or Keras; install "
-            f"backends/{backend}/requirements-cpu.txt, or -gpu.txt, there"
+            f"backends/{backend}/requirements-cpu.txt, or -gpu.txt, there, or make another by bcdl env {backend}"
         )
     if source is None:
         return Interpreter(python, None, answer["software"])
     return Interpreter(python, source, {**answer["software"], **answer["code"]}, _unknown(option, source, answer))
+
+
+def of_environment(folder: Path) -> Path:
+    """The Python of the virtual environment at `folder`."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def _program(python: str) -> str:
+    """The path of the Python that a person names: its own, or that of its environment."""
+    path = os.path.expanduser(python)
+    return str(of_environment(Path(path))) if os.path.isdir(path) else path
 
 
 def _check_source(option: str, source: Path) -> None:

@@ -136,7 +136,7 @@ class Worker:
         else:
             outcome = _with_ending(end, now_s() - self._begun_s)
         self._begun_s = now_s()
-        return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=_last_lines(self.log))
+        return outcome if outcome.ok else dataclasses.replace(outcome, log_tail=last_lines(self.log))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,7 +269,7 @@ class _Death:
         name = _signal_name(-ending.code)
         if name == "SIGKILL" and ending.system_killed:
             return record.OUT_OF_MEMORY, "the system ran out of memory and ended the worker; use a smaller --batch-size"
-        if name == "SIGABRT" and any(map(_tells_lack_of_memory, _last_lines(log))):
+        if name == "SIGABRT" and any(map(_tells_lack_of_memory, last_lines(log))):
             return (
                 record.OUT_OF_MEMORY,
                 f"memory ran out and the framework gave up; use a smaller --batch-size; see {log.name}",
@@ -322,7 +322,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _last_lines(log: Path) -> list[str]:
+def last_lines(log: Path) -> list[str]:
     """The last lines of the worker's log, without folders in paths; empty if the disk had no room for a log."""
     try:
         with log.open("rb") as lines:

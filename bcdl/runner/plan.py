@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from bcdl.settings.job import Job
 
-# A model, and whether its speed is measured.
-Kind = tuple[str, bool]
+# A model, its backend, and whether its speed is measured.
+Kind = tuple[str, str, bool]
 
 
 def kind_of(job: Job) -> Kind:
-    return job.cell.model, job.cell.timing
+    return job.cell.model, job.cell.backend, job.cell.timing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Candidate:
 
     @property
     def kind(self) -> Kind:
-        """What the cells have in common of which one says most: their model, and whether they measure its speed."""
+        """What the cells have in common of which one says most: model, backend, and whether its speed is measured."""
         return kind_of(self.job)
 
 
@@ -64,9 +64,9 @@ def make(
 ) -> Plan:
     """The plan for so many seconds: first a cell of each kind that has none, then a second one of each, and so on.
 
-    A kind is a model with its speed, or with its accuracy alone. Among these the shortest is first, so that most are
-    covered. Candidates that are ordered keep their order. Of a candidate without an estimate nobody knows whether it
-    fits: it does as long as any time is left.
+    A kind is a model on a backend with its speed, or with its accuracy alone. Among these the shortest is first, so
+    that most are covered. Candidates that are ordered keep their order. Of a candidate without an estimate nobody knows
+    whether it fits: it does as long as any time is left.
 
     Args:
         candidates: all that could run.

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -49,13 +49,20 @@ class RunProgress:
         cells: the cells that are to run, in order.
         file: the file that holds the same as JSON, replaced at each phase; None for none.
         estimates: of how long cells take; it learns from those that end.
+        titles: the title of each cell, if their own do not tell them apart.
     """
 
     def __init__(
-        self, console: Console, cells: Sequence[Cell], file: Path | None, estimates: Estimates | None = None
+        self,
+        console: Console,
+        cells: Sequence[Cell],
+        file: Path | None,
+        estimates: Estimates | None = None,
+        titles: Mapping[Cell, str] | None = None,
     ) -> None:
         self._console, self._file = console, file
         self.estimates = estimates or Estimates()
+        self._titles = titles or {}
         self._outcomes: list[str] = []
         self.plan(cells)
 
@@ -63,6 +70,10 @@ class RunProgress:
         """From now on these are the cells that are to run, in order."""
         self._left = list(cells)
         self._total = len(self._outcomes) + len(cells)
+
+    def title(self, cell: Cell) -> str:
+        """The cell in words that tell it from the others."""
+        return self._titles.get(cell, cell.title)
 
     def cell(self, cell: Cell) -> CellProgress:
         """Begin the next cell; a context manager."""
@@ -83,7 +94,7 @@ class RunProgress:
         """Begin a cell; its number and title."""
         self._left.remove(cell)
         number = self._total - len(self._left)
-        return f"[{number}/{self._total}] {cell.title}"
+        return f"[{number}/{self._total}] {self.title(cell)}"
 
     def put_back(self, cell: Cell) -> None:
         """Count a cell that was begun as the next one to run."""
@@ -114,6 +125,7 @@ class RunProgress:
             failed=self.failed,
             left=len(self._left),
             about_left_s=self.about_left_s,
+            title=self.title(cell),
         )
         with contextlib.suppress(OSError):  # to be watched matters less than to go on
             disk.replace(self._file, json.dumps(dataclasses.asdict(state)).encode())
@@ -139,6 +151,7 @@ class State:
         failed: cells among these that are not ok.
         left: cells not begun yet.
         about_left_s: estimated seconds of those left; None if there is no estimate.
+        title: the cell in words.
     """
 
     pid: int
@@ -150,6 +163,7 @@ class State:
     failed: int
     left: int
     about_left_s: float | None
+    title: str
 
     @classmethod
     def read(cls, file: Path) -> State | None:
@@ -159,7 +173,8 @@ class State:
             Cell.parse(state.cell)
             numbers = (state.cell_started, state.phase_started, state.done, state.failed, state.left)
             left_s = 0 if state.about_left_s is None else state.about_left_s
-            fits = all(map(_is_finite, (*numbers, left_s))) and isinstance(state.phase, str)
+            texts = (state.phase, state.title)
+            fits = all(map(_is_finite, (*numbers, left_s))) and all(isinstance(text, str) for text in texts)
         except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, UsageError):
             return None
         return state if fits else None

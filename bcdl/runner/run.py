@@ -20,14 +20,16 @@ from bcdl.datasets.leaks import Leaks
 from bcdl.datasets.pool import GROUPS_FILE
 from bcdl.datasets.private import Private
 from bcdl.errors import UsageError
-from bcdl.machine import environment, hardware, provenance, scratch
+from bcdl.machine import environment, hardware, provenance, scheduler, scratch
 from bcdl.records import log, moment, record, runs, store
+from bcdl.records.claims import Claim
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
 from bcdl.records.record import Record
 from bcdl.runner import data_picture, launch, stored
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.progress import RunProgress
+from bcdl.runner.stored import Marks
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 from bcdl.text import legible
@@ -45,7 +47,7 @@ class Run:
     Attributes:
         jobs: in the order in which they run; all on one device.
         results: the results folder.
-        id: the id of this run.
+        id: the id of this run; the runs of one command, each of other jobs, may have one together.
         limits: the limits of each cell's worker.
         resume: whether jobs that have a record already, made by the same code in the same place, are left out.
         require_clean: whether data is refused if an image or a patient is on both sides of a split, or if a patient
@@ -53,6 +55,7 @@ class Run:
         worker: the interpreter's arguments that start a worker.
         interpreter: runs the workers.
         records: the records of the jobs that have ended, or that had a record already.
+        name: what tells its cells from those of other runs of the command, in words that follow `cells`; else empty.
         hands_over: whether workers get the data that was read here; if not, each reads it itself, as its own code does.
         leaks: the images and patients on both sides of each split of the data; filled by `check`.
         private: hides the names of images and patients, unless they are public; filled by `check`.
@@ -61,6 +64,8 @@ class Run:
         checksums: of each split of the data; filled by `check`.
         weights: the checksum of each file of weights; filled by `check`.
         behind_s: by how many seconds the time of day is behind the end of an earlier record; filled by `check`.
+        marks: what another process found of the data of each job, if it checked them in place of this one.
+        seen: the highest count of a record that it saw in the results folder; None if this run looks itself.
     """
 
     jobs: list[Job]
@@ -71,6 +76,7 @@ class Run:
     require_clean: bool = False
     worker: Sequence[str] = launch.WORKER
     interpreter: Interpreter = launch.THIS
+    name: str = ""
     hands_over: bool = True
     records: dict[Job, Record] = dataclasses.field(default_factory=dict)
     leaks: dict[Request, Leaks] = dataclasses.field(default_factory=dict)
@@ -80,21 +86,32 @@ class Run:
     checksums: dict[Request, str] = dataclasses.field(default_factory=dict)
     weights: dict[str, str] = dataclasses.field(default_factory=dict)
     behind_s: float = 0.0
+    marks: dict[Job, Marks] = dataclasses.field(default_factory=dict)
+    seen: int | None = None
+
+    def begin(self, claim: Claim | None = None) -> None:
+        """Claim the run's files, unless there is a claim already; all that jobs need which another process has checked.
+
+        Raises:
+            UsageError: the results can't be written, or the run is taken.
+        """
+        provenance.take()
+        store.check_writable(self.results)
+        self._alive = claim or runs.claim(self.results, self.id)  # held as long as this process lives
+        scratch.also_in(self.results / runs.LOCAL)
 
     def check(self, first: Run | None = None) -> list[str]:
         """Check before the first cell whether all could run, and draw the data; notices about both, for people.
 
         Args:
-            first: a run that was checked before, whose workers get the same data: it is handed over once for both.
+            first: a run of this command that was checked before: data that the workers of both get is handed over
+                once, and if both have one id, it is claimed once.
 
         Raises:
             UsageError: the results can't be written, or the data can't be used.
         """
-        provenance.take()
-        store.check_writable(self.results)
-        self._alive = runs.claim(self.results, self.id)  # held as long as this process lives
+        self.begin(first._alive if first and first.id == self.id else None)
         self._remove_what_dead_runs_left()
-        scratch.also_in(self.results / runs.LOCAL)
         self._handover: Handover = first._handover if first else Handover((self.folder / _DATA).resolve())
         notes = [*log.repair(self.results), *environment.notices(self.jobs[0].cell.device), *self._check_clock()]
         self.weights = {file: _weights_checksum(file) for job in self.jobs if (file := job.weights_file)}
@@ -137,6 +154,8 @@ class Run:
 
     def handed(self, job: Job) -> Job:
         """The job as a worker gets it: with the place of the images that were read, and what it must find there."""
+        if job in self.marks:
+            return job
         return dataclasses.replace(
             job,
             pool=self._handover.place_of(job.request),
@@ -231,21 +250,22 @@ class Run:
     def keep(self, job: Job, outcome: Record) -> None:
         """Store the job's record, marked with the leaks of its data; it is on the disk when this returns.
 
-        The leaks are those of the data that was checked, and no record of other data is marked with them. Names of
-        images and patients are hashed, unless they are public or the job keeps them.
+        Names of images and patients are hashed, unless they are public or the job keeps them.
         """
-        private = None if job.keep_names else self.private.get(job.request)
-        if private:
-            outcome = stored.hidden(outcome, private)
-        outcome = stored.scrubbed(outcome, job, self.results)
-        checksum = outcome.dataset.get("checksum")
-        if checksum and checksum == self.checksums.get(job.request):
-            outcome = stored.with_leaks(outcome, self.leaks[job.request], private)
+        outcome = stored.marked(outcome, job, self.results, self.marks_of(job))
+        facts = {**outcome.environment, **scheduler.facts()}
         if self.behind_s:
-            clock = {**outcome.environment.get("clock", {}), "behind_s": round(self.behind_s, 3)}
-            outcome = dataclasses.replace(outcome, environment={**outcome.environment, "clock": clock})
-        store.append(self.results, self._machine, outcome)
+            facts["clock"] = {**facts.get("clock", {}), "behind_s": round(self.behind_s, 3)}
+        outcome = dataclasses.replace(outcome, environment=facts)
+        store.append(self.results, self._machine, outcome, self.seen)
         self.records[job] = outcome
+
+    def marks_of(self, job: Job) -> Marks | None:
+        """What is known of the job's data; None if nobody has checked it."""
+        if job in self.marks or job.request not in self.leaks:
+            return self.marks.get(job)
+        private = None if job.keep_names else self.private.get(job.request)
+        return Marks.of(self.checksums[job.request], self.leaks[job.request], private)
 
     @property
     def left(self) -> list[Job]:
@@ -263,16 +283,26 @@ class Run:
         return runs.folder_of(self.results, self.id)
 
     def log(self, job: Job) -> Path:
-        """The file that takes the output of the worker whose first job this is."""
-        return self.folder / f"{job.cell.stem}.log"
+        """The file that takes the output of the worker whose first job this is: that of no other job of the run."""
+        return self.folder / f"{job.cell.stem}{self._numbers[job]}.log"
+
+    @functools.cached_property
+    def _numbers(self) -> dict[Job, str]:
+        """What tells jobs apart whose cells have one stem: nothing for the first, then `-2`, `-3` and so on."""
+        numbers: dict[Job, str] = {}
+        seen: Counter[str] = Counter()
+        for job in self.jobs:
+            seen[job.cell.stem] += 1
+            numbers[job] = f"-{seen[job.cell.stem]}" if seen[job.cell.stem] > 1 else ""
+        return numbers
 
     def estimates(self) -> Estimates:
         """Of how long cells take, from those that ran on this machine as it is now; after `check`."""
         earlier = [
-            Took(earlier.cell, earlier.dataset["images"]["train"], _seconds(earlier))
+            Took(earlier.cell, earlier.dataset["images"]["train"], seconds_of(earlier))
             for earlier in self._earlier()
             # A cell that ran after others in its process was spared what it takes to start, and so was a warm one.
-            if earlier.ok and not _cells_before(earlier) and _seconds(earlier) > 0
+            if earlier.ok and not _cells_before(earlier) and seconds_of(earlier) > 0
             if not self._changes(earlier, Purpose.DURATION)
             and (not is_warm(Evidence.of(earlier)) or self._will_be_warm(earlier))
         ]
@@ -304,14 +334,14 @@ class Run:
                 self.records[job] = earlier
         wanted = {job.cell for job in self.jobs}
         elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
-        number = len(self.jobs)
+        cells = f"{len(self.jobs)} cells{self.name}"
         again = [
-            f"{count} of {number} cells run again: their records differ from what is asked now in {facts}"
+            f"{count} of {cells} run again: their records differ from what is asked now in {facts}"
             for facts, count in changed.items()
         ]
         of_others = "not resumed from records of another machine, other cores or no known identity"
         others = [f"{of_others}: {', '.join(sorted(elsewhere))}"] if elsewhere else []
-        return [f"resumed: {len(self.records)} of {number} cells have their record already", *again, *others, *unread]
+        return [f"resumed: {len(self.records)} of {cells} have their record already", *again, *others, *unread]
 
     def changes(self, earlier: Record, job: Job) -> list[str]:
         """Names of the facts in which the earlier record differs from the one that the job would leave now."""
@@ -345,6 +375,12 @@ class Run:
         return hardware.machine_name(self.jobs[0].cell.device)
 
 
+def check_all(runs_of_command: Sequence[Run]) -> list[str]:
+    """Check the runs of one command, as `Run.check` does; what the first one reads is handed to the workers of all."""
+    first, *others = runs_of_command
+    return [*first.check(), *(line for run in others for line in run.check(first))]
+
+
 def _cells_before(outcome: Record) -> int:
     """How many cells had run in the record's process before."""
     return int(outcome.environment.get("process", {}).get("cells_before", 0))
@@ -369,7 +405,7 @@ def _weights_checksum(file: str) -> str:
         raise UsageError(f"--weights: {Path(file).name} can't be read ({error.strerror})") from error
 
 
-def _seconds(record: Record) -> float:
+def seconds_of(record: Record) -> float:
     """Seconds that the record's cell took; 0 if it does not say."""
     try:
         whole = datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)

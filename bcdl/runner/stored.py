@@ -39,11 +39,56 @@ def hidden(record: Record, private: Private) -> Record:
     return dataclasses.replace(record, predictions=predictions)
 
 
-def with_leaks(record: Record, leaks: Leaks, private: Private | None) -> Record:
-    """The record with what is known of its data's leaks, their names hashed unless they may be told."""
-    shown = leaks.renamed(private.hashed) if private else leaks
-    facts = {**record.dataset, "leaks": shown.facts(), "names": HASHED if private else KEPT}
-    return dataclasses.replace(record, dataset=facts)
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """What a run found of a job's data, for the job's record.
+
+    Attributes:
+        data_checksum: of the data set that was looked at.
+        leaks: what a record says of its leaks, names hashed unless they may be told.
+        private: hides names of images and patients; None if they may be told.
+    """
+
+    data_checksum: str
+    leaks: Mapping[str, Any]
+    private: Private | None
+
+    @classmethod
+    def of(cls, checksum: str, leaks: Leaks, private: Private | None) -> Marks:
+        shown = leaks.renamed(private.hashed) if private else leaks
+        return cls(checksum, shown.facts(), private)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, for a process that runs the job elsewhere; they hold what hides the names."""
+        private = self.private
+        names = private and {"key": private.key, "names": sorted(private.names), "public": sorted(private.public)}
+        return {"data_checksum": self.data_checksum, "leaks": self.leaks, "private": names}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Marks:
+        names = values["private"]
+        private = names and Private(names["key"], frozenset(names["names"]), frozenset(names["public"]))
+        return cls(values["data_checksum"], values["leaks"], private)
+
+
+def marked(record: Record, job: Job, results: Path, marks: Marks | None) -> Record:
+    """The record as it is stored: names hidden, no path in a sentence, marked with the leaks of its data.
+
+    The leaks are those of the data that was looked at, and no record of other data is marked with them.
+    """
+    if marks and marks.private:
+        record = hidden(record, marks.private)
+    record = scrubbed(record, job, results)
+    checksum = record.dataset.get("checksum")
+    if marks and checksum and checksum == marks.data_checksum:
+        facts = {**record.dataset, "leaks": marks.leaks, "names": HASHED if marks.private else KEPT}
+        record = dataclasses.replace(record, dataset=facts)
+    return record
+
+
+def with_sentences(record: Record, clean: Callable[[str], str]) -> Record:
+    """The record with every sentence cleaned."""
+    return _with_texts(record, clean, clean)
 
 
 def _with_texts(record: Record, clean: Callable[[str], str], of_data: Callable[[str], str]) -> Record:

@@ -18,7 +18,7 @@ from bcdl.machine import hardware
 from bcdl.records import store
 from bcdl.records.record import Record
 from bcdl.runner.progress import RunProgress
-from bcdl.runner.run import SETTLED, Run
+from bcdl.runner.run import SETTLED, Run, check_all
 from bcdl.settings.job import Job
 from bcdl.text import first_few, legible
 
@@ -40,9 +40,8 @@ class Side:
 
 
 def check(sides: Sequence[Side]) -> list[str]:
-    """Check the runs of all sides, as `Run.check` does; what the first one reads is handed to the workers of all."""
-    first, *others = (side.run for side in sides)
-    return [*first.check(), *(line for run in others for line in run.check(first))]
+    """Check the runs of all sides, as `check_all` does."""
+    return check_all([side.run for side in sides])
 
 
 class Cell:

@@ -30,7 +30,7 @@ OPTIONS = (
 BUDGET = Option(
     ("--budget",),
     "run only the cells that fit in so much time, `10m` for example, one of each model first; `--resume` runs the rest "
-    "(`nox`, for each backend; `pytest benchmarks`)",
+    "(`nox`, for each backend; `pytest benchmarks`, `bcdl run`)",
     "TIME",
     "no limit",
 )

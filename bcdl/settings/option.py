@@ -59,18 +59,19 @@ class Number:
         name: as typed.
         help: what it means.
         least, most: the range of each number.
-        default: the text that is read if the option is not given.
+        default: the text that is read if the option is not given; None if nothing is then.
     """
 
     name: str
     help: str
     least: int
     most: int
-    default: str
+    default: str | None = None
 
     def add(self, add: Callable[..., Any], several: bool = False) -> None:
         """Declare the option by a parser's `add_argument`; `several`, if its numbers are separated by commas."""
-        Option((self.name,), self.help, "N,..." if several else "N", self.default, value=self.default).add(add)
+        metavar = "N,..." if several else "N"
+        Option((self.name,), self.help, metavar, self.default or "", value=self.default).add(add)
 
     def read(self, text: str) -> int:
         """The number; UsageError if the text is no whole number in the range."""

@@ -25,7 +25,7 @@ DEVICES: tuple[str, ...] = Cell.rows()["device"].choices
 PRECISIONS: tuple[str, ...] = Cell.rows()["precision"].choices
 DEFAULT_RESULTS = "results"
 _MOST_DRAWS = 100_000  # cells of a model: years, whatever computes them
-# Options of the commands that run several models; `bcdl.train` runs a single one, and always anew.
+# Options of the commands that run several models; `bcdl train` runs a single one, and always anew.
 MODELS = Option(
     ("--models",),
     f"models, separated by commas: {', '.join(f'`{name}`' for name in models.MODELS)}",
@@ -35,9 +35,17 @@ MODELS = Option(
 RESUME = Option(
     ("--resume",),
     "run only the cells that have no record yet made by the same code, versions and hardware (`nox`, "
-    "`pytest benchmarks`)",
+    "`pytest benchmarks`, `bcdl run`)",
     kind="flag",
 )
+# Of a whole run, and of no cell.
+REQUIRE_CLEAN = Option(
+    ("--require-clean",),
+    "fail if images or patients are on both sides of the split, or if patients are not known, so that they could "
+    "be; if not given, it is reported",
+    kind="flag",
+)
+RESULTS = Option(("--results",), "folder of records, tables and plots", "DIR", DEFAULT_RESULTS, value=DEFAULT_RESULTS)
 _NO_SETTINGS = (
     Option(("--skip-unreadable",), "leave unreadable images out, counted, instead of failing", kind="flag"),
     Option(
@@ -52,13 +60,8 @@ _NO_SETTINGS = (
         "first step is marked warm",
         kind="flag",
     ),
-    Option(
-        ("--require-clean",),
-        "fail if images or patients are on both sides of the split, or if patients are not known, so that they could "
-        "be; if not given, it is reported",
-        kind="flag",
-    ),
-    Option(("--results",), "folder of records, tables and plots", "DIR", DEFAULT_RESULTS, value=DEFAULT_RESULTS),
+    REQUIRE_CLEAN,
+    RESULTS,
 )
 
 
@@ -117,18 +120,19 @@ def resolve(
     return jobs
 
 
-def resolve_run(options: Mapping[str, Any], backend: str, names: str | None) -> list[Job]:
+def resolve_run(options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True) -> list[Job]:
     """As `resolve`, and after these jobs, unless the options ask for a setting, the jobs of the profile's companion.
 
     Device and profile count as no such setting. If models are named, the companion runs those of them that are its own.
     """
-    jobs = resolve(options, backend, names)
+    jobs = resolve(options, backend, names, installed_here)
     companion = profiles.find(jobs[0].cell.profile).also
     if not companion or any(options.get(name) is not None for name in _settings_but("device", "profile")):
         return jobs
     its_own = profiles.find(companion).models
     both = [model for model in dict.fromkeys(job.cell.model for job in jobs) if model in its_own]
-    return jobs + (resolve({**options, "profile": companion}, backend, ",".join(both)) if both else [])
+    of_companion = {**options, "profile": companion}
+    return jobs + (resolve(of_companion, backend, ",".join(both), installed_here) if both else [])
 
 
 def notices(options: Mapping[str, Any], spread: bool = True) -> list[str]:

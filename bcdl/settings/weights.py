@@ -10,6 +10,18 @@ from bcdl.errors import UsageError
 from bcdl.settings import models
 from bcdl.text import encodable
 
+_NAMES = ("none", "imagenet")  # that stand for no file
+
+
+def from_folder(value: str, folder: Path) -> str:
+    """The option's value as one that means the same from the working folder, if its paths lead from `folder`."""
+    if value in _NAMES:
+        return value
+    if "=" in value and not os.path.exists(folder / value):
+        pairs = (pair.partition("=") for pair in value.split(","))
+        return ",".join(f"{name}={folder / file}" if file else name for name, _, file in pairs)
+    return str(folder / value)
+
 
 def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str, str | None]]:
     """For each model by name: the name of the weights in its cell, and the path of their file or None.
@@ -19,7 +31,7 @@ def by_model(value: str, rows: Sequence[models.ModelRow]) -> dict[str, tuple[str
     Raises:
         UsageError: there is no such file, or it is for a model that can't load it.
     """
-    if value in ("none", "imagenet"):
+    if value in _NAMES:
         return {row.name: (value if row.backbone else "none", None) for row in rows}
     files = _files(value, rows)
     for name, file in files.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bcdl.settings.setting import LAST, Setting, Within, Words, rows
@@ -29,6 +30,31 @@ def card_words(cell: Cell) -> list[str]:
     """How the model was trained, an item a setting; without seed, fold and what the card says elsewhere."""
     settings = [row for row in rows(type(cell)).values() if row.within_table in ("same", "line")]
     return _texts(cell, [row.card or row.words or _name_and_value(row) for row in settings])
+
+
+def titles(cells: Iterable[Cell]) -> dict[Cell, str]:
+    """The title of each cell; if several have the same, each says, too, the settings in which those differ."""
+    alike: dict[str, list[Cell]] = {}
+    for cell in dict.fromkeys(cells):
+        alike.setdefault(cell.title, []).append(cell)
+    apart = _apart(alike.values())
+    return {
+        cell: ", ".join([title, *(f"{name.replace('_', ' ')} {getattr(cell, name)}" for name in apart)])
+        for title, same in alike.items()
+        for cell in same
+    }
+
+
+def _apart(alike: Collection[Sequence[Cell]]) -> list[str]:
+    """The settings, in order, in which cells of any of these differ that stand together."""
+    differing = {
+        name
+        for same in alike
+        if len(same) > 1
+        for name in rows(type(same[0]))
+        if len({getattr(cell, name) for cell in same}) > 1
+    }
+    return [name for name in rows(type(next(iter(alike))[0])) if name in differing] if differing else []
 
 
 def _words(cell: Cell, within: Within) -> list[str]:

@@ -44,6 +44,7 @@ def test_every_source_keeps_the_contract(name: str, tmp_path: Path) -> None:
     source = sources.modules()[name]
     data = source.example(tmp_path)
     assert [other for other, module in sources.modules().items() if module.accepts(data)] == [name]
+    assert source.is_name(data) == datasets.is_name(data) == (not Path(data).exists())
     first, again = (datasets.load(Request(data, image_size=32)) for _ in range(2))
     assert first.checksum == again.checksum
     assert first.name == datasets.name_of(data)

@@ -208,6 +208,7 @@ def test_what_a_killed_run_has_left_the_next_removes_and_nothing_else(
 # A command, and what it does for a minute instead.
 COMMANDS = {
     "train --model cnn --profile smoke": ("bcdl.train", "_measure", "or `pytest benchmarks --resume`"),
+    "run {folder}/study.toml": ("bcdl.run", "_measure", "cells are done and recorded; the same command with --resume"),
     "ab --a torch --b torch --profile smoke": ("bcdl.ab", "Turns", "--resume goes on with the rounds that are left"),
     "sprint --backends torch": ("bcdl.sprint", "_work_through", "goes on with what is left, as with --resume"),
     "experiment cpu-cores --backend torch": (
@@ -224,7 +225,9 @@ def test_every_command_that_measures_says_how_to_go_on(
     tmp_path: Path, temporary: Path, injected: Injected, command: str
 ) -> None:
     module, function, advice = COMMANDS[command]
-    arguments, printed = [*command.split(), "--results", str(tmp_path / "results")], tmp_path / "printed"
+    (tmp_path / "study.toml").write_text('[[matrix]]\nbackends = "torch"\nprofile = "smoke"\ndevice = "cpu"\n')
+    asked = command.format(folder=tmp_path).split()
+    arguments, printed = [*asked, "--results", str(tmp_path / "results")], tmp_path / "printed"
     with injected("signals"):
         process = driver.fork(driver.wait_as, module, function, arguments, temporary=temporary, printed=printed)
         wait_for(process, printed, "begun\n")

@@ -18,7 +18,7 @@ from tests.factory import cell
 from tests.faults.conftest import Injected
 
 RUN = "20260101T000000Z-0000"
-STATE = State(1, cell().id, "epoch 1/2", 0.0, 0.0, 3, 1, 4, 60.0)
+STATE = State(1, cell().id, "epoch 1/2", 0.0, 0.0, 3, 1, 4, 60.0, "cnn on torch, seed 0")
 
 
 def said(results: Path) -> str:
@@ -58,6 +58,7 @@ def test_a_run_that_is_over_is_not(tmp_path: Path) -> None:
         {"cell": 3},
         {"phase_started": "then"},
         {"phase": ["a"]},
+        {"title": 3},
         {"left": None},
         {"about_left_s": "soon"},
         {"cell_started": 1e400},

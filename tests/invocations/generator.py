@@ -25,6 +25,8 @@ _RIGHT = {
     "data": {"": "images"},
     "images": {"": "model.keras image.png"},
     "archive": {"": "file.txt"},
+    "file": {"run": "study.toml", "submit": "study.toml"},
+    "folders": {"": "measured"},
     "folder": {"": "images"},
 }
 # What else is given, unless it is what the invocation is about: it keeps the work small and in one folder.

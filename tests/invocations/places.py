@@ -71,6 +71,8 @@ def _make_good_ones(folder: Path) -> None:
         archive.writestr("config.json", "{}")
     record = factory.record()
     store.append(folder / "measured", "a-machine", record)
+    study = '[[matrix]]\nbackends = "torch"\nprofile = "smoke"\ndata = "synthetic-48"\nimage-size = 32\n'
+    (folder / "study.toml").write_text(study)
     for side in "ab":
         (folder / f"{side}.jsonl").write_text(record.to_json() + "\n")
 

@@ -6,13 +6,14 @@ import functools
 
 import pytest
 
-from bcdl import backends, datasets, doctor, sprint
+from bcdl import backends, datasets, doctor, env, sprint
 from bcdl.errors import BcdlError
 from bcdl.experiments import large_data_sets
 from bcdl.experiments.engine import processes, rounds
 from bcdl.pack import wheels
 from bcdl.parity import __main__ as parity
 from bcdl.runner import data_picture, launch
+from bcdl.runner.cluster import slurm
 from bcdl.worker import measurement, session
 
 
@@ -33,6 +34,8 @@ def put(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sprint, "_work_through", lambda *arguments: [])
     patch.setattr(doctor, "_backend", lambda *arguments: {})
     patch.setattr(wheels, "download", _measure)
+    patch.setattr(env, "_make", _measure)
+    patch.setattr(slurm, "site", _measure)
     # What takes most of the time of a check: the drawings, and the picture of them.
     patch.setattr(datasets, "read_pool", functools.cache(datasets.read_pool))
     patch.setattr(data_picture, "save", lambda shown, file: f"no picture is drawn: {file.name}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVERS = ("bcdl.runner.run", "benchmarks.conftest", "bcdl.train", "bcdl.ab")
+DRIVERS = ("bcdl.runner.run", "benchmarks.conftest", "bcdl.train", "bcdl.ab", "bcdl.run")
 HEAVY = {"matplotlib", "sklearn", "scipy"}
 
 

@@ -62,6 +62,17 @@ def test_of_other_models_that_on_the_same_backend_counts_then_the_nearest() -> N
     assert estimate(cell(), *known) == pytest.approx(20 * ratio**0.5)
 
 
+def test_estimates_of_several_runs_are_those_of_all_their_cells() -> None:
+    on_jax, on_torch = cell(backend="jax"), cell(image_size=64)
+    parts = [Estimates([took(30, backend="jax")], {on_jax: 24}), Estimates([took(10)], {on_torch: 96})]
+    both = Estimates.together(parts)
+    assert both.seconds(on_jax) == 30
+    assert both.seconds(on_torch) == parts[1].seconds(on_torch)
+    both.learn(on_jax, 60)
+    assert both.seconds(cell(backend="jax", seed=1)) == 60
+    assert parts[0].seconds(on_jax) == 30
+
+
 def test_what_ends_in_this_run_counts_from_then_on_and_sets_the_pace_for_the_rest() -> None:
     estimates = Estimates([took(10), took(40, model="mobilenet")])
     estimates.learn(cell(), 20)

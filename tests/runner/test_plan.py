@@ -30,7 +30,7 @@ def _candidates(draw: st.DrawFn) -> list[Candidate]:
 CANDIDATES = _candidates()
 ESTIMATED = CANDIDATES.map(lambda made: [dataclasses.replace(each, seconds=each.seconds or 1.0) for each in made])
 SECONDS = st.integers(-10, 500).map(float)
-DONE = st.dictionaries(st.tuples(st.sampled_from(list(MODELS)), st.just(True)), st.integers(0, 3))
+DONE = st.dictionaries(st.tuples(st.sampled_from(list(MODELS)), st.just("torch"), st.just(True)), st.integers(0, 3))
 
 
 def known(candidates: Iterable[Candidate]) -> float:
@@ -89,7 +89,7 @@ def test_more_time_never_leaves_out_a_model_that_was_planned(
 ) -> None:
     """Of those that have no cell yet."""
     less, longer = plan.make(made, seconds, done), plan.make(made, seconds + more, done)
-    without = {model for model in models(made) if not done.get((model, True))}
+    without = {model for model in models(made) if not done.get((model, "torch", True))}
     assert models(less.fitting) & without <= models(longer.fitting) & without
 
 
@@ -99,7 +99,7 @@ def names(made: Plan) -> list[tuple[str, int]]:
 
 def test_models_that_have_a_cell_already_come_later() -> None:
     cells = [candidate("cnn", 1, 10.0), candidate("resnet50", 0, 20.0), candidate("resnet50", 1, 20.0)]
-    assert names(plan.make(cells, 60, {("cnn", True): 1})) == [("resnet50", 0), ("cnn", 1), ("resnet50", 1)]
+    assert names(plan.make(cells, 60, {("cnn", "torch", True): 1})) == [("resnet50", 0), ("cnn", 1), ("resnet50", 1)]
 
 
 def test_the_rest_of_the_time_goes_to_second_cells_of_shorter_models() -> None:
@@ -122,7 +122,13 @@ def test_a_models_speed_and_its_accuracy_alone_are_two_kinds() -> None:
     """The quicker cell of accuracy does not put off the first that measures the model's speed."""
     timed, accuracy = candidate("cnn", 0, 35.0), Candidate(job(timing=False), 25.0)
     made = plan.make([timed, accuracy, candidate("mobilenet", 0, 40.0)], 70, {})
-    assert [each.kind for each in made.fitting] == [("cnn", False), ("cnn", True)]
+    assert [each.kind for each in made.fitting] == [("cnn", "torch", False), ("cnn", "torch", True)]
+
+
+def test_a_model_has_a_cell_on_each_backend_before_a_second_on_any() -> None:
+    cells = [Candidate(job(backend=name, seed=seed), 10.0) for name in ("torch", "jax") for seed in (0, 1)]
+    made = plan.make(cells, 20, {})
+    assert [(each.job.cell.backend, each.job.cell.seed) for each in made.fitting] == [("torch", 0), ("jax", 0)]
 
 
 @given(CANDIDATES, SECONDS, DONE)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.progress import RunProgress, State, duration
+from bcdl.settings.words import titles
 from tests.factory import cell, record
 
 CELLS = [cell(seed=seed) for seed in range(3)] + [cell(model="mobilenet")]
@@ -38,6 +39,17 @@ def test_piped_output_is_one_plain_line_a_phase_and_what_is_left() -> None:
         "[2/4] cnn on torch, seed 1: crashed: it was made to fail",
         "2 done; 1 of them not ok; 2 left",
     ]
+
+
+def test_cells_that_their_own_titles_do_not_tell_apart_are_shown_by_those_given(tmp_path: Path) -> None:
+    text, of_study = io.StringIO(), [cell(image_size=size) for size in (32, 64)]
+    progress = RunProgress(Console(file=text), of_study, tmp_path / "status.json", titles=titles(of_study))
+    with progress.cell(of_study[1]) as shown_cell:
+        shown_cell.phase("epoch 1/3")
+    assert text.getvalue().startswith("[1/2] cnn on torch, seed 0, image size 64: epoch 1/3")
+    state = State.read(tmp_path / "status.json")
+    assert state is not None
+    assert state.title == "cnn on torch, seed 0, image size 64"
 
 
 def test_a_terminal_sees_a_live_line_that_leaves_one_behind() -> None:

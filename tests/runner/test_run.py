@@ -175,6 +175,17 @@ def test_workers_get_the_images_that_the_driver_has_read(tmp_path: Path) -> None
     assert wanted[0] != wanted[1]
 
 
+def test_each_cell_has_a_log_of_its_own_whatever_its_name_leaves_out(tmp_path: Path) -> None:
+    jobs = [job(batch_size=size, seed=seed) for size in (2, 4) for seed in (0, 1)]
+    run = Run(jobs, tmp_path)
+    assert [run.log(each).name for each in jobs] == [
+        "cnn-torch-seed0.log",
+        "cnn-torch-seed1.log",
+        "cnn-torch-seed0-2.log",
+        "cnn-torch-seed1-2.log",
+    ]
+
+
 def test_a_source_is_read_once_for_all_folds_and_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic = sources.modules()["synthetic"]
     original, read = synthetic.read, []

@@ -274,6 +274,18 @@ def test_another_python_says_what_it_has(tmp_path: Path) -> None:
     assert interpreter.find("--b", sys.executable, "jax") == Interpreter()
 
 
+def test_the_python_of_an_environment_is_found_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    python = interpreter.of_environment(tmp_path / "env")
+    with pytest.raises(UsageError, match=r"--b: there is no Python at '.*env'"):
+        interpreter.find("--b", "~/env", "jax")
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    for name in ("~/env", str(tmp_path / "env"), str(python)):
+        with pytest.raises(UsageError, match="lacks jax or Keras"):
+            interpreter.find("--b", name, "jax")
+
+
 def test_only_the_first_side_can_be_regressed_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_command(monkeypatch, tmp_path, {"a": 500.0, "b": 1000.0, "c": 600.0}, "--rounds", "8") == 0
 

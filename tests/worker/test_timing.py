@@ -23,8 +23,9 @@ CLOCKS = {
 # Timeouts and progress are no measurements: a driver may wait by these, and a command may show how long ago
 # it was, or tell by it which files nobody writes any more.
 WAITING = {
-    (f"bcdl/{name}.py", "monotonic") for name in ("runner/budget", "runner/progress", "runner/supervisor", "sprint")
-}
+    (f"bcdl/{name}.py", "monotonic")
+    for name in ("runner/budget", "runner/cluster/follow", "runner/progress", "runner/supervisor", "sprint")
+} | {("benchmarks/two_nodes.py", "monotonic")}
 SHOWING = {"bcdl/runner/progress.py", "bcdl/datasets/cache.py", "bcdl/datasets/decode.py"}
 # One clock measures; the others of its module show what may have disturbed what it measured.
 CLOCK = "bcdl/machine/clock.py"

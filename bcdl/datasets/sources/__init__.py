@@ -23,6 +23,9 @@ class Source(Protocol):
     def accepts(self, data: str) -> bool:
         """Whether this source reads what `--data` names."""
 
+    def is_name(self, data: str) -> bool:
+        """Whether this source reads what `--data` names whatever files there are; never of a path."""
+
     def name_of(self, data: str) -> str:
         """The name that cells and records carry for it."""
 

@@ -44,6 +44,10 @@ def accepts(data: str) -> bool:
         raise UsageError(f"--data {quoted(data)}: {error.strerror}; name another path") from error
 
 
+def is_name(data: str) -> bool:
+    return False
+
+
 def name_of(data: str) -> str:
     return encodable(Path(data).resolve().name)
 

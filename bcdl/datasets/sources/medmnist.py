@@ -34,7 +34,11 @@ _LONGEST_REASON = 200  # letters
 
 
 def accepts(data: str) -> bool:
-    return data == NAME or (data.endswith(".npz") and Path(data).is_file())
+    return is_name(data) or (data.endswith(".npz") and Path(data).is_file())
+
+
+def is_name(data: str) -> bool:
+    return data == NAME
 
 
 def name_of(data: str) -> str:

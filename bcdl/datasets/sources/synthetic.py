@@ -36,6 +36,10 @@ _HAEMATOXYLIN = np.array([104, 62, 142], dtype=np.float64)
 
 
 def accepts(data: str) -> bool:
+    return is_name(data)
+
+
+def is_name(data: str) -> bool:
     return _NAME.fullmatch(data) is not None
 
 
