@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ def main() -> int:
         by = interpreter.find(f"--at {legible(str(arguments.at))}", str(at), backend)
         failed.pop_all()
     say(f"{arguments.at} has {_versions(by.facts, backend)}; use it as in")
-    say(f"bcdl run FILE.toml --python {backend}={arguments.at}")
+    say(f"bcdl run FILE.toml --python {shlex.quote(f'{backend}={arguments.at}')}")
     return 0
 
 

@@ -256,6 +256,9 @@ def test_of_copies_in_two_folders_of_machines_that_of_its_own_machine_is_added(t
         store.append(tmp_path / "a", machine, Record.from_json(json.dumps(values)))
     assert "1 lines added, 2 were there already" in collect(tmp_path / "home", tmp_path / "a").stdout
     assert [machine for machine, _ in store.read_all(tmp_path / "home")[0]] == [hardware.machine_name("cpu")]
+    store.append(tmp_path / "copied", "a-copy", Record.from_json(json.dumps(values)))
+    # One that is there already, wherever it stands, is enough.
+    assert "0 lines added, 3 were there already" in collect(tmp_path / "copied", tmp_path / "a").stdout
 
 
 def printed(folder: Path, name: str, content: bytes) -> Path:

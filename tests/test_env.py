@@ -67,7 +67,7 @@ def test_uv_installs_the_pinned_packages_and_this_bcdl(at: Path, monkeypatch: py
     assert own == f"{python} --no-deps --editable {provenance.ROOT}"
     assert not {"PYTHONPATH", "VIRTUAL_ENV"} & set((at.parent / "variables").read_text().split())
     assert f"{at} has torch 2.15.0 and keras 3.15.1; use it as in" in done.stdout
-    assert f"bcdl run FILE.toml --python torch={at}" in done.stdout
+    assert f"bcdl run FILE.toml --python 'torch={at}'" in done.stdout
     assert (at / "bin" / "python").is_file()
 
 

@@ -105,10 +105,12 @@ class Unpacked:
     moved: int = 0
 
     def told(self, source: Path, results: Path) -> list[str]:
-        """Lines for people; the first ones say what was added to which file."""
-        count = sum(self.added.values())
-        lines = [f"{results / name}: {number} lines added" for name, number in self.added.items()]
-        lines.append(f"{source}: {count} lines added, {self.known} were there already")
+        """Lines for people; the first ones say what was added to the folder of which machine."""
+        by_folder: dict[PurePosixPath, list[int]] = {}
+        for name, number in self.added.items():
+            by_folder.setdefault(PurePosixPath(name).parent, []).append(number)
+        lines = [f"{results / folder}: {sum(of)} lines added, of {len(of)} runs" for folder, of in by_folder.items()]
+        lines.append(f"{source}: {self.added.total()} lines added, {self.known} were there already")
         if self.left_out:
             lines.append(f"note: {len(self.left_out)} lines are left out, the first: {self.left_out[0]}")
             lines += [f"note: left out, too: {problem}" for problem in self.left_out[1:_MOST_TOLD]]

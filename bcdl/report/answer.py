@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from bcdl.parity.verdicts import MISMATCH, Verdicts
 from bcdl.records.groups import Group, Line, group_records
@@ -104,17 +104,27 @@ class Answer:
 
 def of_machine(machine: str, records: Iterable[tuple[str, Record]], verdicts: Verdicts) -> Answer:
     """The answer for a machine, of records that are the oldest first, each with its machine."""
+    return _answer(machine, records, verdicts, lambda row: (row.line.model, row.cell.precision))
+
+
+def _answer(
+    machine: str, records: Iterable[tuple[str, Record]], verdicts: Verdicts, key: Callable[[Row], Hashable]
+) -> Answer:
+    """As `of_machine`, with the newest row of each key."""
     own = [(place, record) for place, record in records if place == machine]
-    in_turn = _newest(rows(sides_in_turn.read(own), verdicts))
-    apart = _newest(_apart(group_records([pair for pair in own if not pair[1].block], verdicts), verdicts))
+    in_turn = _newest(rows(sides_in_turn.read(own), verdicts), key)
+    apart = _newest(_apart(group_records([pair for pair in own if not pair[1].block], verdicts), verdicts), key)
     made = _in_order({**apart, **in_turn}.values())
     measured = {row.line.model for row in made}
     return Answer(machine, made, [model.title for name, model in MODELS.items() if name not in measured])
 
 
 def of_run(machine: str, records: Sequence[Record], verdicts: Verdicts) -> Answer:
-    """The answer that a run's own records give, of the models that it was about."""
-    return dataclasses.replace(of_machine(machine, [(machine, record) for record in records], verdicts), missing=())
+    """The answer that a run's own records give, of the models that it was about, at each size and batch that it had."""
+    own = [(machine, record) for record in records]
+    return dataclasses.replace(
+        _answer(machine, own, verdicts, lambda row: (row.line.model, *_of_columns(row))), missing=()
+    )
 
 
 def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:
@@ -244,18 +254,21 @@ def _started(record: Record) -> str:
     return record.started
 
 
-def _newest(made: Iterable[Row]) -> dict[tuple[str, str], Row]:
-    """The row of each model and precision that has the newest record."""
+def _newest(made: Iterable[Row], key: Callable[[Row], Hashable]) -> dict[Hashable, Row]:
+    """The row of each key that has the newest record."""
     oldest_first = sorted(made, key=lambda row: max(map(_started, row.records.values())))
-    return {(row.line.model, row.cell.precision): row for row in oldest_first}
+    return {key(row): row for row in oldest_first}
 
 
 def _in_order(made: Iterable[Row]) -> list[Row]:
     """The rows in the order of the model table."""
     order = {name: place for place, name in enumerate(MODELS)}
-    return sorted(
-        made, key=lambda row: (order.get(row.line.model, len(order)), row.cell.image_size, row.cell.precision)
-    )
+    return sorted(made, key=lambda row: (order.get(row.line.model, len(order)), *_of_columns(row)))
+
+
+def _of_columns(row: Row) -> tuple[int, str, int]:
+    """What the columns of settings hold, in the order in which rows of a model stand."""
+    return row.cell.image_size, row.cell.precision, row.cell.batch_size
 
 
 def _rounds(records: Sequence[Record]) -> dict[str, float]:

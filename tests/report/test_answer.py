@@ -112,3 +112,14 @@ def test_another_machine_and_a_side_without_rates_have_no_part() -> None:
     records = [("m", each) for each in (*side("a", "jax", 100), *empty)]
     assert answer.of_machine("m", records, Verdicts(())).rows == []
     assert answer.of_machine("other", records, Verdicts(())).rows == []
+
+
+def test_a_run_shows_each_size_and_batch_that_it_had_and_the_machine_its_newest() -> None:
+    made = [record(image_size=64), record(batch_size=8), record(), record(image_size=64, backend="jax")]
+    rows = answer.of_run("m", made, Verdicts(())).rows
+    assert [(row.cell.image_size, row.cell.batch_size, len(row.records)) for row in rows] == [
+        (32, 4, 1),
+        (32, 8, 1),
+        (64, 4, 2),
+    ]
+    assert len(answer.of_machine("m", [("m", each) for each in made], Verdicts(())).rows) == 1
