@@ -77,19 +77,30 @@ def results(group: Group) -> Sequence[Result]:
 
     Those of the last groups are kept: tables and several plots show them.
     """
+    return [result for line in group.lines for result in of_line(group, line)]
+
+
+def of_line(group: Group, line: Line, rows: Sequence[Metric] = metrics.METRICS) -> list[Result]:
+    """As `results`, of one line, with those metrics alone."""
     return [
-        _result(line, backend, records, seeds)
-        for line in group.lines
+        _result(line, backend, records, seeds, rows)
         for backend in group.backends
         if (seeds := scored.by_seed(records := group.of(line, backend)))
     ]
 
 
-def _result(line: Line, backend: str, records: list[Record], seeds: dict[int, Scored]) -> Result:
+def has_results(group: Group, line: Line) -> bool:
+    """Whether the line has predictions on any backend; that takes no time, as the results do."""
+    return any(scored.records_by_seed(group.of(line, backend)) for backend in group.backends)
+
+
+def _result(
+    line: Line, backend: str, records: list[Record], seeds: dict[int, Scored], rows: Sequence[Metric]
+) -> Result:
     every = list(seeds.values())
     constant = majority(max(every, key=len))
-    reference = {metric.name: metric.value(constant) for metric in metrics.METRICS}
-    return Result(line, backend, records, seeds, estimates(every), reference)
+    reference = {metric.name: metric.value(constant) for metric in rows}
+    return Result(line, backend, records, seeds, estimates(every, rows), reference)
 
 
 def worth_drawing(group: Group) -> Sequence[Result]:

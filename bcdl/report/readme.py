@@ -137,21 +137,20 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
 
     A smoke test shows nothing of that.
     """
-    newest: dict[tuple[object, ...], tuple[Group, list[Result]]] = {}
+    newest: dict[tuple[object, ...], tuple[Group, Line]] = {}
     for group in sorted(groups, key=lambda group: max(record.started for record in group.records)):
         if group.synthetic or group.mark or smoke.note(group.records):
             continue
-        by_line: dict[object, list[Result]] = {}
-        for result in estimates.results(group):
-            by_line.setdefault(result.line, []).append(result)
-        for line, results in by_line.items():
-            newest[group.first.cell.data, line] = group, results
+        for line in group.lines:
+            if estimates.has_results(group, line):
+                newest[group.first.cell.data, line] = group, line
     if not newest:
         return [
             "## Accuracy on real data",
             "No model was tested on enough real images yet: drawings show nothing of how good one is.",
         ]
-    made = list(newest.values())[-_MOST_OF_QUALITY:]
+    shown = list(newest.values())[-_MOST_OF_QUALITY:]
+    made = [(group, estimates.of_line(group, line, _REAL_METRICS)) for group, line in shown]
     made.sort(key=lambda pair: [pair[0].lines.index(pair[1][0].line), pair[0].title])
     tables = [_quality_table(metric.title, metric.name, made).to_markdown() for metric in _REAL_METRICS]
     return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables]

@@ -128,9 +128,8 @@ def draw(values: np.ndarray, draws: np.random.Generator, shape: int | tuple[int,
 
 
 def percentiles(
-    statistic: Callable[..., float], sides: Sequence[np.ndarray], resamples: int, draws: np.random.Generator
-) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of a statistic of the sides, each [n], all of them drawn anew so many times."""
+    statistic: Callable[..., np.ndarray], sides: Sequence[np.ndarray], resamples: int, draws: np.random.Generator
+) -> np.ndarray:
+    """Percentiles 2.5 and 97.5, [2, ...], of a statistic [...] of the sides, each [n], all drawn anew so many times."""
     again = [statistic(*(draw(side, draws, len(side)) for side in sides)) for _ in range(resamples)]
-    low, high = map(float, np.percentile(again, (2.5, 97.5)))
-    return low, high
+    return np.asarray(np.percentile(again, (2.5, 97.5), axis=0))

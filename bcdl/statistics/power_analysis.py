@@ -70,22 +70,24 @@ def analyse(slowed: Sequence[Experiment]) -> list[PowerAnalysis]:
         if experiment.slowdown is not None and len(experiment.a) >= ROUNDS:
             subjects.setdefault(experiment.subject, []).append(experiment)
     analysed = (of_subject for of_subject in subjects.values() if any(map(_is_equal, of_subject)))
-    return [_analysis(of_subject, count) for of_subject in analysed for count in COMPARISONS]
+    return [analysis for of_subject in analysed for analysis in _analyses(of_subject)]
 
 
-def _analysis(of_subject: Sequence[Experiment], comparisons: int) -> PowerAnalysis:
+def _analyses(of_subject: Sequence[Experiment]) -> list[PowerAnalysis]:
     equal = next(filter(_is_equal, of_subject))
     noise = experiments.noise(equal, ROUNDS)
-    return PowerAnalysis(equal.subject, len(equal.a), noise, comparisons, power(of_subject, comparisons))
+    powers = zip(COMPARISONS, power(of_subject), strict=True)
+    return [PowerAnalysis(equal.subject, len(equal.a), noise, count, of_count) for count, of_count in powers]
 
 
-def power(of_subject: Sequence[Experiment], comparisons: int = 1) -> dict[float, Estimated]:
-    """By share of slow-down, rising, how often one of so many comparisons of `ROUNDS` rounds is judged a regression.
+def power(of_subject: Sequence[Experiment]) -> list[dict[float, Estimated]]:
+    """For each of `COMPARISONS`, by share of slow-down, rising, how often one of so many is judged a regression.
 
     The experiments are those of one subject, on one machine.
     """
     logs = {slowed.slowdown: _logs(slowed) for slowed in of_subject if slowed.slowdown is not None}
-    return {share: _power(logs[share], comparisons) for share in sorted(logs)}
+    powers = {share: _powers(logs[share]) for share in sorted(logs)}
+    return [{share: of_counts[place] for share, of_counts in powers.items()} for place in range(len(COMPARISONS))]
 
 
 def _is_equal(experiment: Experiment) -> bool:
@@ -97,22 +99,26 @@ def _logs(experiment: Experiment) -> np.ndarray:
     return np.log(experiment.b) - np.log(experiment.a)
 
 
-def _power(logs: np.ndarray, comparisons: int) -> Estimated:
-    """The power in rounds of log ratios [n]."""
+def _powers(logs: np.ndarray) -> list[Estimated]:
+    """The power in rounds of log ratios [n], for each of `COMPARISONS`."""
     draws = np.random.default_rng(0)
-    value = _judged(logs, comparisons, _DRAWS, draws)
+    values = _judged(logs, _DRAWS, draws)
 
-    def judged(logs: np.ndarray) -> float:
-        return _judged(logs, comparisons, _INNER_DRAWS, draws)
+    def judged(logs: np.ndarray) -> np.ndarray:
+        return _judged(logs, _INNER_DRAWS, draws)
 
-    return Estimated(value, *bootstrap.percentiles(judged, (logs,), _RESAMPLES, draws))
+    ends = bootstrap.percentiles(judged, (logs,), _RESAMPLES, draws)
+    return [Estimated(*map(float, of_count)) for of_count in zip(values, *ends, strict=True)]
 
 
-def _judged(logs: np.ndarray, comparisons: int, count: int, draws: np.random.Generator) -> float:
-    """The share of `count` comparisons, their rounds drawn from `logs`, that are called a regression."""
+def _judged(logs: np.ndarray, count: int, draws: np.random.Generator) -> np.ndarray:
+    """The share of `count` comparisons, their rounds drawn from `logs`, that are called a regression.
+
+    One for each of `COMPARISONS`, [C]: only the correction of p sets them apart.
+    """
     rounds = bootstrap.draw(logs, draws, (count, ROUNDS))
     ratios, beyond = np.exp(rounds.mean(axis=1)), comparison.threshold(rounds.std(axis=1, ddof=1) / math.sqrt(ROUNDS))
     # The p of the others, which takes the longest, decides nothing.
     slow = comparison.is_regression(ratios, np.zeros(count), beyond)
-    p = comparisons * effects.sign_flip_p(rounds[slow])
-    return float(np.count_nonzero(comparison.is_regression(ratios[slow], p, beyond[slow])) / count)
+    corrected = np.multiply.outer(COMPARISONS, effects.sign_flip_p(rounds[slow]))
+    return np.asarray(comparison.is_regression(ratios[slow], corrected, beyond[slow]).sum(axis=-1) / count)

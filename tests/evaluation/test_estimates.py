@@ -82,7 +82,7 @@ def test_the_results_of_a_group_are_computed_once(monkeypatch: pytest.MonkeyPatc
     """Tables and three plots show them."""
     computed: list[object] = []
     compute = estimates.estimates
-    monkeypatch.setattr(estimates, "estimates", lambda seeds: (computed.append(seeds), compute(seeds))[1])
+    monkeypatch.setattr(estimates, "estimates", lambda *of: (computed.append(of), compute(*of))[1])
     first, second = (Group("m", "c", (predicted(drawn(40)),)) for _ in range(2))
     assert estimates.results(first) is estimates.worth_drawing(first) is estimates.results(first)
     assert len(computed) == 1

@@ -90,6 +90,15 @@ def test_a_run_is_one_file_of_lines(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 2
 
 
+def test_a_file_without_a_byte_is_named_and_is_no_loss(tmp_path: Path) -> None:
+    whole = store.append(tmp_path, "m", record())
+    (whole.parent / "20260102T000000Z-0000.jsonl").touch()
+    records, (problem,) = store.read_all(tmp_path)
+    assert len(records) == 1
+    assert str(problem).startswith("records/m/20260102T000000Z-0000.jsonl: it is empty: ")
+    assert not problem.is_loss
+
+
 def test_a_results_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"can't be written .* choose another folder with --results"):
