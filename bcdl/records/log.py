@@ -253,7 +253,7 @@ def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list
         return [], [] if is_new else [Problem(name, None, _EMPTY, foreign=True)]
     lines, problems = _parse_lines(content, parse, schema, name, file.parent.name)
     problems = _with_line_in_the_making(file, content, problems)
-    if (runs.is_run_id(file.stem) and any(line.entry.run == file.stem for line in lines)):
+    if runs.is_run_id(file.stem) and any(line.entry.run == file.stem for line in lines):
         return lines, problems
     if _is_ours(file, content):
         return lines, problems
