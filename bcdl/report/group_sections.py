@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import connection
 
 import threadpoolctl
@@ -35,12 +35,9 @@ def begun(groups: Sequence[Group]) -> Iterator[Iterator[Section]]:
     if processes < 2 or len(groups) < _FEWEST_GROUPS:
         yield map(section, groups)
         return
-    with contextlib.ExitStack() as pools:
-        try:
-            made = _made_beside(groups, processes, pools)
-        except (OSError, BrokenExecutor) as error:
-            made = _failing(error)
-        yield _completed(groups, made)
+    # Started by a thread: the first process imports what it needs for seconds, and this one has other things to do.
+    with contextlib.ExitStack() as pools, ThreadPoolExecutor(1) as starter:
+        yield _completed(groups, starter.submit(_made_beside, groups, processes, pools))
 
 
 def section(group: Group) -> Section:
@@ -48,21 +45,16 @@ def section(group: Group) -> Section:
     return of_group.section(group, figures.of_group(group))
 
 
-def _completed(groups: Sequence[Group], made: Iterator[Section]) -> Iterator[Section]:
+def _completed(groups: Sequence[Group], begun: Future[Iterator[Section]]) -> Iterator[Section]:
     """What other processes make, and what they do not, since they could not be started or were ended."""
     count = 0
     try:
-        for each in made:
+        for each in begun.result():
             count += 1
             yield each
     except (OSError, BrokenExecutor) as error:
         warn(f"other processes could not make the pages and plots, so that this one does ({error})")
     yield from map(section, itertools.islice(groups, count, None))
-
-
-def _failing(error: Exception) -> Iterator[Section]:
-    raise error
-    yield  # a generator, which fails once it is asked
 
 
 def _made_beside(groups: Sequence[Group], processes: int, pools: contextlib.ExitStack) -> Iterator[Section]:
