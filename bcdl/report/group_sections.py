@@ -65,7 +65,9 @@ def _made_beside(groups: Sequence[Group], processes: int, pools: contextlib.Exit
         context.set_forkserver_preload([__name__])  # so that it is imported once
     pool = ProcessPoolExecutor(processes, context, initializer=_begin)
     pools.callback(pool.shutdown, wait=False, cancel_futures=True)
-    return pool.map(section, groups)
+    longest_first = sorted(groups, key=lambda group: -len(group.records))
+    made = {group: pool.submit(section, group) for group in longest_first}
+    return (made[group].result() for group in groups)
 
 
 def _begin() -> None:
