@@ -2,9 +2,8 @@
 
 Style, types, imports, tables and plots that follow from their records, the tests, those on a SLURM of two nodes if its
 programs are there, parity of two models, a smoke benchmark of each backend and two backends in turn, ending in the
-tables. What a stage prints is shown whole when it has
-ended, and the time of each stage at the end. A stage that fails ends its chain alone, so that all faults are seen at
-once.
+tables. What a stage prints is shown whole when it has ended, and the time of each stage at the end. A stage that fails
+ends its chain alone, so that all faults are seen at once.
 """
 
 from __future__ import annotations
