@@ -34,7 +34,7 @@ def main() -> int:
     interrupts.advise(_ADVICE)
     arguments = _parse()
     named = pythons.named(arguments.python)
-    asked = matrix.read(arguments.file, elsewhere=named)
+    asked = matrix.read(arguments.file, named, arguments.set)
     budget = _budget(arguments)
     study = Study(_runs(arguments, asked, pythons.find(asked.jobs, named)))
     for line in [*asked.notices, *study.check()]:
@@ -49,6 +49,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = Parser("run", __doc__)
     parser.add_argument("file", type=Path, metavar="FILE.toml", help="the file that says what to run")
+    matrix.add_option(parser.add_argument)
     pythons.add_option(parser.add_argument)
     RESUME.add(parser.add_argument)
     BUDGET.add(parser.add_argument)

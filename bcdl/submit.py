@@ -69,7 +69,7 @@ def _study() -> tuple[ClusterStudy, bool]:
     if not arguments.slurm:
         raise UsageError("--slurm is missing: name the scheduler that the cells are handed to; bcdl run runs them here")
     site = slurm.site()
-    wanted = matrix.read(arguments.file, elsewhere=named)
+    wanted = matrix.read(arguments.file, named, arguments.set)
     run = Run(
         [_as_nodes_see(job) for jobs in wanted.jobs.values() for job in jobs],
         Path(arguments.results).absolute(),
@@ -86,6 +86,7 @@ def _parse() -> argparse.Namespace:
     parser = Parser("submit", __doc__)
     parser.add_argument("file", type=Path, metavar="FILE.toml", help="the file that says what to run")
     options.add(parser)
+    matrix.add_option(parser.add_argument)
     pythons.add_option(parser.add_argument)
     for number in (_AT_ONCE, _CPUS):
         number.add(parser.add_argument)

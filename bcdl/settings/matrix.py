@@ -41,6 +41,7 @@ from bcdl.text import legible, on_one_line, quoted
 MOST_CELLS = 100_000
 _MOST_BYTES = 2**20  # of a file: thousands of tables
 _TABLES, _BACKENDS, _MODELS = "matrix", "backends", "models"
+_SET = "--set"
 _OF_A_RUN = (RESULTS, RESUME, REQUIRE_CLEAN, limits.BUDGET, *limits.OPTIONS)  # and so no keys of a table
 _LONGEST_REASON = 300  # letters
 # What sets two jobs of one cell apart, by the keys that give it: no cell holds it.
@@ -68,7 +69,19 @@ class Matrix:
     notices: tuple[str, ...] = ()
 
 
-def read(path: Path, elsewhere: Collection[str] = ()) -> Matrix:
+def add_option(add: Callable[..., Any]) -> None:
+    """Declare `--set` by a parser's `add_argument`."""
+    add(
+        _SET,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key that every table of the file is to have, whatever it says itself, as in --set epochs=1 or --set "
+        "'seed=[0, 1]'; may be given several times",
+    )
+
+
+def read(path: Path, elsewhere: Collection[str] = (), settings: Sequence[str] = ()) -> Matrix:
     """The matrix that the file asks for.
 
     Relative paths in the file lead from its folder.
@@ -76,12 +89,14 @@ def read(path: Path, elsewhere: Collection[str] = ()) -> Matrix:
     Args:
         path: of the file.
         elsewhere: names of backends whose cells another Python runs, so that they need not be installed in this one.
+        settings: what `--set` says that every table has, each a key and its value; relative paths lead from the working
+            folder.
 
     Raises:
         UsageError: the file can't be read, or what it asks for can't be run; the message names the file and, as far
             as it is of one, the table and the key.
     """
-    tables = _tables(path)
+    tables = _tables(path, _set(settings))
     _check_number(path, tables)
     backends = dict.fromkeys(name for table in tables for name in table.backends)
     for backend in backends:
@@ -130,8 +145,32 @@ def _takes_several(name: str) -> bool:
     return name == _MODELS or (row is not None and row.several)
 
 
-def _tables(path: Path) -> list[_Table]:
-    """The tables of the file, every value read; UsageError if there is none, or one of them can't be used."""
+def _set(settings: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """The values of each option that `--set` names, by destination name; UsageError if one can't be read."""
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = map(str.strip, setting.partition("="))
+        if not equals or not text:
+            raise UsageError(f"{_SET} {quoted(setting)} names no key, or no value; write it as in {_SET} epochs=1")
+        if key in given:
+            raise UsageError(f"{_SET} {quoted(key)} is given twice; give it once, with a list if it has several values")
+        given[key] = _as_toml(text)
+    return _options(_SET, given, Path())
+
+
+def _as_toml(text: str) -> Any:
+    """The value as TOML has it; a text that is none stands for itself, since a shell takes its quotes away."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def _tables(path: Path, settings: Mapping[str, tuple[Any, ...]]) -> list[_Table]:
+    """The tables of the file, every value read; UsageError if there is none, or one of them can't be used.
+
+    `settings` are values that all of them have, whatever the file says.
+    """
     document = _document(path)
     tables = document.pop(_TABLES, None)
     if isinstance(tables, dict):
@@ -141,7 +180,7 @@ def _tables(path: Path) -> list[_Table]:
     folder = path.parent
     shared = _options(_shown(path), document, folder)
     return [
-        _table(number, path, {**shared, **_options(_place(path, number), table, folder)})
+        _table(number, path, {**shared, **_options(_place(path, number), table, folder), **settings})
         for number, table in enumerate(tables, start=1)
     ]
 

@@ -374,3 +374,44 @@ def test_titles_tell_the_cells_of_a_study_apart(study: Callable[..., Matrix]) ->
     assert titled[read[0]] == "cnn on jax, seed 0, image size 32, learning rate 0.1"
     assert titles(read[:1]) == {read[0]: "cnn on jax, seed 0"}
     assert titles([]) == {}
+
+
+def test_set_overrides_what_every_table_says(study: Callable[..., Matrix]) -> None:
+    tables = ({"backends": "jax", "models": "cnn", "epochs": 7}, {"backends": "torch", "models": "cnn"})
+    read = study({**SMALL, "data": "synthetic-72"}, *tables, settings=["epochs=1", "seed=[0, 3]", "data=synthetic-48"])
+    assert [(cell.backend, cell.epochs, cell.seed, cell.data) for cell in cells(read)] == [
+        (backend, 1, seed, "synthetic-48") for backend in ("jax", "torch") for seed in (0, 3)
+    ]
+
+
+def test_a_path_of_set_leads_from_the_working_folder(
+    tmp_path: Path, study: Callable[..., Matrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere" / "images").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "some.weights.h5").touch()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    read = study(SMALL, {"backends": "jax", "models": "mobilenet"}, settings=["weights=some.weights.h5", "data=images"])
+    (job,) = read.jobs["jax"]
+    assert (job.weights_file, job.data) == (str(Path.cwd() / "some.weights.h5"), "images")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["epochs"], "--set 'epochs' names no key, or no value"),
+        (["epochs="], "names no key, or no value"),
+        (["=1"], "--set: there is no key ''"),
+        (["epochs=1", "epochs=2"], "--set 'epochs' is given twice"),
+        (["epoch=1"], "--set: there is no key 'epoch'; epochs is meant, perhaps"),
+        (["epochs=0"], "--set, epochs: "),
+        (["epochs=one"], "--set, epochs: 'one' is a text"),
+        (["results=x"], "--set: results is of a whole run"),
+        (["data=[[1]]"], "--set, data: "),
+        (["backends=numpy"], "--set, backends: "),
+        (["a" * 5000], "names no key, or no value"),
+    ],
+)
+def test_what_set_can_not_be_is_refused_by_its_key(tmp_path: Path, settings: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)) as refused:
+        written(tmp_path, toml(SMALL, {"backends": "jax", "models": "cnn"}), settings=settings)
+    assert len(str(refused.value)) < 400
