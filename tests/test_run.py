@@ -19,6 +19,8 @@ from bcdl.records.record import Record
 from bcdl.runner import supervisor
 from bcdl.runner.progress import State
 from bcdl.runner.run import STATUS_FILE, Run
+from bcdl.settings import matrix
+from tests.conftest import ROOT
 from tests.faults import driver
 from tests.in_process import completed
 
@@ -279,3 +281,12 @@ def test_what_does_not_fit_in_a_budget_is_named_and_resume_runs_it(command: Comm
     assert records(tmp_path) == []
     assert command(table, options=("--resume",)).returncode == 0
     assert len(records(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "study").glob("*.toml")), ids=lambda file: file.stem)
+def test_each_file_of_the_study_asks_for_what_can_be_run(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the data is: what lies in `study/data/` is never committed."""
+    monkeypatch.setattr(backends, "is_installed", lambda name: True)
+    asked = matrix.read(file, settings=["data=synthetic-48", "image-size=32", "epochs=1", "batch-size=8"])
+    assert sum(map(len, asked.jobs.values())) >= 3
+    assert file.name in (file.parent / "README.md").read_text(encoding="utf-8")

@@ -178,9 +178,9 @@ def _tables(path: Path, settings: Mapping[str, tuple[Any, ...]]) -> list[_Table]
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{_shown(path)}: it asks for no cell; write [[{_TABLES}]], and what to run below it")
     folder = path.parent
-    shared = _options(_shown(path), document, folder)
+    shared = _options(_shown(path), document, folder, but=settings)
     return [
-        _table(number, path, {**shared, **_options(_place(path, number), table, folder), **settings})
+        _table(number, path, {**shared, **_options(_place(path, number), table, folder, but=settings), **settings})
         for number, table in enumerate(tables, start=1)
     ]
 
@@ -214,8 +214,13 @@ def _document(path: Path) -> dict[str, Any]:
         raise UsageError(f"{_shown(path)}: it is no TOML: {on_one_line(error, _LONGEST_REASON)}") from error
 
 
-def _options(place: str, table: Mapping[str, Any], folder: Path) -> dict[str, tuple[Any, ...]]:
-    """The values of each option of a table, by destination name; UsageError, which names the key, if one is wrong."""
+def _options(
+    place: str, table: Mapping[str, Any], folder: Path, but: Collection[str] = ()
+) -> dict[str, tuple[Any, ...]]:
+    """The values of each option of a table, by destination name; UsageError, which names the key, if one is wrong.
+
+    Values of the options `but` are not read: others stand for them.
+    """
     destinations = _destinations()
     options: dict[str, tuple[Any, ...]] = {}
     for key, value in table.items():
@@ -224,7 +229,8 @@ def _options(place: str, table: Mapping[str, Any], folder: Path) -> dict[str, tu
         name = destinations[key]
         if name in options:
             raise UsageError(f"{place}, {key}: it is another name of a key that stands there, too; give one of them")
-        options[name] = _values(f"{place}, {key}", name, value, folder)
+        if name not in but:
+            options[name] = _values(f"{place}, {key}", name, value, folder)
     return options
 
 
