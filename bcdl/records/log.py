@@ -42,7 +42,7 @@ _SEQUENCE = re.compile(
 _START = b'{"schema": '  # how every line begins that this project ever wrote; schema and run follow
 
 
-# What is said of a file without a byte: nobody can tell whether there ever was a line.
+# What is said of a file without a byte that nobody writes, unless its only line was torn and set aside.
 _EMPTY = "it is empty: its writer was ended before its first line, or the disk lost what it held; remove it"
 
 T = TypeVar("T", bound=Entry)
@@ -249,8 +249,8 @@ def _read_ours(file: Path, parse: Callable[[str], T], schema: int) -> tuple[list
     except OSError as error:
         return [], [_unreadable(name, error)]
     if not content:
-        is_new = runs.is_live(file.parent.parent.parent, file.stem)
-        return [], [] if is_new else [Problem(name, None, _EMPTY, foreign=True)]
+        is_known = file.with_suffix(TORN).exists() or runs.is_live(file.parent.parent.parent, file.stem)
+        return [], [] if is_known else [Problem(name, None, _EMPTY, foreign=True)]
     lines, problems = _parse_lines(content, parse, schema, name, file.parent.name)
     problems = _with_line_in_the_making(file, content, problems)
     if runs.is_run_id(file.stem) and any(line.entry.run == file.stem for line in lines):
