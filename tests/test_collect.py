@@ -160,6 +160,16 @@ def test_a_line_that_is_sealed_but_says_what_its_samples_do_not_is_left_out(tmp_
     assert seeds(tmp_path / "home") == [2]
 
 
+def test_what_a_newer_bcdl_wrote_can_not_be_checked_and_is_left_out(tmp_path: Path) -> None:
+    folder = measured(tmp_path / "a", 1)
+    with file_of(folder).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"schema": 999, "run": RUN, "x": "anything"}) + "\n")
+    done = collect(tmp_path / "home", folder)
+    assert done.returncode == 1
+    assert "schema 999 is newer than this bcdl reads" in done.stdout
+    assert seeds(tmp_path / "home") == [1]
+
+
 def test_links_and_foreign_files_are_left_alone_and_told(tmp_path: Path) -> None:
     source, secret = measured(tmp_path / "a", 1), measured(tmp_path / "secret", 2, run=OTHER)
     file_of(source, OTHER).symlink_to(file_of(secret, OTHER))

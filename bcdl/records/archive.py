@@ -241,15 +241,18 @@ def add(contents: Contents, results: Path, readers: Mapping[str, Reader] = READE
     Raises:
         UsageError: something in the results folder can't be read, or not be written, or another process is at it.
     """
-    (done,) = add_all([contents], results, readers)
+    (done,) = add_all([contents], results, readers, newer=True)
     return done
 
 
-def add_all(sources: Sequence[Contents], results: Path, readers: Mapping[str, Reader] = READERS) -> list[Unpacked]:
+def add_all(
+    sources: Sequence[Contents], results: Path, readers: Mapping[str, Reader] = READERS, newer: bool = False
+) -> list[Unpacked]:
     """As `add`, of several sources at once; what became of the lines of each.
 
-    Two lines that contradict each other are both left out, whichever sources they come in. Those of a later source
-    count as newer than those of one before.
+    Lines that a newer bcdl wrote, which this one can't check, are left out unless `newer`. Two lines that contradict
+    each other are both left out, whichever sources they come in. Those of a later source count as newer than those of
+    one before.
     """
     done = [Unpacked(ignored=[*each.ignored, *_without_reader(each, readers)]) for each in sources]
     places = {place: None for each in sources for place in each.logs if place.log in readers}
@@ -257,7 +260,7 @@ def add_all(sources: Sequence[Contents], results: Path, readers: Mapping[str, Re
         return done
     with _alone(results, places):
         there = {place: _texts(results, place) for place in places}
-        lines = list(_lines(sources, readers, done))
+        lines = list(_lines(sources, readers, newer, done))
         missing = [line for name in readers for line in _missing(results / name, name, lines, readers[name], done)]
         missing += _missing_of_newer([line for line in lines if line.entry is None], there, done)
         for place, following in itertools.groupby(sorted(missing, key=_order), key=_place_in):
@@ -320,24 +323,26 @@ def _texts(results: Path, place: Place) -> set[str]:
     return {_counted(line, 0) for line in lines}
 
 
-def _lines(sources: Sequence[Contents], readers: Mapping[str, Reader], done: Sequence[Unpacked]) -> Iterator[_Line]:
-    """The lines of all sources that a reader takes; the others are left out."""
+def _lines(
+    sources: Sequence[Contents], readers: Mapping[str, Reader], newer: bool, done: Sequence[Unpacked]
+) -> Iterator[_Line]:
+    """The lines of all sources that a reader takes, or that a `newer` bcdl wrote; the others are left out."""
     for number, contents in enumerate(sources):
         for place, content in contents.logs.items():
             if place.log in readers:
                 file = contents.shown(place)
-                yield from _lines_of(content, place, file, number, readers[place.log], done[number].left_out)
+                yield from _lines_of(content, place, file, number, readers[place.log], newer, done[number].left_out)
 
 
 def _lines_of(
-    content: bytes, place: Place, file: str, source: int, reader: Reader, left_out: list[Problem]
+    content: bytes, place: Place, file: str, source: int, reader: Reader, newer: bool, left_out: list[Problem]
 ) -> Iterator[_Line]:
     """The lines of a run's file that its reader takes; the others are added to those left out."""
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line:
             continue
         try:
-            text, sequence, entry = _read_line(line, place, reader)
+            text, sequence, entry = _read_line(line, place, reader, newer)
             yield _Line(text, place, file, number, sequence, entry, source)
         except UnicodeDecodeError:
             left_out.append(Problem(file, number, "holds bytes that are no UTF-8"))
@@ -377,7 +382,7 @@ def _missing_of_newer(lines: list[_Line], there: Mapping[Place, set[str]], done:
             yield line
 
 
-def _read_line(content: bytes, place: Place, reader: Reader) -> tuple[str, int, Entry | None]:
+def _read_line(content: bytes, place: Place, reader: Reader, newer: bool) -> tuple[str, int, Entry | None]:
     """The line's text, its count and its entry, as `_Line` has them.
 
     Raises:
@@ -388,7 +393,7 @@ def _read_line(content: bytes, place: Place, reader: Reader) -> tuple[str, int, 
         entry = reader.parse(text)
         is_of_run, sequence = entry.run == place.run, entry.sequence
     except (ValueError, RecursionError):
-        if (values := _of_newer(text, reader.schema)) is None:
+        if not newer or (values := _of_newer(text, reader.schema)) is None:
             raise
         is_of_run, sequence = values.get("run") == place.run, _count_of_newer(values)
     if not is_of_run:

@@ -49,8 +49,8 @@ def read(folder: Path) -> Contents:
 def _check_size(size: int) -> None:
     if size > archive.MOST_BYTES:
         raise UsageError(
-            f"the logs of one folder have more than {archive.MOST_BYTES >> 20} MiB, the most that is read at once; move "
-            "some of its runs' files to a results folder of their own, and name both"
+            f"the logs of one folder have more than {archive.MOST_BYTES >> 20} MiB, the most that is read at once; "
+            "move some of its runs' files to a results folder of their own, and name both"
         )
 
 

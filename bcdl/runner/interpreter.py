@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+import threading
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bcdl import backends
 from bcdl.errors import UsageError
 from bcdl.machine import environment
+from bcdl.records import checks
 from bcdl.records.schema import SCHEMA
+from bcdl.records.shapes import Environment
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.text import legible
@@ -44,6 +49,7 @@ answer |= {
 }
 """
 _ANSWER = "print(json.dumps(answer))"
+_MOST_BYTES = 2**20  # of an answer, and of what the Python prints before it
 _WORKER = Path("bcdl") / "worker" / "__main__.py"
 _JOB_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Job)}
 
@@ -132,8 +138,8 @@ def of_environment(folder: Path) -> Path:
 
 
 def _program(python: str) -> str:
-    """The path of the Python that a person names: its own, or that of its environment."""
-    path = os.path.expanduser(python)
+    """The path of the Python that a person names, its own or that of its environment, from the root."""
+    path = os.path.abspath(os.path.expanduser(python))
     return str(of_environment(Path(path))) if os.path.isdir(path) else path
 
 
@@ -158,17 +164,57 @@ def _unknown(option: str, source: Path, answer: Mapping[str, Any]) -> Collection
 def _ask(option: str, python: str, backend: str, source: Path | None) -> dict[str, Any]:
     """What that Python and its bcdl say of themselves."""
     program = _ASK + (_ASK_OF_ANOTHER_BCDL if source else "") + _ANSWER
-    variables = environment.of_child(source)
     try:
-        done = subprocess.run(
-            [python, "-c", program, backend], capture_output=True, text=True, timeout=_TIMEOUT_S, env=variables
-        )
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        if source is not None and Path(answer["root"]) != source:
-            raise ValueError("another bcdl comes first")
-    except (OSError, ValueError, IndexError, KeyError, subprocess.TimeoutExpired) as error:
+        answer: dict[str, Any] = json.loads(_printed([python, "-c", program, backend], source).splitlines()[-1])
+        _check_answer(answer, source)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         what, remedy = f"the Python at {legible(python)} can't run bcdl", f"try {legible(python)} -m bcdl doctor"
         if source is not None:
             what, remedy = f"{what} of {legible(str(source))}", "try bcdl doctor in that folder, by that Python"
         raise UsageError(f"{option}: {what}; {remedy}") from error
     return answer
+
+
+def _printed(command: Sequence[str], source: Path | None) -> str:
+    """What the command prints to stdout; ValueError if that is too much, or ends too late: it is then ended."""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment.of_child(source),
+        start_new_session=True,
+    ) as asked:
+        late = threading.Timer(_TIMEOUT_S, _end, [asked])
+        late.start()
+        try:
+            printed = asked.stdout.read(_MOST_BYTES + 1) if asked.stdout else b""
+        finally:
+            late.cancel()
+            _end(asked)
+    if len(printed) > _MOST_BYTES:
+        raise ValueError("it prints too much")
+    return printed.decode()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, and what it has started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all of it has ended
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _check_answer(answer: Mapping[str, Any], source: Path | None) -> None:
+    """Raise whatever there is to raise if the answer is not what `_ASK` asks for, as a record could hold it."""
+    parts = {"installed": bool} if source is None else {"installed": bool, "root": str, "schema": int}
+    if any(type(answer[name]) is not kind for name, kind in parts.items()):
+        raise ValueError("not an answer")
+    facts = {"python": answer["software"]["python"], "versions": answer["software"]["versions"]}
+    if source is not None:
+        if Path(answer["root"]) != source:
+            raise ValueError("another bcdl comes first")
+        facts |= answer["code"]
+        if not all(isinstance(name, str) for name in [*answer["job"], *answer["settings"]]):
+            raise ValueError("not an answer")
+    checks.check_parts(checks.of_shape(Environment), facts)

@@ -9,6 +9,7 @@ from typing import Any
 from bcdl.errors import UsageError
 from bcdl.runner import interpreter
 from bcdl.runner.interpreter import Interpreter
+from bcdl.settings.options import check_backend
 from bcdl.text import legible
 
 
@@ -31,6 +32,7 @@ def named(texts: Sequence[str]) -> dict[str, str]:
         backend, _, path = text.partition("=")
         if not backend or not path.strip():
             raise UsageError(f"--python {legible(text)} names no backend, or no Python; write it as in jax=PATH")
+        check_backend(backend, installed_here=False)
         if backend in pythons:
             raise UsageError(f"--python names two of {legible(backend)}; a backend runs by one Python, so give one")
         pythons[backend] = path

@@ -195,6 +195,8 @@ def _table(number: int, path: Path, values: dict[str, tuple[Any, ...]]) -> _Tabl
 
 def _document(path: Path) -> dict[str, Any]:
     """What the file holds; UsageError if it can't be read or is no TOML."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{legible(str(path))} is no file; name the file that says what to run")
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
@@ -292,6 +294,8 @@ def _read(name: str, value: object, folder: Path) -> tuple[Any, ...]:
 def _check_type(kind: type, value: object) -> None:
     """Raise ValueError if a value of the file is not of the type that an option of that kind is written in."""
     shown = quoted(str(value))
+    if isinstance(value, (list, dict)):
+        raise ValueError(f"{shown} is no single value; give values in one list")
     if kind is str and not isinstance(value, str):
         raise ValueError(f"{shown} is no text; write it between quotes")
     if kind is bool and not isinstance(value, bool):

@@ -12,7 +12,6 @@ import io
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bcdl import __main__, backends, errors, interrupts
+from bcdl import __main__, backends, errors
 from bcdl.datasets import handover
 from bcdl.machine import hardware, provenance, scratch
 from bcdl.report import page as report
@@ -102,7 +101,6 @@ def _as_command(main: Callable[..., object], arguments: Sequence[object], tempor
     output = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # `command` says why
     errors.run_command(lambda: int(bool(main(*arguments))))
 
 
@@ -218,12 +216,6 @@ def command(
     run = ("--seed", seeds, "--results", str(results))
     values = {key: value for key, value in os.environ.items() if not key.startswith(_OUTER)}
 
-    def begin() -> None:
-        for number in interrupts.SIGNALS:
-            signal.signal(number, signal.SIG_DFL)  # where these tests run in the background some are ignored
-        if before:
-            before()
-
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "pytest", "benchmarks", "-p", __name__, *_CELL, *run, *options],
         cwd=provenance.ROOT,
@@ -237,7 +229,7 @@ def command(
         stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=begin,
+        preexec_fn=before,
         start_new_session=True,  # Ctrl-C is for the driver, as a terminal sends it to the group it has in front
     )
 

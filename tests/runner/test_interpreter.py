@@ -162,3 +162,49 @@ def test_an_older_bcdl_is_not_told_what_it_does_not_know_unless_it_matters() -> 
     assert interpreter.Interpreter().values_of(job()) == job().to_dict()
     with pytest.raises(UsageError, match="the bcdl at older does not know keep_names, and keep_names True is asked"):
         older.values_of(dataclasses.replace(job(), keep_names=True))
+
+
+def answering(folder: Path, *lines: str) -> str:
+    """A program that says these lines, whatever it is asked, in place of a Python."""
+    program = folder / "python"
+    program.write_text("#!/bin/sh\n" + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    program.chmod(0o755)
+    return str(program)
+
+
+SOFTWARE = {"python": "3.11.7", "versions": {"keras": "3.15.1"}}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *([1], {}, None, "text", {"installed": True}, {"installed": "yes", "software": SOFTWARE}),
+        *({"installed": True, "software": {**SOFTWARE, "python": [1]}},),
+        *({"installed": True, "software": {**SOFTWARE, "versions": {"keras": 3}}},),
+        *({"installed": True, "software": {**SOFTWARE, "versions": "x"}},),
+    ],
+)
+def test_a_program_that_answers_something_else_is_no_python(tmp_path: Path, answer: object) -> None:
+    """Else a record would hold what no reader takes."""
+    program = answering(tmp_path, f"echo '{json.dumps(answer)}'")
+    with pytest.raises(UsageError, match=r"--python torch: the Python at .* can't run bcdl; try "):
+        interpreter.find("--python torch", program, "torch")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_one_that_answers_as_asked_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named from the working folder, too."""
+    answering(tmp_path, "echo a warning", f"echo '{json.dumps({'installed': True, 'software': SOFTWARE})}'")
+    monkeypatch.chdir(tmp_path)
+    assert interpreter.find("--python torch", "python", "torch").facts == SOFTWARE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("line", ["exec yes", "yes", "sleep 60", "sleep 60 & sleep 60"])
+def test_one_that_prints_without_end_or_never_answers_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(interpreter, "_TIMEOUT_S", 1.0)
+    with pytest.raises(UsageError, match="can't run bcdl"):
+        interpreter.find("--python torch", answering(tmp_path, line), "torch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import tempfile
 from collections import Counter
@@ -239,7 +240,7 @@ ONE = {"backends": "jax", "models": "cnn"}
         ([{**ONE, "image-size": 0}], "matrix 1, image-size: '0' is not a whole number from 1 to 8,192"),
         ([ONE, {**ONE, "image-size": [64, 8.5]}], "matrix 2, image-size: '8.5' is not a whole number from 1 to 8,192"),
         ([{**ONE, "image-size": "64"}], "matrix 1, image-size: '64' is a text; write the number without quotes, or"),
-        ([{**ONE, "image-size": [[64]]}], "matrix 1, image-size: '[64]' is not a whole number from"),
+        ([{**ONE, "image-size": [[64]]}], "matrix 1, image-size: '[64]' is no single value"),
         ([{**ONE, "image-size": True}], "matrix 1, image-size: 'True' is not a whole number from"),
         ([{**ONE, "image-size": 16}], "matrix 1, image-size: 16 is too small: cnn needs 32 or more"),
         ([{**ONE, "learning-rate": "fast"}], "matrix 1, learning-rate: 'fast' is a text; write the number without"),
@@ -306,7 +307,7 @@ def test_what_is_wrong_above_the_tables_is_named_without_one(tmp_path: Path) -> 
         (f"a = {'9' * 5000}", "study.toml: it is no TOML: Exceeds the limit"),
         (f"a = {'[' * 100_000}", "study.toml: it is no TOML: "),
         ("[[matrix]]\nseed = 2026-01-01\nbackends = 'jax'", "study.toml, matrix 1, seed: '2026-01-01' is not a whole"),
-        ("[[matrix]]\nseed = {a = 1}\nbackends = 'jax'", "study.toml, matrix 1, seed: \"{'a': 1}\" is not a whole"),
+        ("[[matrix]]\nseed = {a = 1}\nbackends = 'jax'", "study.toml, matrix 1, seed: \"{'a': 1}\" is no single value"),
         ("[[matrix]]\nlearning-rate = nan\nbackends = 'jax'", "study.toml, matrix 1, learning-rate: 'nan' is not a nu"),
     ],
 )
@@ -415,3 +416,17 @@ def test_what_set_can_not_be_is_refused_by_its_key(tmp_path: Path, settings: lis
     with pytest.raises(UsageError, match=re.escape(words)) as refused:
         written(tmp_path, toml(SMALL, {"backends": "jax", "models": "cnn"}), settings=settings)
     assert len(str(refused.value)) < 400
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A reader of a pipe that nobody writes waits for ever."""
+    os.mkfifo(tmp_path / "study.toml")
+    with pytest.raises(UsageError, match=r"study\.toml is no file"):
+        matrix.read(tmp_path / "study.toml")
+
+
+@pytest.mark.parametrize("value", [[[0, 1], [2]], [{"a": 1}], {"a": 1}])
+def test_a_list_in_a_list_is_shown_whole(tmp_path: Path, value: object) -> None:
+    given = "{a = 1}" if isinstance(value, dict) else "[{a = 1}]" if isinstance(value[0], dict) else json.dumps(value)  # type: ignore[index]
+    text = toml(SMALL, {"backends": "jax", "models": "cnn"}) + f"seed = {given}\n"
+    assert "is no single value; give values in one list" in refusal(tmp_path, text)

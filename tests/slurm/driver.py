@@ -5,7 +5,6 @@ PLAN is that of `tests.faults.good_worker`.
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.faults import driver
 
 
 def main(plan: str, *arguments: str) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if the tests run in the background
     launch.WORKER = driver.worker(Path(plan))
     backends.is_installed = lambda name: True  # type: ignore[assignment]
     follow._GRACE_S, follow._MOST_PAUSE_S = 2.0, 1.0  # this disk shows files at once

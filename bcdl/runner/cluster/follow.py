@@ -150,7 +150,13 @@ class Following:
         Raises:
             UsageError: a record of a task that left none can't be written.
         """
-        while self.look().waiting.get(_AWAITED):
+        told = False
+        while number := self.look().waiting.get(_AWAITED):
+            if not told:
+                self._print(
+                    f"{number} tasks have ended without a record; if none comes in {_GRACE_S:.0f} s, each gets one"
+                )
+            told = True
             time.sleep(_LEAST_PAUSE_S)
 
     def look(self) -> Look:

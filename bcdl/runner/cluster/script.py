@@ -22,8 +22,12 @@ NO_FOLDER, NO_PYTHON, NO_ROOM, NO_SETUP = 66, 69, 73, 78
 TASK_MODULE = "bcdl.runner.cluster.task"
 _OF_MEMORY = ("--mem", "--mem-per-cpu", "--mem-per-gpu")
 # What bcdl itself says to sbatch: given by --sbatch, too, it would break what follows the tasks.
-_OURS = ("--array", "-a", "--job-name", "-J", "--output", "-o", "--error", "-e", "--parsable", "--wrap", "--test-only")
-_OURS_BY = re.compile("|".join(rf"{re.escape(name)}(=.*)?" for name in _OURS if name.startswith("--")))
+_OURS = ("--array", "--chdir", "--error", "--job-name", "--output", "--parsable", "--test-only", "--wrap")
+# After these, nothing is submitted, or only once the job has ended.
+_NO_SUBMISSION = ("--help", "--usage", "--version", "--wait")
+_REFUSED = (*_OURS, *_NO_SUBMISSION)
+# The same by their letters, behind letters of options that take no value.
+_REFUSED_LETTERS = re.compile(r"-[HkOQsX]*[aDeJohuVW].*", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +55,43 @@ def words_of(options: Sequence[str]) -> tuple[str, ...]:
 
 
 def _words_in(text: str) -> list[str]:
+    """The words of one value; the value of an option is one word with it, so that none can stand for the script."""
     try:
-        words = shlex.split(text)
+        parts = shlex.split(text)
     except ValueError as error:
         raise UsageError(f"--sbatch {quoted(text)}: {error}; close what is quoted") from error
-    if not words or not words[0].startswith("-"):
+    words: list[str] = []
+    for part in parts:
+        if part.startswith("-") and part.strip("-"):
+            words.append(part)
+        elif words and _takes_a_value(words[-1]):
+            words[-1] += f"={part}" if words[-1].startswith("--") else part
+        else:
+            raise UsageError(
+                f"--sbatch {quoted(text)}: {quoted(part)} is no option of sbatch; write it as in "
+                "--sbatch='--partition=NAME'"
+            )
+    if not words:
         raise UsageError(f"--sbatch {quoted(text)} is no option of sbatch; write it as in --sbatch='--partition=NAME'")
     for word in words:
-        if _OURS_BY.fullmatch(word) or word[:2] in _OURS:
-            raise UsageError(f"--sbatch {quoted(word)}: bcdl gives sbatch this option itself; leave it out")
+        if _is_refused(word):
+            raise UsageError(
+                f"--sbatch {quoted(word)}: bcdl gives sbatch this option itself, or nothing is submitted; leave it out"
+            )
     return words
+
+
+def _takes_a_value(word: str) -> bool:
+    """Whether the word is an option alone, whose value the next word may be; if it takes none, sbatch refuses it."""
+    return "=" not in word if word.startswith("--") else len(word) == 2
+
+
+def _is_refused(word: str) -> bool:
+    """Whether it is one of the refused options, or the beginning of its name, as sbatch takes it, too."""
+    if word.startswith("--"):
+        name = word.partition("=")[0]
+        return any(refused.startswith(name) for refused in _REFUSED)
+    return _REFUSED_LETTERS.fullmatch(word) is not None
 
 
 def resources(device: str, timing: bool, asked: Asked) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from bcdl.errors import BcdlError, UsageError
-from bcdl.text import legible
+from bcdl.text import legible, quoted
 
 SUBMIT, QUEUE, CONTROL, ACCOUNTING = "sbatch", "squeue", "scontrol", "sacct"
 _NEEDED = (SUBMIT, QUEUE, CONTROL)
@@ -116,7 +116,11 @@ def check(script: Path, options: Sequence[str]) -> None:
 
 def submit(script: Path, options: Sequence[str], *arguments: str) -> str:
     """Submit the script with arguments; the job's id. BcdlError, with SLURM's reason, if it is refused."""
-    return _call(SUBMIT, "--parsable", *options, str(script), *arguments).strip().partition(";")[0]
+    said = _call(SUBMIT, "--parsable", *options, str(script), *arguments)
+    job = said.strip().partition(";")[0]
+    if not (job.isascii() and job.isdecimal()):
+        raise BcdlError(f"{SUBMIT} says {quoted(legible(said, _LONGEST))} and no job's id; see to what --sbatch asks")
+    return job
 
 
 def states(names: Collection[str]) -> dict[tuple[str, int], State]:

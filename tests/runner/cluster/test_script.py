@@ -91,19 +91,32 @@ def test_a_line_that_is_not_whole_is_refused_beforehand(folder: Path, line: str)
 def test_words_for_sbatch_are_split_as_a_shell_does() -> None:
     assert script.words_of(["--partition=a --time=1:00", "-A 'my group'"]) == (
         *("--partition=a", "--time=1:00"),
-        *("-A", "my group"),
+        "-Amy group",
+    )
+
+
+def test_a_value_is_one_word_with_its_option_so_that_none_stands_for_the_script() -> None:
+    """Of an option that takes no value, as `--hold`, sbatch itself refuses one."""
+    assert script.words_of(["--partition gpu --hold other.sh -H p.sh"]) == (
+        *("--partition=gpu", "--hold=other.sh"),
+        "-Hp.sh",
     )
 
 
 @pytest.mark.parametrize(
-    "text", ["--array=0-3", "--job-name x", "-J x", "--output=x", "-o x", "--wrap=ls", "--parsable"]
+    "text",
+    [
+        *("--array=0-3", "--job-name x", "-J x", "--output=x", "-o x", "--wrap=ls", "--parsable", "--chdir=/"),
+        *("--arra=0-9", "--job-n=hello", "--out=x", "--wr=ls", "-Jx", "-HJx", "-Ha0-9", "-Hk -QJx"),
+        *("--help", "-h", "--usage", "--version", "-V", "--test-only", "--wait", "-W"),
+    ],
 )
 def test_what_bcdl_itself_says_to_sbatch_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="bcdl gives sbatch this option itself"):
         script.words_of([text])
 
 
-@pytest.mark.parametrize("text", ["'open", "partition=a"])
+@pytest.mark.parametrize("text", ["'open", "partition=a", "--hold=x other.sh", "-Hx other.sh", "-", "--", "", "-p a b"])
 def test_words_that_are_no_options_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--sbatch"):
         script.words_of([text])
