@@ -27,7 +27,7 @@ class Command(NamedTuple):
 
 
 GROUPS = {
-    "measure": "needs Keras and a backend",
+    "measure": "needs Keras and a backend, here or in a Python that is named",
     "read": "needs records alone, and no framework",
     "carry": "needs no framework",
     "check": "says what can be trusted",

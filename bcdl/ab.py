@@ -139,7 +139,9 @@ def _side(name: str, text: str, arguments: argparse.Namespace, run_id: str) -> S
     source = sources.get(name)
     given = f"--{name}-from {legible(str(source))}" if source else f"--{name} {legible(text)}"
     by = interpreter.find(given, python or sys.executable, backend, source)
-    jobs = resolve(vars(arguments), backend, arguments.models, installed_here=not by.facts)
+    jobs = resolve(
+        vars(arguments), backend, arguments.models, installed_here=not by.facts, runs_here=not arguments.slurm
+    )
     for job in jobs:
         by.values_of(job)  # refused before the first cell, if its bcdl does not know what is asked for
     limits: Limits = resolve_limits(vars(arguments))

@@ -63,7 +63,7 @@ def _copy_printed(folder: Path, contents: Contents, results: Path) -> list[str]:
 
 def _copy(content: bytes, file: Path, results: Path) -> bool:
     """Write the file of a run under the results folder; whether that was possible without following a link."""
-    if (results / runs.RUNS).is_symlink() or file.parent.is_symlink():
+    if disk.leads_through_a_link(file.parent, results):
         return False
     try:
         disk.replace(file, content)

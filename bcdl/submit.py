@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bcdl import datasets, interrupts
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.records import runs
 from bcdl.runner import launch, pythons
 from bcdl.runner.cluster import options, slurm
@@ -69,7 +69,7 @@ def _study() -> tuple[ClusterStudy, bool]:
     if not arguments.slurm:
         raise UsageError("--slurm is missing: name the scheduler that the cells are handed to; bcdl run runs them here")
     site = slurm.site()
-    wanted = matrix.read(arguments.file, named, arguments.set)
+    wanted = matrix.read(arguments.file, named, arguments.set, runs_here=False)
     run = Run(
         [_as_nodes_see(job) for jobs in wanted.jobs.values() for job in jobs],
         Path(arguments.results).absolute(),
@@ -129,7 +129,10 @@ def _follow(study: ClusterStudy, watched: Sequence[Watched]) -> int:
 
     for line in run_end.show_and_rebuild_all(recorded, study.run.results, console()):
         say(line)
-    return exit_code(Counter(record.status for _, record in recorded))
+    code = exit_code(Counter(record.status for _, record in recorded))
+    if unread := (asked := len(study.run.jobs)) - len(recorded):
+        raise BcdlError(f"{unread} of {asked} cells have no record that can be read; bcdl report says why")
+    return code
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -182,7 +183,7 @@ def test_links_and_foreign_files_are_left_alone_and_told(tmp_path: Path) -> None
     (source / "records" / "..b" / f"{OTHER}.jsonl").write_text(factory.record(run=OTHER).to_json())
     done = collect(tmp_path / "home", source)
     assert done.returncode == 0, done.stderr
-    assert "note: 7 members are no logs of bcdl, records/..b/" in done.stdout
+    assert "note: 7 files are no logs of bcdl, records/..b/" in done.stdout
     assert seeds(tmp_path / "home") == [1]
     assert [path.name for path in (tmp_path / "home" / "records").iterdir()] == ["a-machine"]
 
@@ -192,7 +193,7 @@ def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(tmp_path: Path) -> None:
     source = measured(tmp_path / "a", 1)
     os.mkfifo(file_of(source, OTHER))
     done = collect(tmp_path / "home", source)
-    assert f"note: 1 members are no logs of bcdl, records/a-machine/{OTHER}.jsonl for one" in done.stdout
+    assert f"note: 1 files are no logs of bcdl, records/a-machine/{OTHER}.jsonl for one" in done.stdout
     assert seeds(tmp_path / "home") == [1]
 
 
@@ -308,3 +309,32 @@ def test_nothing_is_written_through_a_link_in_the_results_folder(tmp_path: Path)
     assert "is a link, and would be written through" in done.stderr
     assert list(outside.iterdir()) == []
     assert seeds(home) == [2]
+
+
+def test_many_runs_are_joined_by_a_process_that_may_open_few_files(tmp_path: Path) -> None:
+    """Each cell of a cluster's run has a file of its own."""
+    resource = pytest.importorskip("resource")
+    for number in range(120):
+        measured(tmp_path / "a", number, run=f"{RUN}-{number}")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, before[1]))
+    try:
+        done = collect(tmp_path / "home", tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert done.returncode == 0, done.stderr
+    assert sorted(seeds(tmp_path / "home")) == list(range(120))
+
+
+@pytest.mark.parametrize("link", ["local", "local/runs", "local/runs/RUN", "local/runs/RUN/tasks"])
+def test_no_link_on_the_way_to_what_workers_printed_is_followed(tmp_path: Path, link: str) -> None:
+    folder = measured(tmp_path / "a", 1, run=f"{RUN}-3")
+    place = folder / link.replace("RUN", RUN)
+    shutil.rmtree(folder / "local", ignore_errors=True)
+    secret = tmp_path / "elsewhere" / os.path.relpath(runs.folder_of(folder, f"{RUN}-3"), place)
+    secret.mkdir(parents=True)
+    (secret / "secret.log").write_text("mine")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(tmp_path / "elsewhere")
+    assert collect(tmp_path / "home", folder).returncode == 0
+    assert not list((tmp_path / "home").rglob("*.log"))

@@ -290,3 +290,13 @@ def test_each_file_of_the_study_asks_for_what_can_be_run(file: Path, monkeypatch
     asked = matrix.read(file, settings=["data=synthetic-48", "image-size=32", "epochs=1", "batch-size=8"])
     assert sum(map(len, asked.jobs.values())) >= 3
     assert file.name in (file.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_python_that_is_named_and_is_this_one_must_have_the_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "is_installed", lambda name: False)
+    file = write(tmp_path, {"backends": "jax"})
+    done = completed("run", file, "--python", f"jax={sys.executable}", "--results", tmp_path / "results")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "jax and keras not installed in this Python" in done.stderr

@@ -38,7 +38,7 @@ _NAME = re.compile(r'[\s,]*("(?:[^"\\]|\\.)*")\s*:\s*')  # of a field of a JSON 
 MOST_BYTES = 256 * 2**20
 _CHUNK = 2**20
 _MOST_TOLD = 10  # lines that are left out, by name
-_LOCK = "unpack"  # the lock that is held from the look at what is there to the last line added
+_LOCK = "add"  # the lock that is held from the look at what is there to the last line added
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +115,9 @@ class Unpacked:
             lines.append(f"note: {len(self.left_out)} lines are left out, the first: {self.left_out[0]}")
             lines += [f"note: left out, too: {problem}" for problem in self.left_out[1:_MOST_TOLD]]
         if self.ignored:
-            lines.append(f"note: {len(self.ignored)} members are no logs of bcdl, {self.ignored[0]} for one; left out")
+            lines.append(f"note: {len(self.ignored)} files are no logs of bcdl, {self.ignored[0]} for one; left out")
         if self.moved:
-            what = "lines say that they are of another machine than the folder that they stand in is called after"
+            what = "lines name another machine than their folder does"
             lines.append(f"note: {self.moved} {what}; tables are by folder, so give records of each machine their own")
         return lines
 
@@ -263,9 +263,12 @@ def add_all(
         lines = list(_lines(sources, readers, newer, done))
         missing = [line for name in readers for line in _missing(results / name, name, lines, readers[name], done)]
         missing += _missing_of_newer([line for line in lines if line.entry is None], there, done)
+        seen = {name: log.highest_count(results / name) for name in readers}
         for place, following in itertools.groupby(sorted(missing, key=_order), key=_place_in):
             of_place = list(following)
-            log.append_all(results, *place, [line.counted for line in of_place])
+            with runs.adopt(results, place.run):
+                log.append_all(results, *place, [line.counted for line in of_place], seen[place.log])
+            seen[place.log] += len(of_place)
             for line in of_place:
                 done[line.source].added[str(place)] += 1
                 done[line.source].moved += line.is_moved
@@ -287,16 +290,19 @@ def _without_reader(contents: Contents, readers: Mapping[str, Reader]) -> list[s
 
 @contextlib.contextmanager
 def _alone(results: Path, places: Iterable[Place]) -> Iterator[None]:
-    """A block in which no other process adds lines to these files; what one left half done there is mended first."""
+    """A block in which no other process adds lines that come from elsewhere; what one left half done is mended first.
+
+    UsageError if one of the files is of a run that is under way. No more than one is claimed at a time: a cluster's run
+    has a file for each cell, and a process may have some thousand files open.
+    """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(runs.one_at_a_time(results, _LOCK))
         except BusyError as error:
             raise UsageError(f"nothing was added: {error}; give the command again when it has ended") from error
-        for run in dict.fromkeys(place.run for place in places):
-            stack.enter_context(runs.adopt(results, run))
         for place in places:
-            log.mend(log.file_of(results, *place))
+            with runs.adopt(results, place.run):
+                log.mend(log.file_of(results, *place))
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -170,3 +171,9 @@ def _flush_names(file: Path) -> None:
     """Write the name of a new file to the disk, too, and those of its folders."""
     for named in (file, file.parent, file.parent.parent):
         flush_name(named)
+
+
+def leads_through_a_link(place: Path, folder: Path) -> bool:
+    """Whether `place`, or a folder between it and the `folder` that it lies in, is a link."""
+    between = itertools.takewhile(lambda part: part != folder, (place, *place.parents))
+    return any(part.is_symlink() for part in between)

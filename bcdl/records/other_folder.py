@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bcdl.errors import UsageError
-from bcdl.records import archive, log, runs
+from bcdl.records import archive, disk, log, runs
 from bcdl.records.archive import Contents
 from bcdl.text import safe_name
 
@@ -75,10 +75,10 @@ def _entries(place: Path, ignored: list[str], folder: Path) -> list[Path]:
 
 def printed(folder: Path, run: str) -> dict[str, bytes | None]:
     """What each worker of the run printed, by the name of its file; None if that is long, a link, or can't be read."""
-    places = [folder / runs.LOCAL, folder / runs.RUNS, runs.folder_of(folder, run)]
-    if any(place.is_symlink() or not place.is_dir() for place in places):
+    place = runs.folder_of(folder, run)
+    if not place.is_dir() or disk.leads_through_a_link(place, folder):
         return {}
-    files = sorted(file for file in places[-1].glob(f"*{_LOG_END}") if safe_name(file.name) == file.name)
+    files = sorted(file for file in place.glob(f"*{_LOG_END}") if safe_name(file.name) == file.name)
     return {file.name: _content(file) for file in files}
 
 

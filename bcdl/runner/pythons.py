@@ -44,7 +44,10 @@ def find(backends: Collection[str], pythons: Mapping[str, str]) -> dict[str, Int
     if others := [name for name in pythons if name not in backends]:
         wanted = ", ".join(backends)
         raise UsageError(f"--python {legible(others[0])}: the file asks for cells on {wanted} alone; leave it out")
-    return {
+    found = {
         backend: interpreter.find(f"--python {backend}", pythons.get(backend, sys.executable), backend)
         for backend in backends
     }
+    for backend, by in found.items():
+        check_backend(backend, installed_here=not by.facts)
+    return found

@@ -81,7 +81,7 @@ def add_option(add: Callable[..., Any]) -> None:
     )
 
 
-def read(path: Path, elsewhere: Collection[str] = (), settings: Sequence[str] = ()) -> Matrix:
+def read(path: Path, elsewhere: Collection[str] = (), settings: Sequence[str] = (), runs_here: bool = True) -> Matrix:
     """The matrix that the file asks for.
 
     Relative paths in the file lead from its folder.
@@ -89,8 +89,9 @@ def read(path: Path, elsewhere: Collection[str] = (), settings: Sequence[str] = 
     Args:
         path: of the file.
         elsewhere: names of backends whose cells another Python runs, so that they need not be installed in this one.
-        settings: what `--set` says that every table has, each a key and its value; relative paths lead from the working
+        settings: what `--set` says that every table has, each a key and its value; relative paths start at the working
             folder.
+        runs_here: whether the cells run on this machine, which must then have a GPU if they ask for one.
 
     Raises:
         UsageError: the file can't be read, or what it asks for can't be run; the message names the file and, as far
@@ -101,7 +102,7 @@ def read(path: Path, elsewhere: Collection[str] = (), settings: Sequence[str] = 
     backends = dict.fromkeys(name for table in tables for name in table.backends)
     for backend in backends:
         _check_installed(path, backend, backend not in elsewhere)
-    gathered = _Gathered(path)
+    gathered = _Gathered(path, runs_here)
     for backend, table in itertools.product(backends, tables):
         if backend in table.backends:
             gathered.add_all(table, backend, backend not in elsewhere)
@@ -358,8 +359,8 @@ class _Gathered:
         jobs: of each backend, in order.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, runs_here: bool) -> None:
+        self._path, self._runs_here = path, runs_here
         self.jobs: dict[str, list[Job]] = {}
         self._first: dict[Cell, tuple[Job, _Table]] = {}
         self._repeated: dict[tuple[int, int], list[Cell]] = {}
@@ -368,7 +369,8 @@ class _Gathered:
         """Add the jobs of the table on that backend."""
         of_backend = self.jobs.setdefault(backend, [])
         for options in table.combinations():
-            for job in _checked(table.place, resolve_run, options, backend, options.get(_MODELS), installed_here):
+            asked = (options, backend, options.get(_MODELS), installed_here, self._runs_here)
+            for job in _checked(table.place, resolve_run, *asked):
                 first, of_table = self._first.setdefault(job.cell, (job, table))
                 if first is job:
                     _checked(table.place, operator.attrgetter("request"), job)

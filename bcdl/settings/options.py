@@ -83,6 +83,7 @@ def resolve(
     installed_here: bool = True,
     cell_type: type[Cell] = Cell,
     spread: bool = True,
+    runs_here: bool = True,
 ) -> list[Job]:
     """The jobs that `options` (by destination name) ask for on `backend`, in the order in which they are to run.
 
@@ -95,6 +96,7 @@ def resolve(
         installed_here: whether the backend must be installed in this Python.
         cell_type: the class whose rows are the settings.
         spread: whether a profile's several values of a setting make a cell each; if not, its first value counts alone.
+        runs_here: whether the jobs run on this machine, which must then have a GPU if they ask for one.
 
     Raises:
         UsageError: an unknown name, a number out of its range, a path that is not there, a backend that is
@@ -102,6 +104,8 @@ def resolve(
     """
     check_backend(backend, installed_here)
     request = _Request(options, cell_type, spread)
+    if runs_here:
+        gpus.check(request.device)
     asked_for = request.profile.models if names is None else dict.fromkeys(name.strip() for name in names.split(","))
     rows = [models.find(name) for name in asked_for]
     shared = {**request.shared(), "backend": backend}
@@ -120,19 +124,25 @@ def resolve(
     return jobs
 
 
-def resolve_run(options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True) -> list[Job]:
+def resolve_run(
+    options: Mapping[str, Any], backend: str, names: str | None, installed_here: bool = True, runs_here: bool = True
+) -> list[Job]:
     """As `resolve`, and after these jobs, unless the options ask for a setting, the jobs of the profile's companion.
 
     Device and profile count as no such setting. If models are named, the companion runs those of them that are its own.
     """
-    jobs = resolve(options, backend, names, installed_here)
+
+    def of_profile(asked: Mapping[str, Any], chosen: str | None) -> list[Job]:
+        return resolve(asked, backend, chosen, installed_here, runs_here=runs_here)
+
+    jobs = of_profile(options, names)
     companion = profiles.find(jobs[0].cell.profile).also
     if not companion or any(options.get(name) is not None for name in _settings_but("device", "profile")):
         return jobs
     its_own = profiles.find(companion).models
     both = [model for model in dict.fromkeys(job.cell.model for job in jobs) if model in its_own]
     of_companion = {**options, "profile": companion}
-    return jobs + (resolve(of_companion, backend, ",".join(both), installed_here) if both else [])
+    return jobs + (of_profile(of_companion, ",".join(both)) if both else [])
 
 
 def notices(options: Mapping[str, Any], spread: bool = True) -> list[str]:
@@ -157,9 +167,8 @@ class _Request:
     def __init__(self, options: Mapping[str, Any], cell_type: type[Cell], spread: bool = True) -> None:
         self._rows, self._spread = cell_type.rows(), spread
         given = {name: value for name, value in options.items() if value is not None}
-        device = given.get("device") or hardware.default_device()
-        self._given = {"device": device, "profile": profiles.default(device), **given}
-        gpus.check(device)
+        self.device = given.get("device") or hardware.default_device()
+        self._given = {"device": self.device, "profile": profiles.default(self.device), **given}
         self.profile = profiles.find(self._given["profile"])
 
     def shared(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bcdl.errors import BcdlError
 from bcdl.records import disk
 from bcdl.runner.cluster import lost, script, slurm
 from bcdl.runner.cluster.script import Asked
-from bcdl.runner.cluster.slurm import State
+from bcdl.runner.cluster.slurm import End, State
 from bcdl.text import legible
 
 LOG_FILE, _SCRIPT_FILE = "command.log", "command.sh"
@@ -82,13 +82,24 @@ def follow(name: str, job: str, log: Path, show: Callable[[str], object]) -> int
 
 
 def _code(job: str) -> int:
-    end = slurm.ends(job).get(0)
+    end = _end(job)
     if end is not None and end.state == "COMPLETED":
         return 0
-    if end is not None and end.state == "FAILED" and 0 < end.code < script.NO_FOLDER:
+    if end is not None and end.state == "FAILED" and end.code > 0 and end.code != script.NO_SETUP:
         return end.code
+    if end is not None and end.state == "FAILED" and end.code < 0:
+        raise BcdlError(f"SLURM job {job} {lost.how(end)}; its output is above")
     _, reason = lost.why(end, "")
     raise BcdlError(f"SLURM job {job}: {reason}")
+
+
+def _end(job: str) -> End | None:
+    """How the job ended, once the scheduler can be asked; None if it does not know any more."""
+    while True:
+        try:
+            return slurm.ends(job).get(0)
+        except slurm.SilentError:
+            time.sleep(_PAUSE_S)
 
 
 class _Tail:

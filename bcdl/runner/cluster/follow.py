@@ -237,7 +237,10 @@ class Following:
     ) -> None:
         """Give each of these tasks a record that says how it ended, unless a process of it may be alive."""
         jobs = {watched: _job_of(watched, states) for watched in without}
-        ends = {job: slurm.ends(job) for job in set(jobs.values()) if job}
+        try:
+            ends = {job: slurm.ends(job) for job in set(jobs.values()) if job}
+        except slurm.SilentError:  # it is asked again at the next look
+            return
         for watched, job in jobs.items():
             end = ends.get(job, {}).get(watched.place[1])
             lost.settle(watched.submission, watched.index, recorded.get(watched.key, []), end)

@@ -110,8 +110,12 @@ def why(end: End | None, error: str) -> tuple[str, str]:
         return status, reason.format(limit=f" of {end.limit}" if end.limit else "")
     if end.code in _BY_CODE:
         return record.CRASHED, f"{_BY_CODE[end.code]}{said and f' ({error})'}"
-    how = "was ended by a signal" if end.code < 0 else f"ended with exit code {end.code}"
-    return record.CRASHED, f"its task {how} and left no record{said or f'; see its {TASK_LOG}'}"
+    return record.CRASHED, f"its task {how(end)} and left no record{said or f'; see its {TASK_LOG}'}"
+
+
+def how(end: End) -> str:
+    """How a job ended that was not ended by the scheduler, in words that follow its name."""
+    return "was ended by a signal" if end.code < 0 else f"ended with exit code {end.code}"
 
 
 def _printed(folder: Path) -> list[str]:

@@ -10,10 +10,13 @@ from typing import Any
 from bcdl.machine import provenance
 from bcdl.records import store
 from bcdl.records.comparability import Evidence, Purpose, differences, is_of_cluster, is_warm
-from bcdl.records.record import Record
+from bcdl.records.record import OUT_OF_MEMORY, Record
 from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.run import SETTLED, Run
 from bcdl.settings.job import Job
+
+# Another node may have more memory.
+_SETTLED = tuple(status for status in SETTLED if status != OUT_OF_MEMORY)
 
 
 def settled(
@@ -34,7 +37,7 @@ def settled(
     changed: Counter[str] = Counter()
     for job in jobs:
         earlier = newest.get(job.cell)
-        if earlier is None or earlier.status not in SETTLED:
+        if earlier is None or earlier.status not in _SETTLED:
             continue
         if facts := _changes(earlier, job, run, by_backend[job.cell.backend]):
             changed[" and ".join(facts)] += 1

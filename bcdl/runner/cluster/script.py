@@ -21,13 +21,13 @@ from bcdl.text import quoted
 NO_FOLDER, NO_PYTHON, NO_ROOM, NO_SETUP = 66, 69, 73, 78
 TASK_MODULE = "bcdl.runner.cluster.task"
 _OF_MEMORY = ("--mem", "--mem-per-cpu", "--mem-per-gpu")
-# What bcdl itself says to sbatch: given by --sbatch, too, it would break what follows the tasks.
-_OURS = ("--array", "--chdir", "--error", "--job-name", "--output", "--parsable", "--test-only", "--wrap")
-# After these, nothing is submitted, or only once the job has ended.
+# What bcdl itself says to sbatch, and what takes the cells to where the queue here does not show them.
+_OURS = ("--array", "--chdir", "--clusters", "--error", "--job-name", "--output", "--parsable", "--test-only", "--wrap")
+# With these, sbatch submits nothing, or returns only after the job.
 _NO_SUBMISSION = ("--help", "--usage", "--version", "--wait")
 _REFUSED = (*_OURS, *_NO_SUBMISSION)
 # The same by their letters, behind letters of options that take no value.
-_REFUSED_LETTERS = re.compile(r"-[HkOQsX]*[aDeJohuVW].*", re.DOTALL)
+_REFUSED_LETTERS = re.compile(r"-[HkOQsvX]*[aDeJMohuVW].*", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _words_in(text: str) -> list[str]:
     for word in words:
         if _is_refused(word):
             raise UsageError(
-                f"--sbatch {quoted(word)}: bcdl gives sbatch this option itself, or nothing is submitted; leave it out"
+                f"--sbatch {quoted(word)}: bcdl gives sbatch this option itself, or can't follow it; leave it out"
             )
     return words
 

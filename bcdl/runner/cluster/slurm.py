@@ -28,13 +28,14 @@ ENDED = frozenset(
     )
 )
 RUNNING = "RUNNING"
-# Less than an array may have tasks by SLURM's own default.
+# How many tasks an array may have by SLURM's own default.
 _USUAL_ARRAY = 1001
 _CONFIG = re.compile(r"^(MaxArraySize|ClusterName)\s*=\s*(\S+)", re.MULTILINE)
-_FACT = re.compile(r"(?:^|\s)(JobName|JobId|ArrayJobId|ArrayTaskId|JobState|ExitCode|TimeLimit|StdOut)=(\S*)")
+_FACT = re.compile(r"(?:^|\s)(JobName|JobId|ArrayJobId|ArrayTaskId|JobState|ExitCode|TimeLimit)=(\S*)")
 # What precedes the reason in a line of SLURM's programs.
 _PREFIX = re.compile(r"^(?:\w+: )?(?:(?:error|fatal): |allocation failure: )?")
-_IN_ARRAY = re.compile(r"\d+_(\d+)")
+_OUTPUT = re.compile(r"^\s*(StdOut)=(.*?)\s*$", re.MULTILINE)  # a path may hold blanks
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")  # of places in an array
 
 
 class SilentError(BcdlError):
@@ -135,18 +136,36 @@ def states(names: Collection[str]) -> dict[tuple[str, int], State]:
         return {}
     text = _call(QUEUE, "--noheader", "--array", "--states=all", f"--name={','.join(names)}", "-o", "%j|%F|%K|%T|%r")
     lines = (line.split("|", 4) for line in text.splitlines() if line.count("|") >= 4)
-    return {(name, _place(place)): State(job, state, reason.strip()) for name, job, place, state, reason in lines}
+    return {
+        (name, place): State(job, state, reason.strip())
+        for name, job, places, state, reason in lines
+        for place in _places(places)
+    }
 
 
-def _place(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+def _places(text: str) -> list[int]:
+    """The places in an array that SLURM writes as `4-9,11%2`; 0 if it names none.
+
+    >>> _places("4"), _places("2-4,7%2"), _places("[0-1]"), _places("N/A")
+    ([4], [2, 3, 4, 7], [0, 1], [0])
+    """
+    places: list[int] = []
+    for first, last in _RANGE.findall(text.partition("%")[0]):
+        places += range(int(first), int(last or first) + 1)
+    return places or [0]
 
 
 def ends(job: str) -> dict[int, End]:
-    """How the tasks of an array, or a job, ended, by place in the array, 0 if in none; of those still known."""
+    """How the tasks of an array, or a job, ended, by place in the array, 0 if in none; of those still known.
+
+    Raises:
+        SilentError: the controller can't be asked.
+    """
     try:
         known = _ends_by_control(job)
-    except BcdlError:
+    except SilentError:
+        raise
+    except BcdlError:  # it knows the job no more
         known = {}
     return {**_ends_by_accounting(job), **known}
 
@@ -154,7 +173,7 @@ def ends(job: str) -> dict[int, End]:
 def output(job: str) -> str:
     """The path of the file that takes what the job prints; empty if the controller knows the job no more."""
     try:
-        return dict(_FACT.findall(_call(CONTROL, "--oneliner", "show", "job", job))).get("StdOut", "")
+        return dict(_OUTPUT.findall(_call(CONTROL, "show", "job", job))).get("StdOut", "")
     except BcdlError:
         return ""
 
@@ -162,7 +181,7 @@ def output(job: str) -> str:
 def _ends_by_control(job: str) -> dict[int, End]:
     facts = (dict(_FACT.findall(line)) for line in _call(CONTROL, "--oneliner", "show", "job", job).splitlines())
     return _ended(
-        (_place(each.get("ArrayTaskId", "")), each.get("JobState", ""), each.get("ExitCode", ""), each.get("TimeLimit"))
+        (each.get("ArrayTaskId", ""), each.get("JobState", ""), each.get("ExitCode", ""), each.get("TimeLimit"))
         for each in facts
     )
 
@@ -177,16 +196,16 @@ def _ends_by_accounting(job: str) -> dict[int, End]:
     except BcdlError:
         return {}
     lines = (line.split("|") for line in text.splitlines() if line.count("|") == 3)
-    return _ended((_place_in(of), state.partition(" ")[0], code, limit) for of, state, code, limit in lines)
+    return _ended((of.partition("_")[2], state.partition(" ")[0], code, limit) for of, state, code, limit in lines)
 
 
-def _place_in(job: str) -> int:
-    match = _IN_ARRAY.fullmatch(job)
-    return int(match[1]) if match else 0
-
-
-def _ended(lines: Iterable[tuple[int, str, str, str | None]]) -> dict[int, End]:
-    return {place: End(state, _code(code), limit or "") for place, state, code, limit in lines if state in ENDED}
+def _ended(lines: Iterable[tuple[str, str, str, str | None]]) -> dict[int, End]:
+    return {
+        place: End(state, _code(code), limit or "")
+        for places, state, code, limit in lines
+        if state in ENDED
+        for place in _places(places)
+    }
 
 
 def _code(text: str) -> int:

@@ -155,6 +155,7 @@ class ClusterStudy:
         try:
             job = slurm.submit(submission.folder / SCRIPT, options, str(array.first))
         except BcdlError as error:
+            submission.note(dataclasses.replace(array, count=0))  # else its tasks would count as submitted for ever
             done = sum(each.count for each in before)
             raise BcdlError(
                 f"SLURM took {done} of {submission.header.count} cells and refused the next {array.count}: {error}; "

@@ -116,7 +116,9 @@ class Submission:
             (folder / runs.TASKS).mkdir(parents=True, exist_ok=True)
             for number, each in enumerate(marks):
                 disk.replace(_marks_file(folder, number), json.dumps(each.to_dict()).encode())
-            disk.replace(folder / PYTHONS, "".join(f"{task.python}\n" for task in tasks).encode())
+            disk.replace(
+                folder / PYTHONS, "".join(f"{task.python}\n" for task in tasks).encode("utf-8", "surrogateescape")
+            )
             disk.replace(folder / FILE, "\n".join([head, ",\n".join(lines), "]}\n"]).encode())
         return cls(folder, header)
 

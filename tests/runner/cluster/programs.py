@@ -86,7 +86,13 @@ def scontrol(folder: Path, queue: Queue, words: Sequence[str]) -> None:
         fail("slurm_load_jobs error: Invalid job id specified")
     for job in found:
         for place, task in job["tasks"].items():
-            array = f"ArrayJobId={job['id']} ArrayTaskId={place} " if job["array"] else ""
+            at = queue.get("together", place)
+            array = f"ArrayJobId={job['id']} ArrayTaskId={at} " if job["array"] else ""
+            if "--oneliner" not in words:
+                print(
+                    f"JobId={job['id']} JobName={job['name']}\n   StdIn=/dev/null\n   StdOut={job['output']}\n   Power="
+                )
+                continue
             print(
                 f"JobId={job['id'] + int(place)} {array}JobName={job['name']} UserId=x(1) JobState={task['state']} "
                 f"Reason={task['reason']} ExitCode={task['code']} RunTime=00:00:01 TimeLimit=00:01:00 "

@@ -60,7 +60,7 @@ def test_one_job_gets_a_whole_node_and_runs_the_whole_comparison(comparison: Com
     assert job["chdir"] == str(Path.cwd())
 
 
-@pytest.mark.parametrize("code", [0, 1, 2])
+@pytest.mark.parametrize("code", [0, 1, 2, 66, 130])
 def test_its_output_is_shown_and_its_exit_code_is_the_commands(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -81,6 +81,15 @@ def test_a_job_that_slurm_ended_is_an_error_with_the_reason(
     code, _, error = comparison.submit("--wait")
     assert code == 1
     assert "SLURM job 100: SLURM ended it at its time limit of 00:01:00" in error
+
+
+def test_a_job_that_a_signal_ended_is_an_error_that_says_so(
+    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    then(monkeypatch, lambda: comparison.slurm.end(0, "FAILED", "0:9"))
+    code, _, error = comparison.submit("--wait")
+    assert code == 1
+    assert "SLURM job 100 was ended by a signal; its output is above" in error
 
 
 def test_a_controller_that_is_silent_for_a_while_ends_nothing(

@@ -71,7 +71,8 @@ def test_silence_is_told_from_what_ended(slurm: StandIn) -> None:
     slurm.set(silent=True)
     with pytest.raises(SilentError):
         programs.states(["bcdl-x-0"])
-    assert programs.ends("100") == {}
+    with pytest.raises(SilentError):
+        programs.ends("100")
 
 
 @pytest.mark.parametrize(("code", "expected"), [("0:0", 0), ("7:0", 7), ("0:9", -1), ("0:15", -1), ("", -1), ("x", -1)])
@@ -96,3 +97,28 @@ def test_a_program_that_can_not_be_started_is_silent(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SilentError, match="squeue can't be started"):
         programs.states(["x"])
+
+
+def test_tasks_that_slurm_names_together_have_each_their_end(slurm: StandIn) -> None:
+    """So it shows those of a waiting array that were cancelled at once."""
+    job = submitted(slurm, count=8)
+    slurm.set(accounting=[f"{job}_[2-4,6%2]|CANCELLED by 0|0:0|", f"{job}_7|COMPLETED|0:0|"])
+    cancelled = End("CANCELLED", 0)
+    assert programs.ends(job) == {**dict.fromkeys((2, 3, 4, 6), cancelled), 7: End("COMPLETED", 0)}
+    slurm.set(together="2-4,6%2")
+    slurm.end(0, "CANCELLED")
+    assert set(programs.ends(job)) == {2, 3, 4, 6, 7}
+
+
+def test_a_path_with_blanks_is_read_whole(slurm: StandIn) -> None:
+    job = programs.submit(script(slurm.folder), ["--job-name=x", "--output=/my results/a b.log"])
+    assert programs.output(job) == "/my results/a b.log"
+
+
+@pytest.mark.parametrize("said", ["Usage: sbatch [OPTIONS(0)...]", "", "slurm 22.05"])
+def test_what_says_no_id_of_a_job_has_submitted_nothing(
+    slurm: StandIn, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr(programs, "_call", lambda *command: said)
+    with pytest.raises(BcdlError, match="and no job's id"):
+        submitted(slurm)

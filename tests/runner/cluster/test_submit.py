@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bcdl import status, submit
+from bcdl import run, status, submit
 from bcdl.datasets import sources
+from bcdl.errors import BcdlError
 from bcdl.machine import hardware
 from bcdl.records import log, runs, store
 from bcdl.report import page as report
 from bcdl.runner.cluster import follow, resume
+from tests.factory import record
 from tests.faults import driver
 from tests.runner.cluster.conftest import STUDY, OnCluster, use
 
@@ -227,6 +229,26 @@ def test_an_array_that_slurm_refuses_leaves_the_others_and_is_resumed(on_cluster
     assert code == 0
     assert "resumed: 2 of 4 cells are of runs on the cluster that are not over" in said
     assert [len(job["tasks"]) for job in on_cluster.slurm.jobs] == [2, 2]
+    first, _ = on_cluster.submissions
+    assert sum(array.count for array in first.arrays()) == 2  # `bcdl status` waits for no task that SLURM refused
+
+
+def test_a_record_that_can_not_be_read_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the others say."""
+    monkeypatch.setattr("bcdl.report.run_end.show_and_rebuild_all", lambda *of: [])
+    run_of_two = types.SimpleNamespace(jobs=["a", "b"], results=tmp_path)
+    study = types.SimpleNamespace(run=run_of_two, records=lambda watched: [("m", record())])
+    with pytest.raises(BcdlError, match="1 of 2 cells have no record that can be read; bcdl report says why"):
+        submit._follow(study, [])  # type: ignore[arg-type]
+
+
+def test_memory_that_ran_out_on_one_node_may_do_on_another(on_cluster: OnCluster, quick_report: None) -> None:
+    on_cluster.submit()
+    on_cluster.slurm.end(0, "OUT_OF_MEMORY")
+    on_cluster.run(1)
+    on_cluster.submit("--resume", "--wait")
+    assert sorted(on_cluster.statuses().values()) == ["ok", "out_of_memory"]
+    assert "submitted 1 cells" in on_cluster.submit("--resume")[1]
 
 
 # What is refused before anything is submitted.
@@ -243,6 +265,15 @@ def refused(on_cluster: OnCluster, *options: str) -> str:
 def test_a_partition_that_does_not_exist(on_cluster: OnCluster) -> None:
     assert "invalid partition specified: nosuch" in refused(on_cluster, "--sbatch=--partition=nosuch")
     assert on_cluster.submissions == []
+
+
+def test_a_login_node_needs_no_gpu(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although NVIDIA's driver may be there without one."""
+    monkeypatch.setattr("bcdl.machine.gpus._why_none", lambda: "the NVIDIA driver shows this process no GPU")
+    on_cluster.write(2, STUDY.replace('device = "cpu"', 'device = "gpu"'))
+    assert on_cluster.submit()[0] == 0
+    code, _, error = on_cluster.in_process(run.main, on_cluster.file, "--results", on_cluster.results)
+    assert (code, "shows this process no GPU" in error) == (2, True)
 
 
 def test_a_machine_without_sbatch(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
