@@ -255,7 +255,7 @@ def test_a_record_in_the_folder_of_another_machine_is_told(tmp_path: Path) -> No
     values["environment"] |= hardware.describe("cpu")
     store.append(tmp_path / "a", "another-machine", Record.from_json(json.dumps(values)))
     store.append(tmp_path / "b", hardware.machine_name("cpu"), Record.from_json(json.dumps({**values, "run": OTHER})))
-    told = "note: 1 lines say that they are of another machine than the folder that they stand in"
+    told = "note: 1 lines name another machine than their folder does"
     assert told in collect(tmp_path / "home", tmp_path / "a").stdout
     assert told not in collect(tmp_path / "home", tmp_path / "b").stdout
 
