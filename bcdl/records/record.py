@@ -171,7 +171,8 @@ class Record:
 
     def to_json(self) -> str:
         """The record as one line; NaN and infinities, which JSON lacks, become null."""
-        values = {"schema": SCHEMA, **finite(dataclasses.asdict(self))}
+        # Not by `asdict`, which would copy all of it once more: a report writes each record several times.
+        values = {"schema": SCHEMA, **finite({**vars(self), "cell": dataclasses.asdict(self.cell)})}
         sequence = values.pop("sequence")
         return identity.sealed(values, sequence)
 
