@@ -7,7 +7,7 @@ import functools
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +24,14 @@ from bcdl.machine import environment, hardware, provenance, scheduler, scratch
 from bcdl.records import log, moment, record, runs, store
 from bcdl.records.claims import Claim
 from bcdl.records.comparability import Evidence, Purpose, differences, is_warm
+from bcdl.records.log import Problem
 from bcdl.records.record import Record
 from bcdl.runner import data_picture, launch, stored
 from bcdl.runner.estimates import Estimates, Took
 from bcdl.runner.interpreter import Interpreter
 from bcdl.runner.progress import RunProgress
 from bcdl.runner.stored import Marks
+from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
 from bcdl.settings.limits import Limits
 from bcdl.text import legible
@@ -316,32 +318,15 @@ class Run:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
         records, problems = store.read_all(self.results)
         newest = {earlier.cell: earlier for earlier in self._of_this_machine(records) if not earlier.block}
-        unread = [
-            f"not read, and so not resumed from: {problem}" if problem.is_loss else problem.notice
-            for problem in problems
-            if not problem.foreign
-        ]
-        changed: Counter[str] = Counter()
-        for job in self.jobs:
-            earlier = newest.get(job.cell)
-            if not earlier or earlier.status not in SETTLED:
-                continue
-            facts = self.changes(earlier, job)
-            facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
-            if facts:
-                changed[" and ".join(facts)] += 1
-            else:
-                self.records[job] = earlier
+        standing, changed = still_valid(self.jobs, newest, self.changes)
+        self.records.update(standing)
         wanted = {job.cell for job in self.jobs}
         elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
         cells = f"{len(self.jobs)} cells{self.name}"
-        again = [
-            f"{count} of {cells} run again: their records differ from what is asked now in {facts}"
-            for facts, count in changed.items()
-        ]
         of_others = "not resumed from records of another machine, other cores or no known identity"
         others = [f"{of_others}: {', '.join(sorted(elsewhere))}"] if elsewhere else []
-        return [f"resumed: {len(self.records)} of {cells} have their record already", *again, *others, *unread]
+        resumed = f"resumed: {len(self.records)} of {cells} have their record already"
+        return [resumed, *run_again(changed, cells), *others, *not_resumed_from(problems)]
 
     def changes(self, earlier: Record, job: Job) -> list[str]:
         """Names of the facts in which the earlier record differs from the one that the job would leave now."""
@@ -379,6 +364,52 @@ def check_all(runs_of_command: Sequence[Run]) -> list[str]:
     """Check the runs of one command, as `Run.check` does; what the first one reads is handed to the workers of all."""
     first, *others = runs_of_command
     return [*first.check(), *(line for run in others for line in run.check(first))]
+
+
+def still_valid(
+    jobs: Iterable[Job],
+    newest: Mapping[Cell, Record],
+    changes: Callable[[Record, Job], list[str]],
+    settled: Collection[str] = SETTLED,
+) -> tuple[dict[Job, Record], Counter[str]]:
+    """The jobs whose newest record stands, with it; and of how many others it does not, by the facts that differ.
+
+    Args:
+        jobs: what is asked for.
+        newest: the newest record of each cell.
+        changes: gives names of the facts in which a record differs from the one that the job would leave now.
+        settled: statuses of records that need not come again.
+    """
+    standing: dict[Job, Record] = {}
+    changed: Counter[str] = Counter()
+    for job in jobs:
+        earlier = newest.get(job.cell)
+        if earlier is None or earlier.status not in settled:
+            continue
+        facts = changes(earlier, job)
+        facts += ["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else []
+        if facts:
+            changed[" and ".join(facts)] += 1
+        else:
+            standing[job] = earlier
+    return standing, changed
+
+
+def run_again(changed: Mapping[str, int], cells: str) -> list[str]:
+    """Lines that say of how many of `cells`, in words, the records do not stand, and why."""
+    return [
+        f"{count} of {cells} run again: their records differ from what is asked now in {facts}"
+        for facts, count in changed.items()
+    ]
+
+
+def not_resumed_from(problems: Iterable[Problem]) -> list[str]:
+    """Lines that say which records of ours could not be read, so that their cells run again."""
+    return [
+        f"not read, and so not resumed from: {problem}" if problem.is_loss else problem.notice
+        for problem in problems
+        if not problem.foreign
+    ]
 
 
 def _cells_before(outcome: Record) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bcdl.machine import provenance
 from bcdl.records import store
-from bcdl.records.comparability import Evidence, Purpose, differences, is_of_cluster, is_warm
+from bcdl.records.comparability import Evidence, Purpose, differences, is_of_cluster
 from bcdl.records.record import OUT_OF_MEMORY, Record
 from bcdl.runner.interpreter import Interpreter
-from bcdl.runner.run import SETTLED, Run
+from bcdl.runner.run import SETTLED, Run, not_resumed_from, run_again, still_valid
 from bcdl.settings.job import Job
 
 # Another node may have more memory.
@@ -33,27 +32,14 @@ def settled(
     """
     records, problems = store.read_all(run.results)
     newest = {each.cell: each for _, each in records if not each.block and is_of_cluster(each)}
-    standing: dict[Job, Record] = {}
-    changed: Counter[str] = Counter()
-    for job in jobs:
-        earlier = newest.get(job.cell)
-        if earlier is None or earlier.status not in _SETTLED:
-            continue
-        if facts := _changes(earlier, job, run, by_backend[job.cell.backend]):
-            changed[" and ".join(facts)] += 1
-        else:
-            standing[job] = earlier
-    notes = [f"resumed: {len(standing)} of {len(jobs)} cells have their record already"]
-    notes += [
-        f"{count} of {len(jobs)} cells run again: their records differ from what is asked now in {facts}"
-        for facts, count in changed.items()
-    ]
-    notes += [
-        f"not read, and so not resumed from: {problem}" if problem.is_loss else problem.notice
-        for problem in problems
-        if not problem.foreign
-    ]
-    return standing, notes
+
+    def changes(earlier: Record, job: Job) -> list[str]:
+        return _changes(earlier, job, run, by_backend[job.cell.backend])
+
+    standing, changed = still_valid(jobs, newest, changes, _SETTLED)
+    cells = f"{len(jobs)} cells"
+    resumed = f"resumed: {len(standing)} of {cells} have their record already"
+    return standing, [resumed, *run_again(changed, cells), *not_resumed_from(problems)]
 
 
 def _changes(earlier: Record, job: Job, run: Run, by: Interpreter) -> list[str]:
@@ -66,5 +52,4 @@ def _changes(earlier: Record, job: Job, run: Run, by: Interpreter) -> list[str]:
         # The record of a cell that failed before it had loaded its data has no checksum.
         dataset={"checksum": run.checksums[job.request]} if earlier.dataset else {},
     )
-    facts = [difference.fact for difference in differences(Evidence.of(earlier), now, Purpose.RESUME_ON_NODES)]
-    return facts + (["compilation cache (--cold)"] if job.cold and is_warm(Evidence.of(earlier)) else [])
+    return [difference.fact for difference in differences(Evidence.of(earlier), now, Purpose.RESUME_ON_NODES)]

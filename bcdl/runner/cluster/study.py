@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -126,7 +125,7 @@ class ClusterStudy:
             if data not in marks:
                 marks[data] = len(of_data)
                 of_data.append(self._marks(job))
-            python = os.path.abspath(self.by_backend[job.cell.backend].python or sys.executable)
+            python = os.path.abspath(self.by_backend[job.cell.backend].python)
             tasks.append(Task(self.run.handed(job), python, marks[data]))
         return in_order(tasks), of_data
 
