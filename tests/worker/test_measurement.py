@@ -124,15 +124,15 @@ def test_several_jobs_are_served_up_to_the_first_that_fails(tmp_path: Path, monk
     files = []
     for job in jobs(BACKEND, "cnn", seed="0,1,2", timing=False):
         files += [tmp_path / f"{name}-{job.cell.seed}" for name in ("job", "result", "events")]
-        asked = {"job": job.to_dict(), "run": "a-run", "launched_s": now_s()}
+        asked = {"job": job.to_dict(), "run": "a-run", "launched_s": now_s() - 100}
         files[-3].write_text(json.dumps(asked), encoding="utf-8")
     assert measurement.serve(*map(str, files), process=measurement.Process(measure)) == 0
     outcomes = [Record.from_json(file.read_text(encoding="utf-8")) for file in files[1::3] if file.is_file()]
     assert [(outcome.cell.seed, outcome.status) for outcome in outcomes] == [(0, "ok"), (1, "failed")]
     assert [outcome.environment["process"]["cells_before"] for outcome in outcomes] == [0, 1]
     assert started == [BACKEND]
-    # The second does not start with the process: its phases do not have that time.
-    assert outcomes[1].phases["starting"] < outcomes[0].phases["starting"]
+    # The process was launched 100 s ago, they were told. The second does not start with it: its phases lack that time.
+    assert outcomes[0].phases["starting"] >= 100 > outcomes[1].phases["starting"]
 
 
 @pytest.mark.keras
