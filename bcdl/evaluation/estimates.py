@@ -125,6 +125,16 @@ def resampled(seeds: Sequence[Scored], rows: Sequence[Metric]) -> dict[str, np.n
     return {name: np.concatenate(blocks) for name, blocks in drawn.items()}
 
 
+def difference(metric: Metric, a: Sequence[Scored], b: Sequence[Scored]) -> Estimated:
+    """The metric of b less that of a, means over seeds, with its interval: resamples have the same patients."""
+    value = float(np.mean([metric.value(of) for of in b]) - np.mean([metric.value(of) for of in a]))
+    drawn = []
+    for weights in scored.resamples([*a, *b]):
+        of_each = [metric.resampled(of, drawn_of) for of, drawn_of in zip([*a, *b], weights, strict=True)]
+        drawn.append(np.mean(of_each[len(a) :], axis=0) - np.mean(of_each[: len(a)], axis=0))
+    return Estimated(value, *bootstrap.interval(value, np.concatenate(drawn), metric.evidence(a[0])))
+
+
 def _estimate(metric: Metric, seeds: Sequence[Scored], drawn: np.ndarray) -> Estimate:
     values = tuple(metric.value(scores) for scores in seeds)
     value = float(np.mean(values))

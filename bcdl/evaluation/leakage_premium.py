@@ -13,13 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl.evaluation import metrics, scored
+from bcdl.evaluation import estimates, metrics, scored
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Purpose
 from bcdl.records.groups import Group, Line
-from bcdl.statistics import bootstrap
 from bcdl.statistics.estimated import Estimated
 
 COMPARED = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
@@ -96,21 +95,14 @@ def _same_images(a: Scored, b: Scored) -> bool:
 
 def _premium(line: Line, backend: str, metric: Metric, by_group: list[Scored], by_image: list[Scored]) -> Premium:
     of_groups, of_images = (float(np.mean([metric.value(scores) for scores in side])) for side in (by_group, by_image))
-    drawn = []
-    for weights in scored.resamples([*by_group, *by_image]):  # the same patients on both sides
-        of_each = [metric.resampled(scores, w) for scores, w in zip([*by_group, *by_image], weights, strict=True)]
-        drawn.append(np.mean(of_each[len(by_group) :], axis=0) - np.mean(of_each[: len(by_group)], axis=0))
-    value = of_images - of_groups
-    low, high = bootstrap.interval(value, np.concatenate(drawn), metric.evidence(by_group[0]))
     first = by_group[0]
-    difference = Estimated(value, low, high)
     return Premium(
         line,
         backend,
         metric,
         of_groups,
         of_images,
-        difference,
+        estimates.difference(metric, by_group, by_image),
         images=len(first),
         groups=first.group_count,
         ungrouped=first.ungrouped,

@@ -1,12 +1,11 @@
-"""What models said of test images: the predictions of records, put together for evaluation."""
+"""What models said of test images, or of validation images: the predictions of records, put together for evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from sklearn import metrics as sklearn_metrics
@@ -88,45 +87,50 @@ class Scored:
         )
 
 
-def records_by_seed(records: Iterable[Record]) -> dict[int, list[Record]]:
-    """The records that are ok and hold predictions, by seed; of each seed in the order of its folds."""
+def records_by_seed(records: Iterable[Record], split: str = "test") -> dict[int, list[Record]]:
+    """The records that are ok and hold predictions of the split, by seed; of each seed in the order of its folds."""
     by_seed: dict[int, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda record: (record.cell.seed, record.cell.fold)):
-        if record.ok and record.predictions.get("test", {}).get("labels"):
+        if record.ok and record.predictions.get(split, {}).get("labels"):
             by_seed[record.cell.seed].append(record)
     return dict(by_seed)
 
 
-def by_seed(records: Iterable[Record]) -> dict[int, Scored]:
+def by_seed(records: Iterable[Record], split: str = "test") -> dict[int, Scored]:
     """What the models of each seed said, its folds together; of the records that are ok and hold predictions."""
-    return {seed: pool(folds) for seed, folds in records_by_seed(records).items()}
+    return {seed: pool(folds, split) for seed, folds in records_by_seed(records, split).items()}
 
 
-def pool(records: Sequence[Record]) -> Scored:
-    """The records' test images, one after another: each record is a fold, or there is but one."""
-    tests = [record.predictions["test"] for record in records]
-    called = [of_fold for record in records if (of_fold := _called(record)) is not None]
-    groups = np.concatenate([np.asarray(test["groups"], dtype=str) for test in tests])
-    known = np.concatenate([_known(record, test) for record, test in zip(records, tests, strict=True)])
+def pool(records: Sequence[Record], split: str = "test") -> Scored:
+    """The records' images of the split, one after another: each record is a fold, or there is but one.
+
+    An image is tested in one fold, but may validate in several: it is there once for each. Nothing is called malignant
+    of validation images, which the threshold comes from.
+    """
+    parts = [record.predictions[split] for record in records]
+    called = [_called(record) if split == "test" else None for record in records]
+    groups = np.concatenate([np.asarray(part["groups"], dtype=str) for part in parts])
+    known = np.concatenate([_known(record, split) for record in records])
     return Scored(
-        names=np.concatenate([np.asarray(test["names"], dtype=str) for test in tests]),
-        outputs=np.concatenate([np.asarray(test["outputs"], dtype=np.float64) for test in tests]),
-        labels=np.concatenate([np.asarray(test["labels"], dtype=np.int64) for test in tests]),
+        names=np.concatenate([np.asarray(part["names"], dtype=str) for part in parts]),
+        outputs=np.concatenate([np.asarray(part["outputs"], dtype=np.float64) for part in parts]),
+        labels=np.concatenate([np.asarray(part["labels"], dtype=np.int64) for part in parts]),
         groups=groups,
         folds=np.concatenate(
-            [np.full(len(test["labels"]), r.cell.fold) for r, test in zip(records, tests, strict=True)]
+            [np.full(len(part["labels"]), r.cell.fold) for r, part in zip(records, parts, strict=True)]
         ),
-        called=np.concatenate(called) if len(called) == len(records) else None,
+        called=None if any(of_fold is None for of_fold in called) else np.concatenate(called),  # type: ignore[arg-type]
         grouped=bool(records[0].dataset.get("grouped")) or bool(known.any()),
         known=known,
     )
 
 
-def _known(record: Record, test: Mapping[str, Any]) -> np.ndarray:
-    """Whether the patient of each test image is known, [N] bool: if not, the image's own name stands for it."""
-    if record.dataset.get("ungrouped", {}).get("test") == 0:
-        return np.ones(len(test["names"]), bool)  # a table may give an image its own name
-    return np.asarray(test["groups"], dtype=str) != np.asarray(test["names"], dtype=str)
+def _known(record: Record, split: str) -> np.ndarray:
+    """Whether the patient of each image of the split is known, [N] bool: if not, the image's own name stands for it."""
+    part = record.predictions[split]
+    if record.dataset.get("ungrouped", {}).get(split) == 0:
+        return np.ones(len(part["names"]), bool)  # a table may give an image its own name
+    return np.asarray(part["groups"], dtype=str) != np.asarray(part["names"], dtype=str)
 
 
 def _called(record: Record) -> np.ndarray | None:

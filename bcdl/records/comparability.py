@@ -30,6 +30,7 @@ class Purpose(enum.Enum):
     COMPILED = "what was compiled for one serves the other"
     BACKENDS = "their diagnoses are compared across backends"
     SEEDS = "their diagnoses are compared across seeds"
+    VARIANTS = "ways of training are compared on the same images"
     PREMIUM = "a split by image is compared with one by group"
     PARITY = "a finding of parity holds for a record"
     EXPERIMENTS = "their experiments stand in one table, and the noise of one counts for the other"
@@ -165,8 +166,11 @@ def is_of_cluster(record: Record) -> bool:
 
 # Settings that may differ for each purpose; all others must agree.
 _WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
+# Settings that say on which images a model is trained and judged, and what computes.
+_OF_IMAGES = ("backend", "device", "data", "magnification", "split_seed", "split_by", "folds", "test")
 _FREE = {
     Purpose.TABLE: _WITHIN_TABLE,
+    Purpose.VARIANTS: tuple(name for name in Cell.rows() if name not in _OF_IMAGES),
     Purpose.PREMIUM: (*_WITHIN_TABLE, "split_by"),
     Purpose.RATES: ("seed",),  # another seed is another draw of the same rate
     Purpose.RESUME: (),
@@ -253,7 +257,7 @@ def _of_gpu(name: str) -> Callable[[Evidence], Any]:
     return lambda evidence: (evidence.environment.get("gpu") or {}).get(name)
 
 
-_TABLES = (Purpose.TABLE, Purpose.PREMIUM)
+_TABLES = (Purpose.TABLE, Purpose.PREMIUM, Purpose.VARIANTS)
 _DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
 _SPEED = (Purpose.RATES, Purpose.RESUME)
 _TIME = (*_SPEED, Purpose.DURATION)
@@ -285,7 +289,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
     Fact("ECC of the GPU", _of_gpu("ecc"), _TIME),
     Fact("python", _in("environment", "python"), _EVERYWHERE),
-    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.PARITY)),
+    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.VARIANTS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
     Fact("code", _code, (*_EVERYWHERE, Purpose.COMPILED)),
 )

@@ -136,7 +136,7 @@ def _check_quality(record: Record, split: str, images: Images) -> None:
     for name, value in computed.items():
         if name in record.metrics:
             _hold(name, record.metrics[name], value, f"the predictions of {split}")
-        elif split == "val" and name in record.history and record.metrics.get("kept_epoch"):
+        if split == "val" and name in record.history and record.metrics.get("kept_epoch"):
             _check_kept_epoch(record, name, value, images)
 
 

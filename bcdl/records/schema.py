@@ -36,6 +36,8 @@ HISTORY = {
     "before, such a cell was ok, or failed on torch",
     11: "`sha256`, the digest of the rest of the line but `sequence`; older lines have none. `dataset.names`: names of "
     "images and groups of a folder are hashed, unless `--keep-names` was given; before, they were kept",
+    12: "metrics of the validation images by the weights that were kept (`val_accuracy` and others); before, those of "
+    "each epoch alone, in `history`",
 }
 SCHEMA = max(*HISTORY, *(row.since for row in Cell.rows().values()))
 

@@ -14,6 +14,7 @@ from bcdl.records.fields import Field
 TIMED = "if speed is measured (`timing`)"
 COLD = "if speed is measured, and nothing of it was loaded from the compilation cache"
 WARM = "if speed is measured, and what the figure compiles was loaded from the compilation cache, all or a part"
+TESTED = "if the cell is tested (`test`)"
 HEAD = "if the head was trained alone first (`head_epochs`)"
 SAID = "if the system says so"
 JUMPED = "if the clock was behind"
@@ -127,18 +128,36 @@ METRICS = {
         least=1,
     ),
     "test_accuracy": Field(
-        "share of test images whose larger output is their class", "how often the model is right", unit="share"
+        "share of test images whose larger output is their class",
+        "how often the model is right",
+        unit="share",
+        only=TESTED,
     ),
     "test_auroc": Field(
         "area under the ROC curve of the malignant score; null if the test images are of one class",
         "it depends on no threshold",
         unit="share",
+        only=TESTED,
     ),
-    "test_loss": Field("mean binary cross-entropy of the test images", "it shows wrong confidence", unit="nats"),
+    "test_loss": Field(
+        "mean binary cross-entropy of the test images", "it shows wrong confidence", unit="nats", only=TESTED
+    ),
     "test_majority_accuracy": Field(
         "accuracy of always naming the more frequent class of the test images",
         "an accuracy means nothing without it",
         unit="share",
+        only=TESTED,
+    ),
+    "val_accuracy": Field(
+        "as `test_accuracy`, of the validation images, by the weights that were kept",
+        "settings are chosen by it, and not by test images",
+        unit="share",
+        since=12,
+    ),
+    "val_auroc": Field("as `test_auroc`, of the same", "as `val_accuracy`", unit="share", since=12),
+    "val_loss": Field("as `test_loss`, of the same", "as `val_accuracy`", unit="nats", since=12),
+    "val_majority_accuracy": Field(
+        "as `test_majority_accuracy`, of the same", "an accuracy means nothing without it", unit="share", since=12
     ),
     "train_mode_accuracy": Field(
         "accuracy on training images, normalised by the batch's own statistics, dropout active",

@@ -69,7 +69,12 @@ def _check_history(record: Record) -> None:
 
 
 def _check_predictions(record: Record) -> None:
-    """Each split has one of everything for each of its images."""
+    """Each split has one of everything for each of its images; a cell that is not tested says nothing of the test."""
+    untested = [] if record.cell.test else [name for name in record.metrics if name.startswith("test_")]
+    if untested:
+        raise MisfitError("is there, though the cell is not tested", ("metrics", untested[0]))
+    if not record.cell.test and "test" in record.predictions:
+        raise MisfitError("are there, though the cell is not tested", ("predictions", "test"))
     for split, columns in record.predictions.items():
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:

@@ -12,7 +12,7 @@ from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats, titles
 from bcdl.report.doubt_lines import clock_lines, notes
-from bcdl.report.sections.metrics import METRICS, MetricRow, doubt_lines, metric_entry, recordable
+from bcdl.report.sections.metrics import SPEED, MetricRow, doubt_lines, metric_entry, quality_rows, recordable
 from bcdl.report.tables import Entry, Table, absent, figures, word, words
 from bcdl.settings.cell import Cell
 from bcdl.settings.words import title_words
@@ -67,16 +67,20 @@ def _table(records: Sequence[Record], is_alone: bool) -> Table:
     Its title names the usual settings or, unless it `is_alone` with these, all of them.
     """
     cell = records[0].cell
-    smoke_test = smoke.note(records)
-    rows_of = [metric for metric in recordable(METRICS, records) if metric.short and (metric.split or cell.timing)]
+    measured = (*quality_rows(cell), *(SPEED if cell.timing else ()))
+    rows_of = [metric for metric in recordable(measured, records) if metric.short]
     shown = [(metric.short, _figure(metric)) for metric in rows_of]
-    if not smoke_test:
+    smoke_test = smoke.note(records)
+    if cell.test and not smoke_test:
         shown.insert(1, (f"{formats.percent(bootstrap.CONFIDENCE)} interval", _interval))
     columns = (*map(words, ("model", "backend", "seed")), *(figures(heading) for heading, _ in shown))
     lines = Group("", "", tuple(records))  # whose labels tell apart how a model was trained
     rows = (_row(record, lines.label(Line.of(record.cell)), [entry for _, entry in shown]) for record in records)
     heading = _heading(records) if is_alone else _whole_heading(records)
-    title = titles.with_note(titles.with_note(heading, smoke_test or _test_set(records)), few.note(records))
+    if cell.test:
+        title = titles.with_note(titles.with_note(heading, smoke_test or _test_set(records)), few.note(records))
+    else:
+        title = titles.with_note(heading, titles.note(records, "val"))
     return Table(title, columns, tuple(rows), _doubts(records, rows_of))
 
 

@@ -463,6 +463,16 @@ class Cell:
             before=0,
         ),
     ]
+    test: Annotated[
+        bool,
+        Setting(
+            help="score the test images; with `--no-test` no model sees them, so that settings are chosen without them",
+            default=True,
+            words=Words(85, lambda cell: "" if cell.test else "validation images alone"),
+            since=12,
+            before=True,
+        ),
+    ]
 
     def __post_init__(self) -> None:
         for name, row in self.rows().items():
@@ -491,6 +501,7 @@ class Cell:
             self._arithmetic,
             self.draw,
             "" if self.timing else "accuracy alone",
+            "" if self.test else "not tested",
         )
         return ", ".join(part for part in parts if part)
 
@@ -503,7 +514,8 @@ class Cell:
     def stem(self) -> str:
         """The stem of a file name that distinguishes the cell from the others of a run."""
         draw = self.draw.replace(", ", "-").replace(" ", "")
-        parts = (self.model, self.backend, self._arithmetic, draw, "" if self.timing else "accuracy")
+        kind = ("" if self.timing else "accuracy", "" if self.test else "validation")
+        parts = (self.model, self.backend, self._arithmetic, draw, *kind)
         return "-".join(part for part in parts if part)
 
     @property

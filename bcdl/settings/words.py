@@ -45,6 +45,19 @@ def titles(cells: Iterable[Cell]) -> dict[Cell, str]:
     }
 
 
+def value_words(cell: Cell, names: Iterable[str]) -> str:
+    """The values of the settings of these names, each with its name: `learning rate 0.0001, augment on`."""
+    return ", ".join(f"{name.replace('_', ' ')} {value_word(cell, name)}" for name in names)
+
+
+def value_word(cell: Cell, name: str) -> str:
+    """The value of a setting as an option gives it."""
+    value = getattr(cell, name)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _apart(alike: Collection[Sequence[Cell]]) -> list[str]:
     """The settings, in order, in which cells of any of these differ that stand together."""
     differing = {

@@ -161,9 +161,9 @@ def _fit(prepared: Prepared, measured: Measured, watcher: Watcher) -> fitting.Fi
 
 
 def _outputs(prepared: Prepared) -> dict[str, np.ndarray]:
-    """The trained model's outputs [N, 2] on the validation and test images, by split."""
-    dataset = prepared.dataset
-    return {"val": _outputs_on(prepared, dataset.val.images), "test": _outputs_on(prepared, dataset.test.images)}
+    """The trained model's outputs [N, 2] on the validation and test images, by split; without a test, on the former."""
+    splits = prepared.dataset.splits
+    return {name: _outputs_on(prepared, splits[name].images) for name in ("val", "test")[: 1 + prepared.cell.test]}
 
 
 def _outputs_on(prepared: Prepared, images: np.ndarray) -> np.ndarray:
@@ -174,8 +174,9 @@ def _test(prepared: Prepared, given: dict[str, np.ndarray], measured: Measured) 
     """What the trained model's outputs `given` are worth, and whether its batch norms have settled."""
     model, adapter, dataset, cell = prepared.model, prepared.adapter, prepared.dataset, prepared.cell
     measured.predictions = {name: _describe_predictions(given[name], dataset.splits[name]) for name in given}
-    measured.metrics |= quality.measure("test", given["test"], dataset.test.labels)
-    measured.metrics["test_majority_accuracy"] = quality.majority_accuracy(dataset.test.labels)
+    for name, outputs in given.items():
+        measured.metrics |= quality.measure(name, outputs, dataset.splits[name].labels)
+        measured.metrics[f"{name}_majority_accuracy"] = quality.majority_accuracy(dataset.splits[name].labels)
     measured.phases.begin("probing batch norms")
     probed = batch_norm.to_probe(dataset.train, cell)
     measured.metrics |= batch_norm.probe(model, adapter, _outputs_on(prepared, probed.images), probed, cell)

@@ -29,6 +29,7 @@ def page_words(group: Group, precision: bool = True) -> list[str]:
         cell.precision if precision else "",
         cell.device if cell.device != "cpu" else "",
         f"{cell.folds} folds" if cell.folds else "",
+        "" if cell.test else "validation alone",
         group.mark,
     ]
 
@@ -40,9 +41,10 @@ def group_facts(group: Group) -> str:
     if group.first.dataset:
         lines += _data(group)
     if ran:
-        majority = formats.fixed(ran[0].value("test_majority_accuracy"), 3, formats.NOT_MEASURED)
-        lines.append(f"Majority class on the test split: {majority}")
-    if rests := few.note(group.records):
+        split, name = ("test", "test") if ran[0].cell.test else ("val", "validation")
+        majority = formats.fixed(ran[0].value(f"{split}_majority_accuracy"), 3, formats.NOT_MEASURED)
+        lines.append(f"Majority class on the {name} split: {majority}")
+    if rests := few.note(group.records, "test" if group.first.cell.test else "val"):
         lines.append(f"FEW of a class: every figure of quality {rests}")
     lines += [f"{backend}: {_versions(group, backend)}" for backend in group.backends]
     lines += [f"{name}: {_why_absent(group, name)}" for name in backends.NAMES if name not in group.backends]

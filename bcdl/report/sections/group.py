@@ -14,14 +14,14 @@ from bcdl.report.sections import utilisation as utilisation_part
 from bcdl.report.sections.metrics import (
     ENERGY,
     INPUT,
-    METRICS,
-    QUALITY,
+    SPEED,
     STALENESS,
     STARTUP,
     WARM,
     MetricRow,
     merged_table,
     metric_table,
+    quality_rows,
     recordable,
 )
 from bcdl.report.tables import Table
@@ -73,11 +73,12 @@ def section(group: Group, pngs: dict[str, bytes]) -> Section:
 
 def _summary(group: Group) -> str:
     """Quality, rates, and what a cell takes, each in one table."""
-    rows = recordable(METRICS, group.records) if group.first.cell.timing else ()
+    cell = group.first.cell
+    rows = recordable(SPEED, group.records) if cell.timing else ()
     shown = {
-        "Accuracy, AUROC and loss on test images": QUALITY,
+        f"Accuracy, AUROC and loss on {'test' if cell.test else 'validation'} images": quality_rows(cell),
         "Speed": [row for row in rows if row.rate],
-        "First step and memory": [row for row in rows if not row.rate and not row.split],
+        "First step and memory": [row for row in rows if not row.rate],
         "Input pipeline and energy": _energy(group),
     }
     tables = (merged_table(group, title, of_table) for title, of_table in shown.items() if of_table)
@@ -101,7 +102,8 @@ def _for_programs(group: Group, limit: Peaks | None) -> tuple[Table, ...]:
     """A table a metric, of which the page shows several in one."""
     timed = group.first.cell.timing
     return (
-        *_tables(group, recordable(METRICS, group.records) if timed else QUALITY),
+        *_tables(group, quality_rows(group.first.cell)),
+        *_tables(group, recordable(SPEED, group.records) if timed else ()),
         *_tables(group, _energy(group)),
         *_tables(group, _startup(group) if timed else ()),
         *(utilisation_part.utilisation_tables(group, limit) if limit else ()),

@@ -17,6 +17,7 @@ from bcdl.records.record import Record
 from bcdl.report import formats, titles
 from bcdl.report.doubt_lines import lines
 from bcdl.report.tables import Column, Entry, Table, absent, figures, word, words
+from bcdl.settings.cell import Cell
 from bcdl.statistics import doubts, steadiness
 from bcdl.statistics.steadiness import is_unstable
 
@@ -89,8 +90,13 @@ QUALITY = (
     MetricRow("test_auroc", "Test AUROC", 3, short="AUROC", split="test"),
     MetricRow("test_loss", "Test loss (binary cross-entropy, nats)", 3, short="loss", split="test"),
 )
-METRICS = (
-    *QUALITY,
+# Of cells that are not tested.
+VALIDATION = (
+    MetricRow("val_accuracy", "Validation accuracy", 3, short="val accuracy", split="val"),
+    MetricRow("val_auroc", "Validation AUROC", 3, short="val AUROC", split="val"),
+    MetricRow("val_loss", "Validation loss (binary cross-entropy, nats)", 3, short="val loss", split="val"),
+)
+SPEED = (
     MetricRow("fit_images_per_s", "Fit rate (images/s)", 1, rate=True, sample="fit_s", short="fit images/s"),
     MetricRow("step_images_per_s", "Step rate (images/s)", 1, rate=True, sample="step_s", short="step images/s"),
     MetricRow("predict_images_per_s", "Predict rate (images/s)", 1, rate=True, sample="predict_s"),
@@ -115,6 +121,7 @@ METRICS = (
         device="gpu",
     ),
 )
+METRICS = (*QUALITY, *SPEED)
 STARTUP = (
     MetricRow("import_s", "Import of the framework and Keras (s)", 1),
     MetricRow("build_s", "Building the model (s)", 1, of_compiling=True),
@@ -149,6 +156,11 @@ STALENESS = (
     MetricRow("train_mode_accuracy", "Accuracy on the same training images, training mode", 3, split="train"),
     MetricRow("inference_mode_accuracy", "Accuracy on the same training images, inference mode", 3, split="train"),
 )
+
+
+def quality_rows(cell: Cell) -> tuple[MetricRow, ...]:
+    """The metrics of quality of such a cell: of test images, or, if it is not tested, of validation images."""
+    return QUALITY if cell.test else VALIDATION
 
 
 def recordable(rows: Iterable[MetricRow], records: Sequence[Record]) -> tuple[MetricRow, ...]:
