@@ -16,7 +16,7 @@ from bcdl.records import fields, log, store
 from bcdl.records.experiment import Experiment
 from bcdl.records.fields import RANGES, rows
 from bcdl.records.record import SCHEMA, Record
-from bcdl.records.shapes import COLD, KEYS, LOOKED, TIMED, Environment, Listed
+from bcdl.records.shapes import COLD, KEYS, LOOKED, TESTED, TIMED, Environment, Listed
 from bcdl.report import record_fields
 from tests.conftest import ROOT
 from tests.described import absent, undescribed
@@ -27,8 +27,8 @@ FINDINGS = ROOT / "tests" / "parity" / "schemas"
 
 
 def holding(line: dict[str, Any]) -> tuple[str, ...]:
-    """The conditions that hold of an example: timed, nothing loaded from a cache; not each run looked for leaks."""
-    return (TIMED, COLD, LOOKED) if "leaks" in line["dataset"] else (TIMED, COLD)
+    """The conditions that hold of an example: timed and tested, nothing loaded from a cache; not each run looked for leaks."""
+    return (TIMED, COLD, TESTED, LOOKED) if "leaks" in line["dataset"] else (TIMED, COLD, TESTED)
 
 
 def parsed(file: Path) -> dict[str, Any]:
