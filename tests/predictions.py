@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bcdl.evaluation.scored import Scored
+from bcdl.records import quality
 from bcdl.records.record import Record
 from tests.factory import record, with_predictions
 
@@ -98,3 +99,22 @@ def grid() -> list[Record]:
         for place, backend in enumerate(("jax", "torch"))
         for seed in (0, 1)
     ]
+
+
+def tried(right: float, patients: int = 40, **changes: Any) -> Record:
+    """A record of a cell that is not tested: of its validation images, one a patient, that share is named right."""
+    labels = np.arange(patients) % 2
+    scores = np.where(np.arange(patients) < right * patients, labels, 1 - labels) * 0.8 + 0.1
+    val = split(scores, labels, [f"p{place}" for place in range(patients)])
+    made = record(test=False, timing=False, **changes)
+    metrics = quality.measure("val", np.asarray(val["outputs"]), np.asarray(val["labels"]))
+    counts = {"images": patients, "malignant": int(labels.sum()), "groups": patients}
+    dataset = {name: {**made.dataset[name], "val": count} for name, count in counts.items()}
+    return dataclasses.replace(
+        made,
+        metrics={**metrics, "val_majority_accuracy": 0.5, "kept_epoch": 1},
+        predictions={"val": val},
+        history={},
+        samples={},
+        dataset={**made.dataset, **dataset, "synthetic": False, "checksum": "c", "images_checksum": "c"},
+    )

@@ -197,7 +197,7 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdict
         known = key if key.checksum else newest.get(key.machine_and_settings, key)
         cells.setdefault(known, {})[record.cell.id] = record
     groups = [group for keys in _by_title(cells) for group in _distinguished(keys, cells, verdicts)]
-    return sorted(groups, key=lambda group: (group.synthetic, group.title, group.machine))
+    return sorted(groups, key=lambda group: (group.synthetic, not group.first.cell.test, group.title, group.machine))
 
 
 _NONE_KNOWN: Key = (("others", None),)

@@ -189,7 +189,11 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
     [
         ("environment", {"cpu_cores_allowed": 1}, "TABLE VARIANTS PREMIUM RATES RESUME DURATION EXPERIMENTS"),
         ("environment", {"cpu_quota_cores": 1.5}, "TABLE VARIANTS PREMIUM RATES RESUME DURATION EXPERIMENTS"),
-        ("environment", {"identity": {"hardware": "0"}}, "TABLE VARIANTS PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS"),
+        (
+            "environment",
+            {"identity": {"hardware": "0"}},
+            "TABLE VARIANTS PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS",
+        ),
         ("environment", {"identity": {"digest": "0", "unknown": ["l2_kib"]}}, ""),
         (
             "environment",

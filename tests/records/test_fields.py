@@ -27,7 +27,7 @@ FINDINGS = ROOT / "tests" / "parity" / "schemas"
 
 
 def holding(line: dict[str, Any]) -> tuple[str, ...]:
-    """The conditions that hold of an example: timed and tested, nothing loaded from a cache; not each run looked for leaks."""
+    """The conditions that hold of an example: timed, tested, nothing from a cache; not each run looked for leaks."""
     return (TIMED, COLD, TESTED, LOOKED) if "leaks" in line["dataset"] else (TIMED, COLD, TESTED)
 
 

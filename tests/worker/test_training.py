@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bcdl import backends
+from bcdl import backends, datasets
 from bcdl.records.record import Record
 from bcdl.settings.job import Job
 from bcdl.worker import measurement, session
@@ -73,6 +73,32 @@ def test_patience_ends_training_early() -> None:
     losses = record.history["val_loss"]
     assert len(losses) < 30
     assert len(losses) == record.metrics["kept_epoch"] + 2
+
+
+def test_no_model_of_a_cell_that_is_not_tested_sees_a_test_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else is as if it were tested: its training, and what its model says of validation images."""
+    tested, _ = run(epochs="2")
+    shown: list[np.ndarray] = []
+    really = fitting.outputs
+
+    def outputs(model: Any, adapter: Any, images: np.ndarray, batch_size: int) -> np.ndarray:
+        shown.extend(images)
+        return really(model, adapter, images, batch_size)
+
+    monkeypatch.setattr(fitting, "outputs", outputs)
+    record, _ = run(epochs="2", test=False)
+    request = one_job(test=False).request
+    dataset = datasets.load(request)
+    of_test, of_val = ({image.tobytes() for image in split.images} for split in (dataset.test, dataset.val))
+    seen = {image.tobytes() for image in shown}
+    assert of_val <= seen
+    assert not of_test & seen
+    assert list(record.predictions) == ["val"]
+    assert not [name for name in record.metrics if name.startswith("test_")]
+    assert record.history == tested.history
+    assert record.predictions["val"] == tested.predictions["val"]
+    of_kept = record.history["val_auroc"][int(record.metrics["kept_epoch"]) - 1]
+    assert record.metrics["val_auroc"] == tested.metrics["val_auroc"] == pytest.approx(of_kept)
 
 
 def test_a_cell_without_timing_records_no_time() -> None:

@@ -1,0 +1,133 @@
+"""What one setting changes, of predictions whose truth is known, and which ways of training are compared at all."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bcdl.evaluation import variants
+from bcdl.evaluation.variants import Compared
+from bcdl.records.groups import group_records
+from bcdl.records.record import Record
+from tests.predictions import predicted, split, tried
+
+PATIENTS = 40
+
+
+def judged(right: float, **changes: Any) -> Record:
+    """A tested record of 40 patients with an image each, of whom that share is named right."""
+    labels = np.arange(PATIENTS) % 2
+    scores = np.where(np.arange(PATIENTS) < right * PATIENTS, labels, 1 - labels) * 0.8 + 0.1
+    return predicted(split(scores, labels, [f"p{place}" for place in range(PATIENTS)]), **changes)
+
+
+def compared(*records: Record, tested: bool = True) -> list[Compared]:
+    return variants.compared(group_records([("m", record) for record in records]), tested)
+
+
+def changed(*records: Record, tested: bool = True) -> list[tuple[str, Any, Any, float]]:
+    """Each change as (setting, value of a, value of b, difference in accuracy)."""
+    return [
+        (
+            of.setting,
+            getattr(of.a.cell, of.setting),
+            getattr(of.b.cell, of.setting),
+            pytest.approx(of.differences["accuracy"].value),
+        )
+        for each in compared(*records, tested=tested)
+        for of in variants.changes(each.variants)
+    ]
+
+
+def test_the_difference_is_that_to_the_default_whatever_ran_first() -> None:
+    records = [judged(0.5, batch_norm="moving"), judged(0.75), judged(0.25, learning_rate=1e-3)]
+    expected = [("learning_rate", 1e-4, 1e-3, -0.5), ("batch_norm", "reestimated", "moving", -0.25)]
+    assert changed(*records) == expected
+    assert changed(*reversed(records)) == expected
+
+
+def test_of_two_values_that_are_no_default_the_smaller_comes_first() -> None:
+    assert changed(judged(0.5, learning_rate=1e-2), judged(0.75, learning_rate=1e-3)) == [
+        ("learning_rate", 1e-3, 1e-2, -0.25)
+    ]
+
+
+def test_weights_are_compared_with_none() -> None:
+    random, other = judged(0.5, model="mobilenet"), judged(0.75, model="mobilenet")
+    file = dataclasses.replace(other, cell=dataclasses.replace(other.cell, weights="a.h5"))
+    assert changed(file, random) == [("weights", "none", "a.h5", 0.25)]
+
+
+def test_ways_that_differ_in_two_settings_are_not_compared() -> None:
+    assert changed(judged(0.5), judged(0.75, learning_rate=1e-3, augment=False)) == []
+
+
+def test_what_changes_no_diagnosis_is_no_setting() -> None:
+    """Profile and timing: other measurements of the same training."""
+    assert changed(judged(0.5), judged(0.75, timing=False, profile="full", learning_rate=1e-3)) == [
+        ("learning_rate", 1e-4, 1e-3, 0.25)
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", [{"backend": "jax"}, {"split_seed": 1}, {"split_by": "image"}, {"data": "another"}, {"folds": 2}]
+)
+def test_what_was_not_judged_on_the_same_images_by_the_same_backend_is_not_compared(other: dict[str, Any]) -> None:
+    assert compared(judged(0.5), judged(0.75, learning_rate=1e-3, **other)) == []
+
+
+def test_other_versions_and_machines_are_not_compared() -> None:
+    upgraded = judged(0.75, learning_rate=1e-3)
+    upgraded = dataclasses.replace(upgraded, environment={**upgraded.environment, "versions": {"keras": "4.0"}})
+    assert compared(judged(0.5), upgraded) == []
+    on_two = [("m", judged(0.5)), ("n", judged(0.75, learning_rate=1e-3))]
+    assert variants.compared(group_records(on_two), tested=True) == []
+
+
+def test_drawings_are_not_compared() -> None:
+    made = [judged(0.5), judged(0.75, learning_rate=1e-3)]
+    drawings = [dataclasses.replace(each, dataset={**each.dataset, "synthetic": True}) for each in made]
+    assert compared(*drawings) == []
+
+
+def test_seeds_that_both_have_are_compared_alone() -> None:
+    usual = [judged(0.5, seed=0), judged(0.5, seed=1), judged(0.0, seed=2)]
+    other = [judged(0.75, seed=1, learning_rate=1e-3), judged(1.0, seed=0, learning_rate=1e-3)]
+    ((setting, _, _, difference),) = changed(*usual, *other)
+    assert (setting, difference) == ("learning_rate", pytest.approx(0.375))
+    (of,) = compared(*usual, *other)
+    assert [change.seeds for change in variants.changes(of.variants)] == [(0, 1)]
+
+
+def test_the_interval_is_that_of_the_paired_difference() -> None:
+    """40 patients of whom 10 change from wrong to right: standard error sqrt(0.25 * 0.75 / 40) = 0.068."""
+    (of,) = compared(judged(0.5), judged(0.75, learning_rate=1e-3))
+    (change,) = variants.changes(of.variants)
+    difference = change.differences["accuracy"]
+    assert difference.low == pytest.approx(0.25 - 1.96 * 0.068, abs=0.02)
+    assert difference.high == pytest.approx(0.25 + 1.96 * 0.068, abs=0.02)
+
+
+def test_a_cell_that_failed_is_no_variant() -> None:
+    failed = dataclasses.replace(judged(0.5, learning_rate=1e-3), status="failed", reason="it failed")
+    assert compared(judged(0.5), failed) == []
+
+
+def test_cells_that_are_not_tested_are_judged_on_validation_images_and_apart() -> None:
+    records = [tried(0.5), tried(0.75, learning_rate=1e-3), judged(0.75, learning_rate=1e-2), judged(0.5)]
+    assert changed(*records, tested=False) == [("learning_rate", 1e-4, 1e-3, 0.25)]
+    assert changed(*records) == [("learning_rate", 1e-4, 1e-2, 0.25)]
+
+
+def test_an_image_that_validates_in_two_folds_counts_in_each() -> None:
+    """Its patient is drawn once for both, so that the interval knows that they go together."""
+    usual = [tried(0.5, folds=5, fold=fold) for fold in (0, 1)]
+    other = [tried(0.75, folds=5, fold=fold, learning_rate=1e-3) for fold in (0, 1)]
+    (of,) = compared(*usual, *other, tested=False)
+    scored = of.variants[0].seeds[0]
+    assert (len(scored), scored.group_count, scored.called) == (2 * PATIENTS, PATIENTS, None)
+    (change,) = variants.changes(of.variants)
+    assert change.differences["accuracy"].high == pytest.approx(0.25 + 1.96 * 0.068, abs=0.02)
