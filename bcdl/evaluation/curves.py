@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcdl.evaluation import metrics, scored
+from bcdl.evaluation import estimates, metrics, scored
 from bcdl.evaluation.scored import Scored
 from bcdl.statistics import bootstrap
 
@@ -33,13 +33,15 @@ def roc(seeds: Sequence[Scored]) -> Roc | None:
     whole = mean_roc(seeds)
     if whole is None:
         return None
+    first = seeds[: estimates.MOST_SEEDS]
     drawn = [
-        np.mean([_roc(scores, w) for scores, w in zip(seeds, weights, strict=True)], axis=0)
-        for weights in scored.resamples(seeds)
+        np.mean([_roc(scores, w) for scores, w in zip(first, weights, strict=True)], axis=0)
+        for weights in scored.resamples(first)
     ]
+    moved = whole - mean_roc(first) if len(seeds) > len(first) else 0.0
     few = min(metrics.BY_NAME["auroc"].evidence(scores) for scores in seeds) < bootstrap.LEAST_GROUPS
     tail = (1 - bootstrap.CONFIDENCE) / 2
-    low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
+    low, high = np.clip(np.nanquantile(np.concatenate(drawn), [tail, 1 - tail], axis=0) + moved, 0, 1)
     return Roc(whole, *((np.full_like(whole, np.nan),) * 2 if few else (low, high)))
 
 
@@ -57,10 +59,14 @@ def _roc(of: Scored, weights: np.ndarray) -> np.ndarray:
 def _roc_of_part(of: Scored, weights: np.ndarray) -> np.ndarray:
     true, false = (np.pad(part, ((0, 0), (1, 0))) for part in metrics.by_threshold(of, weights))
     curves = np.full((len(weights), len(RATES)), np.nan)
-    for curve, ups, rights in zip(curves, true, false, strict=True):
-        if ups[-1] and rights[-1]:
-            # Of several points at one rate it takes the last, which is the highest: the sensitivity that can be had.
-            curve[:] = np.interp(RATES, rights / rights[-1], ups / ups[-1])
+    whole = (true[:, -1] > 0) & (false[:, -1] > 0)
+    if not whole.any():
+        return curves
+    ups, rights = (part[whole] / part[whole, -1:] for part in (true, false))
+    # All curves are interpolated at once, each two further to the right than the one before. Of several points at one
+    # rate, the last is taken, which is the highest: the sensitivity that can be had.
+    shift = 2.0 * np.arange(len(ups))[:, None]
+    curves[whole] = np.interp(RATES + shift, (rights + shift).ravel(), ups.ravel())
     return curves
 
 
@@ -85,7 +91,8 @@ class Bin:
 
 
 def calibration(seeds: Sequence[Scored]) -> list[Bin]:
-    """The bins that hold images, from the lowest score to the highest."""
+    """The bins that hold images of the first `estimates.MOST_SEEDS` seeds, from the lowest score to the highest."""
+    seeds = seeds[: estimates.MOST_SEEDS]
     drawn = np.concatenate([np.concatenate(weights, axis=1) for weights in scored.resamples(seeds)])
     scores = np.concatenate([of_seed.scores for of_seed in seeds])
     labels = np.concatenate([of_seed.labels for of_seed in seeds])

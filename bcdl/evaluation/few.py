@@ -12,7 +12,7 @@ Of several records (folds, seeds) the one with the fewest counts: a mean is no f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bcdl.datasets.pool import FEW, LABELS
@@ -56,7 +56,26 @@ def note(records: Sequence[Record], split: str = "test") -> str:
 
 def _least(records: Sequence[Record], split: str) -> Count | None:
     """The least that any record's split has of a class; None if no record that is ok has the split."""
-    return min((count for record in records if record.ok for count in _counts(record, split)), default=None)
+    return min((count for record in _of_each_split(records) for count in _counts(record, split)), default=None)
+
+
+def _of_each_split(records: Sequence[Record]) -> Iterable[Record]:
+    """Of the records that are ok, the first of each split of a data set: all seeds have the same images."""
+    seen: dict[Hashable, Record] = {}
+    for record in records:
+        if record.ok:
+            seen.setdefault(split_key(record), record)
+    return seen.values()
+
+
+def split_key(record: Record) -> Hashable:
+    """Equal for records whose data was split in the same way: what is said of the data is one object for many of them.
+
+    Two records may have the same split and two keys, but never the same key and two splits.
+    """
+    cell = record.cell
+    predicted = tuple(len(of["names"]) for of in record.predictions.values())
+    return id(record.dataset), cell.split_seed, cell.split_by, cell.folds, cell.fold, predicted
 
 
 def _counts(record: Record, split: str) -> Iterator[Count]:

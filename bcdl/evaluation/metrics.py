@@ -1,8 +1,9 @@
 """The metrics of a report: one row each, of scores, labels and groups.
 
-A row gives a metric of the images as they are, by scikit-learn if it has the metric, and of many resamples of them at
-once: `weights` [R, N] say how often resample r holds image n, and the result is [R], NaN if it is not defined (a
-resample may hold one class alone).
+A row gives a metric of many resamples of the images at once: `weights` [R, N] say how often resample r holds image n,
+and the result is [R], NaN if it is not defined (a resample may hold one class alone). The metric of the images as they
+are is that of weights of 1. scikit-learn has most of these metrics, of one resample at a time and ten times as slow:
+`tests/evaluation/test_metrics.py` holds each to it, with weights.
 
 Figures that need one threshold name an image malignant if its score passes 0.5, unless they say otherwise.
 """
@@ -10,12 +11,9 @@ Figures that need one threshold name an image malignant if its score passes 0.5,
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import numpy as np
-import sklearn
-from sklearn import metrics as library
 
 from bcdl.evaluation.scored import Scored
 from bcdl.records import quality
@@ -36,7 +34,6 @@ class Metric:
         name: in tables that programs read.
         title: for people.
         weighted: its value in each resample.
-        library: its value of the images as they are, if that is not `weighted` of weights 1.
         rests_on: the images it is about: `all`, `malignant` or `benign` ones, or `both`, each class against the other.
         share: whether it is a share of images or patients, for which 0 and 1 have an exact interval.
         ranks: whether it compares scores with each other. Those of different folds' models have no common scale, so
@@ -44,29 +41,23 @@ class Metric:
             Explorations 12(1):49-57). All others are of the images of all folds together.
         inflated: whether chance alone raises it, so that every resampling pushes it upwards.
         by_patient: whether it is defined only if patients are known.
+        most: the largest that it can be; the least is 0.
     """
 
     name: str
     title: str
     weighted: Weighted
-    library: Callable[[Scored], float] | None = None
     rests_on: str = "all"
     share: bool = False
     ranks: bool = False
     inflated: bool = False
     by_patient: bool = False
+    most: float = 1.0
 
     def value(self, scored: Scored) -> float:
         """The metric of the images as they are, NaN if it is not defined."""
         parts = [scored.take(part) for part in scored.parts] if self.ranks else [scored]
-        return float(np.mean([self._whole(part) for part in parts]))
-
-    def _whole(self, scored: Scored) -> float:
-        unweighted = float(self.weighted(scored, np.ones((1, len(scored))))[0])
-        if self.library is None or math.isnan(unweighted):
-            return unweighted
-        with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # they take most of the time
-            return float(self.library(scored))
+        return float(np.mean([self.weighted(part, np.ones((1, len(part))))[0] for part in parts]))
 
     def resampled(self, scored: Scored, weights: np.ndarray) -> np.ndarray:
         """The metric in each resample of `weights` [R, N]: [R], NaN if it is not defined."""
@@ -195,18 +186,12 @@ def _sensitivity_at_specificity(scored: Scored, weights: np.ndarray) -> np.ndarr
     return np.where(false[:, -1] > 0, ratio(reached, true[:, -1]), np.nan)
 
 
-def _library_sensitivity_at_specificity(scored: Scored) -> float:
-    false, true, _ = library.roc_curve(scored.labels, scored.scores, drop_intermediate=False)
-    return float(true[1 - false > SPECIFICITY - 1e-9].max())
-
-
 METRICS = (
-    Metric("accuracy", "Accuracy", _accuracy, lambda s: library.accuracy_score(s.labels, s.named), share=True),
+    Metric("accuracy", "Accuracy", _accuracy, share=True),
     Metric(
         "balanced_accuracy",
         "Balanced accuracy",
         _balanced_accuracy,
-        lambda s: library.balanced_accuracy_score(s.labels, s.named),
         rests_on="both",
     ),
     Metric("recognition_rate", "Patient-level recognition rate", _recognition_rate, share=True, by_patient=True),
@@ -214,7 +199,6 @@ METRICS = (
         "auroc",
         "AUROC",
         _auroc,
-        lambda s: library.roc_auc_score(s.labels, s.scores),
         rests_on="both",
         ranks=True,
     ),
@@ -222,7 +206,6 @@ METRICS = (
         "auprc",
         "AUPRC (average precision)",
         _average_precision,
-        lambda s: library.average_precision_score(s.labels, s.scores),
         rests_on="both",
         ranks=True,
     ),
@@ -230,7 +213,6 @@ METRICS = (
         "sensitivity",
         "Sensitivity, threshold of validation",
         _sensitivity,
-        lambda s: library.recall_score(s.labels, s.called),
         rests_on="malignant",
         share=True,
     ),
@@ -238,7 +220,6 @@ METRICS = (
         "specificity",
         "Specificity, threshold of validation",
         _specificity,
-        lambda s: library.recall_score(s.labels, s.called, pos_label=0),
         rests_on="benign",
         share=True,
     ),
@@ -246,14 +227,13 @@ METRICS = (
         "sensitivity_at_90_specificity",
         "Sensitivity at 90% specificity",
         _sensitivity_at_specificity,
-        _library_sensitivity_at_specificity,
         rests_on="both",
         share=True,
         ranks=True,
     ),
-    Metric("f1", "F1 of malignant", _f1, lambda s: library.f1_score(s.labels, s.named), rests_on="both"),
-    Metric("loss", "Loss (binary cross-entropy, nats)", _loss, lambda s: quality.loss(s.outputs, s.labels)),
-    Metric("brier", "Brier score", _brier, lambda s: library.brier_score_loss(s.labels, s.scores, pos_label=1)),
+    Metric("f1", "F1 of malignant", _f1, rests_on="both"),
+    Metric("loss", "Loss (binary cross-entropy, nats)", _loss, most=np.inf),
+    Metric("brier", "Brier score", _brier),
     Metric(
         "calibration_error",
         f"Expected calibration error ({CALIBRATION_BINS} bins)",

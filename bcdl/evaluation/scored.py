@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from sklearn import metrics as sklearn_metrics
 
 from bcdl.records import quality
 from bcdl.records.record import Record
@@ -152,9 +151,11 @@ def youden_threshold(labels: np.ndarray, scores: np.ndarray) -> float | None:
     """
     if len(np.unique(labels)) < 2:
         return None
-    false_positives, true_positives, thresholds = sklearn_metrics.roc_curve(labels, scores, drop_intermediate=False)
-    gain = true_positives - false_positives
-    return float(thresholds[np.flatnonzero(gain > gain.max() - 1e-9)[-1]])
+    thresholds, place = np.unique(scores, return_inverse=True)
+    malignant, benign = (np.bincount(place, labels == label, len(thresholds)) for label in (1, 0))
+    sensitivity, false_alarms = (part[::-1].cumsum()[::-1] / part.sum() for part in (malignant, benign))
+    gain = sensitivity - false_alarms
+    return float(thresholds[np.argmax(gain > gain.max() - 1e-9)])
 
 
 def resamples(seeds: Sequence[Scored]) -> Iterator[list[np.ndarray]]:

@@ -25,6 +25,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from bcdl.evaluation.few import split_key
 from bcdl.records.record import Record
 
 MOST_REACH = 0.1
@@ -76,7 +77,8 @@ def images_of(records: Iterable[Record], split: str = "test") -> Images | None:
     for record in records:
         if record.ok:
             by_model[tuple(value for name, value in vars(record.cell).items() if name != "fold")].append(record)
-    return max((_together(folds, split) for folds in by_model.values()), key=lambda of: of.units, default=None)
+    different = {tuple(split_key(record) for record in folds): folds for folds in by_model.values()}
+    return max((_together(folds, split) for folds in different.values()), key=lambda of: of.units, default=None)
 
 
 def _together(folds: Sequence[Record], split: str) -> Images:

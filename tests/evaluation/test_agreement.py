@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sk
 
-from bcdl.evaluation import agreement
+from bcdl.evaluation import agreement, estimates
 from bcdl.evaluation.agreement import Judged, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
@@ -220,14 +221,34 @@ def test_seeds_with_other_images_are_not_taken_together() -> None:
     assert agreement.over_seeds(pairs) == []
 
 
-def test_of_many_seeds_the_first_are_compared_with_each_other_and_all_with_another_backend() -> None:
-    seeds = agreement.MOST_SEEDS + 4
+def test_of_many_seeds_the_first_are_compared_with_each_other_and_more_with_another_backend() -> None:
+    seeds = estimates.MOST_SEEDS + 4
     images = split([0.2, 0.8] * 4, [0, 1] * 4)
     records = [predicted(images, seed=seed, backend=backend) for seed in range(seeds) for backend in ("jax", "torch")]
     pairs, refused = agreement.pairs(group(*records))
     of_seeds = [pair for pair in pairs if pair.across == "seeds"]
     assert not refused
-    assert len(of_seeds) == 2 * math.comb(agreement.MOST_SEEDS, 2)
-    assert {pair.b for pair in of_seeds} == {f"seed {seed}" for seed in range(1, agreement.MOST_SEEDS)}
+    assert len(of_seeds) == 2 * math.comb(estimates.MOST_SEEDS, 2)
+    assert {pair.b for pair in of_seeds} == {f"seed {seed}" for seed in range(1, estimates.MOST_SEEDS)}
     assert len(pairs) - len(of_seeds) == seeds
     assert agreement.most_seeds(group(*records)) == seeds
+
+
+@given(arrays(np.bool_, 12), arrays(np.bool_, 12))
+def test_kappa_is_that_of_scikit_learn(a: np.ndarray, b: np.ndarray) -> None:
+    labels = [0, 1] * 6
+    first, second = (Judged.of(scored(np.where(of, 0.8, 0.2), labels)) for of in (a, b))
+    if len(np.unique([a, b])) == 2:
+        expected = sk.cohen_kappa_score(a, b, labels=[False, True])
+        assert agreement.compare(first, second).kappa == pytest.approx(expected, abs=1e-12)
+
+
+def test_backends_are_compared_over_so_many_seeds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "MOST_SHARED_SEEDS", 3)
+    records = [
+        predicted(guessed(seed), seed=seed, weights=f"start {seed}", backend=backend)
+        for backend in ("jax", "torch")
+        for seed in range(5)
+    ]
+    pairs, _ = agreement.pairs(group(*records))
+    assert {pair.same for pair in pairs if pair.across == "backends"} == {"seed 0", "seed 1", "seed 2"}

@@ -6,6 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
 
 from bcdl.evaluation import scored
 from tests.factory import record
@@ -27,6 +30,17 @@ VAL = split([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1])
 )
 def test_youdens_threshold(labels: list[int], threshold: float | None) -> None:
     assert scored.youden_threshold(np.array(labels), np.array([0.2, 0.4, 0.6, 0.8])) == threshold
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.7, 1.0])), min_size=2, max_size=12))
+def test_youdens_threshold_is_the_lowest_of_the_best_points_of_scikit_learns_curve(
+    images: list[tuple[bool, float]],
+) -> None:
+    labels, scores = (np.array(column) for column in zip(*images, strict=True))
+    assume(len(np.unique(labels)) == 2)
+    false, true, thresholds = sk.roc_curve(labels, scores, drop_intermediate=False)
+    best = thresholds[true - false > (true - false).max() - 1e-9]
+    assert scored.youden_threshold(labels, scores) == best.min()
 
 
 def test_test_images_are_called_at_the_threshold_of_validation() -> None:

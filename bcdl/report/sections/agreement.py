@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bcdl.evaluation import agreement, few, smoke
-from bcdl.evaluation.agreement import MARGIN, MOST_SEEDS, Agreement, OverSeeds, Pair, Refused, Verdict
+from bcdl.evaluation import agreement, estimates, few, smoke
+from bcdl.evaluation.agreement import MARGIN, Agreement, OverSeeds, Pair, Refused, Verdict
 from bcdl.records.groups import Group, Line
 from bcdl.report import formats, how_to_read, titles
 from bcdl.report.sections import quality
@@ -25,8 +25,8 @@ _SCOPES = {
 _WITHIN = formats.plain(MARGIN)
 
 _FIRST_SEEDS_TEXT = f"""\
-Of a backend that ran more than {MOST_SEEDS} seeds, the first {MOST_SEEDS} by number are compared with each other, and
-all of them with those of other backends.
+Of a backend that ran more than {estimates.MOST_SEEDS} seeds, the first {estimates.MOST_SEEDS} by number are compared
+with each other, and the first {agreement.MOST_SHARED_SEEDS} with those of other backends.
 """
 
 _COLUMNS = (
@@ -51,7 +51,7 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
     """
     pairs, refused = agreement.pairs(group)
     paragraphs = [how_to_read.link(how_to_read.AGREEMENT)] if pairs else []
-    if pairs and agreement.most_seeds(group) > MOST_SEEDS:
+    if pairs and agreement.most_seeds(group) > estimates.MOST_SEEDS:
         paragraphs.append(_FIRST_SEEDS_TEXT.strip())
     for line in group.lines:
         of_line = [pair for pair in pairs if pair.line == line]

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
-from bcdl.evaluation import few, metrics, smoke
+from bcdl.evaluation import estimates, few, metrics, smoke
 from bcdl.evaluation.estimates import Estimate, Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
@@ -19,6 +19,11 @@ _LEAKY_TEXT = """\
 **LEAKY**: the split was by image, so that a model was tested on patients whose other images it was trained on. These
 figures say nothing of new patients; they are here to show what the wrong way would have said.
 """
+
+_FIRST_SEEDS = f"""\
+A figure is the mean over all seeds, and its interval that of the first {estimates.MOST_SEEDS} by number, about that
+mean. So is the band of a ROC curve; reliability is shown of these seeds.
+""".strip()
 
 FOLDS_DEPEND = (
     "**Intervals of a cross-validation are too narrow**: they take the folds for independent "
@@ -82,6 +87,7 @@ def _text(group: Group, results: Sequence[Result]) -> str:
         f"{how_to_read.link(how_to_read.QUALITY)} {_width(largest)}",
         _LEAKY_TEXT.strip() if group.mark else "",
         FOLDS_DEPEND if group.first.cell.folds > 1 else "",
+        _FIRST_SEEDS if any(len(result.seeds) > estimates.MOST_SEEDS for result in results) else "",
     ]
     return "\n\n".join(filter(None, parts))
 
