@@ -13,6 +13,7 @@ from bcdl.settings.setting import SILENT, Setting, Words, rows
 from bcdl.settings.words import draw_words
 
 MOMENTUM = 0.9  # of SGD
+ZOOM = 0.2  # how far augmentation zooms, to either side of 1
 
 # The most that an option takes: beyond what anybody trains, and within what every backend computes.
 MOST_SEED = 2**31 - 1  # Keras keeps seeds as int32 on one of its backends
@@ -471,6 +472,35 @@ class Cell:
             words=Words(85, lambda cell: "" if cell.test else "validation images alone"),
             since=12,
             before=True,
+        ),
+    ]
+    preprocessing: Annotated[
+        str,
+        Setting(
+            help="scaling of pixels: `model`, as the weights of the backbone expect it, or `none`, which leaves them "
+            "from 0 to 255, as in the source study",
+            within_table="line",
+            default="model",
+            choices=("model", "none"),
+            words=Words(25, lambda cell: "" if cell.preprocessing == "model" else "pixels not scaled"),
+            card=SILENT,  # the card's item on preparation says it
+            since=13,
+            before="model",
+        ),
+    ]
+    zoom_range: Annotated[
+        float,
+        Setting(
+            help="how far augmentation zooms: by factors from 1 - X to 1 + X; beyond 1 (the source study took 2), images "
+            "are also mirrored and shrink to nothing",
+            within_table="line",
+            default=ZOOM,
+            least=0,
+            most=10,
+            words=Words(26, lambda cell: "" if cell.zoom_range == ZOOM else f"zoom range {cell.zoom_range:g}"),
+            card=SILENT,  # the card's item on preparation says it
+            since=13,
+            before=ZOOM,
         ),
     ]
 

@@ -127,6 +127,11 @@ def find(name: str) -> ModelRow:
     return MODELS[name]
 
 
+def pixel_mode(row: ModelRow, preprocessing: str) -> str:
+    """The mode of `bcdl.worker.network.Preprocess` for the row, with this value of the setting `preprocessing`."""
+    return "none" if preprocessing == "none" else row.preprocessing
+
+
 def check_sizes(rows: Iterable[ModelRow], image_size: int) -> None:
     """Raise UsageError, naming each such model and its least size, if `image_size` is too small for one of `rows`."""
     too_small = [row for row in rows if image_size < row.least_image_size]

@@ -109,6 +109,8 @@ def resolve(
     asked_for = request.profile.models if names is None else dict.fromkeys(name.strip() for name in names.split(","))
     rows = [models.find(name) for name in asked_for]
     shared = {**request.shared(), "backend": backend}
+    if options.get("zoom_range") is not None and not shared.get("augment", True):
+        raise UsageError("--zoom-range has no effect with --no-augment; leave one of them out")
     models.check_sizes(rows, shared["image_size"])
     data, weights = shared["data"], start.by_model(shared["weights"], rows)
     shared["data"] = datasets.name_of(data)

@@ -1,7 +1,8 @@
 """Augmentation on the host, in uint8, so that every backend trains on the same bytes.
 
-Parameters are NumPy's draws and the warp is OpenCV's. The source study asked for a random zoom "of range 2", which
-reaches negative zooms, that is mirrored and vanishing images: a fault. Here the zoom stays within 20 percent.
+Parameters are NumPy's draws and the warp is OpenCV's. The source study asked for a random zoom "of range 2", that is by
+factors from -1 to 3: mirrored and vanishing images, a fault. Here the zoom stays within 20 percent, unless a cell asks
+for that fault to see what it does (`zoom_range`).
 
 OpenCV 5.0.0 warps four channels faster than three, to the same bytes, so that an image gets a fourth one on the way.
 """
@@ -13,34 +14,36 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from bcdl.settings.cell import ZOOM
+
 ROTATION_DEGREES = 90.0
-ZOOM = 0.2
 # Draws that an image takes: of its angle, its zoom, and its flips along x and along y.
 DRAWS = 4
 
 cv2.setNumThreads(1)  # the input pipeline has threads of its own
 
 
-def augment(images: Iterable[np.ndarray], draws: np.ndarray, out: np.ndarray) -> None:
-    """Write the images, rotated by up to 90 degrees either way, zoomed by up to 20 percent, and flipped, into `out`.
+def augment(images: Iterable[np.ndarray], draws: np.ndarray, out: np.ndarray, zoom_range: float = ZOOM) -> None:
+    """Write the images, rotated by up to 90 degrees either way, zoomed and flipped, into `out`.
 
-    Corners that the rotation uncovers show the image mirrored at its edge, never black.
+    Whatever lies outside the image shows it mirrored at its edge, never black.
 
     Args:
         images: N of them, [S, S, 3] uint8; they may be read-only.
         draws: [N, DRAWS] float64, uniform in [0, 1).
         out: [N, S, S, 3] uint8.
+        zoom_range: zooms are by factors from 1 - zoom_range to 1 + zoom_range; a negative one turns the image round.
     """
     size = out.shape[1]
     scratch = scratch_for(size)
-    for image, matrix, place in zip(images, matrices(draws, size), out, strict=True):
+    for image, matrix, place in zip(images, matrices(draws, size, zoom_range), out, strict=True):
         warp(image, matrix, place, scratch)
 
 
-def matrices(draws: np.ndarray, size: int) -> np.ndarray:
+def matrices(draws: np.ndarray, size: int, zoom_range: float = ZOOM) -> np.ndarray:
     """[N, 2, 3] float64: where the warps that follow from `draws`, [N, DRAWS], take a pixel (x, y, 1)."""
     angles = -ROTATION_DEGREES + 2 * ROTATION_DEGREES * draws[:, 0]
-    zooms = (1 - ZOOM) + ((1 + ZOOM) - (1 - ZOOM)) * draws[:, 1]
+    zooms = (1 - zoom_range) + ((1 + zoom_range) - (1 - zoom_range)) * draws[:, 1]
     centre = ((size - 1) / 2, (size - 1) / 2)
     turned = [cv2.getRotationMatrix2D(centre, *pair) for pair in zip(angles.tolist(), zooms.tolist(), strict=True)]
     moved = np.array(turned)

@@ -20,6 +20,7 @@ from bcdl.datasets import LABELS, Split
 from bcdl.errors import UsageError
 from bcdl.machine import hardware
 from bcdl.records.shapes import InputPipelineFacts
+from bcdl.settings.cell import ZOOM
 from bcdl.worker.streams import uniform
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -44,7 +45,7 @@ class InputPipeline:
     Raises UsageError if a batch is larger than the split.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, augmented: bool) -> None:
+    def __init__(self, split: Split, batch_size: int, seed: int, augmented: bool, zoom_range: float = ZOOM) -> None:
         if batch_size > len(split):
             raise UsageError(
                 f"--batch-size {batch_size} is more than the {len(split)} training images; use a smaller one"
@@ -53,7 +54,7 @@ class InputPipeline:
         self._labels = one_hot(split.labels)
         self._batch_size = batch_size
         self._seed = seed
-        self._augmented = augmented
+        self._augmented, self._zoom_range = augmented, zoom_range
 
     @property
     def steps_per_epoch(self) -> int:
@@ -133,7 +134,8 @@ class InputPipeline:
             return
         from bcdl.worker.augmentation import augment
 
-        augment((self._images[index] for index in chosen.tolist()), epoch.draws[of_batch][piece], images)
+        given = (self._images[index] for index in chosen.tolist())
+        augment(given, epoch.draws[of_batch][piece], images, self._zoom_range)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from keras import layers
 
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
-from bcdl.settings.models import ModelRow, check_sizes
+from bcdl.settings.models import ModelRow, check_sizes, pixel_mode
 from bcdl.text import on_one_line
 from bcdl.worker import divergence, layout, weights_file
 
@@ -33,7 +33,7 @@ LEAST_MAP_FOR_VALID_HEAD = 7
 class Preprocess(layers.Layer):
     """Turns uint8 images [B, H, W, 3] into the float32 pixels that a backbone was trained on; it has no weights.
 
-    Modes: `unit` scales to 0..1; `tf`, `torch` and `caffe` are those of
+    Modes: `none` leaves them from 0 to 255; `unit` scales to 0..1; `tf`, `torch` and `caffe` are those of
     `keras.applications.imagenet_utils.preprocess_input`. It runs in float32 under every precision, since
     bfloat16 can't hold 256 levels.
     """
@@ -44,6 +44,8 @@ class Preprocess(layers.Layer):
 
     def call(self, images: Any) -> Any:
         pixels = keras.ops.cast(images, "float32")
+        if self.mode == "none":
+            return pixels
         if self.mode == "unit":
             return pixels / 255.0
         return keras.applications.imagenet_utils.preprocess_input(pixels, data_format="channels_last", mode=self.mode)
@@ -61,6 +63,7 @@ def build(
     seed: int,
     weights: str | Path | None = None,
     data_format: str = "channels_last",
+    preprocessing: str = "model",
 ) -> keras.Model:
     """The whole model: uint8 [B, S, S, 3] in, float32 [B, 2] sigmoid outputs (benign, malignant) out.
 
@@ -70,6 +73,7 @@ def build(
         seed: seed of the dropout masks.
         weights: weights of the backbone: None (Keras's own random start), `imagenet`, or a weights file.
         data_format: layout of the maps inside, as `bcdl.worker.layout` has them.
+        preprocessing: whether pixels are scaled: the value of the cell's setting.
 
     Raises:
         UsageError: the image size is under the model's least, or the weights file does not fit.
@@ -77,7 +81,8 @@ def build(
     """
     check_sizes([row], image_size)
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
-    pixels = layout.turned(Preprocess(row.preprocessing, name="preprocess")(images), data_format)
+    scaled = Preprocess(pixel_mode(row, preprocessing), name="preprocess")(images)
+    pixels = layout.turned(scaled, data_format)
     backbone = None if row.backbone is None else layout.converted(_backbone(row, image_size, weights), data_format)
     with layout.of_new_layers(data_format):
         features = backbone(pixels) if backbone else _stem(pixels)

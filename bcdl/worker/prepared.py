@@ -79,7 +79,7 @@ def prepare(
         BcdlError: ImageNet weights can't be downloaded.
     """
     cell, dataset = job.cell, dataset or load_data(job)
-    pipeline = InputPipeline(dataset.train, cell.batch_size, cell.seed, cell.augment)
+    pipeline = InputPipeline(dataset.train, cell.batch_size, cell.seed, cell.augment, cell.zoom_range)
     weights = training.class_weights(dataset.train.labels) if cell.class_weights else None
     model, head = (build_models or _build_models)(job, weights)
     return Prepared(job, adapter, dataset, model, pipeline, weights, head)
@@ -94,7 +94,8 @@ def build(job: Job, class_weights: list[float] | None = None) -> keras.Model:
     """The job's model, compiled, every weight drawn by NumPy or loaded."""
     cell = job.cell
     with draws_left_out():
-        model = network.build(find(cell.model), cell.image_size, cell.seed, _source(job), cell.data_format)
+        row = find(cell.model)
+        model = network.build(row, cell.image_size, cell.seed, _source(job), cell.data_format, cell.preprocessing)
     draw_initial_weights(model, cell.seed, skip=loaded_backbone(model, job))
     batch_norm.prepare(model, cell.batch_norm)
     training.compile_model(model, cell, class_weights, cell.learning_rate)

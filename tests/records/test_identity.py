@@ -20,7 +20,7 @@ from tests.factory import EXPERIMENT, as_of_older, record, with_rates
 
 MACHINE = "a-machine"
 RUN = record().run
-EXAMPLE = (ROOT / "tests" / "records" / "schemas" / "12.json").read_text(encoding="utf-8").strip()
+EXAMPLE = (ROOT / "tests" / "records" / "schemas" / "13.json").read_text(encoding="utf-8").strip()
 # What a line's own count is, is no part of its identity: each log gives another.
 FREE = ("sequence",)
 

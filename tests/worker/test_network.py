@@ -37,6 +37,7 @@ def images(count: int, size: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("mode", "wanted"),
     [
+        ("none", lambda rgb: rgb),
         ("unit", lambda rgb: rgb / 255),
         ("tf", lambda rgb: rgb / 127.5 - 1),
         ("torch", lambda rgb: (rgb / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]),

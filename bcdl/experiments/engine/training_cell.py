@@ -72,7 +72,7 @@ class TrainingCell:
         cell, together = self.cell, STEPS_TOGETHER * self.cell.batch_size
         least = max(self.images, _LEAST_EPOCH_S * self.images / min(self.epoch_s() for _ in range(2)))
         train = self.prepared.dataset.train.repeated(together * math.ceil(least / together))
-        pipeline = InputPipeline(train, cell.batch_size, cell.seed, cell.augment)
+        pipeline = InputPipeline(train, cell.batch_size, cell.seed, cell.augment, cell.zoom_range)
         return TrainingCell(dataclasses.replace(self.prepared, pipeline=pipeline))
 
     def epoch_s(self, *callbacks: Callback) -> float:

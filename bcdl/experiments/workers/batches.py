@@ -18,8 +18,9 @@ from bcdl import backends
 from bcdl.datasets import Split
 from bcdl.experiments.workers import results
 from bcdl.machine.clock import stopwatch
+from bcdl.settings.cell import ZOOM
 from bcdl.worker import parent_death
-from bcdl.worker.augmentation import ROTATION_DEGREES, ZOOM, scratch_for, warp
+from bcdl.worker.augmentation import ROTATION_DEGREES, scratch_for, warp
 from bcdl.worker.input_pipeline import InputPipeline
 
 COMMAND = ("-m", "bcdl.experiments.workers.batches")

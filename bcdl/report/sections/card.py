@@ -18,11 +18,13 @@ from bcdl.report import formats, titles
 from bcdl.report.sections import quality
 from bcdl.report.sections.facts import leak_lines
 from bcdl.report.tables import Entry, Table, figures, number, word, words
-from bcdl.settings.models import MODELS
+from bcdl.settings.cell import ZOOM
+from bcdl.settings.models import MODELS, pixel_mode
 from bcdl.settings.words import card_words
 from bcdl.text import escape, safe_name
 
 _PREPROCESSING = {
+    "none": "not scaled, from 0 to 255",
     "unit": "divided by 255",
     "tf": "scaled to -1..1",
     "torch": "scaled to 0..1, then by ImageNet's means and standard deviations",
@@ -128,8 +130,10 @@ def _notices(card: _Card) -> str:
 def _preparation(card: _Card) -> str:
     cell = card.first.cell
     row = MODELS.get(cell.model)
-    scaled = _PREPROCESSING.get(row.preprocessing, row.preprocessing) if row else "as the model's row says"
-    augmented = "rotated, zoomed and flipped at random in training" if cell.augment else "not augmented"
+    mode = pixel_mode(row, cell.preprocessing) if row else "as the model's row says"
+    scaled = _PREPROCESSING.get(mode, mode)
+    zoomed = "zoomed" if cell.zoom_range == ZOOM else f"zoomed (range {cell.zoom_range:g})"
+    augmented = f"rotated, {zoomed} and flipped at random in training" if cell.augment else "not augmented"
     return f"RGB, resized to {cell.image_size}x{cell.image_size}, {scaled}; {augmented}"
 
 
