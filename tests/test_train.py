@@ -82,6 +82,30 @@ def test_a_saved_model_says_by_which_depth_it_learnt_and_predict_reads_by_it(
 
 @pytest.mark.keras
 @pytest.mark.any_backend
+def test_faults_of_the_source_study_are_in_the_model_its_file_and_its_record(
+    in_process: InProcess, tmp_path: Path
+) -> None:
+    """Pixels that are not scaled, and a zoom range of 2."""
+    keras = pytest.importorskip("keras")
+    options = (*CELL, "--preprocessing", "none", "--zoom-range", "2", "--no-timing")
+    code, _, err = in_process(train.main, *options, "--results", tmp_path / "results", "--save", tmp_path / "cnn.keras")
+    assert code == 0, err
+    statement = model_file.read(tmp_path / "cnn.keras")
+    assert statement
+    assert statement.preprocessing == "none"
+    assert keras.models.load_model(tmp_path / "cnn.keras").get_layer("preprocess").mode == "none"
+    ((_, record),), _ = store.read_all(tmp_path / "results")
+    assert (record.cell.preprocessing, record.cell.zoom_range) == ("none", 2)
+
+
+def test_a_zoom_range_without_augmentation_is_refused(in_process: InProcess, tmp_path: Path) -> None:
+    code, _, err = in_process(train.main, *CELL, "--no-augment", "--zoom-range", "2", "--results", tmp_path / "results")
+    assert (code, err) == (2, "error: --zoom-range has no effect with --no-augment; leave one of them out\n")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.keras
+@pytest.mark.any_backend
 def test_on_a_terminal_a_training_has_the_bar_of_keras(tmp_path: Path) -> None:
     pytest.importorskip("keras")
     reader, terminal = pty.openpty()

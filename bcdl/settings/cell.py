@@ -491,8 +491,8 @@ class Cell:
     zoom_range: Annotated[
         float,
         Setting(
-            help="how far augmentation zooms: by factors from 1 - X to 1 + X; beyond 1 (the source study took 2), images "
-            "are also mirrored and shrink to nothing",
+            help="how far augmentation zooms: by factors from 1 - X to 1 + X; beyond 1 (the source study took 2), "
+            "images are also mirrored and shrink to nothing",
             within_table="line",
             default=ZOOM,
             least=0,

@@ -59,3 +59,10 @@ def test_names_from_outside_are_inert() -> None:
     assert "/" not in name
     assert "<script>" not in text
     assert "a|b" not in text
+
+
+def test_a_card_says_what_was_done_to_the_pixels() -> None:
+    (usual,) = cards_of(made(model="mobilenet")).values()
+    assert "scaled to -1..1; rotated, zoomed and flipped at random in training" in usual
+    (odd,) = cards_of(made(model="mobilenet", preprocessing="none", zoom_range=2.0)).values()
+    assert "not scaled, from 0 to 255; rotated, zoomed (range 2) and flipped at random in training" in odd
