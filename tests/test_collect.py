@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bcdl.machine import hardware
 from bcdl.records import archive, experiment, log, runs, store
-from bcdl.records.record import Record
+from bcdl.records.record import SCHEMA, Record
 from tests import factory
 from tests.conftest import ROOT
 from tests.in_process import completed
@@ -133,7 +133,7 @@ def test_what_contradicts_a_record_that_is_there_is_not_added(tmp_path: Path) ->
         ('"test_accuracy": 0.75', '"test_accuracy": 0.99', "edited since it was written"),
         ('"seed": 1', '"seed": -1', "edited since it was written"),
         (f'"run": "{RUN}"', f'"run": "{OTHER}"', "edited since it was written"),
-        ('"schema": 11', '"schema": "11"', "a line without a schema number"),
+        (f'"schema": {SCHEMA}', f'"schema": "{SCHEMA}"', "a line without a schema number"),
         ('{"schema"', '{"schema', "not a line of JSON"),
     ],
 )

@@ -16,6 +16,7 @@ from bcdl.statistics.steadiness import STEADY, STEADY_OF_FEW
 PAGE = "how-to-read"
 RATES, MARKS, WINNERS = "Rates", "Marks", "Winners"
 QUALITY, AGREEMENT, SETTLED = "Figures of quality", "Two models on the same images", "Settled batch norms"
+SEARCH, ONE_SETTING = "Settings on validation images", "What one setting changes"
 PHASES, LIMIT, TURNS = "Phases of a cell", "The device's limit", "Measured in turn"
 EXPERIMENTS, BEST, POWER, PARITY = "Tables of experiments", "The best of several settings", "What is found", "Parity"
 
@@ -100,6 +101,16 @@ by resampling patients.
   and patients, of 95 percent, too, joins it with the one by resampling patients (Zou and Donner 2008), and decides the
   verdict: two one-sided tests, of 2.5 percent each, that the difference lies within {_WITHIN}. Two or three seeds show
   little.
+""",
+    SEARCH: """
+Each row is a way of training that was judged on validation images alone: no model of that page was shown a test image
+(`--no-test`). The largest AUROC stands first. That of the best of many is too large: it was picked for what chance had
+added to it, too. What a setting is worth, test images say, of which that page knows nothing.
+""",
+    ONE_SETTING: f"""
+Two ways of training, a and b, that differ in one setting alone, on the same backend, from the same seeds, judged on the
+same images. Differences are b less a, in brackets the {_CONFIDENCE} interval by resampling patients, the trained models
+held as they are: another training may differ otherwise. Of twenty such intervals, one misses the truth by chance.
 """,
     SETTLED: """
 The same training images, not augmented, are scored twice after the last epoch: in training mode (normalised by the

@@ -20,10 +20,10 @@ _LEAKY_TEXT = """\
 figures say nothing of new patients; they are here to show what the wrong way would have said.
 """
 
-_FIRST_SEEDS = f"""\
-A figure is the mean over all seeds, and its interval that of the first {estimates.MOST_SEEDS} by number, about that
-mean. So is the band of a ROC curve; reliability is shown of these seeds.
-""".strip()
+_FIRST_SEEDS = (
+    f"Some models have more than {estimates.MOST_SEEDS} seeds: a figure is the mean over all of them, its interval and the "
+    "band of a ROC curve are those of the first by number, about that mean, and reliability is that of these."
+)
 
 FOLDS_DEPEND = (
     "**Intervals of a cross-validation are too narrow**: they take the folds for independent "

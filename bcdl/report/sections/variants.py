@@ -8,34 +8,24 @@ from collections.abc import Sequence
 from bcdl.evaluation import estimates, metrics, variants
 from bcdl.evaluation.variants import Change, Compared, Variant
 from bcdl.records.groups import Group, Line
-from bcdl.report import formats, titles
+from bcdl.report import formats, how_to_read, titles
 from bcdl.report.section import Section, page_name
 from bcdl.report.sections import quality
 from bcdl.report.tables import Entry, Table, figures, word, words
 from bcdl.settings.words import value_word, value_words
 from bcdl.text import escape
 
-_SEARCH = """\
-Each row is a way of training that was judged on validation images alone: no model of this page was shown a test image.
-The largest AUROC stands first. That of the best of many is too large: it was picked for what chance had added to it,
-too. What a setting is worth, test images say, of which this page knows nothing.
-"""
-_CHANGES = """\
-Two ways of training, a and b, that differ in one setting alone, on the same backend, from the same seeds, judged on the
-same images. Differences are b less a, in brackets the 95% interval by resampling patients, the trained models held as
-they are. Of twenty such intervals, one misses the truth by chance.
-"""
 _RANKED = (metrics.BY_NAME["auroc"], metrics.BY_NAME["loss"], metrics.BY_NAME["accuracy"])
 
 
 def sections(groups: Sequence[Group]) -> list[Section]:
     """A section for each set of variants of which several were judged on the same images."""
-    searched = (_section(of, _SEARCH, "Settings tried on validation images") for of in variants.compared(groups, False))
-    changed = (_section(of, "", "What one setting changes") for of in variants.compared(groups, True))
+    searched = (_section(of, "Settings tried on validation images") for of in variants.compared(groups, tested=False))
+    changed = (_section(of, "What one setting changes") for of in variants.compared(groups, tested=True))
     return [section for section in (*searched, *changed) if section]
 
 
-def _section(of: Compared, text: str, title: str) -> Section | None:
+def _section(of: Compared, title: str) -> Section | None:
     """The section of variants: ranked if not tested, and what each setting changes; None if there is neither."""
     cell = of.cell
     ranked = [] if cell.test else [_ranked(of)]
@@ -47,10 +37,10 @@ def _section(of: Compared, text: str, title: str) -> Section | None:
     mark = "LEAKY: " if cell.split_by == "image" else ""
     parts = [
         f"# {escape(f'{mark}{title}: {where}')}",
-        text,
         quality.FOLDS_DEPEND if cell.folds > 1 else "",
+        how_to_read.link(how_to_read.SEARCH) if ranked else "",
         *(table.to_markdown() for table in ranked),
-        _CHANGES if changes else "",
+        how_to_read.link(how_to_read.ONE_SETTING) if changes else "",
         *(table.to_markdown() for table in changes),
         f"Machine: {escape(of.machine)}.",
     ]
