@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -283,7 +284,7 @@ def test_what_does_not_fit_in_a_budget_is_named_and_resume_runs_it(command: Comm
     assert len(records(tmp_path)) == 2
 
 
-SMALL_STUDY = ["data=synthetic-48", "weights=none", "image-size=32", "epochs=1", "batch-size=8"]
+SMALL_STUDY = ["data=synthetic-120", "weights=none", "image-size=32", "epochs=1", "batch-size=8"]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "study").glob("*.toml")), ids=lambda file: file.stem)
@@ -293,6 +294,27 @@ def test_each_file_of_the_study_asks_for_what_can_be_run(file: Path, monkeypatch
     asked = matrix.read(file, settings=SMALL_STUDY)
     assert sum(map(len, asked.jobs.values())) >= 3
     assert file.name in (file.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.keras
+@pytest.mark.any_backend
+@pytest.mark.parametrize("file", sorted((ROOT / "study").glob("*.toml")), ids=lambda file: file.stem)
+def test_each_file_of_the_study_runs_at_a_small_size(file: Path, tmp_path: Path) -> None:
+    """The CNN on drawings, a seed and a fold: by the command of the study's README, on the framework that is here."""
+    pytest.importorskip("keras")
+    backend = os.environ["KERAS_BACKEND"]
+    one = ("models=cnn", "seed=0", "fold=0", "learning-rate=1e-4", "batch-norm=faster")
+    small = [*SMALL_STUDY, f"backends={backend}", *one]
+    options = [option for setting in small for option in ("--set", setting)]
+    command = [sys.executable, "-m", "bcdl", "run", file, *options, "--results", tmp_path / "results"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    measured = records(tmp_path)
+    asked = matrix.read(file, settings=small)
+    assert len(measured) == sum(map(len, asked.jobs.values()))
+    assert {record.status for record in measured} == {"ok"}
+    assert {bool(record.predictions.get("test")) for record in measured} == {record.cell.test for record in measured}
+    assert (tmp_path / "results" / "README.md").is_file()
 
 
 def test_a_python_that_is_named_and_is_this_one_must_have_the_backend(

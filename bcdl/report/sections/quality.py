@@ -21,7 +21,7 @@ figures say nothing of new patients; they are here to show what the wrong way wo
 """
 
 _FIRST_SEEDS = (
-    f"Some models have more than {estimates.MOST_SEEDS} seeds: a figure is the mean over all of them, its interval and the "
+    f"Some models have more than {estimates.MOST_SEEDS} seeds: a figure is the mean over all, its interval and the "
     "band of a ROC curve are those of the first by number, about that mean, and reliability is that of these."
 )
 
