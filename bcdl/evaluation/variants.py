@@ -33,14 +33,16 @@ _NO_DIFFERENCE = ("profile", "timing", "windows", "window_steps")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-    """One way of training on one backend.
+    """One way of training by one backend.
 
     Attributes:
+        software: the backend, with its versions if the variants beside this one have several.
         cell: of its first record.
         records: those that are ok, in the order of seeds and folds.
         seeds: what the models of each seed said of the images that they were judged on.
     """
 
+    software: str
     cell: Cell
     records: tuple[Record, ...]
     seeds: dict[int, Scored]
@@ -48,12 +50,12 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compared:
-    """Variants that one backend trained on one machine, and that were judged on the same images.
+    """Variants that were trained on one machine, and judged on the same images.
 
     Attributes:
         machine: the folder of their records.
         slug: the stem of the names of files: readable, and made unique by a digest of all that sets them apart.
-        variants: in the order of their first records.
+        variants: by their software, then in the order of their first records.
     """
 
     machine: str
@@ -62,7 +64,7 @@ class Compared:
 
     @property
     def cell(self) -> Cell:
-        """A cell of which all variants share data, split and backend."""
+        """A cell of which all variants share data and split."""
         return self.variants[0].cell
 
 
@@ -85,43 +87,59 @@ class Change:
 
 
 def compared(groups: Sequence[Group], tested: bool) -> list[Compared]:
-    """The variants of real data, those together that were judged on the same images by one backend.
+    """The variants of real data, those together that were judged on the same images.
 
     If `tested`, on test images; else on the validation images of cells that were not tested.
     """
-    by_images: dict[tuple[str, Key], dict[object, list[Record]]] = {}
+    by_images: dict[tuple[str, Key], list[Record]] = {}
     for group in groups:
         if not group.synthetic and group.first.cell.test is tested:
             for *_, record in group.ran():
                 key = comparability.key(Evidence.of(record, group.machine), Purpose.VARIANTS)
-                by_images.setdefault((group.machine, key), {}).setdefault(_training(record), []).append(record)
-    made = (_compared(machine, key, list(of.values()), tested) for (machine, key), of in by_images.items())
+                by_images.setdefault((group.machine, key), []).append(record)
+    made = (_compared(machine, key, records, tested) for (machine, key), records in by_images.items())
     return [each for each in made if len(each.variants) > 1]
 
 
-def _compared(machine: str, key: Key, trained: Sequence[Sequence[Record]], tested: bool) -> Compared:
-    cell, split = trained[0][0].cell, "test" if tested else "val"
+def _compared(machine: str, key: Key, records: Sequence[Record], tested: bool) -> Compared:
     digest = hashlib.sha256(repr((machine, key)).encode()).hexdigest()[:6]
-    slug = re.sub(UNSAFE, "_", f"{cell.data[:LONGEST_NAME]}-{cell.backend}-{digest}")
-    every = (_variant(records, split) for records in trained)
-    return Compared(machine, slug, tuple(variant for variant in every if variant.seeds))
+    slug = re.sub(UNSAFE, "_", f"{records[0].cell.data[:LONGEST_NAME]}-{digest}")
+    trained: dict[tuple[str, object], list[Record]] = {}
+    for record, software in zip(records, _software(records), strict=True):
+        trained.setdefault((software, _training(record)), []).append(record)
+    every = [_variant(software, of, "test" if tested else "val") for (software, _), of in trained.items()]
+    judged = (variant for variant in every if variant.seeds)
+    return Compared(machine, slug, tuple(sorted(judged, key=lambda variant: variant.software)))
+
+
+def _software(records: Sequence[Record]) -> list[str]:
+    """The backend of each record; if its records have several versions of anything, these too."""
+    backends = [record.cell.backend for record in records]
+    versions = [comparability.versions(record.environment, record.cell.device) or {} for record in records]
+    known: dict[str, set[object]] = {}
+    for backend, of in zip(backends, versions, strict=True):
+        known.setdefault(backend, set()).add(frozenset(of.items()))
+    return [
+        backend if len(known[backend]) == 1 else ", ".join([backend, *(" ".join(each) for each in sorted(of.items()))])
+        for backend, of in zip(backends, versions, strict=True)
+    ]
 
 
 def differing(variants: Sequence[Variant]) -> list[str]:
-    """The settings, in order, in which not all of the variants agree, seeds and folds left out."""
+    """The settings of training, in order, in which not all of the variants agree; seeds and folds are none."""
     values = [_settings(variant.cell) for variant in variants]
     return [name for name in values[0] if len({of[name] for of in values}) > 1] if values else []
 
 
 def changes(variants: Sequence[Variant]) -> Iterator[Change]:
-    """What each setting changes in which two of the variants differ alone, in the order of the settings.
+    """What each setting changes in which two variants of equal software differ alone, in the order of the settings.
 
     The variant with the setting's default is a; if neither has it, the one with the smaller value.
     """
     pairs = []
     for pair in itertools.combinations(variants, 2):
         names = differing(pair)
-        if len(names) == 1:
+        if len(names) == 1 and pair[0].software == pair[1].software:
             a, b = sorted(pair, key=lambda variant: _order(variant.cell, names[0]))
             pairs.append((names[0], a, b))
     order = list(Cell.rows())
@@ -139,15 +157,16 @@ def _training(record: Record) -> object:
 
 
 def _settings(cell: Cell) -> dict[str, Any]:
-    """The settings of training, by name."""
-    left_out = {*_NO_DIFFERENCE, *(name for name, row in Cell.rows().items() if row.within_table == "draw")}
+    """The settings of training, by name; the backend is none."""
+    others = (name for name, row in Cell.rows().items() if row.within_table in ("draw", "column"))
+    left_out = {*_NO_DIFFERENCE, *others}
     return {name: value for name, value in cell.to_dict().items() if name not in left_out}
 
 
-def _variant(records: Sequence[Record], split: str) -> Variant:
+def _variant(software: str, records: Sequence[Record], split: str) -> Variant:
     newest = {(record.cell.seed, record.cell.fold): record for record in records}
     in_order = tuple(newest[draw] for draw in sorted(newest))
-    return Variant(in_order[0].cell, in_order, scored.by_seed(in_order, split))
+    return Variant(software, in_order[0].cell, in_order, scored.by_seed(in_order, split))
 
 
 def _order(cell: Cell, name: str) -> tuple[bool, Any]:

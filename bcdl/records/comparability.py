@@ -166,8 +166,8 @@ def is_of_cluster(record: Record) -> bool:
 
 # Settings that may differ for each purpose; all others must agree.
 _WITHIN_TABLE = tuple(name for name, setting in Cell.rows().items() if setting.within_table != "same")
-# Settings that say on which images a model is trained and judged, and what computes.
-_OF_IMAGES = ("backend", "device", "data", "magnification", "split_seed", "split_by", "folds", "test")
+# Settings that say on which images a model is trained and judged, and on which device.
+_OF_IMAGES = ("device", "data", "magnification", "split_seed", "split_by", "folds", "test")
 _FREE = {
     Purpose.TABLE: _WITHIN_TABLE,
     Purpose.VARIANTS: tuple(name for name in Cell.rows() if name not in _OF_IMAGES),
@@ -289,7 +289,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
     Fact("ECC of the GPU", _of_gpu("ecc"), _TIME),
     Fact("python", _in("environment", "python"), _EVERYWHERE),
-    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.VARIANTS, Purpose.PARITY)),
+    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
     Fact("code", _code, (*_EVERYWHERE, Purpose.COMPILED)),
 )

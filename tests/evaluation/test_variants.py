@@ -73,16 +73,29 @@ def test_what_changes_no_diagnosis_is_no_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"backend": "jax"}, {"split_seed": 1}, {"split_by": "image"}, {"data": "another"}, {"folds": 2}]
+    "other", [{"split_seed": 1}, {"split_by": "image"}, {"data": "another"}, {"folds": 2}, {"device": "gpu"}]
 )
-def test_what_was_not_judged_on_the_same_images_by_the_same_backend_is_not_compared(other: dict[str, Any]) -> None:
+def test_what_was_not_judged_on_the_same_images_is_not_compared(other: dict[str, Any]) -> None:
     assert compared(judged(0.5), judged(0.75, learning_rate=1e-3, **other)) == []
 
 
-def test_other_versions_and_machines_are_not_compared() -> None:
+def test_backends_stand_together_and_are_not_compared_with_each_other() -> None:
+    """How two backends agree is said elsewhere, by pairs of equal starts."""
+    records = [judged(0.5), judged(0.75, learning_rate=1e-3), judged(0.9, backend="jax", learning_rate=1e-2)]
+    (of,) = compared(*records)
+    assert [variant.software for variant in of.variants] == ["jax", "torch", "torch"]
+    assert changed(*records) == [("learning_rate", 1e-4, 1e-3, 0.25)]
+
+
+def test_versions_are_no_setting() -> None:
     upgraded = judged(0.75, learning_rate=1e-3)
     upgraded = dataclasses.replace(upgraded, environment={**upgraded.environment, "versions": {"keras": "4.0"}})
-    assert compared(judged(0.5), upgraded) == []
+    (of,) = compared(judged(0.5), upgraded)
+    assert [variant.software for variant in of.variants] == ["torch, keras 3.15.1", "torch, keras 4.0"]
+    assert changed(judged(0.5), upgraded) == []
+
+
+def test_other_machines_are_not_compared() -> None:
     on_two = [("m", judged(0.5)), ("n", judged(0.75, learning_rate=1e-3))]
     assert variants.compared(group_records(on_two), tested=True) == []
 

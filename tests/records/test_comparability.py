@@ -215,7 +215,7 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
         ("environment", {"code": "0" * 16}, "RATES RESUME RESUME_ON_NODES COMPILED"),
         ("environment", {"commit": "0" * 40}, "RATES"),
         ("environment", {"dirty": True}, "RATES"),
-        ("environment", {"versions": {"keras": "4"}}, "RATES RESUME RESUME_ON_NODES SEEDS VARIANTS PARITY"),
+        ("environment", {"versions": {"keras": "4"}}, "RATES RESUME RESUME_ON_NODES SEEDS PARITY"),
         ("environment", {"versions": {"keras": "3.15.1", "bcdl": "9"}}, ""),
         ("dataset", {"checksum": "0"}, "TABLE VARIANTS PREMIUM RATES RESUME RESUME_ON_NODES BACKENDS SEEDS"),
         ("weights", {"sha256": "0"}, "RATES RESUME RESUME_ON_NODES BACKENDS SEEDS"),

@@ -33,7 +33,7 @@ def _section(of: Compared, title: str) -> Section | None:
     tables = (*ranked, *changes)
     if not tables:
         return None
-    where = ", ".join(filter(None, (cell.data, f"{cell.folds} folds" if cell.folds else "", f"on {cell.backend}")))
+    where = ", ".join(filter(None, (cell.data, f"{cell.folds} folds" if cell.folds else "")))
     mark = "LEAKY: " if cell.split_by == "image" else ""
     parts = [
         f"# {escape(f'{mark}{title}: {where}')}",
@@ -44,7 +44,7 @@ def _section(of: Compared, title: str) -> Section | None:
         *(table.to_markdown() for table in changes),
         f"Machine: {escape(of.machine)}.",
     ]
-    words_of_page = (cell.data, f"{cell.folds} folds" if cell.folds else "", mark, title, cell.backend)
+    words_of_page = (cell.data, f"{cell.folds} folds" if cell.folds else "", mark, title)
     kind = "one-setting" if cell.test else "validation"
     return Section(
         text="\n\n".join(part.strip() for part in parts if part) + "\n",
@@ -56,7 +56,7 @@ def _section(of: Compared, title: str) -> Section | None:
 def _ranked(of: Compared) -> Table:
     """A row a variant, the largest AUROC first."""
     columns = (
-        *map(words, ("model", "start", "settings in which rows differ")),
+        *map(words, ("model", "start", "backend", "settings in which rows differ")),
         *(figures(f"validation {metric.title} (95%)") for metric in _RANKED),
         *map(figures, ("epochs kept", "seeds", "images (groups)")),
     )
@@ -65,7 +65,7 @@ def _ranked(of: Compared) -> Table:
     names = _other_settings(of)
     rows = tuple(
         (
-            *map(word, (Line.of(each.cell).title, Line.of(each.cell).start_weights)),
+            *map(word, (Line.of(each.cell).title, Line.of(each.cell).start_weights, each.software)),
             word(value_words(each.cell, names) or "none"),
             *(Entry(found[metric.name], formats.estimate) for metric in _RANKED),
             *(_kept(each), word(formats.counts(list(each.seeds))), _images(each)),
@@ -78,7 +78,7 @@ def _ranked(of: Compared) -> Table:
 def _changes(of: Compared) -> list[Table]:
     """A table with a row for each two variants that differ in one setting alone; none if there are none."""
     columns = (
-        *map(words, ("model", "setting", "a", "b", "the other settings")),
+        *map(words, ("model", "setting", "a", "b", "the other settings", "backend")),
         *(figures(f"{metric.title}, b - a (95%)") for metric in variants.COMPARED),
         *map(figures, ("seeds", "images (groups)")),
     )
@@ -94,7 +94,7 @@ def _change(change: Change, names: Sequence[str]) -> tuple[Entry, ...]:
     start = "" if setting in ("weights", "model") else f"start {Line.of(a).start_weights}"
     return (
         *map(word, (model, setting.replace("_", " "), value_word(a, setting), value_word(b, setting))),
-        word(", ".join(filter(None, (start, value_words(a, others))))),
+        *map(word, (", ".join(filter(None, (start, value_words(a, others)))), change.a.software)),
         *(Entry(change.differences[metric.name], formats.difference) for metric in variants.COMPARED),
         *(word(formats.counts(list(change.seeds))), _images(change.a)),
     )
