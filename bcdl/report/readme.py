@@ -16,7 +16,7 @@ from bcdl.report import answer, figures, formats, how_to_read, titles
 from bcdl.report.answer import NEVER_MEASURED, NOT_COMPARABLE, Answer
 from bcdl.report.plots import answered
 from bcdl.report.section import Section, anchor, figure_link, headings, page_name, page_path
-from bcdl.report.sections import experiments, sides_in_turn
+from bcdl.report.sections import experiments, sides_in_turn, variants
 from bcdl.report.sources import Sources
 from bcdl.report.tables import Entry, Table, absent, number, word, words
 from bcdl.report.tables import figures as columns_of
@@ -245,6 +245,7 @@ def _questions(made: Answer, known: Known) -> list[str]:
         _by_heading("What does a core give?", "what cores give", "cores", known.sections),
         f"What did an upgrade change? {upgrade[:1].upper()}{upgrade[1:]}.",
         _by_heading("Which settings are best?", "the best of those that were tried", experiments.BEST, known.sections),
+        _by_heading("What does a setting change about accuracy?", "one at a time", variants.CHANGES, known.sections),
         _by_heading("How far is that from the hardware's limit?", "the share of it", "limit", known.sections),
     ]
     return [f"- {line}" for line in lines if line]

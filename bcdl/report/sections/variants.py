@@ -15,6 +15,7 @@ from bcdl.report.tables import Entry, Table, figures, word, words
 from bcdl.settings.words import value_word, value_words
 from bcdl.text import escape
 
+CHANGES = "What does one setting change?"
 _RANKED = (metrics.BY_NAME["auroc"], metrics.BY_NAME["loss"], metrics.BY_NAME["accuracy"])
 
 
@@ -38,11 +39,9 @@ def _section(of: Compared, title: str) -> Section | None:
     parts = [
         f"# {escape(f'{mark}{title}: {where}')}",
         quality.FOLDS_DEPEND if cell.folds > 1 else "",
-        how_to_read.link(how_to_read.SEARCH) if ranked else "",
-        *(table.to_markdown() for table in ranked),
-        how_to_read.link(how_to_read.ONE_SETTING) if changes else "",
-        *(table.to_markdown() for table in changes),
         f"Machine: {escape(of.machine)}.",
+        *_part("Settings, best first", how_to_read.SEARCH, ranked),
+        *_part(CHANGES, how_to_read.ONE_SETTING, changes),
     ]
     words_of_page = (cell.data, f"{cell.folds} folds" if cell.folds else "", mark, title)
     kind = "one-setting" if cell.test else "validation"
@@ -51,6 +50,11 @@ def _section(of: Compared, title: str) -> Section | None:
         tables={f"{of.slug}-{kind}": tables},
         page=page_name(*words_of_page),
     )
+
+
+def _part(heading: str, how: str, tables: Sequence[Table]) -> list[str]:
+    """The tables under a heading, with a link to how to read them; nothing if there are none."""
+    return [f"## {heading}", how_to_read.link(how), *(table.to_markdown() for table in tables)] if tables else []
 
 
 def _ranked(of: Compared) -> Table:
