@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -22,8 +23,8 @@ from hypothesis import strategies as st
 
 from bcdl import backends, experiments
 from bcdl import experiment as command
-from bcdl.errors import BcdlError
-from bcdl.experiments import cpu_cores, largest_batch
+from bcdl.errors import BcdlError, UsageError
+from bcdl.experiments import cpu_cores, largest_batch, memory_allocator
 from bcdl.experiments.engine import rates
 from bcdl.experiments.engine.cores import in_words
 from bcdl.experiments.engine.definition import WithoutCell
@@ -87,6 +88,43 @@ def test_workers_are_held_to_the_cores_of_their_way(monkeypatch: pytest.MonkeyPa
     assert next(iter(ways)) == in_words(len(cores))
     assert ways["1 core"]() == {"1 core": 100.0}
     assert psutil.Process().cpu_affinity() == cores
+
+
+def test_a_worker_has_the_variables_of_its_way_and_nobody_else_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc")
+    seen = []
+
+    def run(*_: object, **__: object) -> Record:
+        seen.append({name: os.environ.get(name) for name in memory_allocator.KEPT})
+        return record()
+
+    for name in memory_allocator.KEPT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(launch, "run", run)
+    for name, way in memory_allocator.ways(job(), NO_OPTIONS).items():
+        assert list(way()) == [name]
+    assert seen == [dict.fromkeys(memory_allocator.KEPT), memory_allocator.KEPT]
+    assert not set(memory_allocator.KEPT) & os.environ.keys()
+
+
+@pytest.mark.parametrize(
+    ("library", "variables", "message"),
+    [
+        (("", ""), {}, "this system's C library is not glibc"),
+        (("glibc", "2.36"), {"MALLOC_TOP_PAD_": "1"}, "MALLOC_TOP_PAD_ is set already"),
+    ],
+)
+def test_the_experiment_on_memory_is_refused_if_it_could_show_nothing(
+    library: tuple[str, str], variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in memory_allocator.KEPT:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(platform, "libc_ver", lambda: library)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        memory_allocator.ways(job(), NO_OPTIONS)
 
 
 def test_a_worker_that_fails_ends_the_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
