@@ -101,7 +101,7 @@ def _records(results: Path, data: str, run: str | None) -> list[Record]:
 
 
 def _is_usable(record: Record, name: str) -> bool:
-    return record.ok and bool(record.predictions) and record.dataset.get("name") == name
+    return record.ok and "test" in record.predictions and record.dataset.get("name") == name
 
 
 def most_confident_errors(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -147,6 +147,7 @@ def test_images_split_by_image_are_marked(
     ("of_splits", "message"),
     [
         ({}, "holds no record of a model tested on synthetic-48"),
+        ({"val": predictions(np.array([0.5]), np.array([1]))}, "holds no record of a model tested on synthetic-48"),
         ({"test": predictions(np.array([0.5]), np.array([1]))}, "is damaged: its outputs do not fit its data"),
     ],
 )
