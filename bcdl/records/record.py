@@ -171,10 +171,13 @@ class Record:
 
     def to_json(self) -> str:
         """The record as one line; NaN and infinities, which JSON lacks, become null."""
-        # Not by `asdict`, which would copy all of it once more: a report writes each record several times.
-        values = {"schema": SCHEMA, **finite({**vars(self), "cell": dataclasses.asdict(self.cell)})}
+        # Nothing is copied that need not be: a report writes each record several times.
+        values = {"schema": SCHEMA, **vars(self), "cell": dataclasses.asdict(self.cell)}
         sequence = values.pop("sequence")
-        return identity.sealed(values, sequence)
+        try:
+            return identity.sealed(values, sequence)
+        except ValueError:  # a number that JSON lacks
+            return identity.sealed(finite(values), sequence)
 
     @property
     def marks(self) -> Iterator[tuple[str, Hashable]]:

@@ -102,18 +102,28 @@ class Answer:
         return sorted({name for row in self.rows for name in row.records})
 
 
-def of_machine(machine: str, records: Iterable[tuple[str, Record]], verdicts: Verdicts) -> Answer:
-    """The answer for a machine, of records that are the oldest first, each with its machine."""
-    return _answer(machine, records, verdicts, lambda row: (row.line.model, row.cell.precision))
+def of_machine(
+    machine: str, records: Iterable[tuple[str, Record]], groups: Iterable[Group], verdicts: Verdicts
+) -> Answer:
+    """The answer for a machine, of records that are the oldest first, each with its machine.
+
+    `groups` are those of the records that were not measured in turn.
+    """
+    own = [(place, record) for place, record in records if place == machine]
+    apart = [group for group in groups if group.machine == machine]
+    return _answer(machine, own, apart, verdicts, lambda row: (row.line.model, row.cell.precision))
 
 
 def _answer(
-    machine: str, records: Iterable[tuple[str, Record]], verdicts: Verdicts, key: Callable[[Row], Hashable]
+    machine: str,
+    own: Sequence[tuple[str, Record]],
+    groups: Iterable[Group],
+    verdicts: Verdicts,
+    key: Callable[[Row], Hashable],
 ) -> Answer:
-    """As `of_machine`, with the newest row of each key."""
-    own = [(place, record) for place, record in records if place == machine]
+    """As `of_machine`, of its `own` records and groups, with the newest row of each key."""
     in_turn = _newest(rows(sides_in_turn.read(own), verdicts), key)
-    apart = _newest(_apart(group_records([pair for pair in own if not pair[1].block], verdicts), verdicts), key)
+    apart = _newest(_apart(groups, verdicts), key)
     made = _in_order({**apart, **in_turn}.values())
     measured = {row.line.model for row in made}
     return Answer(machine, made, [model.title for name, model in MODELS.items() if name not in measured])
@@ -122,9 +132,9 @@ def _answer(
 def of_run(machine: str, records: Sequence[Record], verdicts: Verdicts) -> Answer:
     """The answer that a run's own records give, of the models that it was about, at each size and batch that it had."""
     own = [(machine, record) for record in records]
-    return dataclasses.replace(
-        _answer(machine, own, verdicts, lambda row: (row.line.model, *_of_columns(row))), missing=()
-    )
+    groups = group_records([pair for pair in own if not pair[1].block], verdicts)
+    made = _answer(machine, own, groups, verdicts, lambda row: (row.line.model, *_of_columns(row)))
+    return dataclasses.replace(made, missing=())
 
 
 def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:

@@ -61,7 +61,7 @@ class Known:
         return sorted(newest, key=lambda machine: newest[machine], reverse=True)
 
     def answer(self, machine: str) -> Answer:
-        return answer.of_machine(machine, self.records, self.verdicts)
+        return answer.of_machine(machine, self.records, self.groups, self.verdicts)
 
 
 def first_page(known: Known) -> tuple[str, dict[str, bytes]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bcdl.parity.verdicts import NEVER_MEASURED, Verdicts
+from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report import answer
 from bcdl.report.sections import sides_in_turn
@@ -36,6 +37,11 @@ def runs_of(*records: Record) -> list[SidesInTurn]:
 def row_of(*records: Record) -> answer.Row:
     (row,) = answer.rows(runs_of(*records), Verdicts(()))
     return row
+
+
+def of_machine(records: list[tuple[str, Record]], machine: str = "m") -> answer.Answer:
+    groups = group_records([pair for pair in records if not pair[1].block])
+    return answer.of_machine(machine, records, groups, Verdicts(()))
 
 
 def test_the_fastest_is_named_with_its_rate_and_the_others_with_their_share() -> None:
@@ -98,7 +104,7 @@ def test_sides_of_one_backend_answer_nothing() -> None:
 def test_a_model_that_was_not_measured_in_turn_has_its_newest_rate_and_no_winner() -> None:
     older, newer = record(backend="jax"), with_rates(record(backend="jax", run="20260102T000000Z-0000"), step=60.0)
     records = [*side("a", "jax", 100, model="mobilenet"), *side("b", "torch", 50, model="mobilenet"), older, newer]
-    made = answer.of_machine("m", [("m", each) for each in records], Verdicts(()))
+    made = of_machine([("m", each) for each in records])
     cnn, mobilenet = answer.table(made.rows).shown()
     assert cnn == ("CNN", "32", "4", "float32", "one after another", "60.0", "not run", "")
     assert mobilenet[4] == "jax"
@@ -110,8 +116,8 @@ def test_a_model_that_was_not_measured_in_turn_has_its_newest_rate_and_no_winner
 def test_another_machine_and_a_side_without_rates_have_no_part() -> None:
     empty = [dataclasses.replace(each, metrics={}) for each in side("b", "torch", 50)]
     records = [("m", each) for each in (*side("a", "jax", 100), *empty)]
-    assert answer.of_machine("m", records, Verdicts(())).rows == []
-    assert answer.of_machine("other", records, Verdicts(())).rows == []
+    assert of_machine(records).rows == []
+    assert of_machine(records, "other").rows == []
 
 
 def test_a_run_shows_each_size_and_batch_that_it_had_and_the_machine_its_newest() -> None:
@@ -122,4 +128,4 @@ def test_a_run_shows_each_size_and_batch_that_it_had_and_the_machine_its_newest(
         (32, 8, 1),
         (64, 4, 2),
     ]
-    assert len(answer.of_machine("m", [("m", each) for each in made], Verdicts(())).rows) == 1
+    assert len(of_machine([("m", each) for each in made]).rows) == 1
