@@ -57,9 +57,9 @@ def main() -> int:
 def _keeper(file: Path, run: Run) -> ModelKeeper:
     """What saves the model of the run, which has been checked; the model says what it is."""
     (job,) = run.jobs
-    row, grey_bits = models.find(job.cell.model), run.grey_bits[job.request]
-    mode = models.pixel_mode(row, job.cell.preprocessing)
-    statement = Statement(row.name, job.cell.image_size, mode, run.id, grey_bits=grey_bits)
+    row = models.with_pixels(models.find(job.cell.model), job.cell.preprocessing)
+    grey_bits = run.grey_bits[job.request]
+    statement = Statement(row.name, job.cell.image_size, row.preprocessing, run.id, grey_bits=grey_bits)
     return ModelKeeper(file, run.results, statement)
 
 

@@ -98,12 +98,6 @@ def test_faults_of_the_source_study_are_in_the_model_its_file_and_its_record(
     assert (record.cell.preprocessing, record.cell.zoom_range) == ("none", 2)
 
 
-def test_a_zoom_range_without_augmentation_is_refused(in_process: InProcess, tmp_path: Path) -> None:
-    code, _, err = in_process(train.main, *CELL, "--no-augment", "--zoom-range", "2", "--results", tmp_path / "results")
-    assert (code, err) == (2, "error: --zoom-range has no effect with --no-augment; leave one of them out\n")
-    assert not (tmp_path / "results").exists()
-
-
 @pytest.mark.keras
 @pytest.mark.any_backend
 def test_on_a_terminal_a_training_has_the_bar_of_keras(tmp_path: Path) -> None:

@@ -127,9 +127,9 @@ def find(name: str) -> ModelRow:
     return MODELS[name]
 
 
-def pixel_mode(row: ModelRow, preprocessing: str) -> str:
-    """The mode of `bcdl.worker.network.Preprocess` for the row, with this value of the setting `preprocessing`."""
-    return "none" if preprocessing == "none" else row.preprocessing
+def with_pixels(row: ModelRow, preprocessing: str) -> ModelRow:
+    """The row, its pixels scaled as the value of the setting `preprocessing` says."""
+    return dataclasses.replace(row, preprocessing="none") if preprocessing == "none" else row
 
 
 def check_sizes(rows: Iterable[ModelRow], image_size: int) -> None:

@@ -19,7 +19,7 @@ from keras import layers
 
 from bcdl.datasets.pool import CLASSES
 from bcdl.errors import BcdlError, UsageError
-from bcdl.settings.models import ModelRow, check_sizes, pixel_mode
+from bcdl.settings.models import ModelRow, check_sizes
 from bcdl.text import on_one_line
 from bcdl.worker import divergence, layout, weights_file
 
@@ -63,7 +63,6 @@ def build(
     seed: int,
     weights: str | Path | None = None,
     data_format: str = "channels_last",
-    preprocessing: str = "model",
 ) -> keras.Model:
     """The whole model: uint8 [B, S, S, 3] in, float32 [B, 2] sigmoid outputs (benign, malignant) out.
 
@@ -73,7 +72,6 @@ def build(
         seed: seed of the dropout masks.
         weights: weights of the backbone: None (Keras's own random start), `imagenet`, or a weights file.
         data_format: layout of the maps inside, as `bcdl.worker.layout` has them.
-        preprocessing: whether pixels are scaled: the value of the cell's setting.
 
     Raises:
         UsageError: the image size is under the model's least, or the weights file does not fit.
@@ -81,8 +79,7 @@ def build(
     """
     check_sizes([row], image_size)
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
-    scaled = Preprocess(pixel_mode(row, preprocessing), name="preprocess")(images)
-    pixels = layout.turned(scaled, data_format)
+    pixels = layout.turned(Preprocess(row.preprocessing, name="preprocess")(images), data_format)
     backbone = None if row.backbone is None else layout.converted(_backbone(row, image_size, weights), data_format)
     with layout.of_new_layers(data_format):
         features = backbone(pixels) if backbone else _stem(pixels)

@@ -12,7 +12,7 @@ from bcdl.backends import Backend
 from bcdl.datasets import Dataset
 from bcdl.settings.cell import Cell
 from bcdl.settings.job import Job
-from bcdl.settings.models import find
+from bcdl.settings.models import find, with_pixels
 from bcdl.worker import batch_norm, network, training
 from bcdl.worker.initial_weights import draw_initial_weights, draws_left_out
 from bcdl.worker.input_pipeline import InputPipeline
@@ -94,8 +94,8 @@ def build(job: Job, class_weights: list[float] | None = None) -> keras.Model:
     """The job's model, compiled, every weight drawn by NumPy or loaded."""
     cell = job.cell
     with draws_left_out():
-        row = find(cell.model)
-        model = network.build(row, cell.image_size, cell.seed, _source(job), cell.data_format, cell.preprocessing)
+        row = with_pixels(find(cell.model), cell.preprocessing)
+        model = network.build(row, cell.image_size, cell.seed, _source(job), cell.data_format)
     draw_initial_weights(model, cell.seed, skip=loaded_backbone(model, job))
     batch_norm.prepare(model, cell.batch_norm)
     training.compile_model(model, cell, class_weights, cell.learning_rate)

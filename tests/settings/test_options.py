@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,6 +168,8 @@ def test_seeds_make_a_cell_each() -> None:
         ({"learning_rate": "nan"}, "--learning-rate 'nan' is not a number from 1e-30 to 1e+38"),
         ({"learning_rate": "1e-320"}, "--learning-rate '1e-320' is not a number from 1e-30"),
         ({"seed": "2147483648"}, "--seed '2147483648' is not a whole number from 0 to 2,147,483,647"),
+        ({"zoom_range": "-1"}, "--zoom-range '-1' is not a number from 0 to 10"),
+        ({"zoom_range": "2", "augment": False}, "--zoom-range has no effect with --no-augment; leave one of them out"),
         ({"folds": "999999999999"}, "--folds '999999999999' is not a whole number from 0 to 1,000"),
         ({"folds": "1000", "seed": ",".join(map(str, range(101)))}, "1000 of fold times 101 of seed are 101,000 cells"),
         ({"names": ""}, "unknown model ''"),
@@ -179,7 +182,7 @@ def test_seeds_make_a_cell_each() -> None:
         ({"weights": "vgg=nowhere.h5"}, "unknown model 'vgg'"),
     ],
 )
-def test_a_wrong_option_is_named_with_its_remedy(changes: dict[str, str], message: str) -> None:
+def test_a_wrong_option_is_named_with_its_remedy(changes: dict[str, Any], message: str) -> None:
     names = changes.pop("names", None)
     with pytest.raises(UsageError) as error:
         resolve(names, **changes)

@@ -19,7 +19,7 @@ from bcdl.report.sections import quality
 from bcdl.report.sections.facts import leak_lines
 from bcdl.report.tables import Entry, Table, figures, number, word, words
 from bcdl.settings.cell import ZOOM
-from bcdl.settings.models import MODELS, pixel_mode
+from bcdl.settings.models import MODELS, with_pixels
 from bcdl.settings.words import card_words
 from bcdl.text import escape, safe_name
 
@@ -130,9 +130,9 @@ def _notices(card: _Card) -> str:
 def _preparation(card: _Card) -> str:
     cell = card.first.cell
     row = MODELS.get(cell.model)
-    mode = pixel_mode(row, cell.preprocessing) if row else "as the model's row says"
+    mode = with_pixels(row, cell.preprocessing).preprocessing if row else "as the model's row says"
     scaled = _PREPROCESSING.get(mode, mode)
-    zoomed = "zoomed" if cell.zoom_range == ZOOM else f"zoomed (range {cell.zoom_range:g})"
+    zoomed = "zoomed" if cell.zoom_range == ZOOM else f"zoomed (range {formats.plain(cell.zoom_range)})"
     augmented = f"rotated, {zoomed} and flipped at random in training" if cell.augment else "not augmented"
     return f"RGB, resized to {cell.image_size}x{cell.image_size}, {scaled}; {augmented}"
 
