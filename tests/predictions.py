@@ -101,13 +101,19 @@ def grid() -> list[Record]:
     ]
 
 
+def named_right(share: float, patients: int = 40) -> dict[str, list[Any]]:
+    """A split of patients with an image each, of both classes in turn, of whom that share is named right."""
+    labels = np.arange(patients) % 2
+    scores = np.where(np.arange(patients) < share * patients, labels, 1 - labels) * 0.8 + 0.1
+    return split(scores, labels, [f"p{place}" for place in range(patients)])
+
+
 def tried(right: float, patients: int = 40, **changes: Any) -> Record:
     """A record of a cell that is not tested: of its validation images, one a patient, that share is named right."""
-    labels = np.arange(patients) % 2
-    scores = np.where(np.arange(patients) < right * patients, labels, 1 - labels) * 0.8 + 0.1
-    val = split(scores, labels, [f"p{place}" for place in range(patients)])
+    val = named_right(right, patients)
+    labels = np.asarray(val["labels"])
     made = record(test=False, timing=False, **changes)
-    metrics = quality.measure("val", np.asarray(val["outputs"]), np.asarray(val["labels"]))
+    metrics = quality.measure("val", np.asarray(val["outputs"]), labels)
     counts = {"images": patients, "malignant": int(labels.sum()), "groups": patients}
     dataset = {name: {**made.dataset[name], "val": count} for name, count in counts.items()}
     return dataclasses.replace(

@@ -351,9 +351,9 @@ def _sides(group: Group, line: Line) -> _Sides:
 
 def _across_backends(sides: _Sides) -> Iterator[_Compared]:
     for place, (a, seeds) in enumerate(sides.items(), start=1):
-        shared = {b: [seed for seed in seeds if seed in sides[b]] for b in list(sides)[place:]}
+        shared = {b: [seed for seed in seeds if seed in sides[b]][:MOST_SHARED_SEEDS] for b in list(sides)[place:]}
         for seed, b in itertools.product(seeds, shared):
-            if seed in shared[b][:MOST_SHARED_SEEDS]:
+            if seed in shared[b]:
                 yield "backends", a, b, f"seed {seed}", seeds[seed], sides[b][seed]
 
 

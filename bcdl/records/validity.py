@@ -23,6 +23,7 @@ def check(record: Record) -> None:
     _check_counts(record)
     _check_history(record)
     _check_predictions(record)
+    _check_untested(record)
     recomputed.check(record)
 
 
@@ -69,13 +70,19 @@ def _check_history(record: Record) -> None:
 
 
 def _check_predictions(record: Record) -> None:
-    """Each split has one of everything for each of its images; a cell that is not tested says nothing of the test."""
-    untested = [] if record.cell.test else [name for name in record.metrics if name.startswith("test_")]
-    if untested:
-        raise MisfitError("is there, though the cell is not tested", ("metrics", untested[0]))
-    if not record.cell.test and "test" in record.predictions:
-        raise MisfitError("are there, though the cell is not tested", ("predictions", "test"))
+    """Each split has one of everything for each of its images."""
     for split, columns in record.predictions.items():
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise MisfitError(f"has columns of several lengths: {lengths}", ("predictions", split))
+
+
+def _check_untested(record: Record) -> None:
+    """A cell that is not tested says nothing of the test images."""
+    if record.cell.test:
+        return
+    for name in record.metrics:
+        if name.startswith("test_"):
+            raise MisfitError("is there, though the cell is not tested", ("metrics", name))
+    if "test" in record.predictions:
+        raise MisfitError("are there, though the cell is not tested", ("predictions", "test"))

@@ -5,23 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 import pytest
 
 from bcdl.evaluation import variants
 from bcdl.evaluation.variants import Compared
 from bcdl.records.groups import group_records
 from bcdl.records.record import Record
-from tests.predictions import predicted, split, tried
+from tests.predictions import named_right, predicted, tried
 
 PATIENTS = 40
 
 
 def judged(right: float, **changes: Any) -> Record:
     """A tested record of 40 patients with an image each, of whom that share is named right."""
-    labels = np.arange(PATIENTS) % 2
-    scores = np.where(np.arange(PATIENTS) < right * PATIENTS, labels, 1 - labels) * 0.8 + 0.1
-    return predicted(split(scores, labels, [f"p{place}" for place in range(PATIENTS)]), **changes)
+    return predicted(named_right(right, PATIENTS), **changes)
 
 
 def compared(*records: Record, tested: bool = True) -> list[Compared]:
