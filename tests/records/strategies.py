@@ -135,6 +135,8 @@ def _record(source: random.Random) -> Line:
     _make_counts_fit(line["dataset"])
     for part in (line["history"], *line["predictions"].values()):
         _make_lengths_equal(part)
+    if not line["cell"]["test"]:
+        _forget_the_test(line)
     return line
 
 
@@ -193,6 +195,12 @@ def _make_lengths_equal(columns: Line) -> None:
     shortest = min(map(len, columns.values()), default=0)
     for name in columns:
         columns[name] = columns[name][:shortest]
+
+
+def _forget_the_test(line: Line) -> None:
+    """A cell that is not tested says nothing of the test images."""
+    line["metrics"] = {name: value for name, value in line["metrics"].items() if not name.startswith("test_")}
+    line["predictions"].pop("test", None)
 
 
 def _experiment(source: random.Random) -> Line:
