@@ -83,8 +83,9 @@ def results(group: Group) -> Sequence[Result]:
     return [result for line in group.lines for result in of_line(group, line)]
 
 
-def of_line(group: Group, line: Line, rows: Sequence[Metric] = metrics.METRICS) -> list[Result]:
-    """As `results`, of one line, with those metrics alone."""
+@functools.lru_cache(maxsize=256)
+def of_line(group: Group, line: Line, rows: tuple[Metric, ...] = metrics.METRICS) -> Sequence[Result]:
+    """As `results`, of one line, with those metrics alone; several pages show the same."""
     return [
         _result(line, backend, records, seeds, rows)
         for backend in group.backends

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,8 +77,12 @@ def pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
     return [(ways["group"], ways["image"]) for ways in by_settings.values() if {"group", "image"} <= ways.keys()]
 
 
-def premiums(by_group: Group, by_image: Group) -> list[Premium]:
-    """Every model and backend that was cross-validated both ways from the same seeds, all folds of it."""
+@functools.lru_cache(maxsize=64)
+def premiums(by_group: Group, by_image: Group) -> Sequence[Premium]:
+    """Every model and backend that was cross-validated both ways from the same seeds, all folds of it.
+
+    Two pages show them, so that those of the last groups are kept.
+    """
     made = []
     for line in by_group.lines:
         for backend in by_group.backends:

@@ -2,7 +2,8 @@
 
 Two variants that differ in one setting alone, from the same seeds, show what that setting does: the difference is
 paired, image by image, so that it sees more than two intervals side by side would. That of variants which differ in
-several settings would be nobody's.
+several settings would be nobody's, with one exception: pretrained and random weights, which are trained best in
+different ways, are compared each in its own.
 """
 
 from __future__ import annotations
@@ -74,16 +75,21 @@ class Change:
 
     Attributes:
         setting: its name.
-        a, b: two variants that differ in it alone.
-        seeds: the seeds of which both have the same images.
+        a, b: two variants that differ in it; in it alone, unless it is the start.
+        seeds: what both said of each seed that they share, on the images of the folds that they share.
         differences: by metric, that of b less that of a, the mean over these seeds, with its interval over patients.
     """
 
     setting: str
     a: Variant
     b: Variant
-    seeds: tuple[int, ...]
+    seeds: dict[int, tuple[Scored, Scored]]
     differences: dict[str, Estimated]
+
+    @property
+    def most_images(self) -> Scored:
+        """What a said of the seed with the most images."""
+        return max((a for a, _ in self.seeds.values()), key=len)
 
 
 def compared(groups: Sequence[Group], tested: bool) -> list[Compared]:
@@ -144,11 +150,40 @@ def changes(variants: Sequence[Variant]) -> Iterator[Change]:
             pairs.append((names[0], a, b))
     order = list(Cell.rows())
     for name, a, b in sorted(pairs, key=lambda pair: order.index(pair[0])):
-        shared = [seed for seed in a.seeds if seed in b.seeds and _same_images(a.seeds[seed], b.seeds[seed])]
-        if shared:
-            sides = [[variant.seeds[seed] for seed in shared] for variant in (a, b)]
-            made = {metric.name: estimates.difference(metric, *sides) for metric in COMPARED}
-            yield Change(name, a, b, tuple(shared), made)
+        if _both(a, b):
+            yield _change(name, a, b)
+
+
+def starts(variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:
+    """Every two variants of equal software, model and size of image, the first from random weights, the other not.
+
+    Only those that share a seed and a fold.
+    """
+    return [
+        (a, b)
+        for a, b in itertools.permutations(variants, 2)
+        if a.cell.weights == "none" != b.cell.weights
+        and a.software == b.software
+        and all(getattr(a.cell, name) == getattr(b.cell, name) for name in ("model", "image_size"))
+        and _both(a, b)
+    ]
+
+
+def start(a: Variant, b: Variant) -> Change:
+    """What a start from pretrained weights changes over a random one, each trained in its own way."""
+    return _change("weights", a, b)
+
+
+def _change(setting: str, a: Variant, b: Variant) -> Change:
+    """The change from a to b, which share a seed and a fold."""
+    shared = _both(a, b)
+    sides = [list(side) for side in zip(*shared.values(), strict=True)]
+    return Change(setting, a, b, shared, {metric.name: estimates.difference(metric, *sides) for metric in COMPARED})
+
+
+def _both(a: Variant, b: Variant) -> dict[int, tuple[Scored, Scored]]:
+    """What both said of each seed that they share, on the images of the folds that they share."""
+    return {seed: of for seed in a.seeds if seed in b.seeds if (of := _shared(a.seeds[seed], b.seeds[seed]))}
 
 
 def _training(record: Record) -> object:
@@ -174,5 +209,8 @@ def _order(cell: Cell, name: str) -> tuple[bool, Any]:
     return (value != ("none" if name == "weights" else default), value)
 
 
-def _same_images(a: Scored, b: Scored) -> bool:
-    return np.array_equal(a.names, b.names) and np.array_equal(a.folds, b.folds)
+def _shared(a: Scored, b: Scored) -> tuple[Scored, Scored] | None:
+    """What both said of the folds that they share, of which they have the same images; None if there are none."""
+    of_a, of_b = ({fold: of.names[of.folds == fold].tolist() for fold in np.unique(of.folds)} for of in (a, b))
+    folds = [fold for fold, names in of_a.items() if of_b.get(fold) == names]
+    return (a.take(np.isin(a.folds, folds)), b.take(np.isin(b.folds, folds))) if folds else None

@@ -62,6 +62,12 @@ class Line:
         """What the backbone started from, and how it was trained if not as usual."""
         return f"{self.start_weights}; {self.training}" if self.training else self.start_weights
 
+    @property
+    def short_start(self) -> str:
+        """As `start`, without the name of a file."""
+        weights = self.start_weights.partition(" ")[0]
+        return f"{weights}; {self.training}" if self.training else weights
+
 
 @dataclasses.dataclass(frozen=True, eq=False)  # two are never compared, and what is computed of one is kept by it
 class Group:

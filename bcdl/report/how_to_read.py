@@ -17,6 +17,7 @@ PAGE = "how-to-read"
 RATES, MARKS, WINNERS = "Rates", "Marks", "Winners"
 QUALITY, AGREEMENT, SETTLED = "Figures of quality", "Two models on the same images", "Settled batch norms"
 SEARCH, ONE_SETTING = "Settings on validation images", "What one setting changes"
+FAULTS, STARTS, PUBLISHED = "Faults of the source study", "Pretrained and random weights", "Published figures"
 PHASES, LIMIT, TURNS = "Phases of a cell", "The device's limit", "Measured in turn"
 EXPERIMENTS, BEST, POWER, PARITY = "Tables of experiments", "The best of several settings", "What is found", "Parity"
 
@@ -109,8 +110,27 @@ added to it, too. What a setting is worth, test images say, of which that page k
 """,
     ONE_SETTING: f"""
 Two ways of training, a and b, that differ in one setting alone, on the same backend, from the same seeds, judged on the
-same images. Differences are b less a, in brackets the {_CONFIDENCE} interval by resampling patients, the trained models
-held as they are: another training may differ otherwise. Of twenty such intervals, one misses the truth by chance.
+same images: of a cross-validation, those of the folds that both ran. Differences are b less a, in brackets the
+{_CONFIDENCE} interval by resampling patients, the trained models held as they are: another training may differ
+otherwise. Of twenty such intervals, one misses the truth by chance.
+""",
+    STARTS: """
+The same model from pretrained and from random weights, each trained in its own way, which the columns say: what is best
+for one need not be best for the other. A difference whose whole interval lies above 0 says that the pretrained model is
+better on these images, trained like this, and not that it would be on others.
+""",
+    FAULTS: """
+What each fault of the source study does, switched on alone in a training without it: same seeds, same images, same
+backend, but for *split by image*, whose models were trained on other splits of the same images. The columns with and
+without it are of the same folds. The study's own figures come from other data, split by image, so that they show what
+was claimed, and can't be compared with these. Its curves of validation accuracy are of images that patients of the
+training images took part in, too.
+""",
+    PUBLISHED: """
+What others published of the same data set, known by its name, beside what the records hold. A figure of a split by
+image, or of images whose near-duplicates were left in, is no goal for one by group: the same model may look better by
+the leak alone. Data, share, size of images, training and choice of the epoch differ, so that a difference between two
+rows has many causes, and an overlap of intervals proves no agreement.
 """,
     SETTLED: """
 The same training images, not augmented, are scored twice after the last epoch: in training mode (normalised by the

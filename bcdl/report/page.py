@@ -18,7 +18,7 @@ from bcdl.report import artefacts, group_sections, how_to_read, readme
 from bcdl.report.check import differences
 from bcdl.report.readme import Known
 from bcdl.report.section import Section, anchor, figure_path, headings, page_path
-from bcdl.report.sections import experiments, parity, precisions, premium, sides_in_turn, variants
+from bcdl.report.sections import experiments, parity, precisions, premium, published, sides_in_turn, variants
 from bcdl.report.sources import Sources
 from bcdl.report.web import file as web
 from bcdl.text import escape
@@ -121,6 +121,7 @@ def _sections(sources: Sources, known: Known) -> list[Section]:
             *precisions.sections(known.groups),
             *premium.sections(known.groups),
             *variants.sections(known.groups),
+            *published.sections(known.groups),
             *map(parity.section, group_findings(sources.findings)),
             *experiments.sections(sources.experiments),
         ]

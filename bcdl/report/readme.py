@@ -18,7 +18,7 @@ from bcdl.report.plots import answered
 from bcdl.report.section import Section, anchor, figure_link, headings, page_name, page_path
 from bcdl.report.sections import experiments, sides_in_turn, variants
 from bcdl.report.sources import Sources
-from bcdl.report.tables import Entry, Table, absent, number, word, words
+from bcdl.report.tables import Entry, Table, absent, count, number, word, words
 from bcdl.report.tables import figures as columns_of
 from bcdl.statistics.ranking import UNDECIDED
 from bcdl.text import escape, safe_name
@@ -80,7 +80,7 @@ def first_page(known: Known) -> tuple[str, dict[str, bytes]]:
         "## Pages",
         "\n".join(_links(known.sections)),
     ]
-    return "\n\n".join(parts) + "\n", drawn
+    return "\n\n".join(filter(None, parts)) + "\n", drawn
 
 
 def machine_sections(known: Known) -> list[Section]:
@@ -153,10 +153,11 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
     made = [(group, estimates.of_line(group, line, _REAL_METRICS)) for group, line in shown]
     made.sort(key=lambda pair: [pair[0].lines.index(pair[1][0].line), pair[0].title])
     tables = [_quality_table(metric.title, metric.name, made).to_markdown() for metric in _REAL_METRICS]
-    return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables]
+    quoted = "\n".join(f"- {escape(sentence)}" for sentence in variants.quoted(groups)[:_MOST_SENTENCES])
+    return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables, quoted]
 
 
-def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, list[Result]]]) -> Table:
+def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, Sequence[Result]]]) -> Table:
     """Models down, backends across: the metric with its interval."""
     names = sorted({result.backend for _, results in made for result in results})
     rows = []
@@ -168,20 +169,15 @@ def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, list[Res
             Entry(by_backend[name], formats.estimate) if name in by_backend else absent(formats.NOT_RUN)
             for name in names
         )
-        described = (first.line.title, _start(first.line), cell.data, split, formats.counts([len(first.largest)]))
-        rows.append((*map(word, described), number(first.reference[metric], 3), *entries))
+        described = (first.line.title, first.line.short_start, cell.data, split)
+        sizes = (count(cell.image_size), count(len(first.largest)), number(first.reference[metric], 3))
+        rows.append((*map(word, described), *sizes, *entries))
     columns = (
-        *map(words, ("model", "start", "data", "tested on", "images")),
-        *map(columns_of, ("majority class", *names)),
+        *map(words, ("model", "start", "data", "tested on")),
+        *map(columns_of, ("px", "images", "majority class", *names)),
     )
     rests = "; ".join(dict.fromkeys(filter(None, (few.note(group.records) for group, _ in made))))
     return Table(titles.with_note(f"{title}, with 95% intervals", rests), columns, tuple(rows))
-
-
-def _start(line: Line) -> str:
-    """What a line started from, without the name of a file, and how it was trained if not as usual."""
-    weights = line.start_weights.partition(" ")[0]
-    return f"{weights}; {line.training}" if line.training else weights
 
 
 def unknown(made: Answer, known: Known) -> list[str]:
@@ -246,6 +242,7 @@ def _questions(made: Answer, known: Known) -> list[str]:
         f"What did an upgrade change? {upgrade[:1].upper()}{upgrade[1:]}.",
         _by_heading("Which settings are best?", "the best of those that were tried", experiments.BEST, known.sections),
         _by_heading("What does a setting change about accuracy?", "one at a time", variants.CHANGES, known.sections),
+        _by_heading("What do the source study's faults do?", "each alone", variants.FAULTS, known.sections),
         _by_heading("How far is that from the hardware's limit?", "the share of it", "limit", known.sections),
     ]
     return [f"- {line}" for line in lines if line]

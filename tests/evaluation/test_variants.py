@@ -109,7 +109,7 @@ def test_seeds_that_both_have_are_compared_alone() -> None:
     ((setting, _, _, difference),) = changed(*usual, *other)
     assert (setting, difference) == ("learning_rate", pytest.approx(0.375))
     (of,) = compared(*usual, *other)
-    assert [change.seeds for change in variants.changes(of.variants)] == [(0, 1)]
+    assert [list(change.seeds) for change in variants.changes(of.variants)] == [[0, 1]]
 
 
 def test_the_interval_is_that_of_the_paired_difference() -> None:
@@ -141,3 +141,35 @@ def test_an_image_that_validates_in_two_folds_counts_in_each() -> None:
     assert (len(scored), scored.group_count, scored.called) == (2 * PATIENTS, PATIENTS, None)
     (change,) = variants.changes(of.variants)
     assert change.differences["accuracy"].high == pytest.approx(0.25 + 1.96 * 0.068, abs=0.02)
+
+
+def test_folds_that_both_have_are_compared_alone() -> None:
+    """A fault may be tried in fewer folds than what it is compared with."""
+    usual = [of_fold(0, 0.5), of_fold(1, 0.5), of_fold(2, 0.0)]
+    (of,) = compared(*usual, of_fold(0, 0.75, learning_rate=1e-3), of_fold(1, 1.0, learning_rate=1e-3))
+    (change,) = variants.changes(of.variants)
+    assert change.differences["accuracy"].value == pytest.approx(0.375)
+    assert (len(change.most_images), set(change.most_images.folds)) == (2 * PATIENTS, {0, 1})
+
+
+def of_fold(fold: int, right: float, **changes: Any) -> Record:
+    """A record of the fold, of 40 patients of its own."""
+    made = named_right(right, PATIENTS)
+    own = {name: [f"fold {fold} {each}" for each in made[name]] for name in ("names", "groups")}
+    return predicted({**made, **own}, folds=5, fold=fold, **changes)
+
+
+def test_pretrained_weights_are_compared_with_random_ones_each_in_its_own_way() -> None:
+    random = judged(0.5, model="mobilenet", epochs=15)
+    file = started(judged(0.75, model="mobilenet", epochs=10, head_epochs=5))
+    others = [judged(0.9), started(judged(0.9, model="mobilenet", image_size=96)), judged(0.9, model="resnet50")]
+    (of,) = compared(file, random, *others)
+    ((a, b),) = variants.starts(of.variants)
+    assert (a.cell, b.cell) == (random.cell, file.cell)
+    assert variants.start(a, b).differences["accuracy"].value == pytest.approx(0.25)
+    assert changed(file, random) == []
+
+
+def started(record: Record) -> Record:
+    """The record, of a cell that starts from a file of weights."""
+    return dataclasses.replace(record, cell=dataclasses.replace(record.cell, weights="a.h5"))

@@ -58,6 +58,34 @@ def test_what_was_tested_is_not_ranked() -> None:
     assert row[7].startswith("+0.250 (")
 
 
+def test_pretrained_weights_stand_beside_random_ones_and_one_sentence_says_the_difference() -> None:
+    random, file = tested(20, model="mobilenet", epochs=15), tested(30, model="mobilenet", head_epochs=5)
+    file = dataclasses.replace(file, cell=dataclasses.replace(file.cell, weights="a.h5"))
+    faulty = dataclasses.replace(file, cell=dataclasses.replace(file.cell, keep="last"))
+    (section,) = sections(random, file, faulty)
+    assert f"## {variants.STARTS}" in section.text
+    ((_, (starts, changes)),) = section.tables.items()
+    (row,) = starts.shown()
+    assert row[:4] == ("MobileNet", "random", "file a.h5", "torch")
+    assert row[4:6] == ("epochs 15, head epochs 0", "epochs 2, head epochs 5")
+    assert len(changes.shown()) == 1
+    (sentence,) = variants.quoted(group_records([("m", record) for record in (random, file, faulty)]))
+    assert "from pretrained weights AUROC 0.750, from random ones 0.500; difference +0.250 (" in sentence
+
+
+def test_faults_of_the_study_have_a_table_a_plot_and_its_own_figures() -> None:
+    faulty = [tested(20, keep="last"), tested(10, preprocessing="none")]
+    (section,) = sections(tested(30), *faulty)
+    assert f"## {variants.FAULTS}" in section.text
+    ((_, (effects, of_study, _)),) = section.tables.items()
+    assert [row[0] for row in effects.shown()] == ["pixels from 0 to 255, not scaled", "the last epoch, not the best"]
+    assert [row[3:5] for row in effects.shown()] == [("0.750", "0.250"), ("0.750", "0.500")]
+    assert ("DenseNet201, ImageNet", "0.939") in [(row[0], row[2]) for row in of_study.shown()]
+    ((key, png),) = section.figures.items()
+    assert f"plots/{key}.png" in section.text
+    assert png.startswith(b"\x89PNG")
+
+
 def test_a_split_by_image_is_marked() -> None:
     (section,) = sections(tested(20, split_by="image"), tested(30, learning_rate=1e-3, split_by="image"))
     assert section.title.startswith("LEAKY: ")

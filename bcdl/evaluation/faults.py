@@ -1,0 +1,144 @@
+"""What each fault of the source study does, switched on alone in a training that has none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bcdl.evaluation import leakage_premium, variants
+from bcdl.evaluation.leakage_premium import Premium
+from bcdl.evaluation.variants import Change, Compared, Variant
+from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
+from bcdl.settings.cell import Cell
+from bcdl.statistics.estimated import Estimated
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A fault of the source study, as a setting and its value.
+
+    Attributes:
+        setting, value: what switches it on.
+        title: in words.
+    """
+
+    setting: str
+    value: Any
+    title: str
+
+
+SPLIT_BY_IMAGE = Fault("split_by", "image", "split by image")
+FAULTS = (
+    Fault("preprocessing", "none", "pixels from 0 to 255, not scaled"),
+    Fault("zoom_range", 2.0, "zoom range of 2"),
+    Fault("batch_norm", "moving", "batch norms that have not settled"),
+    Fault("keep", "last", "the last epoch, not the best"),
+    SPLIT_BY_IMAGE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """What one fault does.
+
+    Attributes:
+        fault: which.
+        without, with_it: by metric, the mean over seeds, of the same folds.
+        differences: by metric, with the fault less without it, with its interval over patients.
+        seeds, images, groups: how many were tested both ways.
+        faulty: the records of the training that has the fault.
+    """
+
+    fault: Fault
+    without: dict[str, float]
+    with_it: dict[str, float]
+    differences: dict[str, Estimated]
+    seeds: int
+    images: int
+    groups: int
+    faulty: tuple[Record, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Effects:
+    """What the faults do to one training.
+
+    Attributes:
+        base: the training without them.
+        effects: a row for each fault that was switched on, in the order of `FAULTS`.
+    """
+
+    base: Variant
+    effects: tuple[Effect, ...]
+
+
+def effects(of: Compared, changes: Sequence[Change], groups: Sequence[Group]) -> Effects | None:
+    """What the faults do to the training in which most of them were switched on, each alone; None if fewer than two.
+
+    Args:
+        of: the ways of training that were judged on the same images.
+        changes: what each setting changes among them.
+        groups: all groups: those of a split by image are judged in other folds, so that they are no variant.
+    """
+    made = [Effects(base, tuple(_effects(base, changes, groups))) for base in of.variants if not has_fault(base.cell)]
+    most = max(made, key=lambda each: (len(each.effects), sum(effect.images for effect in each.effects)), default=None)
+    return most if most and len(most.effects) > 1 else None
+
+
+def has_fault(cell: Cell) -> bool:
+    """Whether the cell has a fault of the source study."""
+    return any(getattr(cell, fault.setting) == fault.value for fault in FAULTS)
+
+
+def _effects(base: Variant, changes: Sequence[Change], groups: Sequence[Group]) -> Iterator[Effect]:
+    for fault in FAULTS:
+        if fault is SPLIT_BY_IMAGE:
+            yield from _of_split(base, groups)
+        for change in changes:
+            if (
+                change.setting == fault.setting
+                and change.a is base
+                and getattr(change.b.cell, fault.setting) == fault.value
+            ):
+                yield _of_change(fault, change)
+
+
+def _of_change(fault: Fault, change: Change) -> Effect:
+    sides = list(zip(*change.seeds.values(), strict=True))
+    without, with_it = (
+        {metric.name: sum(map(metric.value, side)) / len(side) for metric in variants.COMPARED} for side in sides
+    )
+    most = change.most_images
+    counts = (len(change.seeds), len(most), most.group_count)
+    return Effect(fault, without, with_it, change.differences, *counts, change.b.records)
+
+
+def _of_split(base: Variant, groups: Sequence[Group]) -> Iterator[Effect]:
+    """The leakage premium of the same training; none if it was not cross-validated both ways."""
+    first, line = base.records[0], Line.of(base.cell)
+    for by_group, by_image in leakage_premium.pairs(groups):
+        if first in by_group.records:
+            premiums = [
+                premium
+                for premium in leakage_premium.premiums(by_group, by_image)
+                if (premium.line, premium.backend) == (line, base.cell.backend)
+            ]
+            if premiums:
+                yield _of_premiums(premiums, tuple(by_image.of(line, base.cell.backend)))
+
+
+def _of_premiums(premiums: Sequence[Premium], faulty: tuple[Record, ...]) -> Effect:
+    """The effect that the premiums of one training, one of each metric, are."""
+    first = premiums[0]
+    return Effect(
+        SPLIT_BY_IMAGE,
+        {each.metric.name: each.by_group for each in premiums},
+        {each.metric.name: each.by_image for each in premiums},
+        {each.metric.name: each.difference for each in premiums},
+        first.seeds,
+        first.images,
+        first.groups,
+        faulty,
+    )

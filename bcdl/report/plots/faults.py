@@ -1,0 +1,96 @@
+"""What each fault of the source study does: accuracy by epoch with it and without it, and the differences in test."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from bcdl.evaluation import variants
+from bcdl.evaluation.faults import Effect, Effects
+from bcdl.records.groups import Line
+from bcdl.records.record import Record
+from bcdl.report.plots.axes import whole_epochs
+from bcdl.report.plots.style import colour, footer, plain
+
+SHOWS = (
+    "Accuracy by epoch with each fault of the source study and without it, and the differences in test, with intervals"
+)
+_WITHOUT = "#6b6b6b"
+_STYLES: dict[str, Any] = {"val_accuracy": "-", "accuracy": ":"}
+# Inches.
+_WIDTH, _ROW, _FRAME = 8.4, 1.45, 1.2
+
+
+def picture(found: Effects, machine: str) -> Figure:
+    """The figure: a row a fault, its curves at the left, its differences at the right."""
+    rows = found.effects
+    figure, axes = plt.subplots(
+        len(rows), 1 + len(variants.COMPARED), figsize=(_WIDTH, _FRAME + _ROW * len(rows)), sharex="col",
+        squeeze=False, width_ratios=(1.6, 1, 1), layout="constrained",
+    )  # fmt: skip
+    shade = colour(found.base.cell.backend)
+    for row, effect in zip(axes, rows, strict=True):
+        _curves(row[0], found.base.records, effect, shade)
+        for axis, metric in zip(row[1:], variants.COMPARED, strict=True):
+            _difference(axis, effect, metric.name, shade)
+    axes[-1][0].set_xlabel("epoch")
+    for axis, metric in zip(axes[-1][1:], variants.COMPARED, strict=True):
+        axis.set_xlabel(f"{metric.title}, with - without")
+    _legend(axes[0][0], shade)
+    line = Line.of(found.base.cell)
+    footer(
+        figure,
+        f"What each fault of the source study does: {line.title} on {found.base.cell.backend}",
+        f"Trained without a fault: {line.short_start}. Differences with 95% intervals. Machine: {machine}.",
+    )
+    return figure
+
+
+def _curves(axis: Axes, base: Sequence[Record], effect: Effect, shade: str) -> None:
+    """Accuracy by epoch, medians over the seeds and folds that both have."""
+    drawn = {(record.cell.seed, record.cell.fold) for record in effect.faulty}
+    same = [record for record in base if (record.cell.seed, record.cell.fold) in drawn]
+    for records, tint in ((same, _WITHOUT), (effect.faulty, shade)):
+        for name, style in _STYLES.items():
+            values = _median(record.history.get(name, []) for record in records)
+            axis.plot(range(1, len(values) + 1), values, color=tint, linestyle=style, linewidth=1.4)
+    axis.set_title(plain(effect.fault.title), loc="left", fontsize=9, fontweight="bold")
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_ylabel("accuracy")
+    whole_epochs(axis)
+
+
+def _median(runs: Iterable[Sequence[float | None]]) -> list[float]:
+    """The median of the runs in each epoch; NaN if none has a value of it."""
+    epochs = [[value for value in values if value is not None] for values in itertools.zip_longest(*runs)]
+    return [statistics.median(values) if values else math.nan for values in epochs]
+
+
+def _difference(axis: Axes, effect: Effect, metric: str, shade: str) -> None:
+    estimated = effect.differences[metric]
+    axis.axvline(0, color="#555555", linewidth=1, linestyle=":")
+    if not math.isnan(estimated.low):
+        axis.plot([estimated.low, estimated.high], [0, 0], color=shade, linewidth=1.6)
+    axis.plot([estimated.value], [0], color=shade, marker="o", markersize=6)
+    axis.set_ylim(-1, 1)
+    axis.set_yticks([])
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=4))
+
+
+def _legend(axis: Axes, shade: str) -> None:
+    words = {"val_accuracy": "validation", "accuracy": "training"}
+    handles = [
+        Line2D([], [], color=tint, linestyle=_STYLES[name], label=f"{words[name]}, {which} the fault")
+        for tint, which in ((_WITHOUT, "without"), (shade, "with"))
+        for name in _STYLES
+    ]
+    axis.legend(handles=handles, fontsize=6.5, loc="lower right", handlelength=2.2)
