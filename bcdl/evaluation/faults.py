@@ -45,6 +45,7 @@ class Effect:
 
     Attributes:
         fault: which.
+        base: the training without it.
         without, with_it: by metric, the mean over seeds, of the same folds.
         differences: by metric, with the fault less without it, with its interval over patients.
         seeds, images, groups: how many were tested both ways.
@@ -52,6 +53,7 @@ class Effect:
     """
 
     fault: Fault
+    base: Variant
     without: dict[str, float]
     with_it: dict[str, float]
     differences: dict[str, Estimated]
@@ -67,7 +69,8 @@ class Effects:
 
     Attributes:
         base: the training without them.
-        effects: a row for each fault that was switched on, in the order of `FAULTS`.
+        effects: a row for each fault that was switched on, in the order of `FAULTS`: in this training or, if it has
+            none of it, in one that differs from this in one other setting. A zoom needs images that are augmented.
     """
 
     base: Variant
@@ -82,14 +85,37 @@ def effects(of: Compared, changes: Sequence[Change], groups: Sequence[Group]) ->
         changes: what each setting changes among them.
         groups: all groups: those of a split by image are judged in other folds, so that they are no variant.
     """
-    made = [Effects(base, tuple(_effects(base, changes, groups))) for base in of.variants if not has_fault(base.cell)]
+    sound = [variant for variant in of.variants if not has_fault(variant.cell)]
+    made = [Effects(base, tuple(_effects(base, changes, groups))) for base in sound]
     most = max(made, key=lambda each: (len(each.effects), sum(effect.images for effect in each.effects)), default=None)
-    return most if most and len(most.effects) > 1 else None
+    if most is None or len(most.effects) < 2:
+        return None
+    near = [each for each in made if each is not most and _is_near(each.base, most.base)]
+    return Effects(most.base, tuple(_completed(most.effects, [effect for each in near for effect in each.effects])))
+
+
+def _is_near(a: Variant, b: Variant) -> bool:
+    """Whether two variants of equal software differ in one setting alone, and not in what is trained or from where."""
+    names = variants.differing((a, b))
+    return len(names) == 1 and a.software == b.software and not {"model", "weights"} & set(names)
+
+
+def _completed(effects: Sequence[Effect], others: Sequence[Effect]) -> Iterator[Effect]:
+    """The effects, and the first of the others for each fault that they lack."""
+    for fault in FAULTS:
+        of_fault = (effect for effect in (*effects, *others) if effect.fault is fault)
+        if found := next(of_fault, None):
+            yield found
 
 
 def has_fault(cell: Cell) -> bool:
     """Whether the cell has a fault of the source study."""
-    return any(getattr(cell, fault.setting) == fault.value for fault in FAULTS)
+    return any(has(fault, cell) for fault in FAULTS)
+
+
+def has(fault: Fault, cell: Cell) -> bool:
+    """Whether the cell has this one."""
+    return bool(getattr(cell, fault.setting) == fault.value)
 
 
 def _effects(base: Variant, changes: Sequence[Change], groups: Sequence[Group]) -> Iterator[Effect]:
@@ -97,11 +123,7 @@ def _effects(base: Variant, changes: Sequence[Change], groups: Sequence[Group]) 
         if fault is SPLIT_BY_IMAGE:
             yield from _of_split(base, groups)
         for change in changes:
-            if (
-                change.setting == fault.setting
-                and change.a is base
-                and getattr(change.b.cell, fault.setting) == fault.value
-            ):
+            if change.a is base and change.setting == fault.setting and has(fault, change.b.cell):
                 yield _of_change(fault, change)
 
 
@@ -112,7 +134,7 @@ def _of_change(fault: Fault, change: Change) -> Effect:
     )
     most = change.most_images
     counts = (len(change.seeds), len(most), most.group_count)
-    return Effect(fault, without, with_it, change.differences, *counts, change.b.records)
+    return Effect(fault, change.a, without, with_it, change.differences, *counts, change.b.records)
 
 
 def _of_split(base: Variant, groups: Sequence[Group]) -> Iterator[Effect]:
@@ -126,14 +148,15 @@ def _of_split(base: Variant, groups: Sequence[Group]) -> Iterator[Effect]:
                 if (premium.line, premium.backend) == (line, base.cell.backend)
             ]
             if premiums:
-                yield _of_premiums(premiums, tuple(by_image.of(line, base.cell.backend)))
+                yield _of_premiums(base, premiums, tuple(by_image.of(line, base.cell.backend)))
 
 
-def _of_premiums(premiums: Sequence[Premium], faulty: tuple[Record, ...]) -> Effect:
+def _of_premiums(base: Variant, premiums: Sequence[Premium], faulty: tuple[Record, ...]) -> Effect:
     """The effect that the premiums of one training, one of each metric, are."""
     first = premiums[0]
     return Effect(
         SPLIT_BY_IMAGE,
+        base,
         {each.metric.name: each.by_group for each in premiums},
         {each.metric.name: each.by_image for each in premiums},
         {each.metric.name: each.difference for each in premiums},

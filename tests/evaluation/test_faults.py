@@ -57,6 +57,22 @@ def test_two_faults_at_once_are_the_effect_of_neither() -> None:
     assert effects(judged(0.75), judged(0.5, keep="last"), judged(0.2, keep="last", batch_norm="moving")) is None
 
 
+def test_a_fault_that_the_training_can_not_have_is_taken_from_one_that_differs_in_one_setting_alone() -> None:
+    """A zoom range needs images that are augmented."""
+    plain = [judged(0.75, augment=False), judged(0.5, augment=False, keep="last")]
+    plain.append(judged(0.5, augment=False, preprocessing="none"))
+    augmented = [judged(0.9), judged(0.6, zoom_range=2.0)]
+    others = [judged(0.9, learning_rate=1e-3), judged(0.1, learning_rate=1e-3, zoom_range=2.0)]
+    found = effects(*others, *augmented, *plain)
+    assert found is not None
+    assert [(of.fault.setting, of.base.cell.augment) for of in found.effects] == [
+        ("preprocessing", False),
+        ("zoom_range", True),
+        ("keep", False),
+    ]
+    assert found.effects[1].differences["accuracy"].value == pytest.approx(-0.3)
+
+
 def test_a_split_by_image_is_a_fault_whose_models_were_tested_in_other_folds() -> None:
     by_group, by_image = (
         [one for one in both_ways(0.5, 0.75) if one.cell.split_by == way] for way in ("group", "image")

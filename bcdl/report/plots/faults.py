@@ -17,9 +17,9 @@ from matplotlib.ticker import MaxNLocator
 from bcdl.evaluation import variants
 from bcdl.evaluation.faults import Effect, Effects
 from bcdl.records.groups import Line
-from bcdl.records.record import Record
 from bcdl.report.plots.axes import whole_epochs
 from bcdl.report.plots.style import colour, footer, plain
+from bcdl.settings.words import value_words
 
 SHOWS = (
     "Accuracy by epoch with each fault of the source study and without it, and the differences in test, with intervals"
@@ -39,7 +39,8 @@ def picture(found: Effects, machine: str) -> Figure:
     )  # fmt: skip
     shade = colour(found.base.cell.backend)
     for row, effect in zip(axes, rows, strict=True):
-        _curves(row[0], found.base.records, effect, shade)
+        _curves(row[0], effect, shade)
+        row[0].set_title(plain(title(found, effect)), loc="left", fontsize=9, fontweight="bold")
         for axis, metric in zip(row[1:], variants.COMPARED, strict=True):
             _difference(axis, effect, metric.name, shade)
     axes[-1][0].set_xlabel("epoch")
@@ -55,15 +56,20 @@ def picture(found: Effects, machine: str) -> Figure:
     return figure
 
 
-def _curves(axis: Axes, base: Sequence[Record], effect: Effect, shade: str) -> None:
+def title(found: Effects, effect: Effect) -> str:
+    """The fault in words, and the setting of the training that it was switched on in if that is not the others'."""
+    apart = variants.differing((found.base, effect.base))
+    return ", ".join([effect.fault.title, *filter(None, [value_words(effect.base.cell, apart)])])
+
+
+def _curves(axis: Axes, effect: Effect, shade: str) -> None:
     """Accuracy by epoch, medians over the seeds and folds that both have."""
     drawn = {(record.cell.seed, record.cell.fold) for record in effect.faulty}
-    same = [record for record in base if (record.cell.seed, record.cell.fold) in drawn]
+    same = [record for record in effect.base.records if (record.cell.seed, record.cell.fold) in drawn]
     for records, tint in ((same, _WITHOUT), (effect.faulty, shade)):
         for name, style in _STYLES.items():
             values = _median(record.history.get(name, []) for record in records)
             axis.plot(range(1, len(values) + 1), values, color=tint, linestyle=style, linewidth=1.4)
-    axis.set_title(plain(effect.fault.title), loc="left", fontsize=9, fontweight="bold")
     axis.set_ylim(-0.02, 1.02)
     axis.set_ylabel("accuracy")
     whole_epochs(axis)

@@ -21,7 +21,7 @@ def tables(found: Effects, note: str) -> tuple[Table, ...]:
 
 def drawn(of: Compared, found: Effects) -> dict[str, bytes]:
     """The plot as PNG, by key."""
-    records = [*found.base.records, *(record for effect in found.effects for record in effect.faulty)]
+    records = [record for effect in found.effects for record in (*effect.base.records, *effect.faulty)]
     return pictures.to_pngs(of.slug, [("faults", plot.picture(found, of.machine))], records)
 
 
@@ -32,13 +32,14 @@ def _effects(found: Effects, note: str) -> Table:
     columns = (words("fault"), *map(figures, (*sides, *differences, "seeds", "images (groups)")))
     base = found.base.cell
     title = f"Faults switched on alone in {Line.of(base).title} on {base.backend}, {Line.of(base).short_start}"
-    return Table(titles.with_note(title, note), columns, tuple(map(_effect, found.effects)))
+    rows = tuple(_effect(plot.title(found, effect), effect) for effect in found.effects)
+    return Table(titles.with_note(title, note), columns, rows)
 
 
-def _effect(effect: Effect) -> tuple[Entry, ...]:
+def _effect(title: str, effect: Effect) -> tuple[Entry, ...]:
     sides = [side[metric.name] for metric in variants.COMPARED for side in (effect.without, effect.with_it)]
     return (
-        word(effect.fault.title),
+        word(title),
         *(number(value, 3) for value in sides),
         *(Entry(effect.differences[metric.name], formats.difference) for metric in variants.COMPARED),
         count(effect.seeds),
