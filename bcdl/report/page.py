@@ -125,7 +125,11 @@ def _sections(sources: Sources, known: Known) -> list[Section]:
             *map(parity.section, group_findings(sources.findings)),
             *experiments.sections(sources.experiments),
         ]
-        return [*([turned] if turned else []), *of_groups, *others]
+        # Of a search, the page that ranks all of it says most: those of its single sets of settings come last.
+        made = list(zip(known.groups, of_groups, strict=True))
+        tested = [section for group, section in made if group.first.cell.test]
+        tried = [section for group, section in made if not group.first.cell.test]
+        return [*([turned] if turned else []), *tested, *others, *tried]
 
 
 def _distinct(sections: Iterable[Section]) -> list[Section]:
