@@ -128,10 +128,8 @@ def _effects(base: Variant, changes: Sequence[Change], groups: Sequence[Group]) 
 
 
 def _of_change(fault: Fault, change: Change) -> Effect:
-    sides = list(zip(*change.seeds.values(), strict=True))
-    without, with_it = (
-        {metric.name: sum(map(metric.value, side)) / len(side) for metric in variants.COMPARED} for side in sides
-    )
+    means = {metric.name: change.means(metric) for metric in variants.COMPARED}
+    without, with_it = ({name: pair[side] for name, pair in means.items()} for side in (0, 1))
     most = change.most_images
     counts = (len(change.seeds), len(most), most.group_count)
     return Effect(fault, change.a, without, with_it, change.differences, *counts, change.b.records)

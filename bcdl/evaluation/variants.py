@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bcdl.evaluation import estimates, metrics, scored
+from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose
@@ -85,6 +86,13 @@ class Change:
     b: Variant
     seeds: dict[int, tuple[Scored, Scored]]
     differences: dict[str, Estimated]
+
+    def means(self, metric: Metric) -> tuple[float, float]:
+        """The metric of a and of b, the means over these seeds."""
+        of_a, of_b = (
+            np.mean([metric.value(scores) for scores in side]) for side in zip(*self.seeds.values(), strict=True)
+        )
+        return float(of_a), float(of_b)
 
     @property
     def most_images(self) -> Scored:

@@ -40,7 +40,7 @@ def quoted(groups: Sequence[Group]) -> list[str]:
     best: dict[str, tuple[tuple[int, int], Variant, Variant]] = {}
     for of in variants.compared(groups, tested=True):
         for a, b in _pairs(of) if of.cell.split_by == "group" else ():
-            size = (of.cell.image_size, max(map(len, a.seeds.values())))
+            size = (b.cell.image_size, max(map(len, a.seeds.values())))
             if of.cell.data not in best or best[of.cell.data][0] < size:
                 best[of.cell.data] = (size, a, b)
     return [_sentence(variants.start(a, b)) for _, a, b in best.values()]
@@ -50,10 +50,7 @@ def _sentence(change: Change) -> str:
     cell, metric = change.b.cell, variants.COMPARED[0]
     where = f"{cell.folds} folds" if cell.folds else "one split"
     of = f"{Line.of(cell).title}, {cell.data} by group, {cell.image_size} px, {where}, {change.a.software}"
-    values = (
-        formats.fixed(sum(map(metric.value, side)) / len(side), 3) for side in zip(*change.seeds.values(), strict=True)
-    )
-    random, pretrained = values
+    random, pretrained = (formats.fixed(value, 3) for value in change.means(metric))
     difference = formats.difference(change.differences[metric.name])
     return (
         f"{of}: from pretrained weights {metric.title} {pretrained}, from random ones {random}; difference "
