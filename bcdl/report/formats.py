@@ -202,6 +202,17 @@ def images_of_groups(numbers: tuple[int, int, int]) -> str:
     return f"{images} ({groups}{of_no_known_patient(ungrouped)})"
 
 
+def folds(tested: int, of: int) -> str:
+    """The folds of a cross-validation that were tested.
+
+    >>> folds(5, 5), folds(2, 5), folds(1, 0)
+    ('5 folds', '2 of 5 folds', 'one split')
+    """
+    if not of:
+        return "one split"
+    return f"{of} folds" if tested == of else f"{tested} of {of} folds"
+
+
 def of_no_known_patient(images: int) -> str:
     """What follows a count of groups if some of them are single images whose patient is not known; else empty.
 

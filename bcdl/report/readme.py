@@ -164,7 +164,7 @@ def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, Sequence
     for group, results in made:
         by_backend = {result.backend: result.estimates[metric] for result in results}
         cell, first = group.first.cell, results[0]
-        split = f"{cell.folds} folds" if cell.folds else "one split"
+        split = formats.folds(len(first.largest.parts), cell.folds)
         entries = (
             Entry(by_backend[name], formats.estimate) if name in by_backend else absent(formats.NOT_RUN)
             for name in names

@@ -24,10 +24,11 @@ from bcdl.report.plots.captions import caption
 from bcdl.report.plots.style import colour, plain, signs
 
 _LEAST_EPOCHS = 3
+# Each panel's label, if training images are augmented and if they are not.
 _PANELS = {
-    "accuracy": "accuracy in training\n(augmented)",
-    "val_accuracy": "accuracy in\nvalidation",
-    "loss": "loss in training\n(nats)",
+    "accuracy": ("accuracy in training\n(augmented)", "accuracy in\ntraining"),
+    "val_accuracy": ("accuracy in\nvalidation", "accuracy in\nvalidation"),
+    "loss": ("loss in training\n(nats; augmented)", "loss in training\n(nats)"),
 }
 _STYLES = ("-", "--", ":", "-.", (0, (8, 2, 1, 2, 1, 2)), (0, (1, 3)), (0, (3, 5)))
 
@@ -51,10 +52,10 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         len(_PANELS), len(names), figsize=(2.9 * len(names) + 2.6, 6.2), sharex=True, sharey="row", squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for row, (name, label) in zip(axes, _PANELS.items(), strict=True):
+    for row, (name, (augmented, plain_label)) in zip(axes, _PANELS.items(), strict=True):
         for curve in series[name]:
             _draw(row[names.index(curve.backend)], group, curve)
-        row[0].set_ylabel(label)
+        row[0].set_ylabel(augmented if group.first.cell.augment else plain_label)
     for top, bottom, name in zip(axes[0], axes[-1], names, strict=True):
         top.set_title(plain(name), color=colour(name), fontweight="bold", loc="left")
         bottom.set_xlabel("epoch")

@@ -74,7 +74,7 @@ def _row(group: Group, result: Result) -> tuple[Entry, ...]:
         *map(word, (group.machine, result.line.title, result.line.short_start)),
         count(cell.image_size),
         *map(word, (result.backend, f"{group.mark}by {cell.split_by}")),
-        word(f"{cell.folds} folds" if cell.folds else "one split"),
+        word(formats.folds(len(largest.parts), cell.folds)),
         *(Entry(result.estimates[metric.name], formats.estimate) for metric in _METRICS),
         count(len(result.seeds)),
         Entry(images, formats.images_of_groups),

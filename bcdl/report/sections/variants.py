@@ -48,7 +48,7 @@ def quoted(groups: Sequence[Group]) -> list[str]:
 
 def _sentence(change: Change) -> str:
     cell, metric = change.b.cell, variants.COMPARED[0]
-    where = f"{cell.folds} folds" if cell.folds else "one split"
+    where = formats.folds(len(change.most_images.parts), cell.folds)
     of = f"{Line.of(cell).title}, {cell.data} by group, {cell.image_size} px, {where}, {change.a.software}"
     random, pretrained = (formats.fixed(value, 3) for value in change.means(metric))
     difference = formats.difference(change.differences[metric.name])

@@ -101,6 +101,14 @@ def test_what_a_plot_of_rates_does_not_show_is_named() -> None:
     assert "Parity not measured: CNN on jax, CNN on torch, MobileNet on jax, MobileNet on torch." in crossed
 
 
+@pytest.mark.parametrize(("augment", "words"), [(True, "(augmented)"), (False, "accuracy in training")])
+def test_training_curves_say_whether_images_were_augmented(augment: bool, words: str) -> None:
+    ((_, figure),) = plots.modules()["training_curves"].draw(groups(tested(augment=augment))[0])
+    labels = [axis.get_ylabel().replace("\n", " ") for axis in figure.axes]
+    assert words in labels[0]
+    assert any("augmented" in label for label in labels) is augment
+
+
 def test_an_unstable_point_is_crossed_out() -> None:
     drifting = record()
     drifting.samples["step_s"] = [0.02, 0.02, 0.04, 0.04]

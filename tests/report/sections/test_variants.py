@@ -73,6 +73,14 @@ def test_pretrained_weights_stand_beside_random_ones_and_one_sentence_says_the_d
     assert "from pretrained weights AUROC 0.750, from random ones 0.500; difference +0.250 (" in sentence
 
 
+def test_the_sentence_says_how_many_folds_were_tested() -> None:
+    made = [tested(20, model="mobilenet", folds=5, fold=fold) for fold in (0, 1, 2)]
+    file = [tested(30, model="mobilenet", folds=5, fold=fold) for fold in (0, 1)]
+    file = [dataclasses.replace(one, cell=dataclasses.replace(one.cell, weights="a.h5")) for one in file]
+    (sentence,) = variants.quoted(group_records([("m", record) for record in (*made, *file)]))
+    assert sentence.startswith("MobileNet, synthetic-48 by group, 32 px, 2 of 5 folds, torch: ")
+
+
 def test_faults_of_the_study_have_a_table_a_plot_and_its_own_figures() -> None:
     faulty = [tested(20, keep="last"), tested(10, preprocessing="none")]
     (section,) = sections(tested(30), *faulty)
