@@ -122,9 +122,9 @@ better on these images, trained like this, and not that it would be on others.
     FAULTS: """
 What each fault of the source study does, switched on alone in a training without it: same seeds, same images, same
 backend, but for *split by image*, whose models were trained on other splits of the same images. The columns with and
-without it are of the same folds. The study's own figures come from other data, split by image, so that they show what
-was claimed, and can't be compared with these. Its curves of validation accuracy are of images that patients of the
-training images took part in, too.
+without it are of the same folds. The study's own figures come from other data, and from a split by image, so that its
+validation images are of patients whose other images it had learnt: they show what was claimed, and can't be compared
+with these.
 """,
     PUBLISHED: """
 What others published of the same data set, known by its name, beside what the records hold. A figure of a split by
