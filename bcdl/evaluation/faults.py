@@ -48,7 +48,8 @@ class Effect:
         base: the training without it.
         without, with_it: by metric, the mean over seeds, of the same folds.
         differences: by metric, with the fault less without it, with its interval over patients.
-        seeds, images, groups: how many were tested both ways.
+        seeds: how many were tested both ways.
+        images: how many images, of how many groups, and how many of these are of no known patient.
         faulty: the records of the training that has the fault.
     """
 
@@ -58,8 +59,7 @@ class Effect:
     with_it: dict[str, float]
     differences: dict[str, Estimated]
     seeds: int
-    images: int
-    groups: int
+    images: tuple[int, int, int]
     faulty: tuple[Record, ...]
 
 
@@ -86,8 +86,11 @@ def effects(of: Compared, changes: Sequence[Change], groups: Sequence[Group]) ->
         groups: all groups: those of a split by image are judged in other folds, so that they are no variant.
     """
     sound = [variant for variant in of.variants if not has_fault(variant.cell)]
-    made = [Effects(base, tuple(_effects(base, changes, groups))) for base in sound]
-    most = max(made, key=lambda each: (len(each.effects), sum(effect.images for effect in each.effects)), default=None)
+    both_ways = leakage_premium.pairs(groups)
+    made = [Effects(base, tuple(_effects(base, changes, both_ways))) for base in sound]
+    most = max(
+        made, key=lambda each: (len(each.effects), sum(effect.images[0] for effect in each.effects)), default=None
+    )
     if most is None or len(most.effects) < 2:
         return None
     near = [each for each in made if each is not most and _is_near(each.base, most.base)]
@@ -118,10 +121,10 @@ def has(fault: Fault, cell: Cell) -> bool:
     return bool(getattr(cell, fault.setting) == fault.value)
 
 
-def _effects(base: Variant, changes: Sequence[Change], groups: Sequence[Group]) -> Iterator[Effect]:
+def _effects(base: Variant, changes: Sequence[Change], both_ways: Sequence[tuple[Group, Group]]) -> Iterator[Effect]:
     for fault in FAULTS:
         if fault is SPLIT_BY_IMAGE:
-            yield from _of_split(base, groups)
+            yield from _of_split(base, both_ways)
         for change in changes:
             if change.a is base and change.setting == fault.setting and has(fault, change.b.cell):
                 yield _of_change(fault, change)
@@ -130,15 +133,14 @@ def _effects(base: Variant, changes: Sequence[Change], groups: Sequence[Group]) 
 def _of_change(fault: Fault, change: Change) -> Effect:
     means = {metric.name: change.means(metric) for metric in variants.COMPARED}
     without, with_it = ({name: pair[side] for name, pair in means.items()} for side in (0, 1))
-    most = change.most_images
-    counts = (len(change.seeds), len(most), most.group_count)
-    return Effect(fault, change.a, without, with_it, change.differences, *counts, change.b.records)
+    counts = change.most_images.counts
+    return Effect(fault, change.a, without, with_it, change.differences, len(change.seeds), counts, change.b.records)
 
 
-def _of_split(base: Variant, groups: Sequence[Group]) -> Iterator[Effect]:
+def _of_split(base: Variant, both_ways: Sequence[tuple[Group, Group]]) -> Iterator[Effect]:
     """The leakage premium of the same training; none if it was not cross-validated both ways."""
     first, line = base.records[0], Line.of(base.cell)
-    for by_group, by_image in leakage_premium.pairs(groups):
+    for by_group, by_image in both_ways:
         if first in by_group.records:
             premiums = [
                 premium
@@ -159,7 +161,6 @@ def _of_premiums(base: Variant, premiums: Sequence[Premium], faulty: tuple[Recor
         {each.metric.name: each.by_image for each in premiums},
         {each.metric.name: each.difference for each in premiums},
         first.seeds,
-        first.images,
-        first.groups,
+        (first.images, first.groups, first.ungrouped),
         faulty,
     )

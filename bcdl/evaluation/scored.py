@@ -67,6 +67,11 @@ class Scored:
         """How many of the images count as a patient of their own, because theirs is not known."""
         return 0 if self.known is None else int(np.sum(~self.known))
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many images, of how many groups; if any patients are known, how many images are of none of them."""
+        return len(self), self.group_count, self.ungrouped if self.grouped else 0
+
     @functools.cached_property
     def parts(self) -> list[np.ndarray]:
         """Of each fold, which images are its own: [N] bool."""

@@ -9,6 +9,7 @@ different ways, are compared each in its own.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import re
@@ -100,11 +101,17 @@ class Change:
         return max((a for a, _ in self.seeds.values()), key=len)
 
 
-def compared(groups: Sequence[Group], tested: bool) -> list[Compared]:
+def compared(groups: Sequence[Group], tested: bool) -> Sequence[Compared]:
     """The variants of real data, those together that were judged on the same images.
 
     If `tested`, on test images; else on the validation images of cells that were not tested.
     """
+    return _of_groups(tuple(groups), tested)
+
+
+@functools.lru_cache(maxsize=2)
+def _of_groups(groups: tuple[Group, ...], tested: bool) -> Sequence[Compared]:
+    """As `compared`. The first page quotes what other pages show: predictions of many records are put together once."""
     by_images: dict[tuple[str, Key], list[Record]] = {}
     for group in groups:
         if not group.synthetic and group.first.cell.test is tested:
@@ -177,6 +184,7 @@ def starts(variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:
     ]
 
 
+@functools.lru_cache(maxsize=64)
 def start(a: Variant, b: Variant) -> Change:
     """What a start from pretrained weights changes over a random one, each trained in its own way."""
     return _change("weights", a, b)

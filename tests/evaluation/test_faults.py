@@ -38,7 +38,20 @@ def test_each_fault_is_held_against_the_training_that_has_none() -> None:
         ("the last epoch, not the best", 0.75, 0.5),
     ]
     assert [of.differences["accuracy"].value for of in found.effects] == pytest.approx([-0.5, -0.15, -0.25])
-    assert {(of.seeds, of.images, of.groups) for of in found.effects} == {(1, PATIENTS, PATIENTS)}
+    assert {(of.seeds, *of.images) for of in found.effects} == {(1, PATIENTS, PATIENTS, 0)}
+
+
+def test_images_of_no_known_patient_are_counted() -> None:
+    found = effects(*map(partly_known, (judged(0.75), judged(0.5, keep="last"), judged(0.5, preprocessing="none"))))
+    assert found is not None
+    assert {of.images for of in found.effects} == {(PATIENTS, PATIENTS, 1)}
+
+
+def partly_known(record: Record) -> Record:
+    """The record, of whose first test image no patient is known, so that its own name stands for one."""
+    test = record.predictions["test"]
+    groups = [test["names"][0], *test["groups"][1:]]
+    return dataclasses.replace(record, predictions={**record.predictions, "test": {**test, "groups": groups}})
 
 
 def test_the_training_in_which_most_faults_were_tried_is_the_base() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def judged(right: float, **changes: Any) -> Record:
     return predicted(named_right(right, PATIENTS), **changes)
 
 
-def compared(*records: Record, tested: bool = True) -> list[Compared]:
+def compared(*records: Record, tested: bool = True) -> Sequence[Compared]:
     return variants.compared(group_records([("m", record) for record in records]), tested)
 
 

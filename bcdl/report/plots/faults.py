@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import statistics
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,6 +16,7 @@ from bcdl.evaluation.faults import Effect, Effects
 from bcdl.records.groups import Line
 from bcdl.report.plots.axes import whole_epochs
 from bcdl.report.plots.style import colour, footer, plain
+from bcdl.report.plots.training_curves import median_by_epoch
 from bcdl.settings.words import value_words
 
 SHOWS = (
@@ -68,17 +66,11 @@ def _curves(axis: Axes, effect: Effect, shade: str) -> None:
     same = [record for record in effect.base.records if (record.cell.seed, record.cell.fold) in drawn]
     for records, tint in ((same, _WITHOUT), (effect.faulty, shade)):
         for name, style in _STYLES.items():
-            values = _median(record.history.get(name, []) for record in records)
+            values = median_by_epoch(record.history.get(name, []) for record in records)
             axis.plot(range(1, len(values) + 1), values, color=tint, linestyle=style, linewidth=1.4)
     axis.set_ylim(-0.02, 1.02)
     axis.set_ylabel("accuracy")
     whole_epochs(axis)
-
-
-def _median(runs: Iterable[Sequence[float | None]]) -> list[float]:
-    """The median of the runs in each epoch; NaN if none has a value of it."""
-    epochs = [[value for value in values if value is not None] for values in itertools.zip_longest(*runs)]
-    return [statistics.median(values) if values else math.nan for values in epochs]
 
 
 def _difference(axis: Axes, effect: Effect, metric: str, shade: str) -> None:

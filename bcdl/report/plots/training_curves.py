@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -71,10 +71,15 @@ def history(group: Group, name: str) -> list[Series]:
     for line in group.lines:
         for backend in group.backends:
             runs = [record.history[name] for record in group.of(line, backend) if record.ok and name in record.history]
-            epochs = [[v for v in values if v is not None] for values in itertools.zip_longest(*runs)]
-            if epochs:
-                series.append(Series(line, backend, [statistics.median(v) if v else math.nan for v in epochs]))
+            if medians := median_by_epoch(runs):
+                series.append(Series(line, backend, medians))
     return series
+
+
+def median_by_epoch(runs: Iterable[Sequence[float | None]]) -> list[float]:
+    """The median of the runs in each epoch; NaN if none has a value of it."""
+    epochs = [[value for value in values if value is not None] for values in itertools.zip_longest(*runs)]
+    return [statistics.median(values) if values else math.nan for values in epochs]
 
 
 def _draw(axis: Axes, group: Group, curve: Series) -> None:

@@ -43,7 +43,7 @@ def _effect(title: str, effect: Effect) -> tuple[Entry, ...]:
         *(number(value, 3) for value in sides),
         *(Entry(effect.differences[metric.name], formats.difference) for metric in variants.COMPARED),
         count(effect.seeds),
-        Entry((effect.images, effect.groups, 0), formats.images_of_groups),
+        Entry(effect.images, formats.images_of_groups),
     )
 
 

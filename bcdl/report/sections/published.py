@@ -69,7 +69,6 @@ def _measured(groups: Sequence[Group]) -> Table:
 
 def _row(group: Group, result: Result) -> tuple[Entry, ...]:
     cell, largest = group.first.cell, result.largest
-    images = (len(largest), largest.group_count, largest.ungrouped if largest.grouped else 0)
     return (
         *map(word, (group.machine, result.line.title, result.line.short_start)),
         count(cell.image_size),
@@ -77,5 +76,5 @@ def _row(group: Group, result: Result) -> tuple[Entry, ...]:
         word(formats.folds(len(largest.parts), cell.folds)),
         *(Entry(result.estimates[metric.name], formats.estimate) for metric in _METRICS),
         count(len(result.seeds)),
-        Entry(images, formats.images_of_groups),
+        Entry(largest.counts, formats.images_of_groups),
     )

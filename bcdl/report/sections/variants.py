@@ -198,7 +198,7 @@ def _kept(of: Variant) -> Entry:
 
 
 def _images(of: Scored) -> Entry:
-    return Entry((len(of), of.group_count, of.ungrouped if of.grouped else 0), formats.images_of_groups)
+    return Entry(of.counts, formats.images_of_groups)
 
 
 def _noted(title: str, of: Compared) -> str:
