@@ -1,8 +1,8 @@
 """Agreement: does the backend change the diagnosis? Two models that should be the same, on the same images.
 
-Compared are the models of two backends that started from the same weights and saw the same batches (cells equal but for
-the backend), and, to hold that against, those of two seeds on one backend. The test images are the same, so that every
-comparison is paired, and sees more than two intervals side by side would.
+Compared are the models of two backends that started from the same weights and saw the same batches (cells equal but
+for the backend), and, to hold that against, those of two seeds on one backend, and of one cell on two machines. The
+test images are the same, so that every comparison is paired, and sees more than two intervals side by side would.
 
 A pair is two trained models, and says nothing of what another seed would have given. That is what the same two backends
 over several seeds say: their mean difference, with the variance between seeds in its interval.
@@ -105,9 +105,9 @@ class Pair:
 
     Attributes:
         line: what both are.
-        a, b: the two backends, or the two seeds, as text.
-        same: the seed, or the backend, that they share, as text.
-        across: `backends` or `seeds`, what sets them apart.
+        a, b: the two backends, seeds or machines, as text.
+        same: what they share of backend and seed, as text.
+        across: `backends`, `seeds` or `machines`, what sets them apart.
         sides: what each of them said.
         agreement: how they agree.
     """
@@ -305,12 +305,13 @@ def _seeds_alone(metric: Metric, sides: Sequence[tuple[Judged, Judged]]) -> Esti
 
 
 def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
-    """The pairs of backends and of seeds that can be compared, and those that can't; of many seeds the first."""
+    """The pairs of backends, seeds and machines that can be compared, and those that can't; of many seeds the first."""
     compared: list[Pair] = []
     refused: list[Refused] = []
     for line in group.lines:
         sides = _sides(group, line)
-        for across, a, b, same, first, second in itertools.chain(_across_backends(sides), _across_seeds(sides)):
+        asked = itertools.chain(_across_backends(sides), _across_seeds(sides), _across_machines(group, line))
+        for across, a, b, same, first, second in asked:
             reason = _incomparable(first, second, across)
             if reason:
                 refused.append(Refused(line, a, b, same, reason))
@@ -361,6 +362,19 @@ def _across_seeds(sides: _Sides) -> Iterator[_Compared]:
     for backend, seeds in sides.items():
         for a, b in itertools.combinations(itertools.islice(seeds, estimates.MOST_SEEDS), 2):
             yield "seeds", f"seed {a}", f"seed {b}", backend, seeds[a], seeds[b]
+
+
+def _across_machines(group: Group, line: Line) -> Iterator[_Compared]:
+    """The line's cells that ran on two machines, all folds of a seed together."""
+    twice: dict[tuple[str, int, str, str], list[tuple[Record, Record]]] = {}
+    for by_machine in group.several:
+        for (a, first), (b, second) in itertools.combinations(by_machine.items(), 2):
+            if Line.of(first.cell) == line:
+                twice.setdefault((first.cell.backend, first.cell.seed, a, b), []).append((first, second))
+    for (backend, seed, a, b), records in sorted(twice.items()):
+        folds = [scored.records_by_seed(of_machine).get(seed, []) for of_machine in zip(*records, strict=True)]
+        if all(folds):
+            yield "machines", a, b, f"{backend}, seed {seed}", _Side(folds[0]), _Side(folds[1])
 
 
 # Why two models can't be compared, by the fact that does not agree.

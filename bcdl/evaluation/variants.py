@@ -53,15 +53,15 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compared:
-    """Variants that were trained on one machine, and judged on the same images.
+    """Variants that were judged on the same images.
 
     Attributes:
-        machine: the folder of their records.
+        machines: the folders of their records, in words.
         slug: the stem of the names of files: readable, and made unique by a digest of all that sets them apart.
         variants: by their software, then in the order of their first records.
     """
 
-    machine: str
+    machines: str
     slug: str
     variants: tuple[Variant, ...]
 
@@ -112,25 +112,27 @@ def compared(groups: Sequence[Group], tested: bool) -> Sequence[Compared]:
 @functools.lru_cache(maxsize=2)
 def _of_groups(groups: tuple[Group, ...], tested: bool) -> Sequence[Compared]:
     """As `compared`. The first page quotes what other pages show: predictions of many records are put together once."""
-    by_images: dict[tuple[str, Key], list[Record]] = {}
+    by_images: dict[Key, list[Record]] = {}
+    machines: dict[Key, dict[str, None]] = {}  # as a set, in order
     for group in groups:
         if not group.synthetic and group.first.cell.test is tested:
             for *_, record in group.ran():
-                key = comparability.key(Evidence.of(record, group.machine), Purpose.VARIANTS)
-                by_images.setdefault((group.machine, key), []).append(record)
-    made = (_compared(machine, key, records, tested) for (machine, key), records in by_images.items())
+                key = comparability.key(Evidence.of(record), Purpose.VARIANTS)
+                by_images.setdefault(key, []).append(record)
+                machines.setdefault(key, {})[group.machine] = None
+    made = (_compared(" and ".join(machines[key]), key, records, tested) for key, records in by_images.items())
     return [each for each in made if len(each.variants) > 1]
 
 
-def _compared(machine: str, key: Key, records: Sequence[Record], tested: bool) -> Compared:
-    digest = hashlib.sha256(repr((machine, key)).encode()).hexdigest()[:6]
+def _compared(machines: str, key: Key, records: Sequence[Record], tested: bool) -> Compared:
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:6]
     slug = re.sub(UNSAFE, "_", f"{records[0].cell.data[:LONGEST_NAME]}-{digest}")
     trained: dict[tuple[str, object], list[Record]] = {}
     for record, software in zip(records, _software(records), strict=True):
         trained.setdefault((software, _training(record)), []).append(record)
     every = [_variant(software, of, "test" if tested else "val") for (software, _), of in trained.items()]
     judged = (variant for variant in every if variant.seeds)
-    return Compared(machine, slug, tuple(sorted(judged, key=lambda variant: variant.software)))
+    return Compared(machines, slug, tuple(sorted(judged, key=lambda variant: variant.software)))
 
 
 def _software(records: Sequence[Record]) -> list[str]:

@@ -75,6 +75,7 @@ class Fact:
         read: gives its value as JSON has it; None if it is not known.
         purposes: those for which it must agree.
         required: those of them for which it must also be known.
+        if_timed: those of them for which it counts in cells that were timed, and not in those of accuracy alone.
         usual: the value that a key leaves out, so that keys from before there was the fact stay as they were.
     """
 
@@ -82,7 +83,14 @@ class Fact:
     read: Callable[[Evidence], Any]
     purposes: Collection[Purpose]
     required: Collection[Purpose] = ()
+    if_timed: Collection[Purpose] = ()
     usual: Any = None
+
+    def value(self, evidence: Evidence, purpose: Purpose) -> Any:
+        """Its value for the purpose; None if it is not known, or does not count."""
+        if purpose in self.if_timed and evidence.settings.get("timing") is False:
+            return None
+        return self.read(evidence)
 
 
 Key = tuple[tuple[str, Hashable], ...]  # facts, each with its name and value
@@ -98,7 +106,7 @@ class Difference(NamedTuple):
 
 def values(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> dict[str, Any]:
     """The known facts, by name, that must agree for the purpose, less those that are `free` to differ."""
-    facts = ((fact.name, fact.read(evidence)) for fact in _of(purpose, free))
+    facts = ((fact.name, fact.value(evidence, purpose)) for fact in _of(purpose, free))
     return {name: value for name, value in facts if value is not None}
 
 
@@ -107,13 +115,13 @@ def key(evidence: Evidence, purpose: Purpose, free: Collection[str] = ()) -> Key
 
     A fact that is unknown or has its usual value is left out; those that are `free` may differ.
     """
-    facts = ((fact, fact.read(evidence)) for fact in _of(purpose, free))
+    facts = ((fact, fact.value(evidence, purpose)) for fact in _of(purpose, free))
     return tuple((fact.name, frozen(value)) for fact, value in facts if value not in (None, fact.usual))
 
 
 def differences(a: Evidence, b: Evidence, purpose: Purpose, free: Collection[str] = ()) -> list[Difference]:
     """The facts that forbid the purpose, in the order of the table; empty if all agree."""
-    read = ((fact, fact.read(a), fact.read(b)) for fact in _of(purpose, free))
+    read = ((fact, fact.value(a, purpose), fact.value(b, purpose)) for fact in _of(purpose, free))
     return [
         Difference(fact.name, first, second)
         for fact, first, second in read
@@ -257,37 +265,48 @@ def _of_gpu(name: str) -> Callable[[Evidence], Any]:
     return lambda evidence: (evidence.environment.get("gpu") or {}).get(name)
 
 
-_TABLES = (Purpose.TABLE, Purpose.PREMIUM, Purpose.VARIANTS)
 _DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
+_OF_QUALITY = (Purpose.TABLE, Purpose.PREMIUM)
+_TABLES = (*_OF_QUALITY, Purpose.VARIANTS)
 _SPEED = (Purpose.RATES, Purpose.RESUME)
 _TIME = (*_SPEED, Purpose.DURATION)
 # What stays the same on all nodes of a cluster. Which node runs a cell, the scheduler says.
 _EVERYWHERE = (*_SPEED, Purpose.RESUME_ON_NODES)
 # What the same work may take otherwise on, whoever looks at it.
-_PLACES = (*_TIME, *_TABLES, Purpose.EXPERIMENTS)
+_PLACES = (*_TIME, *_OF_QUALITY, Purpose.EXPERIMENTS)
+# Another machine rounds otherwise, and trains another model, as the same machine does at a second try if its threads
+# add in another order. Neither is better: what is measured of accuracy alone is put together from several machines,
+# which every page of it names.
+_IF_TIMED = (*_OF_QUALITY, Purpose.RESUME)
+
+
+def _of_place(name: str, read: Callable[[Evidence], Any], purposes: Collection[Purpose]) -> Fact:
+    """A fact of the machine, which counts for figures of quality and for `--resume` if the cell was timed."""
+    return Fact(name, read, purposes, if_timed=_IF_TIMED)
+
 
 FACTS: tuple[Fact, ...] = (
     *(_setting(name, setting) for name, setting in Cell.rows().items()),
-    Fact("machine", lambda evidence: evidence.machine or None, (*_TABLES, Purpose.EXPERIMENTS)),
+    _of_place("machine", lambda evidence: evidence.machine or None, (*_OF_QUALITY, Purpose.EXPERIMENTS)),
     Fact("images", _content, _TABLES),
     Fact("names", _names, _TABLES),
     Fact("images and split", _in("dataset", "checksum"), (*_EVERYWHERE, *_DIAGNOSES)),
     Fact("test images", _tested, _DIAGNOSES),
     Fact("weights file", _in("weights", "sha256"), (*_EVERYWHERE, *_DIAGNOSES)),
     Fact("initial weights", _in("model", "initial_weights"), (Purpose.BACKENDS,), required=(Purpose.BACKENDS,)),
-    Fact("processor", _in("environment", "cpu"), _TIME),
-    Fact("cores", _in("environment", "cpu_cores"), _TIME),
-    Fact("identity", _identity, (*_PLACES, Purpose.PARITY)),
-    Fact("cores allowed", _in("environment", "cpu_cores_allowed"), _PLACES),
-    Fact("CPU quota", _in("environment", "cpu_quota_cores"), _PLACES),
-    Fact("variables", _variables, (*_PLACES, Purpose.PARITY)),
+    _of_place("processor", _in("environment", "cpu"), _TIME),
+    _of_place("cores", _in("environment", "cpu_cores"), _TIME),
+    _of_place("identity", _identity, (*_PLACES, Purpose.PARITY)),
+    _of_place("cores allowed", _in("environment", "cpu_cores_allowed"), _PLACES),
+    _of_place("CPU quota", _in("environment", "cpu_quota_cores"), _PLACES),
+    Fact("variables", _variables, (*_PLACES, Purpose.VARIANTS, Purpose.PARITY)),
     # The driver of a run has no framework that it could ask before the cell has run.
     Fact("threads", _in("environment", "threads"), (Purpose.RATES,)),
-    Fact("GPUs", _in("environment", "gpus"), _TIME),
-    Fact("driver", _in("environment", "driver"), _SPEED),
-    Fact("CUDA of the driver", _of_gpu("cuda_driver"), _SPEED),
-    Fact("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
-    Fact("ECC of the GPU", _of_gpu("ecc"), _TIME),
+    _of_place("GPUs", _in("environment", "gpus"), _TIME),
+    _of_place("driver", _in("environment", "driver"), _SPEED),
+    _of_place("CUDA of the driver", _of_gpu("cuda_driver"), _SPEED),
+    _of_place("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
+    _of_place("ECC of the GPU", _of_gpu("ecc"), _TIME),
     Fact("python", _in("environment", "python"), _EVERYWHERE),
     Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),

@@ -74,7 +74,7 @@ class Group:
     """Records that may stand in one table, the newest of each cell.
 
     Attributes:
-        machine: the folder that the records lie in.
+        machine: the folder that the records lie in; if they are of accuracy alone, several may be named.
         checksum: SHA-256 of the data, or of its images alone if folds split them in several ways; empty if no record
             knows it.
         records: in the order in which they were recorded.
@@ -82,6 +82,7 @@ class Group:
         distinction: other facts that set it apart, in words, if other groups have the same machine, data and settings.
         distinguishing: those facts by name, for the digest in the names of its files. Empty for the oldest of such
             groups, whose files keep the names that they had before there were others.
+        several: of each cell that ran on several machines, the newest record that is ok of each, with its machine.
     """
 
     machine: str
@@ -90,6 +91,7 @@ class Group:
     verdicts: ParityVerdicts | None = None
     distinction: str = ""
     distinguishing: Key = ()
+    several: tuple[Mapping[str, Record], ...] = ()
 
     @property
     def first(self) -> Record:
@@ -104,7 +106,8 @@ class Group:
     def slug(self) -> str:
         """The stem of the names of its files: readable, and made unique by a digest of all that sets it apart."""
         cell = self.first.cell
-        key = (self.machine, self.checksum, *_GroupKey.of(self.machine, self.first).settings, *self.distinguishing)
+        own = _GroupKey.of(self.machine, self.first)
+        key = (own.machine, self.checksum, *own.settings, *self.distinguishing)
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:6]
         settings = f"{cell.image_size}px-b{cell.batch_size}-{cell.precision}"
         parts = (cell.data, cell.profile, settings)
@@ -196,14 +199,42 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdict
 
     A record that failed early does not know its data: it goes to the newest group of its machine and settings.
     """
-    keyed = [(_GroupKey.of(machine, record), record) for machine, record in records]
-    newest = {key.machine_and_settings: key for key, _ in keyed if key.checksum}
-    cells: dict[_GroupKey, dict[str, Record]] = {}
-    for key, record in keyed:
+    keyed = [(_GroupKey.of(machine, record), machine, record) for machine, record in records]
+    newest = {key.machine_and_settings: key for key, *_ in keyed if key.checksum}
+    cells: dict[_GroupKey, _Cells] = {}
+    for key, machine, record in keyed:
         known = key if key.checksum else newest.get(key.machine_and_settings, key)
-        cells.setdefault(known, {})[record.cell.id] = record
+        cells.setdefault(known, _Cells()).add(machine, record)
     groups = [group for keys in _by_title(cells) for group in _distinguished(keys, cells, verdicts)]
     return sorted(groups, key=lambda group: (group.synthetic, not group.first.cell.test, group.title, group.machine))
+
+
+class _Cells:
+    """The records of a group, each with its machine, as they come, oldest first."""
+
+    def __init__(self) -> None:
+        self._by_cell: dict[str, tuple[str, Record]] = {}
+        self._ran: dict[str, dict[str, Record]] = {}
+
+    def add(self, machine: str, record: Record) -> None:
+        self._by_cell[record.cell.id] = (machine, record)
+        if record.ok:
+            self._ran.setdefault(record.cell.id, {})[machine] = record
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The newest of each cell."""
+        return tuple(record for _, record in self._by_cell.values())
+
+    @property
+    def machines(self) -> str:
+        """Those of these records, in words."""
+        return " and ".join(dict.fromkeys(machine for machine, _ in self._by_cell.values()))
+
+    @property
+    def several(self) -> tuple[Mapping[str, Record], ...]:
+        """Of each cell that ran on several machines, the newest record of each."""
+        return tuple(by_machine for by_machine in self._ran.values() if len(by_machine) > 1)
 
 
 _NONE_KNOWN: Key = (("others", None),)
@@ -211,7 +242,10 @@ _NONE_KNOWN: Key = (("others", None),)
 
 @dataclasses.dataclass(frozen=True)
 class _GroupKey:
-    """What all records of a group have in common: the key of `comparability` for tables, in four parts."""
+    """What all records of a group have in common: the key of `comparability` for tables, in four parts.
+
+    The machine is empty if records of several may stand in the group.
+    """
 
     machine: str
     checksum: str
@@ -224,7 +258,8 @@ class _GroupKey:
         own = record.cell.to_dict().keys()
         settings = tuple(pair for pair in key if pair[0] in own)
         others = tuple(pair for pair in key if pair[0] not in (*own, "machine", "images"))
-        return cls(machine, str(dict(key).get("images", "")), settings, others)
+        facts = dict(key)
+        return cls(str(facts.get("machine", "")), str(facts.get("images", "")), settings, others)
 
     @property
     def machine_and_settings(self) -> tuple[str, Key]:
@@ -240,9 +275,10 @@ def _by_title(keys: Iterable[_GroupKey]) -> list[list[_GroupKey]]:
 
 
 def _distinguished(
-    keys: Sequence[_GroupKey], cells: Mapping[_GroupKey, Mapping[str, Record]], verdicts: ParityVerdicts | None
+    keys: Sequence[_GroupKey], cells: Mapping[_GroupKey, _Cells], verdicts: ParityVerdicts | None
 ) -> Iterator[Group]:
     """The groups of keys of one title, oldest first, each with the facts that set it apart from the others."""
     for key, distinction in zip(keys, comparability.apart([key.others for key in keys]), strict=True):
         distinguishing = () if key is keys[0] else key.others or _NONE_KNOWN
-        yield Group(key.machine, key.checksum, tuple(cells[key].values()), verdicts, distinction, distinguishing)
+        of = cells[key]
+        yield Group(of.machines, key.checksum, of.records, verdicts, distinction, distinguishing, of.several)

@@ -26,7 +26,8 @@ _WITHIN = formats.plain(MARGIN)
 
 _PARTS = {
     RATES: """
-Each section holds what may be compared: one machine, one data set (by checksum), one set of settings. Rates are medians
+Each section holds what may be compared: one machine, one data set (by checksum), one set of settings. Cells of accuracy
+alone may come from several machines, which their page names. Rates are medians
 of the samples in the records. **Fit** is what a user of `model.fit` gets, input pipeline included, validation and
 compilation left out; **step** is the rate with the batch already on the device: the device's own, or that at which the
 framework launches kernels, if that is lower; **predict** and **latency** are the same pair for inference. The **first
@@ -87,13 +88,14 @@ pairs are compared [in tables of their own](#two-models-on-the-same-images).
 """,
     AGREEMENT: f"""
 Each backend's model started from the same weights and saw the same batches; rows of two seeds on one backend show what
-another start and order alone does. Differences are b less a on the same images, in brackets the {_CONFIDENCE} interval,
-by resampling patients.
+another start and order alone does, and rows of two machines what it does to train one cell again elsewhere: sums are
+rounded otherwise, which training enlarges. Differences are b less a on the same images, in brackets the {_CONFIDENCE}
+interval, by resampling patients.
 
 - **p by image** is McNemar's, exact: that neither names more images right. It takes the images of a patient for
   independent. **p by patient** is the exact one of exchanging the two models for all images of a patient at once; both
   are the same if no patient has several flips. It is corrected by Holm's method over the pairs of backends of a model,
-  and over those of seeds. A large p shows nothing.
+  and over those of seeds and of machines. A large p shows nothing.
 - **Verdict**: *no difference larger than {_WITHIN}* where the whole interval of accuracy lies within that margin, which
   was fixed beforehand. *Not shown* does not say that there is a difference: few images show little. The verdict on a
   pair is one on two trained models. Another seed gives two others, which may differ more, or the other way round.

@@ -317,16 +317,37 @@ class Run:
     def _resume(self) -> list[str]:
         """Leave out the jobs whose newest record is still valid; notices about that, for people."""
         records, problems = store.read_all(self.results)
-        newest = {earlier.cell: earlier for earlier in self._of_this_machine(records) if not earlier.block}
-        standing, changed = still_valid(self.jobs, newest, self.changes)
+        newest = {each.cell: (machine, each) for machine, each in records if self._counts(machine, each)}
+        standing, changed = still_valid(self.jobs, {cell: each for cell, (_, each) in newest.items()}, self.changes)
         self.records.update(standing)
-        wanted = {job.cell for job in self.jobs}
-        elsewhere = {machine for machine, earlier in records if machine != self._machine and earlier.cell in wanted}
         cells = f"{len(self.jobs)} cells{self.name}"
-        of_others = "not resumed from records of another machine, other cores or no known identity"
-        others = [f"{of_others}: {', '.join(sorted(elsewhere))}"] if elsewhere else []
         resumed = f"resumed: {len(self.records)} of {cells} have their record already"
+        others = self._others(records, [newest[job.cell][0] for job in standing])
         return [resumed, *run_again(changed, cells), *others, *not_resumed_from(problems)]
+
+    def _counts(self, machine: str, earlier: Record) -> bool:
+        """Whether a record may stand for its cell: another machine's only if it says how good a model is, and no more.
+
+        What one machine has no memory or no arithmetic for, another may have.
+        """
+        if machine == self._machine:
+            return not earlier.block
+        return not earlier.cell.timing and earlier.status in (record.OK, record.DIVERGED)
+
+    def _others(self, records: Iterable[tuple[str, Record]], standing: Sequence[str]) -> list[str]:
+        """Lines on records of other machines: of how many cells they stand, and that those of timed ones do not.
+
+        Args:
+            records: all, each with its machine.
+            standing: the machine of each record that stands.
+        """
+        taken = [machine for machine in standing if machine != self._machine]
+        timed = {job.cell for job in self.jobs if job.cell.timing}
+        left = {machine for machine, each in records if machine != self._machine and each.cell in timed}
+        of_others = f"{len(taken)} of these records, of accuracy alone, are of another machine"
+        not_of_others = "not resumed from records of another machine, other cores or no known identity"
+        lines = {of_others: set(taken), not_of_others: left}
+        return [f"{line}: {', '.join(sorted(machines))}" for line, machines in lines.items() if machines]
 
     def changes(self, earlier: Record, job: Job) -> list[str]:
         """Names of the facts in which the earlier record differs from the one that the job would leave now."""
@@ -346,9 +367,6 @@ class Run:
     def _earlier(self) -> Iterator[Record]:
         """The records of this machine so far, oldest first."""
         records, _ = store.read_all(self.results)
-        return self._of_this_machine(records)
-
-    def _of_this_machine(self, records: Iterable[tuple[str, Record]]) -> Iterator[Record]:
         return (earlier for machine, earlier in records if machine == self._machine)
 
     @functools.cached_property

@@ -34,8 +34,8 @@ MODELS = Option(
 )
 RESUME = Option(
     ("--resume",),
-    "run only the cells that have no record yet made by the same code, versions and hardware (`nox`, "
-    "`pytest benchmarks`, `bcdl run`)",
+    "run only the cells that have no record yet made by the same code, versions and hardware; a cell that is not timed "
+    "may have it from another machine (`nox`, `pytest benchmarks`, `bcdl run`)",
     kind="flag",
 )
 # Of a whole run, and of no cell.

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 
 from bcdl.evaluation import agreement, estimates
 from bcdl.evaluation.agreement import Judged, Refused, Verdict
-from bcdl.records.groups import Group, Line
+from bcdl.records.groups import Group, Line, group_records
 from bcdl.records.record import Record
 from bcdl.statistics.estimated import Estimated
 from tests.predictions import grid, guessed, named, predicted, scored, split
@@ -41,6 +41,23 @@ def test_agreement_by_hand() -> None:
     assert result.largest == pytest.approx(0.6)
     assert result.accuracy.value == pytest.approx(0.4)
     assert math.isnan(result.auroc.value)
+
+
+def test_one_cell_on_two_machines_is_compared_over_the_folds_that_both_ran() -> None:
+    def fold(scores: list[float], number: int) -> Record:
+        test = split(scores, [1, 1, 0])
+        test["names"] = [f"{number}-{name}" for name in test["names"]]
+        return predicted(test, timing=False, folds=3, fold=number)
+
+    a = [fold([0.9, 0.4, 0.1], number) for number in (0, 1, 2)]
+    b = [fold([0.9, 0.6, 0.1], number) for number in (0, 2)]
+    (made,) = group_records([("m", each) for each in a] + [("n", each) for each in b])
+    compared, refused = agreement.pairs(made)
+    assert refused == []
+    (pair,) = compared
+    assert (pair.across, pair.a, pair.b, pair.same, pair.images) == ("machines", "m", "n", "torch, seed 0", 6)
+    assert pair.agreement.flipped == ("0-image 1", "2-image 1")
+    assert pair.agreement.accuracy.value == pytest.approx(2 / 6)
 
 
 def test_flips_of_one_patient_count_together() -> None:

@@ -93,9 +93,10 @@ def test_versions_are_no_setting() -> None:
     assert changed(judged(0.5), upgraded) == []
 
 
-def test_other_machines_are_not_compared() -> None:
+def test_ways_of_training_are_compared_wherever_they_were_trained() -> None:
     on_two = [("m", judged(0.5)), ("n", judged(0.75, learning_rate=1e-3))]
-    assert variants.compared(group_records(on_two), tested=True) == []
+    (made,) = variants.compared(group_records(on_two), tested=True)
+    assert (made.machines, len(made.variants)) == ("m and n", 2)
 
 
 def test_drawings_are_not_compared() -> None:

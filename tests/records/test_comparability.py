@@ -187,12 +187,12 @@ def test_two_cells_have_the_same_key_if_nothing_differs_and_only_then(
 @pytest.mark.parametrize(
     ("part", "values", "apart"),
     [
-        ("environment", {"cpu_cores_allowed": 1}, "TABLE VARIANTS PREMIUM RATES RESUME DURATION EXPERIMENTS"),
-        ("environment", {"cpu_quota_cores": 1.5}, "TABLE VARIANTS PREMIUM RATES RESUME DURATION EXPERIMENTS"),
+        ("environment", {"cpu_cores_allowed": 1}, "TABLE PREMIUM RATES RESUME DURATION EXPERIMENTS"),
+        ("environment", {"cpu_quota_cores": 1.5}, "TABLE PREMIUM RATES RESUME DURATION EXPERIMENTS"),
         (
             "environment",
             {"identity": {"hardware": "0"}},
-            "TABLE VARIANTS PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS",
+            "TABLE PREMIUM RATES RESUME DURATION PARITY EXPERIMENTS",
         ),
         ("environment", {"identity": {"digest": "0", "unknown": ["l2_kib"]}}, ""),
         (
@@ -228,6 +228,24 @@ def test_each_fact_sets_records_apart_for_its_purposes_alone(part: str, values: 
     assert [purpose.name for purpose in Purpose if differences(*sides, purpose)] == [
         purpose.name for purpose in Purpose if purpose.name in apart.split()
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "apart"),
+    [
+        ({"cpu_cores_allowed": 1, "cpu_quota_cores": 1.5, "cpu_cores": 1, "cpu": "another"}, ""),
+        ({"identity": {"hardware": "0"}, "gpus": ["another"], "driver": "1.2"}, ""),
+        ({"gpu": {"cuda_driver": "13.0", "power_limit_w": 350.0, "ecc": False}}, ""),
+        ({"variables": {"OMP_NUM_THREADS": "1"}}, "TABLE VARIANTS PREMIUM RESUME"),
+        ({"python": "3.12.1"}, "RESUME"),
+    ],
+)
+def test_where_a_cell_of_accuracy_alone_was_trained_sets_no_diagnoses_apart(values: dict[str, Any], apart: str) -> None:
+    """Before, five folds that two machines had trained were two tables, of some folds each."""
+    made = record(timing=False)
+    sides = Evidence.of(made, "m"), Evidence.of(changed(made, "environment", **values), "another")
+    of_quality = (Purpose.TABLE, Purpose.VARIANTS, Purpose.PREMIUM, Purpose.RESUME)
+    assert " ".join(purpose.name for purpose in of_quality if differences(*sides, purpose)) == apart
 
 
 @pytest.mark.parametrize(

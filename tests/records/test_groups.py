@@ -54,6 +54,25 @@ def test_the_newest_record_of_a_cell_counts() -> None:
     assert group(older, newer).records == (newer,)
 
 
+def test_what_two_machines_measured_of_accuracy_alone_is_one_group() -> None:
+    """Before, each machine had a table of its own, of the folds that it had happened to train."""
+    one, other = (record(timing=False, folds=2, fold=fold) for fold in (0, 1))
+    (made,) = group_records([("a-machine", one), ("another", other)])
+    assert (made.records, made.machine, made.several) == ((one, other), "a-machine and another", ())
+    (alone,) = group_records([("a-machine", one)])
+    assert alone.slug == made.slug
+    timed = [("a-machine", record(seed=0)), ("another", record(seed=1))]
+    assert [each.machine for each in group_records(timed)] == ["a-machine", "another"]
+
+
+def test_a_cell_that_ran_on_two_machines_counts_by_its_newest_record_and_both_are_kept() -> None:
+    older, newer = record(timing=False), record(timing=False, run="20260102T000000Z-0000")
+    failed = record(timing=False, run="20260101T120000Z-0000", status="failed")
+    (made,) = group_records([("a-machine", older), ("a-third", failed), ("another", newer)])
+    assert (made.records, made.machine) == ((newer,), "another")
+    assert made.several == ({"a-machine": older, "another": newer},)
+
+
 def test_the_line_of_each_record_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tables ask for it: a group may have thousands of records."""
     asked: list[Cell] = []

@@ -120,7 +120,48 @@ def test_a_later_failure_counts_and_a_later_success_heals(tmp_path: Path) -> Non
     assert is_left_out(tmp_path, dataclasses.replace(made_here(), run="20260103T000000Z-0000"))
 
 
-def test_records_of_another_machine_count_for_nothing(tmp_path: Path) -> None:
+def of_accuracy_alone(change: Change = dict) -> Record:
+    """A record of such a cell, as another machine with our software would leave it, then changed."""
+
+    def elsewhere(values: dict[str, Any]) -> None:
+        values.update(trained(timing=False))
+        values["environment"] |= {"cpu": "another", "cpu_cores": 64, "cpu_cores_allowed": 64}
+        values["environment"]["identity"] |= {"hardware": "00000000", "digest": "11111111"}
+        change(values)
+
+    return made_here(change=elsewhere)
+
+
+def test_of_accuracy_alone_a_record_of_another_machine_stands(tmp_path: Path) -> None:
+    """Before, a study that another machine had begun was begun anew."""
+    store.append(tmp_path, "another-machine-11111111", of_accuracy_alone())
+    run = Run([job(timing=False), job()], tmp_path, resume=True)
+    notes = run.check()
+    assert "resumed: 1 of 2 cells have their record already" in notes
+    assert "1 of these records, of accuracy alone, are of another machine: another-machine-11111111" in notes
+    assert run.left == [job()]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.update(status="out_of_memory"),
+        lambda values: values.update(status="skipped"),
+        lambda values: values["environment"].update(code="0" * 16),
+        lambda values: values["environment"].update(python="3.9.0"),
+        lambda values: values["environment"]["versions"].update(numpy="1.0"),
+        lambda values: values["environment"]["variables"].update(OMP_NUM_THREADS="99"),
+        lambda values: values["dataset"].update(checksum="0" * 64),
+    ],
+)
+def test_of_accuracy_alone_what_may_end_otherwise_here_is_run_again(change: Change, tmp_path: Path) -> None:
+    store.append(tmp_path, "another-machine-11111111", of_accuracy_alone(change))
+    run = Run([job(timing=False)], tmp_path, resume=True)
+    run.check()
+    assert run.left == [job(timing=False)]
+
+
+def test_records_of_another_machine_count_for_nothing_if_cells_are_timed(tmp_path: Path) -> None:
     store.append(tmp_path, "another-machine", made_here())
     run = Run([job()], tmp_path, resume=True)
     said = "not resumed from records of another machine, other cores or no known identity: another-machine"

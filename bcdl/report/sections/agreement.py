@@ -21,6 +21,7 @@ MOST_NAMES = 20
 _SCOPES = {
     "backends": " of these two trained models (one seed)",
     "seeds": " of these two trained models",
+    "machines": " of these two trained models (one seed)",
 }
 _WITHIN = formats.plain(MARGIN)
 
@@ -65,7 +66,9 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
         paragraphs.append(_not_compared(group, refused))
     if not paragraphs:
         return "", ()
-    text = quality.part(group, "Does the backend change the diagnosis?", paragraphs)
+    of_machines = pairs and all(pair.across == "machines" for pair in pairs)
+    what = "machine" if of_machines else "backend"
+    text = quality.part(group, f"Does the {what} change the diagnosis?", paragraphs)
     return text, (_tidy_table(group, pairs, over_seeds),) if pairs else ()
 
 
@@ -154,18 +157,21 @@ def _verdict_over_seeds(row: OverSeeds) -> str:
 
 
 def _summary(pairs: Sequence[Pair]) -> str:
-    """In a sentence, how many images flip between backends and how many between seeds."""
-    flipped = {kind: [len(pair.agreement.flipped) for pair in pairs if pair.across == kind] for kind in _SCOPES}
-    parts = [f"{formats.count_range(counts)} between {kind}" for kind, counts in flipped.items() if counts]
-    return f"Flipped images of {pairs[0].images}: {', '.join(parts)}."
+    """In a sentence, how many images flip between backends, between seeds and between machines."""
+    parts = []
+    for kind in _SCOPES:
+        if of_kind := [pair for pair in pairs if pair.across == kind]:
+            flipped = formats.count_range([len(pair.agreement.flipped) for pair in of_kind])
+            parts.append(f"{flipped} of {formats.count_range([pair.images for pair in of_kind])} between {kind}")
+    return f"Flipped images: {', '.join(parts)}."
 
 
 def _flips(pairs: Sequence[Pair]) -> str:
-    """The images that two backends name differently, a line a pair."""
+    """The images that two backends, or two machines, name differently, a line a pair."""
     lines = []
     for pair in pairs:
         names = pair.agreement.flipped
-        if pair.across == "backends" and names:
+        if pair.across != "seeds" and names:
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             listed = ", ".join(map(literal, names[:MOST_NAMES]))
             lines.append(f"- {pair.a} and {pair.b}, {pair.same}: {listed}{more}")

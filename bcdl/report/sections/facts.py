@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from bcdl import backends
@@ -56,9 +57,14 @@ def group_facts(group: Group) -> str:
 
 
 def _place(group: Group) -> list[str]:
-    """The facts of the machine, as it was for the group's cells, that all of them agree in, a line each."""
-    known = comparability.values(Evidence.of(group.first), Purpose.TABLE)
-    sets = (group.first.environment.get("identity") or {}).get("instruction_sets")
+    """The facts of each machine, as it was for the group's cells, a line each."""
+    places = (_of_place(record) for record in ([*(record for *_, record in group.ran())] or [group.first]))
+    return list(dict.fromkeys(itertools.chain.from_iterable(places)))
+
+
+def _of_place(record: Record) -> list[str]:
+    known = comparability.values(Evidence.of(record), Purpose.RATES)
+    sets = (record.environment.get("identity") or {}).get("instruction_sets")
     return [
         f"Identity: {known.get('identity', 'unknown: the records were made before it was recorded')}",
         *([f"Instruction sets: {' '.join(sets) or 'none known'}"] if sets is not None else []),

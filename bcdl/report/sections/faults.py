@@ -22,7 +22,7 @@ def tables(found: Effects, note: str) -> tuple[Table, ...]:
 def drawn(of: Compared, found: Effects) -> dict[str, bytes]:
     """The plot as PNG, by key."""
     records = [record for effect in found.effects for record in (*effect.base.records, *effect.faulty)]
-    return pictures.to_pngs(of.slug, [("faults", plot.picture(found, of.machine))], records)
+    return pictures.to_pngs(of.slug, [("faults", plot.picture(found, of.machines))], records)
 
 
 def _effects(found: Effects, note: str) -> Table:

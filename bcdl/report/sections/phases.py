@@ -78,6 +78,8 @@ def _title(backend: str, records: Sequence[Record]) -> str:
     later = sum(bool(record.environment.get("process", {}).get("cells_before")) for record in records)
     notes = [f"{warm} of {len(records)} cells from a warm compilation cache"] if warm else []
     notes += [f"{later} of {len(records)} cells after others in one process"] if later else []
+    machines = {record.environment.get("identity", {}).get("digest") for record in records}
+    notes += [f"means of {len(machines)} machines"] if len(machines) > 1 else []
     return f"Where the time goes on {backend} ({'; '.join(['s', *notes])})"
 
 

@@ -95,7 +95,7 @@ def _section(of: Compared, title: str, parts: Sequence[str], tables: tuple[Table
     before = [
         f"# {escape(f'{mark}{title}: ' + ', '.join(filter(None, where)))}",
         quality.FOLDS_DEPEND if cell.folds > 1 else "",
-        f"Machine: {escape(of.machine)}.",
+        f"Machine: {escape(of.machines)}.",
     ]
     return Section(
         text="\n\n".join(part.strip() for part in (*before, *parts) if part) + "\n",

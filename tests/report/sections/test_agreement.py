@@ -10,7 +10,7 @@ import pytest
 
 from bcdl.evaluation import agreement
 from bcdl.evaluation.agreement import Judged
-from bcdl.records.groups import Group
+from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.report import tables
 from bcdl.report.sections import agreement as section
@@ -29,12 +29,22 @@ def test_flips_between_backends_stand_beside_those_between_seeds() -> None:
     assert "**CNN, start: random; smoke test: 40 images of 40 groups, 40 images of no known patient**" in text
     counts = ([len(p.agreement.flipped) for p in pairs if p.across == kind] for kind in ("backends", "seeds"))
     backends, seeds = (f"{min(c)} to {max(c)}" if min(c) < max(c) else f"{min(c)}" for c in counts)
-    assert f"Flipped images of 40: {backends} between backends, {seeds} between seeds." in text
+    assert f"Flipped images: {backends} of 40 between backends, {seeds} of 40 between seeds." in text
     rows = list(csv.DictReader(io.StringIO(tables.to_csv([table]))))
     differences = [pair.agreement.accuracy.value for pair in pairs]
     of_seeds = [np.mean([pair.agreement.accuracy.value for pair in pairs if pair.across == "backends"])]
     assert [float(row["accuracy b - a, value"]) for row in rows] == pytest.approx([*differences, *of_seeds], abs=1e-5)
     assert [row["across"] for row in rows] == ["backends"] * 2 + ["seeds"] * 2 + ["backends, over seeds"]
+
+
+def test_one_cell_on_two_machines_has_a_row_with_its_flips() -> None:
+    sides = [predicted(split(scores, [1, 1, 0]), timing=False) for scores in ([0.9, 0.4, 0.1], [0.9, 0.6, 0.1])]
+    (made,) = group_records([("m", sides[0]), ("n", sides[1])])
+    text, _ = section.section(made)
+    assert "## Does the machine change the diagnosis?" in text
+    assert "| m | n | torch, seed 0 | 0.667 |" in text
+    assert "Flipped images: 1 of 3 between machines." in text
+    assert "- m and n, torch, seed 0: image 1" in text
 
 
 @pytest.mark.parametrize(

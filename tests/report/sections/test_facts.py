@@ -1,4 +1,4 @@
-"""The lines on leaks at the head of a group: none found is said only of what was looked at."""
+"""The facts of a group: what was looked at for leaks, and every machine that trained its cells."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from bcdl.records.groups import group_records
 from bcdl.records.record import Record
-from bcdl.report.sections.facts import leak_lines
+from bcdl.report.sections.facts import group_facts, leak_lines
 from tests.factory import record
 
 
@@ -42,3 +43,17 @@ def looked(notices: list[str], clean: bool = True, **dataset: Any) -> Record:
 )
 def test_none_found_is_said_only_of_what_was_looked_at(entry: Record, lines: list[str]) -> None:
     assert leak_lines([entry]) == lines
+
+
+def test_each_machine_that_trained_cells_of_accuracy_alone_is_described() -> None:
+    """Before, such a group had one machine, and only that of its first record was described."""
+    made = []
+    for seed, hardware in enumerate(("1a2b3c4d", "00000000")):
+        one = record(timing=False, seed=seed)
+        identity = {"hardware": hardware, "vendor": "AuthenticAMD"}
+        made.append(dataclasses.replace(one, environment={**one.environment, "identity": identity}))
+    (group,) = group_records([("a-machine", made[0]), ("another", made[1])])
+    text = group_facts(group)
+    assert "- Machine: a-machine and another" in text
+    assert [hardware for hardware in ("1a2b3c4d", "00000000") if f"({hardware})" in text] == ["1a2b3c4d", "00000000"]
+    assert text.count("Cores allowed") == 1
