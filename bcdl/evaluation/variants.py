@@ -23,7 +23,7 @@ from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose
-from bcdl.records.groups import Group
+from bcdl.records.groups import AND, Group
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.statistics.estimated import Estimated
@@ -119,8 +119,8 @@ def _of_groups(groups: tuple[Group, ...], tested: bool) -> Sequence[Compared]:
             for *_, record in group.ran():
                 key = comparability.key(Evidence.of(record), Purpose.VARIANTS)
                 by_images.setdefault(key, []).append(record)
-                machines.setdefault(key, {})[group.machine] = None
-    made = (_compared(" and ".join(machines[key]), key, records, tested) for key, records in by_images.items())
+                machines.setdefault(key, {}).update(dict.fromkeys(group.machines))
+    made = (_compared(AND.join(machines[key]), key, records, tested) for key, records in by_images.items())
     return [each for each in made if len(each.variants) > 1]
 
 

@@ -18,6 +18,8 @@ from bcdl.settings.models import MODELS
 from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
+AND = " and "  # between machines; the name of none holds a blank
+
 
 class ParityVerdicts(Protocol):
     """What is known of the parity of the backends in a group; `bcdl.parity.verdicts` implements it."""
@@ -97,6 +99,11 @@ class Group:
     def first(self) -> Record:
         """A record to read the common settings from: the first that is ok, or, if none is, the first."""
         return next((record for record in self.records if record.ok), self.records[0])
+
+    @property
+    def machines(self) -> list[str]:
+        """The folders that its records lie in, one by one."""
+        return self.machine.split(AND)
 
     @property
     def synthetic(self) -> bool:
@@ -229,7 +236,7 @@ class _Cells:
     @property
     def machines(self) -> str:
         """Those of these records, in words."""
-        return " and ".join(dict.fromkeys(machine for machine, _ in self._by_cell.values()))
+        return AND.join(dict.fromkeys(machine for machine, _ in self._by_cell.values()))
 
     @property
     def several(self) -> tuple[Mapping[str, Record], ...]:

@@ -56,8 +56,9 @@ class Known:
 
     @property
     def machines(self) -> list[str]:
-        """The machines, that of the newest record first."""
-        newest = {machine: record.started for machine, record in sorted(self.records, key=lambda pair: pair[1].started)}
+        """Those that timed a cell, that of the newest such record first; if none did, all."""
+        timed = [(machine, record) for machine, record in self.records if record.cell.timing] or self.records
+        newest = {machine: record.started for machine, record in sorted(timed, key=lambda pair: pair[1].started)}
         return sorted(newest, key=lambda machine: newest[machine], reverse=True)
 
     def answer(self, machine: str) -> Answer:

@@ -97,6 +97,9 @@ def test_ways_of_training_are_compared_wherever_they_were_trained() -> None:
     on_two = [("m", judged(0.5)), ("n", judged(0.75, learning_rate=1e-3))]
     (made,) = variants.compared(group_records(on_two), tested=True)
     assert (made.machines, len(made.variants)) == ("m and n", 2)
+    in_one = [(machine, judged(0.5, timing=False, seed=seed)) for seed, machine in enumerate("mn")]
+    (made,) = variants.compared(group_records([*in_one, ("m", judged(0.75, timing=False, epochs=3))]), tested=True)
+    assert made.machines == "m and n"
 
 
 def test_drawings_are_not_compared() -> None:

@@ -81,6 +81,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_first_page_is_about_the_newest_machine_that_timed_anything(tmp_path: Path) -> None:
+    """Before, a machine that had trained one model more, untimed, took the page, and had nothing to say on it."""
+    store.append(tmp_path, MACHINE, begun(with_rates(record(run="20260101T000000Z-0000"), step=30)))
+    store.append(tmp_path, OTHER, begun(record(run="20260102T000000Z-0000", timing=False)))
+    page.build(tmp_path)
+    assert f"On **{MACHINE}**, newest rate of 2026-01-01." in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert not list((tmp_path / "pages").glob("answer-on-*"))
+
+
 @pytest.fixture(params=["made up", "committed"])
 def any_results(request: pytest.FixtureRequest, results: Path) -> Path:
     return results if request.param == "made up" else ROOT / "results"

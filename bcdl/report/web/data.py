@@ -52,7 +52,8 @@ def read(sources: Sources) -> Values:
     apart = group_records([(machine, record) for machine, record in sources.records if not record.block], verdicts)
     of_runs = [part for run in sides_in_turn.read(sources.records) for part in _parts(run, verdicts)]
     logged = [*reversed(sources.records), *reversed(sources.findings)]
-    machines = list(dict.fromkeys(machine for machine, _ in logged))
+    # What several machines measured together has them as its machine.
+    machines = dict.fromkeys([*(machine for machine, _ in logged), *(group.machine for group in apart)])
     rows = [*(row for part in reversed(of_runs) for row in part), *(row for group in apart for row in _apart(group))]
     return {
         "machines": [_name(machine) for machine in machines],

@@ -59,6 +59,15 @@ def test_seeds_are_one_row_that_says_of_how_many_records_it_is() -> None:
     assert "of 20 seeds and folds" in row["circumstances"][0]
 
 
+def test_the_row_of_two_machines_can_be_chosen() -> None:
+    """The page offers the machines that it is given, and no other."""
+    records = [(machine, factory.record(timing=False, seed=seed)) for seed, machine in enumerate("mn")]
+    values = data.read(Sources(records, [], [], []))
+    (row,) = values["rows"]
+    assert row["machine"] == "m and n"
+    assert row["machine"] in values["machines"]
+
+
 def test_a_failure_is_a_row_with_its_reason() -> None:
     (row,) = read(factory.record(status="failed"))["rows"]
     assert row["status"] == "failed: it was made to fail"
