@@ -8,7 +8,8 @@ holds is left as a named blank, so that nobody takes its absence for an answer.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from bcdl.evaluation.estimates import Result
 from bcdl.machine.identity import in_words
@@ -180,7 +181,11 @@ def _software(card: _Card) -> str:
 
 
 def _hardware(card: _Card) -> str:
-    environment = card.first.environment
+    """Every machine that trained one of the models."""
+    return "; and ".join(dict.fromkeys(_machine(record.environment) for record in card.records))
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
     gpus = ", ".join(environment.get("gpus") or ()) if isinstance(environment.get("gpus"), list) else ""
     identity = in_words(environment.get("identity") or {}) or "unknown"
     cores = environment.get("cpu_cores_allowed", "unknown")
