@@ -39,11 +39,10 @@ def test_a_card_says_what_the_record_holds() -> None:
 def test_a_card_names_every_machine_that_trained_one_of_its_models() -> None:
     """Before, it named that of the first seed or fold alone."""
     seeds = [made(timing=False, seed=seed) for seed in (0, 1)]
-    elsewhere = {"cpu": "another processor", "identity": {"hardware": "1a2b3c4d"}}
-    seeds[1] = dataclasses.replace(seeds[1], environment={**seeds[1].environment, **elsewhere})
+    for of_seed, processor in zip(seeds, ("a processor", "another"), strict=True):
+        of_seed.environment["cpu"] = processor
     (text,) = cards_of(*seeds).values()
-    assert f"{seeds[0].environment['cpu']}, cores allowed" in text
-    assert "; and another processor, cores allowed" in text
+    assert "a processor, cores allowed: unknown; identity: unknown; and another, cores allowed" in text
 
 
 def test_what_no_record_knows_is_a_named_blank() -> None:
