@@ -20,7 +20,7 @@ from bcdl.report.sections.sides_in_turn import SidesInTurn
 from bcdl.report.tables import Column, Entry, Table, absent, count, figures, word, words
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
-from bcdl.statistics import comparison, ranking
+from bcdl.statistics import comparison, doubts, ranking
 from bcdl.statistics.ranking import FASTEST, TIE, UNDECIDED, Ranking, Standing
 
 REGIME = "step"
@@ -45,6 +45,7 @@ class Row:
         from_cold: the newest of each backend that compiled everything anew; the newest if none did.
         parity: whether the backends compute the same, in words.
         same: the same in a word: `yes`, `no`, `not known`; empty if there is one backend.
+        disturbed: of each backend, of how many of its records the rate is doubtful, and how many there are.
     """
 
     line: Line
@@ -54,6 +55,7 @@ class Row:
     from_cold: Mapping[str, Record]
     parity: str
     same: str
+    disturbed: Mapping[str, tuple[int, int]]
 
     @property
     def title(self) -> str:
@@ -237,7 +239,8 @@ def _row(machine: str, sides: Mapping[str, list[Record]], verdicts: Verdicts, in
     said = verdicts.among(machine, every)
     mark = verdicts.mark(machine, every, every)
     same = "" if len(every) == 1 else {MISMATCH: "no", "": "yes"}.get(mark, "not known")
-    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, from_cold, said, same)
+    disturbed = {backend: (sum(map(_is_doubtful, records)), len(records)) for backend, records in sides.items()}
+    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, from_cold, said, same, disturbed)
 
 
 def _apart(groups: Iterable[Group], verdicts: Verdicts) -> list[Row]:
@@ -254,6 +257,10 @@ def _apart(groups: Iterable[Group], verdicts: Verdicts) -> list[Row]:
 def _with_rate(records: Iterable[Record]) -> list[Record]:
     """Those with a rate of steps, the newest last."""
     return sorted((record for record in records if record.ok and record.value(_RATE.name) > 0), key=_started)
+
+
+def _is_doubtful(record: Record) -> bool:
+    return bool(doubts.every(record, REGIME))
 
 
 def _is_cold(record: Record) -> bool:

@@ -190,6 +190,8 @@ def unknown(made: Answer, known: Known) -> list[str]:
         lines.append(f"Which is faster: {'; '.join(undecided)}.")
     if made.missing:
         lines.append(f"Anything of {', '.join(made.missing)} on this machine: {NEVER_MEASURED}.")
+    if disturbed := list(filter(None, map(_disturbed, rows))):
+        lines.append(f"How fast a machine is that nothing disturbs: doubtful are {', '.join(disturbed)}.")
     if lacking := [f"{row.line.title} on {name}" for row in rows for name in _lacking(row)]:
         lines.append(f"How these compare, which were not in the rounds of the others: {', '.join(lacking)}.")
     if unjudged := [row for row in rows if row.same == "not known"]:
@@ -215,6 +217,12 @@ def _undecided(row: answer.Row) -> str:
         return ""
     rounds = min(standing.processes for standing in row.ranking.standings)
     return f"{' or '.join([row.ranking.first.name, *near])} at {row.line.title} (open after {rounds} rounds)"
+
+
+def _disturbed(row: answer.Row) -> str:
+    """How many of the row's rates in turn are doubtful; empty if none is. Others are marked in their table."""
+    doubtful, rates = map(sum, zip(*row.disturbed.values(), strict=True))
+    return f"{doubtful} of {rates} rates of {row.line.title}" if row.ranking is not None and doubtful else ""
 
 
 def _lacking(row: answer.Row) -> list[str]:

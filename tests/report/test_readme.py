@@ -202,6 +202,22 @@ def test_what_few_rounds_left_open_and_what_was_not_in_them_is_said() -> None:
     assert len([first, *others]) <= 5
 
 
+def test_of_how_many_rates_in_turn_something_makes_them_doubtful_is_said() -> None:
+    """Before, a rate that had been measured beside other work stood on the first page like any other."""
+    sides = {
+        backend: in_turn("20260101T000000Z-0000", side, 50, backend=backend)
+        for side, backend in zip("ab", BACKENDS, strict=False)
+    }
+    sides["jax"][:2] = [
+        dataclasses.replace(made, samples={**made.samples, "step_s": made.samples["step_s"][:1]})
+        for made in sides["jax"][:2]
+    ]
+    records = [("m", made) for of_side in sides.values() for made in of_side]
+    known = readme.Known(records, Verdicts(()), (), ())
+    said = readme.unknown(known.answer("m"), known)
+    assert "How fast a machine is that nothing disturbs: doubtful are 2 of 20 rates of CNN." in said
+
+
 # What a person sees
 
 
