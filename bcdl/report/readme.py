@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from bcdl import backends
-from bcdl.evaluation import estimates, few, metrics, smoke
+from bcdl.evaluation import estimates, faults, few, metrics, smoke
 from bcdl.evaluation.estimates import Result
 from bcdl.parity.verdicts import Verdicts
 from bcdl.records.groups import Group, Line, group_records
@@ -20,6 +20,7 @@ from bcdl.report.sections import experiments, sides_in_turn, variants
 from bcdl.report.sources import Sources
 from bcdl.report.tables import Entry, Table, absent, count, number, word, words
 from bcdl.report.tables import figures as columns_of
+from bcdl.settings.cell import Cell
 from bcdl.statistics.ranking import UNDECIDED
 from bcdl.text import escape, safe_name
 
@@ -136,7 +137,7 @@ def _head(made: Answer, to_pages: str) -> str:
 def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
     """How good the models are on real images: of each data set, model and start, by the newest that does not leak.
 
-    A smoke test shows nothing of that.
+    A smoke test shows nothing of that, and a training with a fault that was switched on nothing of the model.
     """
     newest: dict[tuple[object, ...], tuple[Group, Line]] = {}
     for group in sorted(groups, key=lambda group: max(record.started for record in group.records)):
@@ -150,12 +151,22 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
             "## Accuracy on real data",
             "No model was tested on enough real images yet: drawings show nothing of how good one is.",
         ]
-    shown = list(newest.values())[-_MOST_OF_QUALITY:]
+    sound = [(group, line) for group, line in newest.values() if not faults.has_fault(_cell(group, line))]
+    shown = (sound or list(newest.values()))[-_MOST_OF_QUALITY:]
     made = [(group, estimates.of_line(group, line, _REAL_METRICS)) for group, line in shown]
     made.sort(key=lambda pair: [pair[0].lines.index(pair[1][0].line), pair[0].title])
     tables = [_quality_table(metric.title, metric.name, made).to_markdown() for metric in _REAL_METRICS]
-    quoted = "\n".join(f"- {escape(sentence)}" for sentence in variants.quoted(groups)[:_MOST_SENTENCES])
+    sentences = variants.quoted(groups)[:_MOST_SENTENCES]
+    if left_out := len(newest) - len(shown):
+        faulty = len(newest) - len(sound)
+        of_them = f", {faulty} of them with a fault of the source study" if faulty else ""
+        sentences.append(f"Other ways of training are on the pages below: {left_out}{of_them}.")
+    quoted = "\n".join(f"- {escape(sentence)}" for sentence in sentences)
     return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables, quoted]
+
+
+def _cell(group: Group, line: Line) -> Cell:
+    return group.ok_records(line)[0].cell
 
 
 def _quality_table(title: str, metric: str, made: Sequence[tuple[Group, Sequence[Result]]]) -> Table:

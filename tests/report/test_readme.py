@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bcdl.parity.verdicts import Verdicts
 from bcdl.records import experiment, store
+from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report import __main__ as command
 from bcdl.report import how_to_read, on_screen, page, plots, readme
@@ -180,6 +181,21 @@ def test_how_good_the_models_are_on_real_data(results: Path) -> None:
         assert row["data"] == "busi"
         assert float(row["majority class"]) <= 0.7
     assert "synthetic" not in first_page(results).partition("## Accuracy on real data")[2].partition("\n## ")[0]
+
+
+def test_a_training_with_a_fault_stands_on_its_page_alone_and_is_counted() -> None:
+    """Before, it could take the place of a sound one, and of what had no place nothing was said."""
+
+    def tested(**changes: object) -> tuple[str, Record]:
+        return MACHINE, predicted(drawn(300), drawn(60), data="busi", timing=False, **changes)
+
+    sound, faulty = tested(model="cnn"), tested(model="cnn", preprocessing="none")
+    known = readme.Known([sound, faulty], Verdicts(()), group_records([sound, faulty]), ())
+    text, _ = readme.first_page(known)
+    part = text.partition("## Accuracy on real data")[2].partition("\n## ")[0]
+    assert len([line for line in part.splitlines() if line.startswith("| CNN ")]) == 2  # AUROC, and accuracy
+    assert "not scaled" not in part
+    assert "- Other ways of training are on the pages below: 1, 1 of them with a fault of the source study." in part
 
 
 def test_what_is_not_known(results: Path) -> None:
