@@ -23,7 +23,7 @@ from scipy import stats
 from bcdl.evaluation import estimates, metrics, scored
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
-from bcdl.records.comparability import Evidence, Purpose, differences
+from bcdl.records.comparability import Evidence, Purpose, differences, identity_of
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.statistics import bootstrap, effects
@@ -182,6 +182,7 @@ class Refused:
     a: str
     b: str
     same: str
+    across: str
     reason: str
 
 
@@ -314,10 +315,10 @@ def pairs(group: Group) -> tuple[list[Pair], list[Refused]]:
         for across, a, b, same, first, second in asked:
             reason = _incomparable(first, second, across)
             if reason:
-                refused.append(Refused(line, a, b, same, reason))
+                refused.append(Refused(line, a, b, same, across, reason))
             else:
                 judged = first.judged, second.judged
-                compared.append(Pair(line, a, b, same, across, judged, compare(*judged)))
+                compared.append(Pair(line, a, b, same + _place(first, second), across, judged, compare(*judged)))
     return compared, refused
 
 
@@ -364,11 +365,17 @@ def _across_seeds(sides: _Sides) -> Iterator[_Compared]:
             yield "seeds", f"seed {a}", f"seed {b}", backend, seeds[a], seeds[b]
 
 
+def _place(first: _Side, second: _Side) -> str:
+    """What follows the words for what both share, if they were not trained on one machine; else nothing."""
+    machines = [{identity_of(evidence) for evidence in side.evidence} for side in (first, second)]
+    return "" if machines[0] == machines[1] else ", on different machines"
+
+
 def _across_machines(group: Group, line: Line) -> Iterator[_Compared]:
     """The line's cells that ran on two machines, all folds of a seed together."""
     twice: dict[tuple[str, int, str, str], list[tuple[Record, Record]]] = {}
     for by_machine in group.several:
-        for (a, first), (b, second) in itertools.combinations(by_machine.items(), 2):
+        for (a, first), (b, second) in itertools.combinations(sorted(by_machine.items()), 2):
             if Line.of(first.cell) == line:
                 twice.setdefault((first.cell.backend, first.cell.seed, a, b), []).append((first, second))
     for (backend, seed, a, b), records in sorted(twice.items()):
@@ -377,6 +384,7 @@ def _across_machines(group: Group, line: Line) -> Iterator[_Compared]:
             yield "machines", a, b, f"{backend}, seed {seed}", _Side(folds[0]), _Side(folds[1])
 
 
+_PURPOSES = {"backends": Purpose.BACKENDS, "seeds": Purpose.SEEDS, "machines": Purpose.MACHINES}
 # Why two models can't be compared, by the fact that does not agree.
 _REASONS = {
     "images and split": "not the same images or splits",
@@ -389,7 +397,7 @@ def _incomparable(first: _Side, second: _Side, across: str) -> str:
     """Why the two sides, folds in order, can't be compared; empty if they can."""
     if [record.cell.fold for record in first.folds] != [record.cell.fold for record in second.folds]:
         return "not the same folds ran"
-    purpose = Purpose.BACKENDS if across == "backends" else Purpose.SEEDS
+    purpose = _PURPOSES[across]
     sides = zip(first.evidence, second.evidence, strict=True)
     facts = [difference.fact for a, b in sides for difference in differences(a, b, purpose)]
     return "; ".join(dict.fromkeys(_REASONS.get(fact, f"not the same {fact}") for fact in facts))

@@ -113,14 +113,14 @@ def compared(groups: Sequence[Group], tested: bool) -> Sequence[Compared]:
 def _of_groups(groups: tuple[Group, ...], tested: bool) -> Sequence[Compared]:
     """As `compared`. The first page quotes what other pages show: predictions of many records are put together once."""
     by_images: dict[Key, list[Record]] = {}
-    machines: dict[Key, dict[str, None]] = {}  # as a set, in order
+    machines: dict[Key, set[str]] = {}
     for group in groups:
         if not group.synthetic and group.first.cell.test is tested:
             for *_, record in group.ran():
                 key = comparability.key(Evidence.of(record), Purpose.VARIANTS)
                 by_images.setdefault(key, []).append(record)
-                machines.setdefault(key, {}).update(dict.fromkeys(group.machines))
-    made = (_compared(AND.join(machines[key]), key, records, tested) for key, records in by_images.items())
+                machines.setdefault(key, set()).update(group.machines)
+    made = (_compared(AND.join(sorted(machines[key])), key, records, tested) for key, records in by_images.items())
     return [each for each in made if len(each.variants) > 1]
 
 
@@ -217,7 +217,8 @@ def _settings(cell: Cell) -> dict[str, Any]:
 
 
 def _variant(software: str, records: Sequence[Record], split: str) -> Variant:
-    newest = {(record.cell.seed, record.cell.fold): record for record in records}
+    oldest_first = sorted(records, key=lambda record: record.started)  # of several groups, if of several machines
+    newest = {(record.cell.seed, record.cell.fold): record for record in oldest_first}
     in_order = tuple(newest[draw] for draw in sorted(newest))
     return Variant(software, in_order[0].cell, in_order, scored.by_seed(in_order, split))
 

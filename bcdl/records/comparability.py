@@ -30,6 +30,7 @@ class Purpose(enum.Enum):
     COMPILED = "what was compiled for one serves the other"
     BACKENDS = "their diagnoses are compared across backends"
     SEEDS = "their diagnoses are compared across seeds"
+    MACHINES = "their diagnoses are compared across machines"
     VARIANTS = "ways of training are compared on the same images"
     PREMIUM = "a split by image is compared with one by group"
     PARITY = "a finding of parity holds for a record"
@@ -186,6 +187,7 @@ _FREE = {
     Purpose.DURATION: tuple(name for name, setting in Cell.rows().items() if setting.same_model),
     Purpose.BACKENDS: ("backend",),
     Purpose.SEEDS: ("seed",),
+    Purpose.MACHINES: (),
 }
 _OF_PARITY = ("model", "precision")
 _CHANGED = ", changed while it ran"  # after a digest
@@ -242,7 +244,7 @@ def is_of_changed_code(facts: Mapping[str, Any]) -> bool:
     return str(facts.get("code")).endswith(_CHANGED)
 
 
-def _identity(evidence: Evidence) -> str | None:
+def identity_of(evidence: Evidence) -> str | None:
     """The machine but for the cores allowed, in words."""
     return identity.in_words(evidence.environment.get("identity") or {})
 
@@ -265,7 +267,8 @@ def _of_gpu(name: str) -> Callable[[Evidence], Any]:
     return lambda evidence: (evidence.environment.get("gpu") or {}).get(name)
 
 
-_DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS)
+_DIAGNOSES = (Purpose.BACKENDS, Purpose.SEEDS, Purpose.MACHINES)
+_OF_ONE_START = (Purpose.BACKENDS, Purpose.MACHINES)
 _OF_QUALITY = (Purpose.TABLE, Purpose.PREMIUM)
 _TABLES = (*_OF_QUALITY, Purpose.VARIANTS)
 _SPEED = (Purpose.RATES, Purpose.RESUME)
@@ -276,7 +279,7 @@ _EVERYWHERE = (*_SPEED, Purpose.RESUME_ON_NODES)
 _PLACES = (*_TIME, *_OF_QUALITY, Purpose.EXPERIMENTS)
 # Another machine rounds otherwise, and trains another model, as the same machine does at a second try if its threads
 # add in another order. Neither is better: what is measured of accuracy alone is put together from several machines,
-# which every page of it names.
+# which its pages name.
 _IF_TIMED = (*_OF_QUALITY, Purpose.RESUME)
 
 
@@ -293,10 +296,10 @@ FACTS: tuple[Fact, ...] = (
     Fact("images and split", _in("dataset", "checksum"), (*_EVERYWHERE, *_DIAGNOSES)),
     Fact("test images", _tested, _DIAGNOSES),
     Fact("weights file", _in("weights", "sha256"), (*_EVERYWHERE, *_DIAGNOSES)),
-    Fact("initial weights", _in("model", "initial_weights"), (Purpose.BACKENDS,), required=(Purpose.BACKENDS,)),
+    Fact("initial weights", _in("model", "initial_weights"), _OF_ONE_START, required=_OF_ONE_START),
     _of_place("processor", _in("environment", "cpu"), _TIME),
     _of_place("cores", _in("environment", "cpu_cores"), _TIME),
-    _of_place("identity", _identity, (*_PLACES, Purpose.PARITY)),
+    _of_place("identity", identity_of, (*_PLACES, Purpose.PARITY)),
     _of_place("cores allowed", _in("environment", "cpu_cores_allowed"), _PLACES),
     _of_place("CPU quota", _in("environment", "cpu_quota_cores"), _PLACES),
     Fact("variables", _variables, (*_PLACES, Purpose.VARIANTS, Purpose.PARITY)),
@@ -307,8 +310,8 @@ FACTS: tuple[Fact, ...] = (
     _of_place("CUDA of the driver", _of_gpu("cuda_driver"), _SPEED),
     _of_place("power limit of the GPU", _of_gpu("power_limit_w"), _TIME),
     _of_place("ECC of the GPU", _of_gpu("ecc"), _TIME),
-    Fact("python", _in("environment", "python"), _EVERYWHERE),
-    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.PARITY)),
+    Fact("python", _in("environment", "python"), (*_EVERYWHERE, Purpose.MACHINES)),
+    Fact("versions", _versions, (*_EVERYWHERE, Purpose.SEEDS, Purpose.MACHINES, Purpose.PARITY)),
     Fact("commit", _commit, (Purpose.RATES,)),
-    Fact("code", _code, (*_EVERYWHERE, Purpose.COMPILED)),
+    Fact("code", _code, (*_EVERYWHERE, Purpose.MACHINES, Purpose.COMPILED)),
 )

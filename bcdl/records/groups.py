@@ -12,7 +12,7 @@ from typing import Protocol
 
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose
-from bcdl.records.record import Record
+from bcdl.records.record import DIVERGED, OK, Record
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS
 from bcdl.settings.words import line_words, title_words
@@ -207,10 +207,12 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdict
     A record that failed early does not know its data: it goes to the newest group of its machine and settings.
     """
     keyed = [(_GroupKey.of(machine, record), machine, record) for machine, record in records]
-    newest = {key.machine_and_settings: key for key, *_ in keyed if key.checksum}
+    newest = {key.settings: key for key, *_ in keyed if key.checksum and not key.machine}
+    newest_there = {(machine, key.settings): key for key, machine, _ in keyed if key.checksum}
     cells: dict[_GroupKey, _Cells] = {}
     for key, machine, record in keyed:
-        known = key if key.checksum else newest.get(key.machine_and_settings, key)
+        of_others = key if key.machine else newest.get(key.settings, key)
+        known = key if key.checksum else newest_there.get((machine, key.settings), of_others)
         cells.setdefault(known, _Cells()).add(machine, record)
     groups = [group for keys in _by_title(cells) for group in _distinguished(keys, cells, verdicts)]
     return sorted(groups, key=lambda group: (group.synthetic, not group.first.cell.test, group.title, group.machine))
@@ -224,24 +226,32 @@ class _Cells:
         self._ran: dict[str, dict[str, Record]] = {}
 
     def add(self, machine: str, record: Record) -> None:
-        self._by_cell[record.cell.id] = (machine, record)
+        """Take a record for its cell: but what failed on one machine says nothing of what another could do."""
+        earlier = self._by_cell.get(record.cell.id)
+        if earlier is None or earlier[0] == machine or _has_ended(record) or not _has_ended(earlier[1]):
+            self._by_cell[record.cell.id] = (machine, record)
         if record.ok:
             self._ran.setdefault(record.cell.id, {})[machine] = record
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """The newest of each cell."""
+        """That of each cell."""
         return tuple(record for _, record in self._by_cell.values())
 
     @property
     def machines(self) -> str:
         """Those of these records, in words."""
-        return AND.join(dict.fromkeys(machine for machine, _ in self._by_cell.values()))
+        return AND.join(sorted({machine for machine, _ in self._by_cell.values()}))
 
     @property
     def several(self) -> tuple[Mapping[str, Record], ...]:
-        """Of each cell that ran on several machines, the newest record of each."""
+        """Of each cell that ran on several machines, the newest record that is ok of each."""
         return tuple(by_machine for by_machine in self._ran.values() if len(by_machine) > 1)
+
+
+def _has_ended(record: Record) -> bool:
+    """Whether the cell came to its end, which for training that diverges is to be no model."""
+    return record.status in (OK, DIVERGED)
 
 
 _NONE_KNOWN: Key = (("others", None),)
@@ -267,10 +277,6 @@ class _GroupKey:
         others = tuple(pair for pair in key if pair[0] not in (*own, "machine", "images"))
         facts = dict(key)
         return cls(str(facts.get("machine", "")), str(facts.get("images", "")), settings, others)
-
-    @property
-    def machine_and_settings(self) -> tuple[str, Key]:
-        return self.machine, self.settings
 
 
 def _by_title(keys: Iterable[_GroupKey]) -> list[list[_GroupKey]]:

@@ -89,8 +89,8 @@ pairs are compared [in tables of their own](#two-models-on-the-same-images).
     AGREEMENT: f"""
 Each backend's model started from the same weights and saw the same batches; rows of two seeds on one backend show what
 another start and order alone does, and rows of two machines what it does to train one cell again elsewhere: sums are
-rounded otherwise, which training enlarges. Differences are b less a on the same images, in brackets the {_CONFIDENCE}
-interval, by resampling patients.
+rounded otherwise, which training enlarges. A row *on different machines* compares models that were not trained on one.
+Differences are b less a on the same images, in brackets the {_CONFIDENCE} interval, by resampling patients.
 
 - **p by image** is McNemar's, exact: that neither names more images right. It takes the images of a patient for
   independent. **p by patient** is the exact one of exchanging the two models for all images of a patient at once; both

@@ -22,7 +22,7 @@ _PIPED_WIDTH = 160
 
 
 def print_newest(sources: Sources) -> None:
-    """The answer for the machine of the newest record, and what is not known."""
+    """The answer for the machine that the first page is about, and what is not known."""
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     known = Known.of(sources)
     if not known.machines:

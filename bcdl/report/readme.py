@@ -86,7 +86,7 @@ def first_page(known: Known) -> tuple[str, dict[str, bytes]]:
 
 
 def machine_sections(known: Known) -> list[Section]:
-    """A section for each machine but the one that the first page is about."""
+    """A section for each machine that timed something, but the one that the first page is about."""
     return [_machine_section(machine, known) for machine in known.machines[1:]]
 
 

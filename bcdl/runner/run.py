@@ -315,39 +315,36 @@ class Run:
         return not any(job.cold for job in self.jobs) and not self._changes(earlier, Purpose.COMPILED)
 
     def _resume(self) -> list[str]:
-        """Leave out the jobs whose newest record is still valid; notices about that, for people."""
+        """Leave out the jobs that have a valid record; notices about that, for people."""
         records, problems = store.read_all(self.results)
-        newest = {each.cell: (machine, each) for machine, each in records if self._counts(machine, each)}
-        standing, changed = still_valid(self.jobs, {cell: each for cell, (_, each) in newest.items()}, self.changes)
+        unblocked = [(machine, each) for machine, each in records if not each.block]
+        here = {each.cell: each for machine, each in unblocked if machine == self._machine}
+        standing, _ = still_valid(self.jobs, here, self.changes)
         self.records.update(standing)
-        cells = f"{len(self.jobs)} cells{self.name}"
-        resumed = f"resumed: {len(self.records)} of {cells} have their record already"
-        others = self._others(records, [newest[job.cell][0] for job in standing])
-        return [resumed, *run_again(changed, cells), *others, *not_resumed_from(problems)]
-
-    def _counts(self, machine: str, earlier: Record) -> bool:
-        """Whether a record may stand for its cell: another machine's only if it says how good a model is, and no more.
-
-        What one machine has no memory or no arithmetic for, another may have.
-        """
-        if machine == self._machine:
-            return not earlier.block
-        return not earlier.cell.timing and earlier.status in (record.OK, record.DIVERGED)
-
-    def _others(self, records: Iterable[tuple[str, Record]], standing: Sequence[str]) -> list[str]:
-        """Lines on records of other machines: of how many cells they stand, and that those of timed ones do not.
-
-        Args:
-            records: all, each with its machine.
-            standing: the machine of each record that stands.
-        """
-        taken = [machine for machine in standing if machine != self._machine]
+        taken = self._of_other_machines(unblocked)
+        elsewhere = {each.cell: each for _, each in unblocked if _may_stand_elsewhere(each)}
+        _, changed = still_valid(self.left, {**elsewhere, **here}, self.changes)
         timed = {job.cell for job in self.jobs if job.cell.timing}
-        left = {machine for machine, each in records if machine != self._machine and each.cell in timed}
-        of_others = f"{len(taken)} of these records, of accuracy alone, are of another machine"
+        left_out = sorted({machine for machine, each in records if machine != self._machine and each.cell in timed})
+        cells = f"{len(self.jobs)} cells{self.name}"
         not_of_others = "not resumed from records of another machine, other cores or no known identity"
-        lines = {of_others: set(taken), not_of_others: left}
-        return [f"{line}: {', '.join(sorted(machines))}" for line, machines in lines.items() if machines]
+        return [
+            f"resumed: {len(self.records)} of {cells} have their record already",
+            *(f"resumed from records of {machine}, of accuracy alone: {count}" for machine, count in taken.items()),
+            *run_again(changed, cells),
+            *([f"{not_of_others}: {', '.join(left_out)}"] if left_out else []),
+            *not_resumed_from(problems),
+        ]
+
+    def _of_other_machines(self, records: Sequence[tuple[str, Record]]) -> dict[str, int]:
+        """Leave out jobs that measure no speed and have a valid record of another machine; how many, by machine."""
+        taken: dict[str, int] = {}
+        for other in sorted({machine for machine, _ in records if machine != self._machine}):
+            there = {each.cell: each for machine, each in records if machine == other and _may_stand_elsewhere(each)}
+            standing, _ = still_valid(self.left, there, self.changes)
+            self.records.update(standing)
+            taken |= {other: len(standing)} if standing else {}
+        return taken
 
     def changes(self, earlier: Record, job: Job) -> list[str]:
         """Names of the facts in which the earlier record differs from the one that the job would leave now."""
@@ -376,6 +373,14 @@ class Run:
     @functools.cached_property
     def _machine(self) -> str:
         return hardware.machine_name(self.jobs[0].cell.device)
+
+
+def _may_stand_elsewhere(earlier: Record) -> bool:
+    """Whether a record may stand for its cell on another machine: if it says how good a model is, and no more.
+
+    What one machine has no memory or no arithmetic for, another may have.
+    """
+    return not earlier.cell.timing and earlier.status in (record.OK, record.DIVERGED)
 
 
 def check_all(runs_of_command: Sequence[Run]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -49,15 +50,39 @@ def test_one_cell_on_two_machines_is_compared_over_the_folds_that_both_ran() -> 
         test["names"] = [f"{number}-{name}" for name in test["names"]]
         return predicted(test, timing=False, folds=3, fold=number)
 
-    a = [fold([0.9, 0.4, 0.1], number) for number in (0, 1, 2)]
-    b = [fold([0.9, 0.6, 0.1], number) for number in (0, 2)]
-    (made,) = group_records([("m", each) for each in a] + [("n", each) for each in b])
+    a = [("m", fold([0.9, 0.4, 0.1], number)) for number in (0, 1, 2)]
+    b = [("n", fold([0.9, 0.6, 0.1], number)) for number in (0, 2)]
+    (made,) = group_records([a[0], b[1], b[0], *a[1:]])  # each was the first at some fold
     compared, refused = agreement.pairs(made)
     assert refused == []
     (pair,) = compared
     assert (pair.across, pair.a, pair.b, pair.same, pair.images) == ("machines", "m", "n", "torch, seed 0", 6)
     assert pair.agreement.flipped == ("0-image 1", "2-image 1")
     assert pair.agreement.accuracy.value == pytest.approx(2 / 6)
+
+
+def test_two_machines_are_compared_only_if_nothing_else_differs() -> None:
+    def tested(**environment: object) -> Record:
+        made = predicted(split([0.9, 0.4, 0.1], [1, 1, 0]), timing=False)
+        return dataclasses.replace(made, environment={**made.environment, **environment})
+
+    (made,) = group_records([("m", tested(code="1")), ("n", tested(code="2"))])
+    compared, refused = agreement.pairs(made)
+    assert compared == []
+    assert [(each.across, each.reason) for each in refused] == [("machines", "not the same code")]
+
+
+def test_a_pair_that_two_machines_trained_says_so() -> None:
+    """What sets such models apart is not the backend alone."""
+
+    def on(hardware: str, backend: str) -> Record:
+        made = predicted(split([0.9, 0.4, 0.1], [1, 1, 0]), timing=False, backend=backend)
+        return dataclasses.replace(made, environment={**made.environment, "identity": {"hardware": hardware}})
+
+    ((apart,), _), ((together,), _) = (
+        agreement.pairs(*group_records([("m", on("1", "jax")), ("n", on(other, "torch"))])) for other in "21"
+    )
+    assert (apart.same, together.same) == ("seed 0, on different machines", "seed 0")
 
 
 def test_flips_of_one_patient_count_together() -> None:
@@ -157,21 +182,24 @@ def test_folds_are_compared_together() -> None:
     ((pair,), _) = agreement.pairs(group(*folds))
     assert (pair.images, pair.agreement.flipped[0].split()[0]) == (40, "0")
     result, refused = agreement.pairs(group(*folds[:-1]))
-    assert (result, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", "not the same folds ran")])
+    assert (result, refused) == (
+        [],
+        [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", "backends", "not the same folds ran")],
+    )
 
 
 def test_what_did_not_start_alike_is_not_compared() -> None:
     first, second = predicted(guessed(0), backend="jax"), predicted(guessed(1), backend="torch", weights="others")
     result, refused = agreement.pairs(group(first, second))
     reason = "not known to have started from the same weights"
-    assert (result, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)])
+    assert (result, refused) == ([], [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", "backends", reason)])
 
 
 def test_other_test_images_are_not_compared() -> None:
     first, second = predicted(guessed(0), backend="jax"), predicted(guessed(1, 38), backend="torch")
     _, refused = agreement.pairs(group(first, second))
     reason = "not the same images or splits"
-    assert refused == [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", reason)]
+    assert refused == [Refused(Line("cnn", "none"), "jax", "torch", "seed 0", "backends", reason)]
 
 
 def over_seeds(*wrong_of_b: int, images: int = 200, wrong_of_a: int = 20) -> agreement.OverSeeds:

@@ -102,6 +102,15 @@ def test_ways_of_training_are_compared_wherever_they_were_trained() -> None:
     assert made.machines == "m and n"
 
 
+def test_of_a_cell_that_two_machines_timed_the_newest_record_counts() -> None:
+    """Before, that of the machine whose name comes last."""
+    older, newer = judged(0.5), dataclasses.replace(judged(0.9), started="2027-01-01T00:00:00.000+00:00")
+    other = judged(0.75, learning_rate=1e-3)
+    (made,) = variants.compared(group_records([("z", older), ("a", newer), ("a", other)]), tested=True)
+    assert newer in made.variants[0].records + made.variants[1].records
+    assert older not in made.variants[0].records + made.variants[1].records
+
+
 def test_drawings_are_not_compared() -> None:
     made = [judged(0.5), judged(0.75, learning_rate=1e-3)]
     drawings = [dataclasses.replace(each, dataset={**each.dataset, "synthetic": True}) for each in made]

@@ -59,6 +59,7 @@ def test_what_two_machines_measured_of_accuracy_alone_is_one_group() -> None:
     one, other = (record(timing=False, folds=2, fold=fold) for fold in (0, 1))
     (made,) = group_records([("a-machine", one), ("another", other)])
     assert (made.records, made.machine, made.several) == ((one, other), "a-machine and another", ())
+    assert made.machines == ["a-machine", "another"]
     (alone,) = group_records([("a-machine", one)])
     assert alone.slug == made.slug
     timed = [("a-machine", record(seed=0)), ("another", record(seed=1))]
@@ -67,10 +68,28 @@ def test_what_two_machines_measured_of_accuracy_alone_is_one_group() -> None:
 
 def test_a_cell_that_ran_on_two_machines_counts_by_its_newest_record_and_both_are_kept() -> None:
     older, newer = record(timing=False), record(timing=False, run="20260102T000000Z-0000")
-    failed = record(timing=False, run="20260101T120000Z-0000", status="failed")
-    (made,) = group_records([("a-machine", older), ("a-third", failed), ("another", newer)])
+    (made,) = group_records([("a-machine", older), ("another", newer)])
     assert (made.records, made.machine) == ((newer,), "another")
     assert made.several == ({"a-machine": older, "another": newer},)
+
+
+@pytest.mark.parametrize("status", ["failed", "out_of_memory", "skipped"])
+def test_what_failed_on_another_machine_hides_no_result(status: str) -> None:
+    """Before, a cell had the newest record of all: another machine with too little memory took its place."""
+    ok, failed = record(timing=False), record(timing=False, run="20260102T000000Z-0000", status=status)
+    (made,) = group_records([("a-machine", ok), ("another", failed)])
+    assert (made.records, made.machine) == ((ok,), "a-machine")
+    (made,) = group_records([("another", failed), ("a-machine", ok)])
+    assert (made.records, made.machine) == ((ok,), "a-machine")
+    (made,) = group_records([("a-machine", ok), ("a-machine", failed)])  # there, it counts as before
+    assert made.records == (failed,)
+
+
+def test_the_machines_of_a_group_stand_in_one_order() -> None:
+    seeds = [record(timing=False, seed=seed) for seed in (0, 1)]
+    assert {group_records(list(zip(machines, seeds, strict=True)))[0].machine for machines in ("mn", "nm")} == {
+        "m and n"
+    }
 
 
 def test_the_line_of_each_record_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:

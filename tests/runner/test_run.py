@@ -138,8 +138,19 @@ def test_of_accuracy_alone_a_record_of_another_machine_stands(tmp_path: Path) ->
     run = Run([job(timing=False), job()], tmp_path, resume=True)
     notes = run.check()
     assert "resumed: 1 of 2 cells have their record already" in notes
-    assert "1 of these records, of accuracy alone, are of another machine: another-machine-11111111" in notes
+    assert "resumed from records of another-machine-11111111, of accuracy alone: 1" in notes
     assert run.left == [job()]
+
+
+def test_a_newer_record_of_other_software_elsewhere_leaves_ours_as_it_is(tmp_path: Path) -> None:
+    """Or two machines would train each other's cells again and again."""
+    ours = made_here(change=lambda values: values.update(trained(timing=False)))
+    theirs = of_accuracy_alone(lambda values: values["environment"]["versions"].update(numpy="1.0"))
+    store.append(tmp_path, hardware.machine_name("cpu"), ours)
+    store.append(tmp_path, "another-machine-11111111", dataclasses.replace(theirs, run="20260102T000000Z-0000"))
+    run = Run([job(timing=False)], tmp_path, resume=True)
+    run.check()
+    assert run.left == []
 
 
 @pytest.mark.parametrize(

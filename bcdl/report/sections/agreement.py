@@ -66,8 +66,8 @@ def section(group: Group) -> tuple[str, tuple[Table, ...]]:
         paragraphs.append(_not_compared(group, refused))
     if not paragraphs:
         return "", ()
-    of_machines = pairs and all(pair.across == "machines" for pair in pairs)
-    what = "machine" if of_machines else "backend"
+    kinds = {pair.across for pair in pairs} | {pair.across for pair in refused}
+    what = "machine" if kinds == {"machines"} else "backend"
     text = quality.part(group, f"Does the {what} change the diagnosis?", paragraphs)
     return text, (_tidy_table(group, pairs, over_seeds),) if pairs else ()
 

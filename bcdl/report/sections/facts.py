@@ -58,20 +58,21 @@ def group_facts(group: Group) -> str:
 
 def _place(group: Group) -> list[str]:
     """The facts of each machine, as it was for the group's cells, a line each."""
-    places = (_of_place(record) for record in ([*(record for *_, record in group.ran())] or [group.first]))
-    return list(dict.fromkeys(itertools.chain.from_iterable(places)))
+    ran = [record for *_, record in group.ran()]
+    places = dict.fromkeys(_of_place(record) for record in ran or [group.first])
+    return list(itertools.chain.from_iterable(places))
 
 
-def _of_place(record: Record) -> list[str]:
+def _of_place(record: Record) -> tuple[str, ...]:
     known = comparability.values(Evidence.of(record), Purpose.RATES)
     sets = (record.environment.get("identity") or {}).get("instruction_sets")
-    return [
+    return (
         f"Identity: {known.get('identity', 'unknown: the records were made before it was recorded')}",
         *([f"Instruction sets: {' '.join(sets) or 'none known'}"] if sets is not None else []),
         f"Cores allowed: {known.get('cores allowed', 'unknown')}",
         *([f"CPU quota: {known['CPU quota']} cores"] if "CPU quota" in known else []),
         f"Environment variables that count: {known.get('variables', 'unknown')}",
-    ]
+    )
 
 
 def _data(group: Group) -> list[str]:
@@ -149,10 +150,13 @@ def _why_absent(group: Group, backend: str) -> str:
 
 def _versions(group: Group, backend: str) -> str:
     versions: dict[str, str] = {}
+    threads: dict[str, set[str]] = {}  # machines may have several numbers of them
     for record in group.records:
         if record.cell.backend == backend and record.ok:
             environment = record.environment
             versions.update(environment.get("versions", {}), python=environment.get("python", "unknown"))
             versions["jit_compile"] = str(environment.get("jit_compile"))
-            versions |= {f"threads {name}": str(count) for name, count in environment.get("threads", {}).items()}
+            for name, count in environment.get("threads", {}).items():
+                threads.setdefault(f"threads {name}", set()).add(str(count))
+    versions |= {name: " or ".join(sorted(counts)) for name, counts in threads.items()}
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or "nothing ran"

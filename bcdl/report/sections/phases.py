@@ -55,7 +55,7 @@ def _table(group: Group, backend: str) -> Table | None:
     rows.append((Entry("all"), *_seconds(columns, (*known, *unknown))))
     rows.append((Entry("of it measured, %"), *map(_measured_share, (*columns.values(), _sum(columns)))))
     every = [record for of_line in records.values() for record in of_line]
-    return Table(_title(backend, every), _headings(columns), tuple(rows))
+    return Table(_title(backend, every, len(group.machines)), _headings(columns), tuple(rows))
 
 
 def _headings(columns: Mapping[str, object]) -> tuple[Column, ...]:
@@ -72,14 +72,13 @@ def _means(records: Sequence[Record]) -> dict[str, float]:
     return {name: sum(r.phases.get(name, 0.0) for r in records) / len(records) for name in names}
 
 
-def _title(backend: str, records: Sequence[Record]) -> str:
-    """The table's title, with how many of the cells were spared something."""
+def _title(backend: str, records: Sequence[Record], machines: int) -> str:
+    """The table's title, with how many of the cells were spared something, and how many machines ran them."""
     warm = sum("warm" in str(record.environment.get("compilation_cache")) for record in records)
     later = sum(bool(record.environment.get("process", {}).get("cells_before")) for record in records)
     notes = [f"{warm} of {len(records)} cells from a warm compilation cache"] if warm else []
     notes += [f"{later} of {len(records)} cells after others in one process"] if later else []
-    machines = {record.environment.get("identity", {}).get("digest") for record in records}
-    notes += [f"means of {len(machines)} machines"] if len(machines) > 1 else []
+    notes += [f"cells of {machines} machines"] if machines > 1 else []
     return f"Where the time goes on {backend} ({'; '.join(['s', *notes])})"
 
 

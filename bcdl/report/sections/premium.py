@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bcdl.evaluation import leakage_premium
 from bcdl.evaluation.leakage_premium import Premium, Verdict
-from bcdl.records.groups import Group
+from bcdl.records.groups import AND, Group
 from bcdl.report import formats, titles
 from bcdl.report.section import Section, page_name
 from bcdl.report.sections import facts, quality
@@ -45,10 +45,11 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 def _section(by_group: Group, by_image: Group, premiums: Sequence[Premium]) -> Section:
     title = f"# The leakage premium: {escape(by_group.title)}"
     text = _TEXT.format(folds=by_group.first.cell.folds) + "\n" + quality.FOLDS_DEPEND
+    machines = f"Machine: {escape(AND.join(sorted({*by_group.machines, *by_image.machines})))}."
     heading = titles.with_note("The leakage premium", titles.note([*by_group.records, *by_image.records]))
     table = Table(heading, _COLUMNS, tuple(map(_row, premiums)))
     return Section(
-        text="\n\n".join([title, text, table.to_markdown()]) + "\n",
+        text="\n\n".join([title, text, machines, table.to_markdown()]) + "\n",
         tables={f"{by_group.slug}-premium": (table,)},
         page=page_name(*facts.page_words(by_group), "leakage premium"),
     )

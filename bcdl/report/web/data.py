@@ -7,6 +7,7 @@ of a model on a backend are one row. All texts are of one line and without chara
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from bcdl.parity.findings import as_float
 from bcdl.parity.judge import QUANTITIES
 from bcdl.parity.verdicts import NEVER_MEASURED, Verdicts, group_findings, title_of
 from bcdl.records import comparability
+from bcdl.records.comparability import Evidence
 from bcdl.records.groups import Group, Line, group_records
 from bcdl.records.record import Record
 from bcdl.report import doubt_lines, formats, titles
@@ -52,11 +54,11 @@ def read(sources: Sources) -> Values:
     apart = group_records([(machine, record) for machine, record in sources.records if not record.block], verdicts)
     of_runs = [part for run in sides_in_turn.read(sources.records) for part in _parts(run, verdicts)]
     logged = [*reversed(sources.records), *reversed(sources.findings)]
-    # What several machines measured together has them as its machine.
+    # A group of several machines is a choice of its own.
     machines = dict.fromkeys([*(machine for machine, _ in logged), *(group.machine for group in apart)])
     rows = [*(row for part in reversed(of_runs) for row in part), *(row for group in apart for row in _apart(group))]
     return {
-        "machines": [_name(machine) for machine in machines],
+        "machines": [_line(machine) for machine in machines],
         "backends": _in_order({row["backend"] for row in rows} | _judged(sources)),
         "rows": sorted(rows, key=lambda row: row["measured"] != IN_TURN),
         "roofs": [roof for group in apart for roof in _roofs(group)],
@@ -267,7 +269,7 @@ def _facets(group: Group, cell: Cell) -> Values:
     """What a row is chosen by."""
     distinction = f", {group.distinction}" if group.distinction else ""
     return {
-        "machine": _name(group.machine),
+        "machine": _line(group.machine),
         "data": _name(f"{cell.data} (drawings)" if group.synthetic else cell.data),
         "precision": _name(cell.precision),
         "batch": str(cell.batch_size),
@@ -312,10 +314,15 @@ def _quality(records: Sequence[Record], metric: str) -> Values | None:
 
 def _same_answers(group: Group, line: Line) -> str:
     """The verdict of parity on the line's backends, in words."""
-    newest = {backend: ran[-1] for backend in group.backends if (ran := _ok(group.of(line, backend)))}
-    if group.verdicts is None or len(newest) < 2:
+    places: dict[str | None, dict[str, Record]] = {}  # a finding is of one machine
+    for backend in group.backends:
+        for record in _ok(group.of(line, backend)):
+            places.setdefault(comparability.identity_of(Evidence.of(record)), {})[backend] = record
+    if group.verdicts is None or len({backend for newest in places.values() for backend in newest}) < 2:
         return ""
-    return group.verdicts.among(group.machine, list(newest.values())) or NEVER_MEASURED
+    pairs = itertools.product(group.machines, places.values())
+    said = (group.verdicts.among(machine, list(newest.values())) for machine, newest in pairs)
+    return next((verdict for verdict in said if verdict not in ("", NEVER_MEASURED)), NEVER_MEASURED)
 
 
 def _circumstances(records: Sequence[Record]) -> list[str]:
@@ -329,7 +336,7 @@ def _circumstances(records: Sequence[Record]) -> list[str]:
         f"records: {len(records)}, of {len(seeds)} seeds and folds, from {started[0]} to {started[-1]}",
         f"versions: {', '.join(f'{name} {version}' for name, version in sorted(versions.items())) or 'unknown'}",
         f"Python {environment.get('python', 'unknown')}, jit_compile {environment.get('jit_compile', 'unknown')}",
-        f"processor: {environment.get('cpu', 'unknown')}, {environment.get('cpu_cores_allowed', '?')} cores allowed",
+        f"processor: {' or '.join(dict.fromkeys(map(_processor, records)))}",
         *(
             [f"GPU: {environment.get('device', 'unknown')}, driver {environment.get('driver')}"]
             * (cell.device == "gpu")
@@ -339,6 +346,11 @@ def _circumstances(records: Sequence[Record]) -> list[str]:
         *doubt_lines.notes([record]),
     ]
     return [_line(line) for line in lines[:_MOST_LINES]]
+
+
+def _processor(record: Record) -> str:
+    environment = record.environment
+    return f"{environment.get('cpu', 'unknown')}, {environment.get('cpu_cores_allowed', '?')} cores allowed"
 
 
 def _ok(records: Iterable[Record]) -> list[Record]:
@@ -419,7 +431,7 @@ def _parity(sources: Sources) -> Values:
         for finding in group.findings:
             plan = finding.plan
             known = {
-                "machine": _name(group.machine),
+                "machine": _line(group.machine),
                 "settings": _line(group.title),
                 "precision": _name(plan.precision),
                 "model": _name(title_of(finding)),

@@ -56,4 +56,4 @@ def test_each_machine_that_trained_cells_of_accuracy_alone_is_described() -> Non
     text = group_facts(group)
     assert "- Machine: a-machine and another" in text
     assert [hardware for hardware in ("1a2b3c4d", "00000000") if f"({hardware})" in text] == ["1a2b3c4d", "00000000"]
-    assert text.count("Cores allowed") == 1
+    assert text.count("Cores allowed") == 2  # each below its own machine
