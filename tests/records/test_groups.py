@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from bcdl.records.groups import Group, Line, group_records
@@ -103,3 +105,15 @@ def test_the_line_of_each_record_is_looked_up_once(monkeypatch: pytest.MonkeyPat
         assert len(of.draws(line)) == 4
         assert len(of.ok_records(line)) == 8
     assert len(asked) == 8
+
+
+def test_what_failed_before_its_data_was_known_stands_with_the_data_of_its_own_machine() -> None:
+    """Each machine may have images of its own under one name."""
+
+    def of_data(checksum: str, **changes: object) -> Record:
+        made = record(timing=False, **changes)
+        return dataclasses.replace(made, dataset={**made.dataset, "checksum": checksum})
+
+    failed = record(timing=False, seed=1, status="failed")
+    logged = [("m", of_data("1")), ("n", of_data("2")), ("m", failed)]
+    assert [len(made.records) for made in group_records(logged) if made.checksum == "1"] == [2]
