@@ -93,9 +93,14 @@ def of_line(group: Group, line: Line, rows: tuple[Metric, ...] = metrics.METRICS
     ]
 
 
-def has_results(group: Group, line: Line) -> bool:
-    """Whether the line has predictions on any backend; that takes no time, as the results do."""
-    return any(scored.records_by_seed(group.of(line, backend)) for backend in group.backends)
+def most_tested(group: Group, line: Line) -> int:
+    """How many images the line's models of one seed were tested on, the most of all seeds and backends; 0 if none was.
+
+    That takes no time, as the results do.
+    """
+    seeds = (scored.records_by_seed(group.of(line, backend)).values() for backend in group.backends)
+    tested = (sum(len(fold.predictions["test"]["labels"]) for fold in folds) for of in seeds for folds in of)
+    return max(tested, default=0)
 
 
 def _result(

@@ -21,6 +21,7 @@ from bcdl.report.sources import Sources
 from bcdl.report.tables import Entry, Table, absent, count, number, word, words
 from bcdl.report.tables import figures as columns_of
 from bcdl.settings.cell import Cell
+from bcdl.settings.models import MODELS
 from bcdl.statistics.ranking import UNDECIDED
 from bcdl.text import escape, safe_name
 
@@ -135,17 +136,21 @@ def _head(made: Answer, to_pages: str) -> str:
 
 
 def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
-    """How good the models are on real images: of each data set, model and start, by the newest that does not leak.
+    """How good the models are on real images: a row for each data set, model and start, if its split does not leak.
 
-    A smoke test shows nothing of that, and a training with a fault that was switched on nothing of the model.
+    Of several such trainings, that one which was tested on the most images, and of these the newest. A smoke test shows
+    nothing, and a training with a fault that was switched on nothing of the model.
     """
     newest: dict[tuple[object, ...], tuple[Group, Line]] = {}
+    most: dict[tuple[object, ...], int] = {}
     for group in sorted(groups, key=lambda group: max(record.started for record in group.records)):
         if group.synthetic or group.mark or smoke.note(group.records):
             continue
         for line in group.lines:
-            if estimates.has_results(group, line):
-                newest[group.first.cell.data, line] = group, line
+            key, images = (group.first.cell.data, line), estimates.most_tested(group, line)
+            if images and images >= most.get(key, 0):
+                newest.pop(key, None)  # so that the last are the newest
+                newest[key], most[key] = (group, line), images
     if not newest:
         return [
             "## Accuracy on real data",
@@ -154,7 +159,7 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
     sound = [(group, line) for group, line in newest.values() if not faults.has_fault(_cell(group, line))]
     shown = (sound or list(newest.values()))[-_MOST_OF_QUALITY:]
     made = [(group, estimates.of_line(group, line, _REAL_METRICS)) for group, line in shown]
-    made.sort(key=lambda pair: [pair[0].lines.index(pair[1][0].line), pair[0].title])
+    made.sort(key=lambda pair: _place(*pair))
     tables = [_quality_table(metric.title, metric.name, made).to_markdown() for metric in _REAL_METRICS]
     sentences = variants.quoted(groups)[:_MOST_SENTENCES]
     if left_out := len(newest) - len(shown):
@@ -163,6 +168,13 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
         sentences.append(f"Other ways of training are on the pages below: {left_out}{of_them}.")
     quoted = "\n".join(f"- {escape(sentence)}" for sentence in sentences)
     return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables, quoted]
+
+
+def _place(group: Group, results: Sequence[Result]) -> tuple[object, ...]:
+    """Where the row of a line stands: by data and model, the largest images first, then the most of them."""
+    cell, first = group.first.cell, results[0]
+    order = {name: place for place, name in enumerate(MODELS)}
+    return cell.data, order.get(first.line.model, len(order)), -cell.image_size, -len(first.largest), first.line.start
 
 
 def _cell(group: Group, line: Line) -> Cell:

@@ -198,6 +198,22 @@ def test_a_training_with_a_fault_stands_on_its_page_alone_and_is_counted() -> No
     assert "- Other ways of training are on the pages below: 1, 1 of them with a fault of the source study." in part
 
 
+def test_of_trainings_of_one_start_that_on_the_most_images_stands_on_the_page() -> None:
+    """Before, the newest did: two folds of a trial replaced the five of the study."""
+
+    def folds(count: int, **changes: object) -> list[Record]:
+        made = [
+            predicted(drawn(150, seed=fold), drawn(60), data="busi", folds=5, fold=fold, **changes)
+            for fold in range(count)
+        ]
+        return [dataclasses.replace(one, dataset={**one.dataset, "images_checksum": "c"}) for one in made]
+
+    records = [(MACHINE, one) for one in (*folds(5), *folds(2, augment=False, run="20270102T000000Z-0000"))]
+    known = readme.Known(records, Verdicts(()), group_records(records), ())
+    (row,) = table(readme.first_page(known)[0], "AUROC, with 95% intervals")
+    assert (row["tested on"], row["images"]) == ("5 folds", "750")
+
+
 def test_what_is_not_known(results: Path) -> None:
     part = first_page(results).partition("## What we do not know\n\n")[2].partition("\n\n")[0]
     lines = part.splitlines()

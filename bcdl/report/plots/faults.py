@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,6 +24,7 @@ SHOWS = (
     "Accuracy by epoch with each fault of the source study and without it, and the differences in test, with intervals"
 )
 _WITHOUT = "#6b6b6b"
+_LEAST = 0.4  # of the axes of accuracy: under that of guessing, so that there is room for the legend
 _STYLES: dict[str, Any] = {"val_accuracy": "-", "accuracy": ":"}
 # Inches.
 _WIDTH, _ROW, _FRAME = 8.4, 1.45, 1.2
@@ -44,6 +46,9 @@ def picture(found: Effects, machine: str) -> Figure:
     axes[-1][0].set_xlabel("epoch")
     for axis, metric in zip(axes[-1][1:], variants.COMPARED, strict=True):
         axis.set_xlabel(f"{metric.title}, with - without")
+    lowest = min(float(np.min(line.get_ydata())) for row in axes for line in row[0].lines if len(line.get_ydata()))
+    for row in axes:
+        row[0].set_ylim(min(_LEAST, lowest) - 0.02, 1.02)
     _legend(axes[0][0], shade)
     line = Line.of(found.base.cell)
     footer(
@@ -68,7 +73,6 @@ def _curves(axis: Axes, effect: Effect, shade: str) -> None:
         for name, style in _STYLES.items():
             values = median_by_epoch(record.history.get(name, []) for record in records)
             axis.plot(range(1, len(values) + 1), values, color=tint, linestyle=style, linewidth=1.4)
-    axis.set_ylim(-0.02, 1.02)
     axis.set_ylabel("accuracy")
     whole_epochs(axis)
 
@@ -91,4 +95,4 @@ def _legend(axis: Axes, shade: str) -> None:
         for tint, which in ((_WITHOUT, "without"), (shade, "with"))
         for name in _STYLES
     ]
-    axis.legend(handles=handles, fontsize=6.5, loc="lower right", handlelength=2.2)
+    axis.legend(handles=handles, fontsize=6.5, loc="lower right", ncols=2, handlelength=2.2)

@@ -37,13 +37,14 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 
 def quoted(groups: Sequence[Group]) -> list[str]:
     """A sentence for each data set on what pretrained weights change, of the largest images, of the most of them."""
-    best: dict[str, tuple[tuple[int, int], Variant, Variant]] = {}
+    best: dict[str, tuple[tuple[int, int], Change]] = {}
     for of in variants.compared(groups, tested=True):
-        for a, b in _pairs(of) if of.cell.split_by == "group" else ():
-            size = (b.cell.image_size, max(map(len, a.seeds.values())))
+        for pair in _pairs(of) if of.cell.split_by == "group" else ():
+            change = variants.start(*pair)
+            size = (change.b.cell.image_size, len(change.most_images))
             if of.cell.data not in best or best[of.cell.data][0] < size:
-                best[of.cell.data] = (size, a, b)
-    return [_sentence(variants.start(a, b)) for _, a, b in best.values()]
+                best[of.cell.data] = (size, change)
+    return [_sentence(change) for _, change in best.values()]
 
 
 def _sentence(change: Change) -> str:

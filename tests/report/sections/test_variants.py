@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from bcdl.records import store
 from bcdl.records.groups import group_records
@@ -79,6 +80,18 @@ def test_the_sentence_says_how_many_folds_were_tested() -> None:
     file = [dataclasses.replace(one, cell=dataclasses.replace(one.cell, weights="a.h5")) for one in file]
     (sentence,) = variants.quoted(group_records([("m", record) for record in (*made, *file)]))
     assert sentence.startswith("MobileNet, synthetic-48 by group, 32 px, 2 of 5 folds, torch: ")
+
+
+def test_the_sentence_is_of_the_ways_that_share_the_most_images() -> None:
+    """Before, of two pretrained ways the first was quoted, though it had run two folds and the other all."""
+
+    def folds(right: int, count: int, **changes: Any) -> list[Record]:
+        return [tested(right, model="mobilenet", folds=3, fold=fold, **changes) for fold in range(count)]
+
+    file = [*folds(25, 2, augment=False), *folds(30, 3)]
+    file = [dataclasses.replace(one, cell=dataclasses.replace(one.cell, weights="a.h5")) for one in file]
+    (sentence,) = variants.quoted(group_records([("m", record) for record in (*folds(20, 3), *file)]))
+    assert "32 px, 3 folds, torch: from pretrained weights AUROC 0.750" in sentence
 
 
 def test_faults_of_the_study_have_a_table_a_plot_and_its_own_figures() -> None:
