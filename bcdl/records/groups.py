@@ -19,6 +19,7 @@ from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
 AND = " and "  # between machines; the name of none holds a blank
+_COMMA = ", "  # between settings of a training, none of which holds one
 
 
 class ParityVerdicts(Protocol):
@@ -145,7 +146,10 @@ class Group:
         return sorted({record.cell.backend for record in self.records})
 
     def label(self, line: Line) -> str:
-        """The line's title, with weights and training if the model stands in the group with several of them."""
+        """The line's title, with weights and training if the model stands in the group with several of them.
+
+        Of the training it says what not all lines of the model have in common.
+        """
         same = [other for other in self.lines if other.model == line.model]
         parts = [line.title]
         weights = {other.weights: other.start_weights for other in same}
@@ -154,8 +158,10 @@ class Group:
             files = sum(start.startswith(kind) for start in weights.values())
             parts.append(kind if files == 1 else line.start_weights)  # a name of a file only if there are several
         if len({other.training for other in same}) > 1:
-            parts.append(line.training or "as usual")
-        return ", ".join(parts)
+            shared = set.intersection(*(set(other.training.split(_COMMA)) for other in same)) - {""}
+            own = [word for word in line.training.split(_COMMA) if word and word not in shared]
+            parts += own or ["otherwise as usual" if shared else "as usual"]
+        return _COMMA.join(parts)
 
     def of(self, line: Line, backend: str) -> list[Record]:
         """The line's records on a backend, one a seed and fold, in that order."""

@@ -43,6 +43,16 @@ def test_lines_of_one_model_that_were_trained_in_several_ways_have_labels_of_the
     assert sorted(of.label(line) for line in of.lines) == ["CNN, as usual", "CNN, patience 3"]
 
 
+def test_a_label_leaves_out_what_all_lines_of_its_model_have_in_common() -> None:
+    """Before, each label of a plot repeated it, until there was no room for the plot."""
+    of = group(*(record(patience=3, batch_norm="faster", **more) for more in ({}, {"keep": "last"})))
+    assert sorted(of.label(line) for line in of.lines) == ["CNN, last epoch", "CNN, otherwise as usual"]
+    assert {line.training for line in of.lines} == {
+        "faster averages, patience 3",
+        "faster averages, patience 3, last epoch",
+    }
+
+
 def test_what_was_not_run_is_named_by_line_backend_and_draw() -> None:
     of = group(
         *(record(backend=backend, seed=seed) for backend, seed in (("jax", 0), ("jax", 1), ("torch", 1))),

@@ -10,9 +10,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
 from bcdl.report import formats
-from bcdl.report.plots.style import colour, plain, signs
+from bcdl.report.plots.style import colour, folded, plain, signs
 from bcdl.statistics import doubts
 from bcdl.statistics.steadiness import is_unstable
+
+_LABEL_WIDTH = 30  # letters
 
 
 def log_rate(axis: Axes, label: str) -> None:
@@ -67,6 +69,5 @@ def _model_sign(group: Group, line: Line) -> Line2D:
     """A legend's entry for a model: its marker, in black."""
     sign = signs(group, line, "")
     face = "white" if sign["markerfacecolor"] == "white" else "black"
-    return Line2D(
-        [], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=plain(group.label(line))
-    )
+    label = folded(group.label(line), _LABEL_WIDTH)
+    return Line2D([], [], linestyle="", **{**sign, "color": "black", "markerfacecolor": face}, label=label)

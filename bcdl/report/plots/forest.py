@@ -13,8 +13,10 @@ from bcdl.evaluation.estimates import Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.records.groups import Group
 from bcdl.report.plots.captions import caption
-from bcdl.report.plots.style import plain, signs
+from bcdl.report.plots.style import folded, signs
 
+_LABEL_WIDTH = 36  # letters
+_LINE = 0.16  # inches that one more line of a label takes
 _SHOWN = (metrics.BY_NAME["accuracy"], metrics.BY_NAME["auroc"])
 
 
@@ -22,12 +24,13 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
     results = estimates.worth_drawing(group)
     if not results:
         return
-    figure, axes = plt.subplots(
-        1, len(_SHOWN), figsize=(8.4, 1.6 + 0.24 * len(results)), sharey=True, layout="constrained"
-    )
+    labels = [folded(f"{group.label(result.line)}, {result.backend}", _LABEL_WIDTH) for result in results]
+    row = 0.24 + _LINE * max(label.count("\n") for label in labels)
+    height = 1.6 + row * len(results)
+    figure, axes = plt.subplots(1, len(_SHOWN), figsize=(8.4, height), sharey=True, layout="constrained")
     for axis, metric in zip(axes, _SHOWN, strict=True):
         _panel(axis, group, metric, results)
-    axes[0].set_yticks(range(len(results)), [f"{plain(group.label(r.line))}, {plain(r.backend)}" for r in results])
+    axes[0].set_yticks(range(len(results)), labels)
     axes[0].set_ylim(len(results) - 0.5, -0.5)
     caption(figure, group, "Accuracy and AUROC with 95% intervals (ticks: seeds)", split="test")
     yield "forest", figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group, Line
-from bcdl.report.plots.style import colour, plain
+from bcdl.report.plots.style import colour, folded, plain
 
 # Inches.
 _SIDE, _LEAST_WIDTH = 2.5, 5.5
@@ -45,9 +44,8 @@ def grid(
         bottom.set_xlabel(xlabel)
     filled = {(result.line, result.backend) for result in results}
     for line in lines:
-        label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
         first = next(panels[line, name] for name in names if (line, name) in filled)
-        first.set_ylabel("\n".join([*map(plain, label), ylabel]))
+        first.set_ylabel(f"{folded(group.label(line), _LABEL_WIDTH)}\n{ylabel}")
         first.tick_params(labelleft=True)
     for line, backend in panels.keys() - filled:
         panels[line, backend].set_visible(False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 import matplotlib.pyplot as plt
@@ -14,7 +13,7 @@ from bcdl.evaluation.estimates import Result
 from bcdl.records.groups import Group
 from bcdl.report import formats
 from bcdl.report.plots.captions import caption
-from bcdl.report.plots.style import colour, plain
+from bcdl.report.plots.style import colour, folded, plain
 
 _COLUMNS = 3
 _SIDE, _LEAST_WIDTH = 3.0, 5.5  # inches
@@ -33,8 +32,7 @@ def draw(group: Group) -> Iterator[tuple[str, Figure]]:
         rows, columns, figsize=(width, (_SIDE + 0.5) * rows + 0.8), squeeze=False, layout="constrained"
     )
     for axis, line in zip(axes.flat, lines, strict=False):
-        label = textwrap.wrap(group.label(line), _LABEL_WIDTH)
-        axis.set_title("\n".join(map(plain, label)), loc="left", fontsize=8)
+        axis.set_title(folded(group.label(line), _LABEL_WIDTH), loc="left", fontsize=8)
         _panel(axis, [result for result in results if result.line == line])
     for axis in list(axes.flat)[len(lines) :]:
         axis.set_visible(False)

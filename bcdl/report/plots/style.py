@@ -83,6 +83,11 @@ def plain(text: str) -> str:
     return re.sub("^_", " _", legible(text)).replace("$", r"\$")
 
 
+def folded(text: str, width: int) -> str:
+    """As `plain`, in lines of so many letters at most: a long label leaves no room for its plot."""
+    return "\n".join(map(plain, textwrap.wrap(text, width)))
+
+
 def to_png(figure: Figure, source: str = "", drawn_by: str = "") -> bytes:
     """The figure as PNG, its bytes depending on the drawing alone and on what it names; closes the figure.
 

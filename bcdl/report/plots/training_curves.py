@@ -21,9 +21,10 @@ from bcdl.evaluation import smoke
 from bcdl.records.groups import Group, Line
 from bcdl.report.plots.axes import whole_epochs
 from bcdl.report.plots.captions import caption
-from bcdl.report.plots.style import colour, plain, signs
+from bcdl.report.plots.style import colour, folded, plain, signs
 
 _LEAST_EPOCHS = 3
+_LABEL_WIDTH = 26  # letters
 # Each panel's label, if training images are augmented and if they are not.
 _PANELS = {
     "accuracy": ("accuracy in training\n(augmented)", "accuracy in\ntraining"),
@@ -104,5 +105,5 @@ def _legend(axis: Axes, group: Group) -> None:
     for line in group.lines:
         hollow = signs(group, line, "")["markerfacecolor"] == "white"
         sign = _sign(group, line) | {"color": "black", "markerfacecolor": "white" if hollow else "black"}
-        handles.append(Line2D([], [], label=plain(group.label(line)), **sign))
+        handles.append(Line2D([], [], label=folded(group.label(line), _LABEL_WIDTH), **sign))
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, handlelength=3.2)

@@ -9,7 +9,7 @@ import pytest
 from bcdl.evaluation import estimates
 from bcdl.records.groups import Group
 from bcdl.records.record import Record
-from bcdl.report.plots import forest, reliability, roc, style
+from bcdl.report.plots import forest, reliability, roc, style, training_curves
 from tests.factory import record
 from tests.predictions import drawn, predicted, split
 
@@ -35,6 +35,18 @@ def test_long_names_of_rows_are_broken_in_lines() -> None:
     labels = [axis.get_title(loc="left") for axis in figure.axes]
     style.plt.close(figure)
     assert labels == ["MobileNet, as usual", "MobileNet, head alone for 3 epochs\nfirst"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("plot", [roc, reliability, forest, training_curves])
+def test_ways_of_training_with_long_names_leave_room_for_their_plot(plot: ModuleType) -> None:
+    """Before, the labels of four such ways took the whole width of a plot, and its legend was cut."""
+    ways = ({}, {"keep": "last"}, {"preprocessing": "none"}, {"batch_norm": "moving"})
+    training = {"head_epochs": 5, "batch_norm": "frozen", "patience": 8, "model": "mobilenet", "epochs": 4}
+    records = [predicted(drawn(300), **{**training, **way}) for way in ways]
+    ((_, figure),) = plot.draw(group(*records))
+    style.to_png(figure)
+    assert min(axis.get_position().width for axis in figure.axes) > 0.1
 
 
 def test_no_panel_is_empty() -> None:
