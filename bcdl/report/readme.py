@@ -157,7 +157,7 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
             "No model was tested on enough real images yet: drawings show nothing of how good one is.",
         ]
     sound = [(group, line) for group, line in newest.values() if not faults.has_fault(_cell(group, line))]
-    shown = (sound or list(newest.values()))[-_MOST_OF_QUALITY:]
+    shown = _every_model_first(sound or list(newest.values()))[:_MOST_OF_QUALITY]
     made = [(group, estimates.of_line(group, line, _REAL_METRICS)) for group, line in shown]
     made.sort(key=lambda pair: _place(*pair))
     tables = [_quality_table(metric.title, metric.name, made).to_markdown() for metric in _REAL_METRICS]
@@ -168,6 +168,13 @@ def _real_data(groups: Sequence[Group], to_pages: str) -> list[str]:
         sentences.append(f"Other ways of training are on the pages below: {left_out}{of_them}.")
     quoted = "\n".join(f"- {escape(sentence)}" for sentence in sentences)
     return ["## Accuracy on real data", how_to_read.link(how_to_read.QUALITY, to_pages), *tables, quoted]
+
+
+def _every_model_first(oldest_first: Sequence[tuple[Group, Line]]) -> list[tuple[Group, Line]]:
+    """The newest line of each model and data set, then the others, the newest first."""
+    newest_first = list(reversed(oldest_first))
+    first = {(group.first.cell.data, line.model): (group, line) for group, line in oldest_first}
+    return [*first.values(), *(each for each in newest_first if each not in first.values())]
 
 
 def _place(group: Group, results: Sequence[Result]) -> tuple[object, ...]:

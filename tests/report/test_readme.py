@@ -214,6 +214,20 @@ def test_of_trainings_of_one_start_that_on_the_most_images_stands_on_the_page() 
     assert (row["tested on"], row["images"]) == ("5 folds", "750")
 
 
+def test_no_model_is_left_out_for_many_ways_of_training_another() -> None:
+    """Before, the newest lines had the places."""
+
+    def tested(**changes: object) -> tuple[str, Record]:
+        return MACHINE, predicted(drawn(300), drawn(60), data="busi", timing=False, **changes)
+
+    many = [tested(model="mobilenet", patience=number, run=f"2027010{number}T000000Z-0000") for number in range(1, 10)]
+    records = [tested(model="cnn"), *many]
+    known = readme.Known(records, Verdicts(()), group_records(records), ())
+    text, _ = readme.first_page(known)
+    assert [row["model"] for row in table(text, "AUROC, with 95% intervals")] == ["CNN", *["MobileNet"] * 6]
+    assert "- Other ways of training are on the pages below: 3." in text
+
+
 def test_what_is_not_known(results: Path) -> None:
     part = first_page(results).partition("## What we do not know\n\n")[2].partition("\n\n")[0]
     lines = part.splitlines()
