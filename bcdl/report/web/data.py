@@ -57,8 +57,10 @@ def read(sources: Sources) -> Values:
     # A group of several machines is a choice of its own.
     machines = dict.fromkeys([*(machine for machine, _ in logged), *(group.machine for group in apart)])
     rows = [*(row for part in reversed(of_runs) for row in part), *(row for group in apart for row in _apart(group))]
+    timed = {row["machine"] for row in rows if row["rates"]}
     return {
-        "machines": [_line(machine) for machine in machines],
+        # The page opens with the first: one that timed nothing has nothing to show there.
+        "machines": sorted(map(_line, machines), key=lambda machine: machine not in timed),
         "backends": _in_order({row["backend"] for row in rows} | _judged(sources)),
         "rows": sorted(rows, key=lambda row: row["measured"] != IN_TURN),
         "roofs": [roof for group in apart for roof in _roofs(group)],

@@ -68,6 +68,14 @@ def test_the_row_of_two_machines_can_be_chosen() -> None:
     assert row["machine"] in values["machines"]
 
 
+def test_the_page_opens_with_a_machine_that_timed_something() -> None:
+    """Before, with the machine of the newest record, whatever it had measured."""
+    trained = factory.record(timing=False, run="20270101T000000Z-0000")
+    quality = {name: value for name, value in trained.metrics.items() if not name.endswith("images_per_s")}
+    records = [("m", factory.record()), ("n", factory.dataclasses.replace(trained, metrics=quality))]
+    assert data.read(Sources(records, [], [], []))["machines"] == ["m", "n"]
+
+
 def test_a_failure_is_a_row_with_its_reason() -> None:
     (row,) = read(factory.record(status="failed"))["rows"]
     assert row["status"] == "failed: it was made to fail"
