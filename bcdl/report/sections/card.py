@@ -162,8 +162,18 @@ def _imbalance(card: _Card) -> str:
 def _split(card: _Card) -> str:
     cell = card.first.cell
     folds = f"{cell.folds}-fold cross-validation" if cell.folds else "one split into training, validation and test"
-    unit = "by image (LEAKY)" if cell.split_by == "image" else "by group: none is on two sides"
+    unit = quality.split_words(card.first) + _sides(card.first)
     return f"{folds}, {unit}, seed {cell.split_seed}; no external validation"
+
+
+def _sides(record: Record) -> str:
+    """What follows the unit of the split: whether one of them may be on two sides; empty if that is its point."""
+    if record.cell.split_by == "image":
+        return ""
+    if not record.dataset.get("grouped", True):
+        return ": one may be on two sides"
+    unknown = sum(record.dataset.get("ungrouped", {}).values())
+    return ": none is on two sides" + (f", but of {unknown} images the patient is not known" if unknown else "")
 
 
 def _leaks(card: _Card) -> str:

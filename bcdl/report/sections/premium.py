@@ -7,18 +7,11 @@ from collections.abc import Sequence
 from bcdl.evaluation import leakage_premium
 from bcdl.evaluation.leakage_premium import Premium, Verdict
 from bcdl.records.groups import AND, Group
-from bcdl.report import formats, titles
+from bcdl.report import formats, how_to_read, titles
 from bcdl.report.section import Section, page_name
 from bcdl.report.sections import facts, quality
 from bcdl.report.tables import Entry, Table, count, figures, number, word, words
 from bcdl.text import escape
-
-_TEXT = """\
-The same images, models and seeds, cross-validated twice over {folds} folds: once with every group (patient) on one side
-of each split, once split by image. The difference is what the usual, leaky way would have claimed more; its interval
-resamples groups, and holds the trained models, of so many seeds, as they are. *No detectable premium* is a valid
-answer: so few images show only one that is large.
-"""
 
 _COLUMNS = (
     *(words("model"), words("start"), words("backend"), words("quantity")),
@@ -44,12 +37,12 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 
 def _section(by_group: Group, by_image: Group, premiums: Sequence[Premium]) -> Section:
     title = f"# The leakage premium: {escape(by_group.title)}"
-    text = _TEXT.format(folds=by_group.first.cell.folds) + "\n" + quality.FOLDS_DEPEND
+    how = how_to_read.link(how_to_read.PREMIUM)
     machines = f"Machine: {escape(AND.join(sorted({*by_group.machines, *by_image.machines})))}."
     heading = titles.with_note("The leakage premium", titles.note([*by_group.records, *by_image.records]))
     table = Table(heading, _COLUMNS, tuple(map(_row, premiums)))
     return Section(
-        text="\n\n".join([title, text, machines, table.to_markdown()]) + "\n",
+        text="\n\n".join([title, how, quality.FOLDS_DEPEND, machines, table.to_markdown()]) + "\n",
         tables={f"{by_group.slug}-premium": (table,)},
         page=page_name(*facts.page_words(by_group), "leakage premium"),
     )

@@ -10,6 +10,7 @@ from bcdl.evaluation.published import Published
 from bcdl.records.groups import Group
 from bcdl.report import formats, how_to_read
 from bcdl.report.section import Section, page_name
+from bcdl.report.sections import quality
 from bcdl.report.tables import Entry, Table, count, figures, number, word, words
 from bcdl.text import escape, safe_name
 
@@ -72,7 +73,7 @@ def _row(group: Group, result: Result) -> tuple[Entry, ...]:
     return (
         *map(word, (group.machine, result.line.title, result.line.short_start)),
         count(cell.image_size),
-        *map(word, (result.backend, f"{group.mark}by {cell.split_by}")),
+        *map(word, (result.backend, quality.split_of(group))),
         word(formats.folds(len(largest.parts), cell.folds)),
         *(Entry(result.estimates[metric.name], formats.estimate) for metric in _METRICS),
         count(len(result.seeds)),

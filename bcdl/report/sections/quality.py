@@ -11,6 +11,7 @@ from bcdl.evaluation.estimates import Estimate, Result
 from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records.groups import Group, Line
+from bcdl.records.record import Record
 from bcdl.report import formats, how_to_read, titles
 from bcdl.report.section import anchor
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, word, words
@@ -53,7 +54,15 @@ def part(group: Group, title: str, paragraphs: Sequence[str]) -> str:
 
 def split_of(group: Group) -> str:
     """How the group's data was split, for tables that programs read."""
-    return "by image (LEAKY)" if group.mark else "by group"
+    return split_words(group.first)
+
+
+def split_words(record: Record) -> str:
+    """What the split of the record's data never cuts, as far as it knows: a given split may cut patients not known."""
+    if record.cell.split_by == "image":
+        return "by image (LEAKY)"
+    known = record.dataset.get("synthetic") or record.dataset.get("grouped", True)
+    return "by group" if known else "patients not known"
 
 
 @functools.lru_cache(maxsize=1)  # each row of a table says it

@@ -50,7 +50,8 @@ def quoted(groups: Sequence[Group]) -> list[str]:
 def _sentence(change: Change) -> str:
     cell, metric = change.b.cell, variants.COMPARED[0]
     where = formats.folds(len(change.most_images.parts), cell.folds)
-    of = f"{Line.of(cell).title}, {cell.data} by group, {cell.image_size} px, {where}, {change.a.software}"
+    split = quality.split_words(change.a.records[0])
+    of = f"{Line.of(cell).title}, {cell.data}, {split}, {cell.image_size} px, {where}, {change.a.software}"
     random, pretrained = (formats.fixed(value, 3) for value in change.means(metric))
     difference = formats.difference(change.differences[metric.name])
     return (

@@ -45,6 +45,19 @@ def test_a_card_names_every_machine_that_trained_one_of_its_models() -> None:
     assert "a processor, cores allowed: unknown; identity: unknown; and another, cores allowed" in text
 
 
+def test_a_card_says_that_no_patient_is_on_two_sides_only_if_patients_are_known() -> None:
+    """Before, it said so of a publisher's split of images whose patients nobody knows."""
+
+    def split_of(**dataset: Any) -> str:
+        entry = made()
+        (text,) = cards_of(dataclasses.replace(entry, dataset={**entry.dataset, **dataset})).values()
+        return next(line for line in text.splitlines() if "Training and evaluation apart" in line)
+
+    assert "patients not known: one may be on two sides" in split_of(grouped=False, ungrouped={"test": 40})
+    assert "by group: none is on two sides, but of 3 images the patient is not known" in split_of(ungrouped={"test": 3})
+    assert "by group: none is on two sides, seed" in split_of(ungrouped={"test": 0})
+
+
 def test_what_no_record_knows_is_a_named_blank() -> None:
     (text,) = cards_of(made()).values()
     blanks = text.partition("Left blank")[2]

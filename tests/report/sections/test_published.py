@@ -29,7 +29,7 @@ def test_measured_figures_stand_beside_the_published_ones_of_the_same_data() -> 
     ((key, (cited, measured)),) = section.tables.items()
     assert (key, section.page) == ("busi-published", "busi-beside-published-figures")
     assert all(row[-1] for row in cited.shown())
-    assert [(row[3], row[5]) for row in measured.shown()] == [("96", "LEAKY: by image"), ("32", "by group")]
+    assert [(row[3], row[5]) for row in measured.shown()] == [("96", "by image (LEAKY)"), ("32", "by group")]
     assert [row[8].partition(" ")[0] for row in measured.shown()] == ["0.900", "0.750"]
 
 

@@ -79,7 +79,7 @@ def test_the_sentence_says_how_many_folds_were_tested() -> None:
     file = [tested(30, model="mobilenet", folds=5, fold=fold) for fold in (0, 1)]
     file = [dataclasses.replace(one, cell=dataclasses.replace(one.cell, weights="a.h5")) for one in file]
     (sentence,) = variants.quoted(group_records([("m", record) for record in (*made, *file)]))
-    assert sentence.startswith("MobileNet, synthetic-48 by group, 32 px, 2 of 5 folds, torch: ")
+    assert sentence.startswith("MobileNet, synthetic-48, by group, 32 px, 2 of 5 folds, torch: ")
 
 
 def test_the_sentence_is_of_the_ways_that_share_the_most_images() -> None:
