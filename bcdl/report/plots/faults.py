@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -46,9 +45,10 @@ def picture(found: Effects, machine: str) -> Figure:
     axes[-1][0].set_xlabel("epoch")
     for axis, metric in zip(axes[-1][1:], variants.COMPARED, strict=True):
         axis.set_xlabel(f"{metric.title}, with - without")
-    lowest = min(float(np.min(line.get_ydata())) for row in axes for line in row[0].lines if len(line.get_ydata()))
+    drawn = (value for row in axes for line in row[0].lines for value in line.get_ydata())
+    lowest = min([_LEAST, *(value for value in drawn if not math.isnan(value))])
     for row in axes:
-        row[0].set_ylim(min(_LEAST, lowest) - 0.02, 1.02)
+        row[0].set_ylim(lowest - 0.02, 1.02)
     _legend(axes[0][0], shade)
     line = Line.of(found.base.cell)
     footer(

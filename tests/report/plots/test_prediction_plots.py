@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import ModuleType
 
 import pytest
 
-from bcdl.evaluation import estimates
-from bcdl.records.groups import Group
+from bcdl.evaluation import estimates, faults, variants
+from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
+from bcdl.report.plots import faults as of_faults
 from bcdl.report.plots import forest, reliability, roc, style, training_curves
 from tests.factory import record
 from tests.predictions import drawn, predicted, split
@@ -47,6 +49,19 @@ def test_ways_of_training_with_long_names_leave_room_for_their_plot(plot: Module
     ((_, figure),) = plot.draw(group(*records))
     style.to_png(figure)
     assert min(axis.get_position().width for axis in figure.axes) > 0.1
+
+
+def test_the_axes_of_faults_reach_down_to_every_accuracy() -> None:
+    """Before, an epoch without a value hid what lay under the usual axes."""
+    history = {"accuracy": [0.5, 0.6], "val_accuracy": [None, 0.1]}
+    ways = [predicted(drawn(60), **way) for way in ({}, {"keep": "last"}, {"preprocessing": "none"})]
+    groups = group_records([("m", dataclasses.replace(made, history={**made.history, **history})) for made in ways])
+    (of,) = variants.compared(groups, tested=True)
+    found = faults.effects(of, list(variants.changes(of.variants)), groups)
+    assert found is not None
+    figure = of_faults.picture(found, "m")
+    assert all(axis.get_ylim()[0] < 0.1 for axis in figure.axes if axis.get_ylabel() == "accuracy")
+    style.plt.close(figure)
 
 
 def test_no_panel_is_empty() -> None:
