@@ -23,7 +23,7 @@ from bcdl.evaluation.metrics import Metric
 from bcdl.evaluation.scored import Scored
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose
-from bcdl.records.groups import AND, Group
+from bcdl.records.groups import Group, together
 from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
 from bcdl.statistics.estimated import Estimated
@@ -120,7 +120,7 @@ def _of_groups(groups: tuple[Group, ...], tested: bool) -> Sequence[Compared]:
                 key = comparability.key(Evidence.of(record), Purpose.VARIANTS)
                 by_images.setdefault(key, []).append(record)
                 machines.setdefault(key, set()).update(group.machines)
-    made = (_compared(AND.join(sorted(machines[key])), key, records, tested) for key, records in by_images.items())
+    made = (_compared(together(machines[key]), key, records, tested) for key, records in by_images.items())
     return [each for each in made if len(each.variants) > 1]
 
 

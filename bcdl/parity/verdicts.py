@@ -12,7 +12,7 @@ from bcdl.parity.settings import backend_of
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose, differences
 from bcdl.records.record import Record
-from bcdl.settings.models import MODELS
+from bcdl.settings.models import MODELS, place_of
 from bcdl.text import safe_name
 
 NEVER_MEASURED = "not measured"
@@ -90,8 +90,7 @@ def group_findings(findings: Sequence[tuple[str, Finding]]) -> list[ParityGroup]
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    order = {name: place for place, name in enumerate(MODELS)}
-    return tuple(sorted(findings, key=lambda finding: order.get(finding.plan.model, len(order))))
+    return tuple(sorted(findings, key=lambda finding: place_of(finding.plan.model)))
 
 
 def _place(finding: Finding) -> Key:

@@ -12,14 +12,19 @@ from typing import Protocol
 
 from bcdl.records import comparability
 from bcdl.records.comparability import Evidence, Key, Purpose
-from bcdl.records.record import DIVERGED, OK, Record
+from bcdl.records.record import Record
 from bcdl.settings.cell import Cell
-from bcdl.settings.models import MODELS
+from bcdl.settings.models import MODELS, place_of
 from bcdl.settings.words import line_words, title_words
 from bcdl.text import LONGEST_NAME, UNSAFE
 
-AND = " and "  # between machines; the name of none holds a blank
+_AND = " and "  # between machines; the name of none holds a blank
 _COMMA = ", "  # between settings of a training, none of which holds one
+
+
+def together(machines: Iterable[str]) -> str:
+    """Machines in words, each once, in one order whichever came first."""
+    return _AND.join(sorted(set(machines)))
 
 
 class ParityVerdicts(Protocol):
@@ -104,7 +109,7 @@ class Group:
     @property
     def machines(self) -> list[str]:
         """The folders that its records lie in, one by one."""
-        return self.machine.split(AND)
+        return self.machine.split(_AND)
 
     @property
     def synthetic(self) -> bool:
@@ -138,8 +143,7 @@ class Group:
     def lines(self) -> list[Line]:
         """The lines of its tables, in the order of the model table; models that it lacks come last."""
         lines = {line for line, _ in self._by_line_and_backend}
-        order = {name: place for place, name in enumerate(MODELS)}
-        return sorted(lines, key=lambda line: (order.get(line.model, len(order)), dataclasses.astuple(line)))
+        return sorted(lines, key=lambda line: (place_of(line.model), dataclasses.astuple(line)))
 
     @functools.cached_property
     def backends(self) -> list[str]:
@@ -213,12 +217,14 @@ def group_records(records: Sequence[tuple[str, Record]], verdicts: ParityVerdict
     A record that failed early does not know its data: it goes to the newest group of its machine and settings.
     """
     keyed = [(_GroupKey.of(machine, record), machine, record) for machine, record in records]
-    newest = {key.settings: key for key, *_ in keyed if key.checksum and not key.machine}
-    newest_there = {(machine, key.settings): key for key, machine, _ in keyed if key.checksum}
+    newest: dict[tuple[str, Key], _GroupKey] = {}  # of each machine, and of all whose records stand together
+    for key, machine, _ in keyed:
+        if key.checksum:
+            newest[machine, key.settings] = newest[key.machine, key.settings] = key
     cells: dict[_GroupKey, _Cells] = {}
     for key, machine, record in keyed:
-        of_others = key if key.machine else newest.get(key.settings, key)
-        known = key if key.checksum else newest_there.get((machine, key.settings), of_others)
+        of_all = newest.get((key.machine, key.settings), key)
+        known = key if key.checksum else newest.get((machine, key.settings), of_all)
         cells.setdefault(known, _Cells()).add(machine, record)
     groups = [group for keys in _by_title(cells) for group in _distinguished(keys, cells, verdicts)]
     return sorted(groups, key=lambda group: (group.synthetic, not group.first.cell.test, group.title, group.machine))
@@ -234,7 +240,7 @@ class _Cells:
     def add(self, machine: str, record: Record) -> None:
         """Take a record for its cell: but what failed on one machine says nothing of what another could do."""
         earlier = self._by_cell.get(record.cell.id)
-        if earlier is None or earlier[0] == machine or _has_ended(record) or not _has_ended(earlier[1]):
+        if earlier is None or earlier[0] == machine or record.has_ended or not earlier[1].has_ended:
             self._by_cell[record.cell.id] = (machine, record)
         if record.ok:
             self._ran.setdefault(record.cell.id, {})[machine] = record
@@ -247,17 +253,12 @@ class _Cells:
     @property
     def machines(self) -> str:
         """Those of these records, in words."""
-        return AND.join(sorted({machine for machine, _ in self._by_cell.values()}))
+        return together(machine for machine, _ in self._by_cell.values())
 
     @property
     def several(self) -> tuple[Mapping[str, Record], ...]:
         """Of each cell that ran on several machines, the newest record that is ok of each."""
         return tuple(by_machine for by_machine in self._ran.values() if len(by_machine) > 1)
-
-
-def _has_ended(record: Record) -> bool:
-    """Whether the cell came to its end, which for training that diverges is to be no model."""
-    return record.status in (OK, DIVERGED)
 
 
 _NONE_KNOWN: Key = (("others", None),)

@@ -164,6 +164,11 @@ class Record:
     def ok(self) -> bool:
         return self.status == OK
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the cell came to its end, on whatever machine: training that diverges ends without a model."""
+        return self.status in (OK, DIVERGED)
+
     def value(self, name: str) -> float:
         """The metric of that name, or NaN if it is undefined or was not measured."""
         value = self.metrics.get(name)

@@ -19,7 +19,7 @@ from bcdl.report.sections.metrics import METRICS, MetricRow, metric_entry
 from bcdl.report.sections.sides_in_turn import SidesInTurn
 from bcdl.report.tables import Column, Entry, Table, absent, count, figures, word, words
 from bcdl.settings.cell import Cell
-from bcdl.settings.models import MODELS
+from bcdl.settings.models import MODELS, place_of
 from bcdl.statistics import comparison, doubts, ranking
 from bcdl.statistics.ranking import FASTEST, TIE, UNDECIDED, Ranking, Standing
 
@@ -45,7 +45,7 @@ class Row:
         from_cold: the newest of each backend that compiled everything anew; the newest if none did.
         parity: whether the backends compute the same, in words.
         same: the same in a word: `yes`, `no`, `not known`; empty if there is one backend.
-        disturbed: of each backend, of how many of its records the rate is doubtful, and how many there are.
+        doubtful: of how many of its records, on all backends, the rate is doubtful, and how many there are.
     """
 
     line: Line
@@ -55,7 +55,7 @@ class Row:
     from_cold: Mapping[str, Record]
     parity: str
     same: str
-    disturbed: Mapping[str, tuple[int, int]]
+    doubtful: tuple[int, int]
 
     @property
     def title(self) -> str:
@@ -239,8 +239,9 @@ def _row(machine: str, sides: Mapping[str, list[Record]], verdicts: Verdicts, in
     said = verdicts.among(machine, every)
     mark = verdicts.mark(machine, every, every)
     same = "" if len(every) == 1 else {MISMATCH: "no", "": "yes"}.get(mark, "not known")
-    disturbed = {backend: (sum(map(_is_doubtful, records)), len(records)) for backend, records in sides.items()}
-    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, from_cold, said, same, disturbed)
+    doubted = [bool(doubts.every(record, REGIME)) for records in sides.values() for record in records]
+    doubtful = sum(doubted), len(doubted)
+    return Row(Line.of(every[0].cell), every[0].cell, ranked, newest, from_cold, said, same, doubtful)
 
 
 def _apart(groups: Iterable[Group], verdicts: Verdicts) -> list[Row]:
@@ -259,10 +260,6 @@ def _with_rate(records: Iterable[Record]) -> list[Record]:
     return sorted((record for record in records if record.ok and record.value(_RATE.name) > 0), key=_started)
 
 
-def _is_doubtful(record: Record) -> bool:
-    return bool(doubts.every(record, REGIME))
-
-
 def _is_cold(record: Record) -> bool:
     return record.value(_FIRST_STEP.name) > 0
 
@@ -279,8 +276,7 @@ def _newest(made: Iterable[Row], key: Callable[[Row], Hashable]) -> dict[Hashabl
 
 def _in_order(made: Iterable[Row]) -> list[Row]:
     """The rows in the order of the model table."""
-    order = {name: place for place, name in enumerate(MODELS)}
-    return sorted(made, key=lambda row: (order.get(row.line.model, len(order)), *_of_columns(row)))
+    return sorted(made, key=lambda row: (place_of(row.line.model), *_of_columns(row)))
 
 
 def _of_columns(row: Row) -> tuple[int, str, int]:

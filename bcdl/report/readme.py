@@ -21,7 +21,7 @@ from bcdl.report.sources import Sources
 from bcdl.report.tables import Entry, Table, absent, count, number, word, words
 from bcdl.report.tables import figures as columns_of
 from bcdl.settings.cell import Cell
-from bcdl.settings.models import MODELS
+from bcdl.settings.models import place_of
 from bcdl.statistics.ranking import UNDECIDED
 from bcdl.text import escape, safe_name
 
@@ -180,8 +180,7 @@ def _every_model_first(oldest_first: Sequence[tuple[Group, Line]]) -> list[tuple
 def _place(group: Group, results: Sequence[Result]) -> tuple[object, ...]:
     """Where the row of a line stands: by data and model, the largest images first, then the most of them."""
     cell, first = group.first.cell, results[0]
-    order = {name: place for place, name in enumerate(MODELS)}
-    return cell.data, order.get(first.line.model, len(order)), -cell.image_size, -len(first.largest), first.line.start
+    return cell.data, place_of(first.line.model), -cell.image_size, -len(first.largest), first.line.start
 
 
 def _cell(group: Group, line: Line) -> Cell:
@@ -220,8 +219,8 @@ def unknown(made: Answer, known: Known) -> list[str]:
         lines.append(f"Which is faster: {'; '.join(undecided)}.")
     if made.missing:
         lines.append(f"Anything of {', '.join(made.missing)} on this machine: {NEVER_MEASURED}.")
-    if disturbed := list(filter(None, map(_disturbed, rows))):
-        lines.append(f"How fast a machine is that nothing disturbs: doubtful are {', '.join(disturbed)}.")
+    if doubtful := list(filter(None, map(_doubtful, rows))):
+        lines.append(f"How fast a machine is that nothing disturbs: doubtful are {', '.join(doubtful)}.")
     if lacking := [f"{row.line.title} on {name}" for row in rows for name in _lacking(row)]:
         lines.append(f"How these compare, which were not in the rounds of the others: {', '.join(lacking)}.")
     if unjudged := [row for row in rows if row.same == "not known"]:
@@ -249,9 +248,9 @@ def _undecided(row: answer.Row) -> str:
     return f"{' or '.join([row.ranking.first.name, *near])} at {row.line.title} (open after {rounds} rounds)"
 
 
-def _disturbed(row: answer.Row) -> str:
+def _doubtful(row: answer.Row) -> str:
     """How many of the row's rates in turn are doubtful; empty if none is. Others are marked in their table."""
-    doubtful, rates = map(sum, zip(*row.disturbed.values(), strict=True))
+    doubtful, rates = row.doubtful
     return f"{doubtful} of {rates} rates of {row.line.title}" if row.ranking is not None and doubtful else ""
 
 

@@ -380,7 +380,7 @@ def _may_stand_elsewhere(earlier: Record) -> bool:
 
     What one machine has no memory or no arithmetic for, another may have.
     """
-    return not earlier.cell.timing and earlier.status in (record.OK, record.DIVERGED)
+    return not earlier.cell.timing and earlier.has_ended
 
 
 def check_all(runs_of_command: Sequence[Run]) -> list[str]:

@@ -118,6 +118,12 @@ _ROWS = (
 )
 
 MODELS = {row.name: row for row in _ROWS}
+_PLACES = {name: place for place, name in enumerate(MODELS)}
+
+
+def place_of(name: str) -> int:
+    """Where a model stands in the order of the table; one that it lacks comes last."""
+    return _PLACES.get(name, len(_PLACES))
 
 
 def find(name: str) -> ModelRow:

@@ -167,13 +167,11 @@ def _split(card: _Card) -> str:
 
 
 def _sides(record: Record) -> str:
-    """What follows the unit of the split: whether one of them may be on two sides; empty if that is its point."""
-    if record.cell.split_by == "image":
-        return ""
-    if not record.dataset.get("grouped", True):
-        return ": one may be on two sides"
+    """What follows the words for the split: whether a patient may be on two sides."""
     unknown = sum(record.dataset.get("ungrouped", {}).values())
-    return ": none is on two sides" + (f", but of {unknown} images the patient is not known" if unknown else "")
+    but = f", but of {unknown} images the patient is not known" if unknown else ""
+    said = {quality.BY_GROUP: f": none is on two sides{but}", quality.NOT_KNOWN: ": one may be on two sides"}
+    return said.get(quality.split_words(record), "")
 
 
 def _leaks(card: _Card) -> str:

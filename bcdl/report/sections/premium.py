@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bcdl.evaluation import leakage_premium
 from bcdl.evaluation.leakage_premium import Premium, Verdict
-from bcdl.records.groups import AND, Group
+from bcdl.records.groups import Group, together
 from bcdl.report import formats, how_to_read, titles
 from bcdl.report.section import Section, page_name
 from bcdl.report.sections import facts, quality
@@ -38,7 +38,7 @@ def sections(groups: Sequence[Group]) -> list[Section]:
 def _section(by_group: Group, by_image: Group, premiums: Sequence[Premium]) -> Section:
     title = f"# The leakage premium: {escape(by_group.title)}"
     how = how_to_read.link(how_to_read.PREMIUM)
-    machines = f"Machine: {escape(AND.join(sorted({*by_group.machines, *by_image.machines})))}."
+    machines = f"Machine: {escape(together([*by_group.machines, *by_image.machines]))}."
     heading = titles.with_note("The leakage premium", titles.note([*by_group.records, *by_image.records]))
     table = Table(heading, _COLUMNS, tuple(map(_row, premiums)))
     return Section(

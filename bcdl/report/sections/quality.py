@@ -16,6 +16,7 @@ from bcdl.report import formats, how_to_read, titles
 from bcdl.report.section import anchor
 from bcdl.report.tables import Entry, Table, absent, count, figures, number, word, words
 
+BY_GROUP, NOT_KNOWN = "by group", "patients not known"
 _LEAKY_TEXT = """\
 **LEAKY**: the split was by image, so that a model was tested on patients whose other images it was trained on. These
 figures say nothing of new patients; they are here to show what the wrong way would have said.
@@ -58,11 +59,11 @@ def split_of(group: Group) -> str:
 
 
 def split_words(record: Record) -> str:
-    """What the split of the record's data never cuts, as far as it knows: a given split may cut patients not known."""
+    """What the split never cuts, if that is known: one that came with the data may cut patients whom nobody knows."""
     if record.cell.split_by == "image":
         return "by image (LEAKY)"
     known = record.dataset.get("synthetic") or record.dataset.get("grouped", True)
-    return "by group" if known else "patients not known"
+    return BY_GROUP if known else NOT_KNOWN
 
 
 @functools.lru_cache(maxsize=1)  # each row of a table says it
