@@ -22,9 +22,9 @@ FORMAT = 1  # raise if the statement changes its meaning
 # How the two outputs of a model are to be read: as one distribution, each on its own, or before their softmax.
 OUTPUTS = ("probabilities", "sigmoid", "logits")
 HDF5_WEIGHTS = ("model.weights.h5",)
-_WEIGHTS = (*HDF5_WEIGHTS, "model.weights.npz")
-_CONFIG = "config.json"
-_KNOWN = (_CONFIG, "metadata.json", *_WEIGHTS)
+WEIGHTS = (*HDF5_WEIGHTS, "model.weights.npz")
+CONFIG = "config.json"
+_KNOWN = (CONFIG, "metadata.json", *WEIGHTS)
 _ASSETS = "assets/"
 _PIXELS = "RGB, 0 to 255; the model scales them itself"
 _MOST_GREY_BITS = 16
@@ -108,19 +108,19 @@ def read(file: Path) -> Statement | None:
 def _check_members(archive: zipfile.ZipFile) -> None:
     """UsageError, without the file's name, if the members are not those of a Keras model, or claim too much room."""
     names = archive.namelist()
-    if _CONFIG not in names or not set(_WEIGHTS) & set(names):
-        raise UsageError(f"is no .keras file: a Keras model has {_CONFIG} and {_WEIGHTS[0]} in it")
+    if CONFIG not in names or not set(WEIGHTS) & set(names):
+        raise UsageError(f"is no .keras file: a Keras model has {CONFIG} and {WEIGHTS[0]} in it")
     if len(names) > _MOST_MEMBERS:
         raise UsageError(f"is no sound .keras file: it holds {len(names)} files, more than {_MOST_MEMBERS}")
-    if len(set(_WEIGHTS) & set(names)) > 1:
-        raise UsageError(f"is no sound .keras file: it holds both {' and '.join(_WEIGHTS)}")
+    if len(set(WEIGHTS) & set(names)) > 1:
+        raise UsageError(f"is no sound .keras file: it holds both {' and '.join(WEIGHTS)}")
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"is no sound .keras file: it holds {legible(doubled[0], 60)!r} several times")
     for name in names:
         if name not in _KNOWN and (not name.startswith(_ASSETS) or ".." in name or "\\" in name):
             raise UsageError(f"is no sound .keras file: Keras writes no {legible(name, 60)!r} into one")
     for info in archive.infolist():
-        is_large = info.filename in _WEIGHTS or "/" in info.filename
+        is_large = info.filename in WEIGHTS or "/" in info.filename
         most = _MOST_EXPANSION * info.compress_size + _FREE_BYTES if is_large else _MOST_CONFIG_BYTES
         if info.file_size > most:
             raise UsageError(f"claims {info.file_size} bytes for {info.filename}: too much for what it holds")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from bcdl.records import model_file
 from bcdl.records.model_file import Reading
 from bcdl.records.quality import malignant_scores
 from bcdl.text import legible, on_one_line, quoted
-from bcdl.worker import divergence, network, training, weights_file  # noqa: F401 (they register what the file names of bcdl's own)
+from bcdl.worker import demand, divergence, network, training  # noqa: F401 (they register what the file names of bcdl's own)
 
 _CHANNELS = 3
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
@@ -148,19 +147,11 @@ def _loaded(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the optimizer, which labels nothing, and of names of inputs
-            _check_weights(file)
+            demand.check(file)
             return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # what a foreign or hostile file makes Keras raise is of all kinds
         reason = on_one_line(error, _LONGEST_REASON)
         raise UsageError(f"{quoted(str(file))} can't be loaded as a Keras model: {reason}") from error
-
-
-def _check_weights(file: Path) -> None:
-    """ValueError if the weights in the file are not what they seem."""
-    with zipfile.ZipFile(file) as archive:
-        for name in set(model_file.HDF5_WEIGHTS) & set(archive.namelist()):
-            with archive.open(name) as member:
-                weights_file.check(member)  # type: ignore[arg-type]
 
 
 def _misfit(model: Any) -> str:

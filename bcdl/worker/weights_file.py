@@ -15,21 +15,23 @@ _KINDS, _BFLOAT16 = "fiub", "V"
 _MOST_EXPANSION, _FREE_BYTES = 100, 64 * 2**20  # of weights that are packed
 
 
-def check(file: Path | BinaryIO) -> None:
-    """Check that a file's weights are numbers, within it, and not far larger than it.
+def check(file: Path | BinaryIO) -> int:
+    """How many weights a file holds, which are numbers, within it, and not far larger than it.
 
     Raises:
         ValueError: they are not; it says which.
         OSError: it is no HDF5 file.
     """
-    claimed = stored = 0
+    count = claimed = stored = 0
     with h5py.File(file, "r") as opened:
         for name, weights in _weights(opened):
             _check_kind(name, weights)
+            count += weights.size
             claimed += weights.nbytes
             stored += weights.id.get_storage_size()
     if claimed > _MOST_EXPANSION * stored + _FREE_BYTES:
         raise ValueError(f"its weights claim {claimed:,} bytes, and {stored:,} are there")
+    return count
 
 
 def _weights(opened: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:

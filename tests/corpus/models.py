@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import json
 import zipfile
@@ -79,15 +80,32 @@ def archives(sound: bytes, outside: Path) -> Iterator[Hostile]:
 _EITHER = ("second-directory", "behind-a-program", "65535-members-claimed", "asset-a-link")
 
 
+def demands(sound: bytes) -> Iterator[Hostile]:
+    """Files whose layers ask for far more weights than there are, of a model that says nothing of itself."""
+    parts = _members(sound)
+    for name, change in _DEMANDS.items():
+        made = _with_config(parts, _changed(json.loads(parts[_CONFIG]), change))
+        yield Hostile(f"{name}.keras", made, says="its layers ask for ", options=_ASSUME)
+
+
+def _with_config(parts: dict[str, bytes], text: bytes | str | dict[str, Any]) -> bytes:
+    """The file of these members, with another configuration."""
+    raw = json.dumps(text).encode() if isinstance(text, dict) else text.encode() if isinstance(text, str) else text
+    return archive([(name, raw if name == _CONFIG else part) for name, part in parts.items()])
+
+
+def _changed(config: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    changed = copy.deepcopy(config)
+    change(changed["config"])
+    return changed
+
+
 def configs(sound: bytes) -> Iterator[Hostile]:
     """Files whose configuration is no sound one, of a model that says nothing of itself."""
     parts = _members(sound)
     written = parts[_CONFIG].decode()
     config = json.loads(written)
-
-    def made(text: bytes | str | dict[str, Any]) -> bytes:
-        raw = json.dumps(text).encode() if isinstance(text, dict) else text.encode() if isinstance(text, str) else text
-        return archive([(name, raw if name == _CONFIG else part) for name, part in parts.items()])
+    made = functools.partial(_with_config, parts)
 
     for name, text in {
         "nested-100000-deep": "[" * 100_000 + "]" * 100_000,
@@ -107,8 +125,7 @@ def configs(sound: bytes) -> Iterator[Hostile]:
     }.items():
         yield Hostile(f"{name}.keras", made(text), None if name in _READABLE else False, options=_ASSUME)
     for name, change in _CHANGES.items():
-        changed = copy.deepcopy(config)
-        change(changed["config"])
+        changed = _changed(config, change)
         yield Hostile(f"{name}.keras", made(changed), None if name in _READABLE else False, options=_ASSUME)
     yield Hostile("no-compiling.keras", made({**config, "compile_config": None}), True, options=_ASSUME)
     yield Hostile("compiled-by-no-one.keras", made({**config, "compile_config": {"loss": 7}}), None, options=_ASSUME)
@@ -151,6 +168,12 @@ def _own_policy(config: dict[str, Any]) -> None:
     _layer("Conv2D")(config)["config"]["dtype"] = policy
 
 
+# Each asks for more weights than the file holds: of what a machine has, what it can address, and what none has.
+_DEMANDS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "units-2^20": _set("Dense", "units", 2**20),
+    "units-2^31": _set("Dense", "units", 2**31),
+    "units-2^40": _set("Dense", "units", 2**40),
+}
 _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "negative-filters": _set("Conv2D", "filters", -4),
     "no-filters": _set("Conv2D", "filters", 0),
@@ -162,7 +185,6 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "steps-of-0": _set("Conv2D", "strides", [0, 0]),
     "padding-of-no-kind": _set("Conv2D", "padding", "../../x"),
     "units-negative": _set("Dense", "units", -2),
-    "units-2^40": _set("Dense", "units", 2**40),
     "three-outputs": _set("Dense", "units", 3),
     "activation-of-no-kind": _set("Dense", "activation", "os.system"),
     "activation-of-a-module": _set(

@@ -138,6 +138,7 @@ _OF_A_BACKEND = {
     "private_training": "patients' names and control characters in images' names: none in record or output",
     "weights_files": "a weights file with a link to another file, or of garbage",
     "model_archives": "a .keras file whose zip archive lies: two directories, names twice, links, encrypted, bombs",
+    "model_demands": "a .keras file of some kilobytes whose layers ask for gigabytes to petabytes of weights",
     "model_configs": "a .keras file whose configuration is nested, cyclic, of other types, of huge or negative sizes",
     "model_weights": "a .keras file whose weights are links, elsewhere, loops, huge, of other types, or lack",
     "training_weights": "a weights file for training of links, loops, other shapes and types, no numbers, or cut",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,14 +68,9 @@ def attempt(
     return once
 
 
-# A line that a framework in C++ logs of its own, as abseil's logger begins it: that an allocation is a large one.
-LOGGED = re.compile(r"[IWE][0-9]{4} [0-9]{2}:[0-9]{2}:")
-
-
 def wrong(said: Said, file: Path, reads: bool | None, says: str = "") -> str:
     """What is wrong with what a command says of a file; empty if nothing is."""
-    code, out, _ = said
-    err = "".join(line for line in said[2].splitlines(keepends=True) if not LOGGED.match(line))
+    code, out, err = said
     if code == 0 and reads is not False:
         return err
     is_line = len(err.splitlines()) == 1 and err.startswith("error: ") and err.strip().isprintable()
@@ -92,6 +86,7 @@ def score(said: Said) -> float:
 MODELS: dict[str, Callable[[bytes, Path], Iterator[Hostile]]] = {
     "model_archives": models.archives,
     "model_configs": lambda sound, _: models.configs(sound),
+    "model_demands": lambda sound, _: models.demands(sound),
     "model_weights": models.weights,
 }
 
@@ -104,7 +99,8 @@ def test_a_hostile_model_is_read_as_what_it_is_or_refused(
     image.write_bytes(pictures.encoded("PNG"))
     right = attempt(sound, image)
     secret = sound.with_name("secret.h5")
-    for case in itertools.islice(MODELS[fault](sound.read_bytes(), secret), 0, None, STEP):
+    step = 1 if fault == "model_demands" else STEP  # each framework takes memory in its own way
+    for case in itertools.islice(MODELS[fault](sound.read_bytes(), secret), 0, None, step):
         file = tmp_path / case.name
         file.write_bytes(case.content)
         with injected(f"{fault}_{BACKEND}", names=[case.name]):
