@@ -129,6 +129,7 @@ def _drift(axis: Axes, finding: Finding, styles: dict[str, dict[str, Any]]) -> N
     axis.set_yscale("log")
     axis.set_xscale("log")
     axis.set_xticks(STEPS, [str(step) for step in STEPS])
+    axis.tick_params(labelbottom=True)  # of all: the last row may be shorter
     axis.minorticks_off()
     axis.set_xlabel("step")
     axis.set_title(plain(title_of(finding)), loc="left", fontsize=9)

@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bcdl.records.groups import Group, group_records
 from bcdl.records.record import Record
 from bcdl.report import plots
-from bcdl.report.plots import captions
+from bcdl.report.plots import axes, captions
 from bcdl.settings.models import MODELS
 from tests.factory import record, with_predictions
 from tests.predictions import split
@@ -107,6 +108,16 @@ def test_training_curves_say_whether_images_were_augmented(augment: bool, words:
     labels = [axis.get_ylabel().replace("\n", " ") for axis in figure.axes]
     assert words in labels[0]
     assert any("augmented" in label for label in labels) is augment
+
+
+def test_large_and_small_rates_are_written_out_at_the_axis() -> None:
+    axis = Figure().subplots()
+    axis.set_xlim(0.01, 5e6)
+    axes.log_rate(axis, "rate")
+    axis.figure.canvas.draw()
+    labels = {label.get_text() for label in axis.get_xticklabels()}
+    assert labels > {"0.01", "0.5", "1", "1,000", "1,000,000"}
+    assert not [label for label in labels if "e" in label]
 
 
 def test_an_unstable_point_is_crossed_out() -> None:

@@ -79,3 +79,16 @@ def test_every_pair_of_many_backends_has_a_line_in_the_picture(tmp_path: Path) -
     (axis,) = figures["parity_steps"].axes
     assert len(axis.lines) == 6
     assert len({(line.get_marker(), str(line.get_linestyle())) for line in axis.lines}) == 6
+
+
+def test_each_panel_of_a_short_last_row_has_its_steps(tmp_path: Path) -> None:
+    write(tmp_path, "jax")
+    write(tmp_path, "torch")
+    group = ParityGroup("a-machine", (Finding.from_json(judged(tmp_path).to_json()),) * 5)
+    figure = dict(parity.parity_pictures.draw(group))["parity_steps"]
+    figure.canvas.draw()
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert len(shown) == 5
+    for axis in shown:
+        labels = [label for label in axis.get_xticklabels() if label.get_visible()]
+        assert [label.get_text() for label in labels] == ["1", "5", "20"]
