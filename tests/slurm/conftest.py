@@ -14,29 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bcdl.records import store
-from bcdl.records.record import Record
 from bcdl.runner.cluster import slurm as programs
 from bcdl.runner.cluster import submission
 from bcdl.runner.cluster.slurm import State
 from bcdl.runner.cluster.submission import Submission
 from benchmarks import two_nodes
 from benchmarks.two_nodes import TwoNodes
+from tests.cluster_study import ClusterStudy
 from tests.conftest import ROOT
 from tests.faults import driver
 
 _PATIENCE_S = 240.0
-STUDY = """
-data = "synthetic-48"
-device = "cpu"
-profile = "smoke"
-image-size = 32
-
-[[matrix]]
-backends = ["torch"]
-models = ["cnn"]
-seed = {seeds}
-"""
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +37,7 @@ def cluster() -> Iterator[TwoNodes]:
 
 
 @dataclasses.dataclass
-class OnNodes:
+class OnNodes(ClusterStudy):
     """A study of stand-in cells on the two nodes.
 
     Attributes:
@@ -61,17 +49,13 @@ class OnNodes:
     folder: Path
 
     @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    @property
     def plan(self) -> Path:
         return self.folder / "plan.json"
 
     def write(self, seeds: int, seconds: float = 0.0, at: dict[int, str] | None = None) -> None:
         """Write the study's file, of a cell for each of so many seeds, and what becomes of the cells of some."""
         driver.plan(self.folder, seconds=seconds, at=at or {})
-        (self.folder / "study.toml").write_text(STUDY.format(seeds=list(range(seeds))))
+        self.write_file(seeds)
 
     def change(self, **plan: object) -> None:
         """Change what workers do that start from now on."""
@@ -85,7 +69,7 @@ class OnNodes:
         command = [sys.executable, "-m", "tests.slurm.driver", str(self.plan), "submit", "--slurm"]
         with (self.folder / said).open("w") as output:
             return subprocess.Popen(
-                [*command, str(self.folder / "study.toml"), "--results", str(self.results), *options],
+                [*command, str(self.file), "--results", str(self.results), *options],
                 cwd=ROOT,
                 env={**os.environ, **self.cluster.variables, "PYTHONPATH": str(ROOT)},
                 stdout=output,
@@ -141,23 +125,6 @@ class OnNodes:
                 ):
                     return process
         return None
-
-    def records(self) -> list[Record]:
-        """All records, each of which can be read."""
-        records, problems = store.read_all(self.results)
-        assert problems == []
-        return [record for _, record in records]
-
-    def statuses(self) -> dict[int, str]:
-        """The status of each cell by its seed; no cell has two records."""
-        records = self.records()
-        by_seed = {record.cell.seed: record.status for record in records}
-        assert len(by_seed) == len(records)
-        return by_seed
-
-    def reason(self, seed: int) -> str:
-        (record,) = (record for record in self.records() if record.cell.seed == seed)
-        return record.reason
 
 
 def _arguments(process: psutil.Process) -> list[str]:

@@ -120,11 +120,6 @@ class Following:
         self._titles = titles(each.task.job.cell for each in self._left.values())
         self._silent = ""
 
-    @property
-    def statuses(self) -> Counter[str]:
-        """How many records there are of each status."""
-        return Counter(self._statuses)
-
     def until_done(self) -> None:
         """Follow the tasks until each has its record, and show how they stand meanwhile.
 

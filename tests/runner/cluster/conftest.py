@@ -14,53 +14,27 @@ from unittest import mock
 import pytest
 
 from bcdl import backends, submit
-from bcdl.records import store
-from bcdl.records.record import Record
 from bcdl.runner import launch, supervisor
 from bcdl.runner.cluster import follow, submission, task
 from bcdl.runner.cluster.submission import Submission
+from tests.cluster_study import ClusterStudy
 from tests.faults import driver
 from tests.in_process import InProcess, Said
 from tests.runner.cluster.stand_in import StandIn
 
-STUDY = """
-data = "synthetic-48"
-device = "cpu"
-profile = "smoke"
-image-size = 32
-
-[[matrix]]
-backends = ["torch"]
-models = ["cnn"]
-seed = [{seeds}]
-"""
-
 
 @dataclasses.dataclass
-class OnCluster:
+class OnCluster(ClusterStudy):
     """A study, and the cluster that it is handed to.
 
     Attributes:
         slurm: the stand-in for SLURM.
-        folder: has all of it.
-        file: the study's.
+        folder: has the study's file, and the results.
     """
 
     slurm: StandIn
     folder: Path
     in_process: InProcess
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "study.toml"
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    def write(self, seeds: int, text: str = STUDY) -> None:
-        """Write the study's file: a cell for each of so many seeds."""
-        self.file.write_text(text.format(seeds=", ".join(map(str, range(seeds)))), encoding="utf-8")
 
     def submit(self, *options: str) -> Said:
         """`bcdl submit --slurm` of the study."""
@@ -83,23 +57,6 @@ class OnCluster:
     @property
     def submissions(self) -> list[Submission]:
         return submission.all_of(self.results)
-
-    def records(self) -> list[Record]:
-        """All records, each of which can be read."""
-        records, problems = store.read_all(self.results)
-        assert problems == []
-        return [record for _, record in records]
-
-    def statuses(self) -> dict[int, str]:
-        """The status of each cell by its seed; no cell has two records."""
-        records = self.records()
-        by_seed = {record.cell.seed: record.status for record in records}
-        assert len(by_seed) == len(records)
-        return by_seed
-
-    def reason(self, seed: int) -> str:
-        (record,) = (record for record in self.records() if record.cell.seed == seed)
-        return record.reason
 
 
 @pytest.fixture
@@ -124,7 +81,7 @@ def on_cluster(
     """A study of two cells, whose workers are stand-ins."""
     use(monkeypatch, driver.plan(tmp_path))
     made = OnCluster(slurm, tmp_path, in_process)
-    made.write(seeds=2)
+    made.write_file(seeds=2)
     return made
 
 

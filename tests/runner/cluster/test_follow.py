@@ -26,7 +26,7 @@ from tests.runner.cluster.conftest import OnCluster
 @pytest.fixture
 def submitted(on_cluster: OnCluster) -> OnCluster:
     """Three cells in the queue."""
-    on_cluster.write(seeds=3)
+    on_cluster.write_file(seeds=3)
     code, _, error = on_cluster.submit()
     assert code == 0, error
     return on_cluster
@@ -79,7 +79,7 @@ def test_what_is_left_is_estimated_from_what_has_ended(submitted: OnCluster) -> 
 
 def test_what_a_node_spends_on_a_cell_besides_is_learnt(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """The records say 60 s, and the node takes 90 s from one to the next."""
-    on_cluster.write(seeds=10)
+    on_cluster.write_file(seeds=10)
     on_cluster.submit()
     follower, now_s = Follower.of(on_cluster), [0.0]
     monkeypatch.setattr(follow, "time", types.SimpleNamespace(monotonic=lambda: now_s[0]))
@@ -253,7 +253,7 @@ def test_two_drivers_at_once_give_one_record(submitted: OnCluster) -> None:
 def test_a_record_that_can_not_be_read_counts_as_one_that_is_not_ok(submitted: OnCluster) -> None:
     leave_record(submitted, 0).write_text('{"schema": 999}\n')
     follower = Follower.of(submitted)
-    assert (follower.following.look().failed, follower.following.statuses["unreadable"]) == (1, 1)
+    assert (follower.following.look().done, follower.following.look().failed) == (1, 1)
     assert "its record can't be read; bcdl report says why" in follower.said.getvalue()
 
 

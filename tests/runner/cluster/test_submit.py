@@ -18,9 +18,10 @@ from bcdl.machine import hardware
 from bcdl.records import log, runs, store
 from bcdl.report import page as report
 from bcdl.runner.cluster import follow, resume
+from tests.cluster_study import STUDY
 from tests.factory import record
 from tests.faults import driver
-from tests.runner.cluster.conftest import STUDY, OnCluster, use
+from tests.runner.cluster.conftest import OnCluster, use
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_what_sbatch_is_asked_for(on_cluster: OnCluster) -> None:
 
 
 def test_a_study_is_split_by_the_size_that_the_site_allows_an_array(on_cluster: OnCluster) -> None:
-    on_cluster.write(seeds=7)
+    on_cluster.write_file(seeds=7)
     on_cluster.slurm.set(most=3)
     code, said, _ = on_cluster.submit("--at-once", "2")
     assert code == 0
@@ -85,7 +86,7 @@ def test_a_study_is_split_by_the_size_that_the_site_allows_an_array(on_cluster: 
 
 def test_cells_that_measure_no_speed_share_nodes(on_cluster: OnCluster) -> None:
     text = STUDY + '\n[[matrix]]\nbackends = ["torch"]\nmodels = ["cnn"]\nseed = [5]\ntiming = false\n'
-    on_cluster.write(seeds=2, text=text)
+    on_cluster.write_file(seeds=2, text=text)
     on_cluster.submit()
     assert ["--exclusive" in job["options"] for job in on_cluster.slurm.jobs] == [True, False]
     assert [len(job["tasks"]) for job in on_cluster.slurm.jobs] == [2, 1]
@@ -142,7 +143,7 @@ def test_resume_goes_on_with_what_is_under_way_and_submits_nothing_twice(
 
 def test_resume_submits_what_is_new_beside_what_is_under_way(on_cluster: OnCluster) -> None:
     on_cluster.submit()
-    on_cluster.write(seeds=4)
+    on_cluster.write_file(seeds=4)
     code, said, _ = on_cluster.submit("--resume")
     assert code == 0
     assert "resumed: 2 of 4 cells are of runs on the cluster that are not over" in said
@@ -218,7 +219,7 @@ def test_without_resume_the_same_cells_are_submitted_again_and_told(on_cluster: 
 
 
 def test_an_array_that_slurm_refuses_leaves_the_others_and_is_resumed(on_cluster: OnCluster) -> None:
-    on_cluster.write(seeds=4)
+    on_cluster.write_file(seeds=4)
     on_cluster.slurm.set(most=2, refuse="QOSMaxSubmitJobPerUserLimit", refuse_after=1)
     code, _, error = on_cluster.submit()
     assert code == 1
@@ -270,7 +271,7 @@ def test_a_partition_that_does_not_exist(on_cluster: OnCluster) -> None:
 def test_a_login_node_needs_no_gpu(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although NVIDIA's driver may be there without one."""
     monkeypatch.setattr("bcdl.machine.gpus._why_none", lambda: "the NVIDIA driver shows this process no GPU")
-    on_cluster.write(2, STUDY.replace('device = "cpu"', 'device = "gpu"'))
+    on_cluster.write_file(2, STUDY.replace('device = "cpu"', 'device = "gpu"'))
     assert on_cluster.submit()[0] == 0
     code, _, error = on_cluster.in_process(run.main, on_cluster.file, "--results", on_cluster.results)
     assert (code, "shows this process no GPU" in error) == (2, True)
@@ -336,7 +337,7 @@ def test_data_that_is_refused_by_require_clean(on_cluster: OnCluster, monkeypatc
 
 
 def test_status_shows_the_cells_from_any_host_that_sees_the_folder(on_cluster: OnCluster) -> None:
-    on_cluster.write(seeds=3)
+    on_cluster.write_file(seeds=3)
     on_cluster.submit()
     on_cluster.run(0)
     (made,) = on_cluster.submissions
@@ -359,7 +360,7 @@ def test_paths_lead_from_the_root_since_a_node_works_elsewhere(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Path(sources.modules()["folder"].example(on_cluster.folder))
-    on_cluster.write(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data.relative_to(on_cluster.folder)}"'))
+    on_cluster.write_file(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data.relative_to(on_cluster.folder)}"'))
     monkeypatch.chdir(on_cluster.folder)
     code, _, error = on_cluster.in_process(
         submit.main, "--slurm", on_cluster.file.name, "--results", "results", "--sbatch=--time=5"
@@ -386,7 +387,7 @@ def test_names_of_patients_are_hidden_by_what_the_driver_found(
     """The task gets what hides them; the record has hashes."""
     data = Path(sources.modules()["folder"].example(on_cluster.folder))
     use(monkeypatch, driver.plan(on_cluster.folder, reads=True))
-    on_cluster.write(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data}"'))
+    on_cluster.write_file(seeds=1, text=STUDY.replace('"synthetic-48"', f'"{data}"'))
     code, _, error = on_cluster.submit()
     assert code == 0, error
     on_cluster.run(0)
