@@ -6,24 +6,30 @@ import argparse
 from pathlib import Path
 
 from bcdl.errors import BcdlError, run_command
-from bcdl.report import on_screen, output, page, summary
-from bcdl.report.sources import Sources, check_given
+from bcdl.report import output
 from bcdl.screen import say
 from bcdl.settings.arguments import Parser
 from bcdl.settings.options import DEFAULT_RESULTS
 
+# What draws and what judges is imported by what needs it: it takes seconds, which --help and a wrong option do not.
+
 
 def main() -> int:
     arguments = _parse()
-    results: Path = arguments.results
-    check_given(results)
+    from bcdl.report.sources import check_given
+
+    check_given(arguments.results)
     if arguments.answer:
-        return _answer(results)
-    if arguments.check:
-        _print(page.check(results))
-        return 0
+        return _answer(arguments.results)
     if arguments.summary is not None:
-        return _sum_up(results, arguments.summary)
+        return _sum_up(arguments.results, arguments.summary)
+    return _check(arguments.results) if arguments.check else _write(arguments.results)
+
+
+def _write(results: Path) -> int:
+    """Write pages, tables and plots; BcdlError if some of them could not be made or written."""
+    from bcdl.report import page
+
     report = page.write(results)
     _print(report.lines)
     if report.failure:
@@ -31,8 +37,19 @@ def main() -> int:
     return 0
 
 
+def _check(results: Path) -> int:
+    """Check that what is there follows from the records; BcdlError if it does not."""
+    from bcdl.report import page
+
+    _print(page.check(results))
+    return 0
+
+
 def _answer(results: Path) -> int:
     """Print the answer; BcdlError if something could not be read, so that it may lack what was measured."""
+    from bcdl.report import on_screen
+    from bcdl.report.sources import Sources
+
     sources = Sources.read(results)
     on_screen.print_newest(sources)
     if sources.unread:
@@ -47,6 +64,9 @@ def _sum_up(results: Path, out: Path) -> int:
         UsageError: the file can't be written, or is somebody's.
         BcdlError: something could not be read; the summary is written all the same, and says so.
     """
+    from bcdl.report import summary
+    from bcdl.report.sources import Sources
+
     output.check(out)
     sources = Sources.read(results)
     output.write(summary.markdown(sources), out)

@@ -65,7 +65,7 @@ def test_wrong_invocations_end_with_a_line(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("way", [Way(">/dev/full"), Way(">/dev/full", ("-u",))], ids=str)
 def test_an_output_that_takes_nothing_is_a_failure_in_a_line(way: Way, sandbox: Sandbox) -> None:
-    for name in list(COMMANDS)[:: 1 + len(way.options)]:
+    for name in list(COMMANDS)[len(way.options) :: 4]:  # what writes is the same for all of them
         ending = as_process(Invocation(name, ("--help",), "stream"), sandbox, way.redirections, way.options)
         assert (ending.code, ending.err.count("\n")) == (1, 1), (name, ending)
         assert ending.err.startswith("error: the output can't be written (No space left on device)")
