@@ -138,7 +138,7 @@ ABSENT = ("cv2", "matplotlib", "pooch", "sklearn")
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("augment", [pytest.param(False, marks=pytest.mark.any_backend), True])
 def test_a_whole_cell_imports_these_packages_and_no_other(tmp_path: Path, augment: bool) -> None:
     """Without augmentation the packages of reports can't even be imported."""
     absent = f"import sys\nsys.modules.update(dict.fromkeys({() if augment else ABSENT}))\n"

@@ -434,6 +434,7 @@ def test_a_map_without_a_folder_is_refused() -> None:
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("names", "options", "message"),
     [

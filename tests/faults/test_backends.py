@@ -94,6 +94,7 @@ def saved(file: Path, layer: object) -> Path:
     return file
 
 
+@pytest.mark.any_backend
 def test_a_model_file_that_holds_code_is_refused(tmp_path: Path, injected: Injected) -> None:
     sprung = tmp_path / "sprung"
     code = keras.layers.Lambda(lambda x, file=str(sprung): __import__("os").makedirs(file, exist_ok=True) or x)
@@ -114,6 +115,7 @@ def test_a_model_file_that_holds_code_is_refused(tmp_path: Path, injected: Injec
         assert not sprung.exists()
 
 
+@pytest.mark.any_backend
 def test_weights_that_lead_elsewhere_or_are_garbage_give_a_message(tmp_path: Path, injected: Injected) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "elsewhere.h5", "w") as elsewhere:

@@ -194,6 +194,7 @@ def test_what_is_cached_is_what_was_decoded(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_the_real_worker_refuses_data_that_changed(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, injected: Injected
 ) -> None:

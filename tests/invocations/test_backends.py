@@ -10,7 +10,7 @@ from bcdl.__main__ import COMMANDS
 from tests.invocations import generator
 from tests.invocations.running import Sandbox, as_process, faults
 
-pytestmark = pytest.mark.keras
+pytestmark = [pytest.mark.keras, pytest.mark.any_backend]
 pytest.importorskip("keras")
 
 _NUMBER = 20

@@ -249,6 +249,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error_of_one_line(
 
 
 @pytest.mark.keras
+@pytest.mark.any_backend
 def test_a_run_is_of_the_gpu_that_cuda_shows(tmp_path: Path) -> None:
     """The framework here finds none: its record and folder name the GPU that was to compute all the same."""
     arguments = ("--model", "cnn", "--profile", "smoke", "--device", "gpu", "--results", str(tmp_path / "results"))
