@@ -20,6 +20,7 @@ from bcdl.report.sections.sides_in_turn import SidesInTurn
 from bcdl.report.tables import Column, Entry, Table, absent, count, figures, word, words
 from bcdl.settings.cell import Cell
 from bcdl.settings.models import MODELS, place_of
+from bcdl.settings.profiles import SMOKE
 from bcdl.statistics import comparison, doubts, ranking
 from bcdl.statistics.ranking import FASTEST, TIE, UNDECIDED, Ranking, Standing
 
@@ -104,6 +105,15 @@ class Answer:
         return sorted({name for row in self.rows for name in row.records})
 
 
+def machines(records: Iterable[tuple[str, Record]]) -> list[str]:
+    """The machines that timed a cell, that of the newest such record first; those of smoke tests alone come last."""
+    best: dict[str, tuple[bool, str]] = {}
+    for machine, record in records:
+        if record.cell.timing:
+            best[machine] = max(_worth(record), best.get(machine, _worth(record)))
+    return sorted(best, key=lambda machine: best[machine], reverse=True)
+
+
 def of_machine(
     machine: str, records: Iterable[tuple[str, Record]], groups: Iterable[Group], verdicts: Verdicts
 ) -> Answer:
@@ -144,11 +154,8 @@ def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:
 
     `runs` are of one machine, the oldest first.
     """
-    newest: dict[tuple[object, ...], Row] = {}
-    for run in runs:
-        for row in _of_run(run, verdicts):
-            newest[_key(row.cell)] = row
-    return _in_order(newest.values())
+    made = [row for run in runs for row in _of_run(run, verdicts)]
+    return _in_order(_newest(made, lambda row: _key(row.cell)).values())
 
 
 def tables(answer: Answer) -> tuple[Table, Table]:
@@ -269,9 +276,14 @@ def _started(record: Record) -> str:
 
 
 def _newest(made: Iterable[Row], key: Callable[[Row], Hashable]) -> dict[Hashable, Row]:
-    """The row of each key that has the newest record."""
-    oldest_first = sorted(made, key=lambda row: max(map(_started, row.records.values())))
-    return {key(row): row for row in oldest_first}
+    """The row of each key that has the newest record, of smoke tests only if there is no other."""
+    best_last = sorted(made, key=lambda row: max(map(_worth, row.records.values())))
+    return {key(row): row for row in best_last}
+
+
+def _worth(record: Record) -> tuple[bool, str]:
+    """What a newer record must have to take the place of this one: a smoke test takes that of a smoke test alone."""
+    return record.cell.profile != SMOKE, record.started
 
 
 def _in_order(made: Iterable[Row]) -> list[Row]:

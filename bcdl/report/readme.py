@@ -58,10 +58,9 @@ class Known:
 
     @property
     def machines(self) -> list[str]:
-        """Those that timed a cell, that of the newest such record first; if none did, all."""
-        timed = [(machine, record) for machine, record in self.records if record.cell.timing] or self.records
-        newest = {machine: record.started for machine, record in sorted(timed, key=lambda pair: pair[1].started)}
-        return sorted(newest, key=lambda machine: newest[machine], reverse=True)
+        """Those that timed a cell, that which the first page is about first; if none did, all, the newest first."""
+        newest_first = sorted(self.records, key=lambda pair: pair[1].started, reverse=True)
+        return answer.machines(self.records) or list(dict.fromkeys(machine for machine, _ in newest_first))
 
     def answer(self, machine: str) -> Answer:
         return answer.of_machine(machine, self.records, self.groups, self.verdicts)

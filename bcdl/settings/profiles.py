@@ -30,10 +30,11 @@ class Profile:
     first: tuple[str, ...] = ()
 
 
+SMOKE = "smoke"
 _ALL = (
     # Minutes for all three backends: what CI runs.
     Profile(
-        "smoke",
+        SMOKE,
         models=("cnn", "mobilenet"),
         settings={
             "data": "synthetic-48",

@@ -17,6 +17,8 @@ from bcdl.records.groups import group_records
 from bcdl.records.record import Record
 from bcdl.report import __main__ as command
 from bcdl.report import how_to_read, on_screen, page, plots, readme
+from bcdl.report.readme import Known
+from bcdl.report.sources import Sources
 from bcdl.settings.models import MODELS
 from tests import pages
 from tests.conftest import ROOT
@@ -89,6 +91,33 @@ def test_the_first_page_is_about_the_newest_machine_that_timed_anything(tmp_path
     page.build(tmp_path)
     assert f"On **{MACHINE}**, newest rate of 2026-01-01." in (tmp_path / "README.md").read_text(encoding="utf-8")
     assert not list((tmp_path / "pages").glob("answer-on-*"))
+
+
+def test_a_smoke_test_of_another_machine_does_not_take_the_first_page(tmp_path: Path) -> None:
+    store.append(tmp_path, MACHINE, begun(with_rates(record(run="20260101T000000Z-0000", profile="quick"), step=30)))
+    of_smoke = record(run="20260102T000000Z-0000", profile="smoke")
+    store.append(tmp_path, OTHER, begun(with_rates(of_smoke, step=30)))
+    page.build(tmp_path)
+    assert f"On **{MACHINE}**, newest rate of 2026-01-01." in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert (tmp_path / "pages" / f"answer-on-{OTHER}.md").is_file()
+    for place in ("20260103T000000Z-0000", "20260104T000000Z-0000"):  # of smoke tests alone, the newest
+        store.append(tmp_path / "other", place[:8], begun(with_rates(record(run=place, profile="smoke"), step=30)))
+    page.build(tmp_path / "other")
+    assert "On **20260104**" in (tmp_path / "other" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("profiles", "first"), [(("quick", "smoke"), 0), (("smoke", "quick"), 1), (("smoke",) * 2, 1)])
+@pytest.mark.parametrize("sides", ["a", "ab"])  # by itself, and in turn
+def test_a_smoke_test_takes_no_row_of_another_measurement(profiles: tuple[str, ...], first: int, sides: str) -> None:
+    runs = [f"2026010{day}T000000Z-0000" for day in (1, 2)]
+    records = [
+        (MACHINE, begun(made if len(sides) == 2 else dataclasses.replace(made, block="", side="")))
+        for run, profile in zip(runs, profiles, strict=True)
+        for side in sides
+        for made in in_turn(run, side, 100, profile=profile, backend={"a": "jax", "b": "torch"}[side])[:10]
+    ]
+    (row,) = Known.of(Sources(records, [], [], [])).answer(MACHINE).rows
+    assert {each.run[:21] for each in row.records.values()} == {runs[first]}
 
 
 @pytest.fixture(params=["made up", "committed"])

@@ -24,7 +24,7 @@ from bcdl.records import comparability
 from bcdl.records.comparability import Evidence
 from bcdl.records.groups import Group, Line, group_records
 from bcdl.records.record import Record
-from bcdl.report import doubt_lines, formats, titles
+from bcdl.report import answer, doubt_lines, formats, titles
 from bcdl.report.sections import sides_in_turn
 from bcdl.report.sections.sides_in_turn import SidesInTurn
 from bcdl.report.sources import Sources
@@ -49,7 +49,7 @@ Values = dict[str, Any]  # as JSON has them
 
 
 def read(sources: Sources) -> Values:
-    """All that the page shows, the rows of the newest machine first."""
+    """All that the page shows; it opens with the machine that the first page is about."""
     verdicts = Verdicts(sources.findings)
     apart = group_records([(machine, record) for machine, record in sources.records if not record.block], verdicts)
     of_runs = [part for run in sides_in_turn.read(sources.records) for part in _parts(run, verdicts)]
@@ -57,10 +57,10 @@ def read(sources: Sources) -> Values:
     # A group of several machines is a choice of its own.
     machines = dict.fromkeys([*(machine for machine, _ in logged), *(group.machine for group in apart)])
     rows = [*(row for part in reversed(of_runs) for row in part), *(row for group in apart for row in _apart(group))]
-    timed = {row["machine"] for row in rows if row["rates"]}
+    with_rates = {row["machine"] for row in rows if row["rates"]}
+    answered = [_line(machine) for machine in answer.machines(sources.records) if _line(machine) in with_rates]
     return {
-        # The page opens with the first: one that timed nothing has nothing to show there.
-        "machines": sorted(map(_line, machines), key=lambda machine: machine not in timed),
+        "machines": list(dict.fromkeys([*answered, *map(_line, machines)])),
         "backends": _in_order({row["backend"] for row in rows} | _judged(sources)),
         "rows": sorted(rows, key=lambda row: row["measured"] != IN_TURN),
         "roofs": [roof for group in apart for roof in _roofs(group)],

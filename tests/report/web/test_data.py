@@ -76,6 +76,14 @@ def test_the_page_opens_with_a_machine_that_timed_something() -> None:
     assert data.read(Sources(records, [], [], []))["machines"] == ["m", "n"]
 
 
+def test_the_page_opens_with_a_machine_that_measured_more_than_a_smoke_test() -> None:
+    records = [
+        ("m", factory.record(profile="quick")),
+        ("n", factory.dataclasses.replace(factory.record(profile="smoke"), started="2027-01-01T00:00:00.000+00:00")),
+    ]
+    assert data.read(Sources(records, [], [], []))["machines"] == ["m", "n"]
+
+
 def test_a_failure_is_a_row_with_its_reason() -> None:
     (row,) = read(factory.record(status="failed"))["rows"]
     assert row["status"] == "failed: it was made to fail"
