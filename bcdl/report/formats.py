@@ -93,6 +93,15 @@ def plain(value: float) -> str:
     return f"{value:g}"
 
 
+def written_out(value: float) -> str:
+    """A round number, with no power of ten.
+
+    >>> written_out(0.05), written_out(20.0), written_out(1e6)
+    ('0.05', '20', '1,000,000')
+    """
+    return f"{value:,.10g}"
+
+
 def percent(share: float | None, digits: int = 0, missing: str = "") -> str:
     """A share in 0..1 as a percentage.
 

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from bcdl.records.groups import Group, Line
 from bcdl.records.record import Record
+from bcdl.report import formats
 from bcdl.report.plots.style import colour, folded, plain, signs
 from bcdl.statistics import doubts
 from bcdl.statistics.steadiness import is_unstable
@@ -30,7 +31,7 @@ def log_rate(axis: Axes, label: str) -> None:
 def plain_ticks(axis: Axis) -> None:
     """Ticks of a logarithmic axis at 1, 2, 5, 10 ..., written out: 1,000,000, not 1e+06."""
     axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: formats.written_out(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
