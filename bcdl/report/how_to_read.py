@@ -61,8 +61,8 @@ is shown only if such an interval lies within {formats.percent(AS_GOOD_AS_EQUAL)
 **undecided**. Rates that were measured **one after another** may not be compared: part of their ratio is how busy the
 machine was at the time. The **same answers** are given if every two backends of the row compute the same within
 rounding, and *not known* if that was not measured with these versions, or could not be judged. The first page is about
-the machine with the newest rate, and each row shows the newest measurement; one of profile `smoke` takes the place of no
-other.
+the machine with the newest rate, and each row shows the newest measurement; one of profile `smoke` takes the place of
+no other.
 """,
     QUALITY: f"""
 In brackets is the {_CONFIDENCE} interval, the percentiles of {bootstrap.RESAMPLES} resamples of groups (patients), or
