@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bcdl import backends
 from bcdl.datasets.pool import CLASSES
-from bcdl.errors import UsageError, run_command
+from bcdl.errors import BcdlError, UsageError, run_command
 from bcdl.machine import gpus, hardware
 from bcdl.records import model_file
 from bcdl.records.model_file import Reading
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Largest side of the picture under a heat map, pixels: a whole micrograph has more than the page can show.
 _MOST_DRAWN = 1024
+_ROUNDING = 0.02  # of a score that was computed twice, in bfloat16 at worst
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,11 +252,16 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel, depth:
     cut = grad_cam.cut(model.model, task.layer)
 
     def label(file: Path, image: np.ndarray) -> None:
-        model.malignant_score(image)  # an image without a score has no explanation either
-        explanation = grad_cam.explain(cut, adapter, image, task.kind)
+        score = model.malignant_score(image)
+        explanation = grad_cam.explain(cut, adapter, image, task.kind or CLASSES[int(score > 0.5)])
+        if abs(explanation.score - score) > _ROUNDING:
+            raise BcdlError(
+                f"{str(model.file)!r} can't be explained: its layers, one after another, give the score "
+                f"{explanation.score:.4f}, and the model {score:.4f}"
+            )
         picture = read_picture(file, _MOST_DRAWN, depth)
         overlay.save(overlay.overlay(picture, explanation, file.name, task.model.name), task.overlays[file])
-        _print_label(file, explanation.score)
+        _print_label(file, score)
         written = f"by the map of layer {explanation.layer}, in {task.overlays[file]}"
         say(f"  explained: {explanation.kind}, {written}", flush=True)
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
+from keras.src.backend.common import global_state  # has no public name
 
 from bcdl.records import model_file
 from bcdl.worker import weights_file
@@ -48,7 +49,19 @@ def _stored(archive: zipfile.ZipFile) -> int:
 
 
 def _asked(config: dict[str, object]) -> int:
-    """How many weights the layers of a model have, by its configuration; for none is memory taken."""
+    """How many weights the layers of a configuration have, those that no output needs too; no memory is taken for them.
+
+    Raises:
+        ValueError: a layer makes its weights of values, not of a shape, so that they can't be counted beforehand.
+        Exception: of any kind; it is no configuration of a model.
+    """
     with keras.StatelessScope(initialize_variables=False):
-        model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-    return sum(math.prod(weight.shape) for weight in getattr(model, "weights", ()))
+        try:
+            keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+        except ValueError as error:
+            if "stateless scope" in str(error):
+                raise ValueError("a layer of it makes weights that can't be counted beforehand") from error
+            raise
+    # Not `model.weights`, which lacks those of a layer that no output needs; Keras makes them all the same.
+    made = global_state.get_global_attribute("uninitialized_variables", ())
+    return sum(math.prod(variable.shape) for variable in made)

@@ -21,6 +21,7 @@ weights are means over the map although the head weighs each place differently (
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -101,10 +102,10 @@ def cut(model: keras.Model, layer: str | None = None) -> Cut:
     before, after, shape = _split(chain, name)
     if len(shape) != _MAP_RANK:
         raise UsageError(f"--layer {name!r} gives {list(shape)}, not a map over places; {_advice(chain)}")
-    rest = _run([*after[:-1], _logits(after[-1])])
+    rest, to_map = _run([*after[:-1], _logits(after[-1])]), _of_images(model, before)
     if not layout.is_turned([part.name for part in before]):
-        return Cut(name, _run(before), rest)
-    to_map = _run(before)
+        _check_layout(before)
+        return Cut(name, to_map, rest)
     return Cut(
         name,
         lambda images: keras.ops.transpose(to_map(images), (0, 2, 3, 1)),
@@ -114,11 +115,25 @@ def cut(model: keras.Model, layer: str | None = None) -> Cut:
 
 def default_layer(model: keras.Model) -> str:
     """The backbone, which gives its last map, or the last convolution of a model that has none."""
-    backbone = next((part.name for part in model.layers if isinstance(part, keras.Model)), None)
+    backbones = [part.name for part in model.layers if isinstance(part, keras.Model) and _convolves(part)]
     convolutions = [part.name for part in model.layers if isinstance(part, _CONVOLUTIONS)]
-    if not backbone and not convolutions:
+    if not backbones and not convolutions:
         raise UsageError(f"the model {model.name!r} has no convolution, so there is no map to explain it by")
-    return backbone or convolutions[-1]
+    return (backbones or convolutions)[-1]
+
+
+def _convolves(part: keras.Model) -> bool:
+    return any(isinstance(layer, _CONVOLUTIONS) for layer in part._flatten_layers())
+
+
+def _check_layout(before: list[Any]) -> None:
+    """UsageError if a layer gives its channels before its places, of a model that is not turned as bcdl's are."""
+    for layer in itertools.chain.from_iterable(part._flatten_layers() for part in before):
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise UsageError(
+                f"the layer {layer.name!r} gives its channels before its places; of such models, those of bcdl alone "
+                "can be explained"
+            )
 
 
 def _chain(model: keras.Model) -> list[Any]:
@@ -129,7 +144,18 @@ def _chain(model: keras.Model) -> list[Any]:
         raise UsageError(f"the model {model.name!r} does not end in sigmoid outputs, so its logits are not known")
     if any(len(keras.tree.flatten(part.input)) > 1 for part in chain):
         raise UsageError(f"the model {model.name!r} branches outside its backbone, which no model of bcdl does")
+    _check_steps(model, len(chain))
     return chain
+
+
+def _check_steps(model: keras.Model, layers: int) -> None:
+    """UsageError if the model does more than run so many layers, each once: what it does besides would be left out."""
+    steps = [step for step in model.get_config().get("layers", ()) if step["class_name"] != "InputLayer"]
+    if len(steps) != layers:
+        raise UsageError(f"the model {model.name!r} computes outside its layers, so they alone can't explain its score")
+    for step in steps:
+        if len(step.get("inbound_nodes", ())) > 1:
+            raise UsageError(f"the model {model.name!r} runs its layer {step['config']['name']!r} several times")
 
 
 def _split(chain: list[Any], name: str) -> tuple[list[Any], list[Any], tuple[int | None, ...]]:
@@ -165,6 +191,12 @@ def _logits(scores: keras.layers.Dense) -> keras.layers.Dense:
     return layer
 
 
+def _of_images(model: keras.Model, parts: list[Any]) -> Callable[[Any], Any]:
+    """`parts` one after another, from images of any type: cast as the model itself does."""
+    run = _run(parts)
+    return lambda images: run(keras.ops.cast(images, model.inputs[0].dtype))
+
+
 def _run(parts: list[Any]) -> Callable[[Any], Any]:
     """`parts` one after another, in inference mode: batch norms by their moving averages, nothing dropped out."""
 
@@ -178,7 +210,7 @@ def _run(parts: list[Any]) -> Callable[[Any], Any]:
 
 def _advice(chain: list[Any]) -> str:
     maps = [part.name for part in chain if len(part.output.shape) == _MAP_RANK]
-    return f"the layers that give one are {', '.join(maps)}, and those within a backbone"
+    return f"the layers that give one are {', '.join([*maps, 'those within a backbone'])}"
 
 
 def _to_numpy(value: Any) -> np.ndarray:

@@ -168,11 +168,20 @@ def _own_policy(config: dict[str, Any]) -> None:
     _layer("Conv2D")(config)["config"]["dtype"] = policy
 
 
+def _unneeded(config: dict[str, Any]) -> None:
+    """Adds a layer that is built by what the file says, and whose output nobody takes."""
+    layer = copy.deepcopy(_layer("Dense")(config))
+    layer.update(name="unneeded", build_config={"input_shape": [None, 2**20]}, inbound_nodes=[])
+    layer["config"].update(name="unneeded", units=2**20)
+    config["layers"].append(layer)
+
+
 # Each asks for more weights than the file holds: of what a machine has, what it can address, and what none has.
 _DEMANDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "units-2^20": _set("Dense", "units", 2**20),
     "units-2^31": _set("Dense", "units", 2**31),
     "units-2^40": _set("Dense", "units", 2**40),
+    "layer-that-no-output-needs": _unneeded,
 }
 _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "negative-filters": _set("Conv2D", "filters", -4),

@@ -230,9 +230,34 @@ def with_bypass() -> Any:
     return keras.Model(images, keras.layers.Dense(2, activation="sigmoid")(keras.layers.Flatten()(added)))
 
 
+def foreign(change: Callable[[Any], Any], **options: Any) -> Any:
+    """A model of real numbers that another program made; `change` is what it does between its layers."""
+    images = keras.Input((8, 8, 3))
+    maps = change(keras.layers.Conv2D(3, 3, padding="same", name="conv", **options)(images))
+    return keras.Model(images, keras.layers.Dense(2, activation="sigmoid")(keras.layers.Flatten()(maps)))
+
+
+def twice(maps: Any) -> Any:
+    """One layer that runs twice."""
+    layer = keras.layers.Conv2D(3, 3, padding="same", name="shared")
+    return layer(layer(maps))
+
+
+def gated(maps: Any) -> Any:
+    return maps * keras.ops.sigmoid(maps)
+
+
 @pytest.mark.parametrize(
     ("make", "layer", "message"),
     [
+        (lambda: foreign(lambda maps: maps - 0.5), None, "computes outside its layers"),
+        (lambda: foreign(gated), None, "computes outside its layers"),
+        (lambda: foreign(twice), None, "runs its layer 'shared' several times"),
+        (
+            lambda: foreign(keras.layers.Identity(), data_format="channels_first"),
+            None,
+            "its channels before its places",
+        ),
         (lambda: tiny(), None, "has no convolution"),
         (lambda: tiny(convolution()), "nowhere", "no layer 'nowhere'; the layers that give one are preprocess, conv"),
         (lambda: tiny(convolution()), "scores", "not a map over places"),
@@ -244,6 +269,21 @@ def with_bypass() -> Any:
 def test_what_can_not_be_explained_is_reported(make: Callable[[], Any], layer: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         explain.cut(make(), layer)
+
+
+def test_a_model_of_real_numbers_is_explained_by_images_as_they_are_read(adapter: backends.Backend) -> None:
+    model, image = drawn(foreign(keras.layers.ReLU())), noise(8)
+    explanation = explain.explain(explain.cut(model), adapter, image)
+    expected = malignant_scores(np.asarray(model.predict(image[None], verbose=0)))[0]
+    assert explanation.score == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_model_within_that_convolves_nothing_is_no_backbone() -> None:
+    scaling = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255)], name="scaling")
+    images = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(3, 3, name="conv")(scaling(images))
+    model = keras.Model(images, keras.layers.Dense(2, activation="sigmoid")(keras.layers.Flatten()(maps)))
+    assert explain.default_layer(model) == "conv"
 
 
 def test_a_layer_in_which_branches_have_met_can_be_named(adapter: backends.Backend) -> None:
