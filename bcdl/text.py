@@ -25,15 +25,27 @@ def legible(name: str, longest: int | None = None) -> str:
     return f"{shown[: longest // 2 - 1]}...{shown[len(shown) - longest // 2 + 2 :]}"
 
 
+# How a terminal is told to write in bold, as Keras does within its messages, and how a line ends that only announces.
+_BOLD = re.compile(r"\x1b\[[0-9;]*m")
+_ANNOUNCES = re.compile(r"(:|\bcall\(\)\.)$")
+
+
 def on_one_line(error: BaseException | str, longest: int | None = None, with_kind: bool = False) -> str:
     """The first line of what the error (or its words) says, or else its kind, legible; `with_kind`, that comes first.
 
-    If it has more than `longest` letters, its middle is left out.
+    The next line follows if the first one only announces it, as Keras's do. If all that has more than `longest`
+    letters, its middle is left out.
     """
-    kind, lines = type(error).__name__, str(error).strip().splitlines()
+    kind, said = type(error).__name__, _first_lines(str(error))
     if with_kind:
-        return legible(f"{kind}: {lines[0] if lines else 'no message'}", longest)
-    return legible(lines[0] if lines else kind, longest)
+        return legible(f"{kind}: {said or 'no message'}", longest)
+    return legible(said or kind, longest)
+
+
+def _first_lines(said: str) -> str:
+    lines = [line for line in _BOLD.sub("", said).splitlines() if line.strip()]
+    first, *more = [line.strip() for line in lines] or [""]
+    return f"{first} {more[0]}" if more and _ANNOUNCES.search(first) else first
 
 
 def encodable(name: str) -> str:

@@ -80,6 +80,9 @@ def test_an_error_is_told_by_its_first_line_or_by_its_kind() -> None:
     assert on_one_line(ValueError("\n too dark\nand more")) == "too dark"
     assert on_one_line(ValueError("too dark\nand more"), with_kind=True) == "ValueError: too dark"
     assert on_one_line(MemoryError(" \n")) == "MemoryError"
+    of_keras = "Exception encountered when calling Conv2D.call().\n\n\x1b[1mtoo dark\x1b[0m\n\nArguments received: none"
+    assert on_one_line(ValueError(of_keras)) == "Exception encountered when calling Conv2D.call(). too dark"
+    assert on_one_line(ValueError("one object:\n\nit has no shape\nand more")) == "one object: it has no shape"
     assert on_one_line(MemoryError(), with_kind=True) == "MemoryError: no message"
     assert on_one_line(OSError(28, "No space left on device", "a\x1b.png")) == (
         r"[Errno 28] No space left on device: 'a\x1b.png'"

@@ -48,6 +48,11 @@ def is_name_of(machine: str, facts: Mapping[str, Any]) -> bool:
     return any(label and machine.startswith(_as_folder(label)) for label in labels)
 
 
+def is_of_another_machine(machine: str, facts: Mapping[str, Any]) -> bool:
+    """Whether the facts say for certain that they are of another machine than the one of that name."""
+    return bool(facts.get("identity", {}).get("digest")) and not is_name_of(machine, facts)
+
+
 def _as_folder(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 

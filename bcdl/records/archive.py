@@ -117,9 +117,14 @@ class Unpacked:
         if self.ignored:
             lines.append(f"note: {len(self.ignored)} files are no logs of bcdl, {self.ignored[0]} for one; left out")
         if self.moved:
-            what = "lines name another machine than their folder does"
-            lines.append(f"note: {self.moved} {what}; tables are by folder, so give records of each machine their own")
+            lines.append(f"note: {self.moved} lines {ELSEWHERE}")
         return lines
+
+
+# What people are told of lines in the folder of another machine.
+ELSEWHERE = (
+    "name another machine than their folder does; tables are by folder, so give records of each machine their own"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +155,7 @@ class _Line:
     @property
     def is_moved(self) -> bool:
         """Whether it says that it is of another machine than that whose folder it stands in."""
-        facts = self.entry.environment if self.entry else {}
-        return bool(facts.get("identity", {}).get("digest")) and not hardware.is_name_of(self.place.machine, facts)
+        return self.entry is not None and hardware.is_of_another_machine(self.place.machine, self.entry.environment)
 
 
 def pack(results: Path, archive: Path) -> Path:

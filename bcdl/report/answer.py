@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from bcdl.parity.verdicts import MISMATCH, Verdicts
@@ -25,7 +27,7 @@ from bcdl.statistics import comparison, doubts, ranking
 from bcdl.statistics.ranking import FASTEST, TIE, UNDECIDED, Ranking, Standing
 
 REGIME = "step"
-NOT_COMPARABLE, NEVER_MEASURED = "one after another", "never measured"
+NOT_COMPARABLE, NEVER_MEASURED, NO_RATE = "one after another", "never measured", "tried, and no rate"
 # The words of a verdict beside a rate, for people.
 _VERDICTS = {FASTEST: "fastest", TIE: "tie", UNDECIDED: "undecided"}
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -93,12 +95,14 @@ class Answer:
     Attributes:
         machine: the folder that its records lie in.
         rows: what was measured, in the order of the model table.
-        missing: the titles of the models that were never measured there.
+        missing: the titles of the models whose speed was never measured there.
+        failed: the titles of those that were to be measured, with how many records they have; none has a rate.
     """
 
     machine: str
     rows: Sequence[Row]
     missing: Sequence[str]
+    failed: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def backends(self) -> list[str]:
@@ -138,7 +142,10 @@ def _answer(
     apart = _newest(_apart(groups, verdicts), key)
     made = _in_order({**apart, **in_turn}.values())
     measured = {row.line.model for row in made}
-    return Answer(machine, made, [model.title for name, model in MODELS.items() if name not in measured])
+    tried = Counter(record.cell.model for _, record in own if record.cell.timing)
+    without = {model.title: tried[name] for name, model in MODELS.items() if name not in measured}
+    failed = {title: count for title, count in without.items() if count}
+    return Answer(machine, made, [title for title in without if title not in failed], failed)
 
 
 def of_run(machine: str, records: Sequence[Record], verdicts: Verdicts) -> Answer:
@@ -146,7 +153,7 @@ def of_run(machine: str, records: Sequence[Record], verdicts: Verdicts) -> Answe
     own = [(machine, record) for record in records]
     groups = group_records([pair for pair in own if not pair[1].block], verdicts)
     made = _answer(machine, own, groups, verdicts, lambda row: (row.line.model, *_of_columns(row)))
-    return dataclasses.replace(made, missing=())
+    return dataclasses.replace(made, missing=(), failed={})
 
 
 def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:
@@ -160,14 +167,18 @@ def rows(runs: Iterable[SidesInTurn], verdicts: Verdicts) -> list[Row]:
 
 def tables(answer: Answer) -> tuple[Table, Table]:
     """Models down, backends across: rates with their intervals, then what a first step and memory take."""
-    return table(answer.rows, answer.missing), cost_table(answer.rows)
+    without = {**dict.fromkeys(answer.missing, NEVER_MEASURED), **dict.fromkeys(answer.failed, NO_RATE)}
+    return table(answer.rows, without), cost_table(answer.rows)
 
 
-def table(made: Sequence[Row], missing: Sequence[str] = ()) -> Table:
-    """Images/s with interval, its share of the row's best, the fastest backend, and whether all answer the same."""
+def table(made: Sequence[Row], without: Mapping[str, str] = types.MappingProxyType({})) -> Table:
+    """Images/s with interval, its share of the row's best, the fastest backend, and whether all answer the same.
+
+    `without` are the titles of the models that have no rate, each with why.
+    """
     made = _in_order(made)
     names = sorted({name for row in made for name in row.records})
-    if len(names) == 1 and not missing:  # of a run of one backend
+    if len(names) == 1 and not without:  # of a run of one backend
         rows = ((*_settings(row), _figure(row, names[0])) for row in made)
         return Table("Training steps, images/s", (*_SETTINGS, figures(names[0])), tuple(rows))
     columns = (*_SETTINGS, words("fastest"), *map(figures, names), words("same answers?"))
@@ -175,7 +186,11 @@ def table(made: Sequence[Row], missing: Sequence[str] = ()) -> Table:
         (*_settings(row), word(_fastest(row)), *(_figure(row, name) for name in names), word(row.same)) for row in made
     ]
     blank = [absent()] * len(names)
-    unknown = [(word(title), *_like_all(made), word(NEVER_MEASURED), *blank, absent()) for title in missing]
+    order = {model.title: place for place, model in enumerate(MODELS.values())}
+    unknown = [
+        (word(title), *_like_all(made), word(why), *blank, absent())
+        for title, why in sorted(without.items(), key=lambda pair: order[pair[0]])
+    ]
     title = "Training steps, images/s (95% interval), and the share of the fastest's rate"
     return Table(title, columns, (*shown, *unknown))
 

@@ -31,6 +31,8 @@ def print_newest(sources: Sources) -> None:
     made = known.answer(known.machines[0])
     _print_line(console, f"on {made.machine}:")
     _print(made, console)
+    if others := known.machines[1:]:
+        _print_line(console, f"of {', '.join(others)} the pages tell that bcdl report writes")
     _print_line(console, "what we do not know:")
     for line in readme.unknown(made, known):
         _print_line(console, f"- {line}")
@@ -47,7 +49,7 @@ def print_run(records: Sequence[Record], results: Path, console: Console, machin
 
 
 def _print(made: Answer, console: Console) -> None:
-    for table in answer.tables(made):
+    for table in filter(lambda table: table.rows, answer.tables(made)):
         console.print(table.condensed().to_rich())
     for row in made.rows:
         if row.sentence:

@@ -216,8 +216,11 @@ def unknown(made: Answer, known: Known) -> list[str]:
         lines.append(f"Which backend is the fastest for {_models(apart)}: nothing was measured in turn.")
     if undecided := list(filter(None, map(_undecided, rows))):
         lines.append(f"Which is faster: {'; '.join(undecided)}.")
+    if made.failed:
+        tried = ", ".join(f"{title} ({count} record{'s' * (count > 1)})" for title, count in made.failed.items())
+        lines.append(f"How fast these are, which were tried here: {tried}. None has a rate; their pages say why.")
     if made.missing:
-        lines.append(f"Anything of {', '.join(made.missing)} on this machine: {NEVER_MEASURED}.")
+        lines.append(f"How fast {', '.join(made.missing)} is on this machine: {NEVER_MEASURED}.")
     if doubtful := list(filter(None, map(_doubtful, rows))):
         lines.append(f"How fast a machine is that nothing disturbs: doubtful are {', '.join(doubtful)}.")
     if lacking := [f"{row.line.title} on {name}" for row in rows for name in _lacking(row)]:

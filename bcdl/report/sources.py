@@ -7,12 +7,15 @@ bcdl wrote part of it, or if nothing at all could be read, the report that is th
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from bcdl.errors import UsageError
+from bcdl.machine import hardware
 from bcdl.parity import findings
 from bcdl.parity.findings import Finding
-from bcdl.records import experiment, log, store
+from bcdl.records import archive, experiment, log, store
 from bcdl.records.experiment import Experiment
 from bcdl.records.log import Problem
 from bcdl.records.record import Record
@@ -44,7 +47,8 @@ class Sources:
         records, of_records = store.read_all(results)
         parity, of_parity = findings.read_findings(results)
         experiments, of_experiments = experiment.read_all(results)
-        return cls(records, parity, experiments, [*of_records, *of_parity, *of_experiments])
+        elsewhere = _elsewhere(log.RECORDS, records)
+        return cls(records, parity, experiments, [*of_records, *of_parity, *of_experiments, *elsewhere])
 
     @property
     def unread(self) -> list[Problem]:
@@ -74,6 +78,15 @@ class Sources:
         if self.obstacle:
             return f"{what}, so that nothing was written or removed: {self.obstacle}"
         return f"{what}, so that nothing was removed: {_ADVICE}"
+
+
+def _elsewhere(name: str, entries: Iterable[tuple[str, Record]]) -> list[Problem]:
+    """A note for each folder of a log that has records which say that they are of another machine."""
+    moved = Counter(machine for machine, entry in entries if hardware.is_of_another_machine(machine, entry.environment))
+    return [
+        Problem(f"{name}/{machine}", None, f"{count} lines {archive.ELSEWHERE}", foreign=True)
+        for machine, count in sorted(moved.items())
+    ]
 
 
 _ADVICE = "restore them from a copy or move them out of the folder, then run the report again"

@@ -160,11 +160,17 @@ def _set(settings: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def _as_toml(text: str) -> Any:
-    """The value as TOML has it; a text that is none stands for itself, since a shell takes its quotes away."""
+    """The value as TOML has it; a text that is none stands for itself, since a shell takes its quotes away.
+
+    Raises UsageError if there is more in the text than one value.
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
+    if len(parsed) > 1:
+        raise UsageError(f"{_SET} {quoted(text)} gives more than one value; write {_SET} once for each key")
+    return parsed["value"]
 
 
 def _tables(path: Path, settings: Mapping[str, tuple[Any, ...]]) -> list[_Table]:

@@ -113,6 +113,17 @@ def test_a_model_that_was_not_measured_in_turn_has_its_newest_rate_and_no_winner
     assert "ResNet50" in made.missing
 
 
+def test_a_model_that_was_tried_and_has_no_rate_is_not_called_unmeasured() -> None:
+    untimed = dataclasses.replace(record(model="mobilenet", timing=False), metrics={"test_accuracy": 0.75})
+    failed = [record(model="resnet50", status="failed", seed=seed) for seed in (0, 1)]
+    made = of_machine([("m", each) for each in (record(), untimed, *failed)])
+    assert made.failed == {"ResNet50": 2}
+    assert "MobileNet" in made.missing
+    assert "ResNet50" not in made.missing
+    said = {row[0]: row[4] for row in answer.tables(made)[0].shown()}
+    assert (said["ResNet50"], said["MobileNet"]) == ("tried, and no rate", "never measured")
+
+
 def test_another_machine_and_a_side_without_rates_have_no_part() -> None:
     empty = [dataclasses.replace(each, metrics={}) for each in side("b", "torch", 50)]
     records = [("m", each) for each in (*side("a", "jax", 100), *empty)]

@@ -262,9 +262,27 @@ def test_what_is_not_known(results: Path) -> None:
     lines = part.splitlines()
     assert 1 <= len(lines) <= 5
     assert "- Which backend is the fastest for NASNetLarge: nothing was measured in turn." in lines
-    assert "- Anything of DenseNet201 on this machine: never measured." in lines
+    assert "- How fast DenseNet201 is on this machine: never measured." in lines
     assert any(line.startswith("- How fast tensorflow, torch is on a GPU") for line in lines)
     assert not any("upgrade" in line for line in lines)
+
+
+def test_records_without_a_rate_are_told() -> None:
+    failed = [record(model="resnet50", status="failed", seed=seed) for seed in (0, 1)]
+    known = Known.of(Sources([(MACHINE, each) for each in failed], [], [], []))
+    lines = readme.unknown(known.answer(MACHINE), known)
+    assert (
+        "How fast these are, which were tried here: ResNet50 (2 records). None has a rate; their pages say why."
+        in lines
+    )
+
+
+def test_the_answer_on_a_terminal_names_the_machines_that_it_is_not_about(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [(machine, record(status="failed", seed=seed)) for seed, machine in enumerate((MACHINE, OTHER))]
+    on_screen.print_newest(Sources(records, [], [], []))
+    said = capsys.readouterr().out
+    assert f"of {OTHER} the pages tell that bcdl report writes" in said or f"of {MACHINE} the pages" in said
+    assert "First step" not in said  # nothing has one
 
 
 def test_what_few_rounds_left_open_and_what_was_not_in_them_is_said() -> None:

@@ -337,3 +337,14 @@ def test_a_record_removed_fails_the_check(committed: Path, tmp_path: Path) -> No
     assert "rebuild them with python -m bcdl.report" in done.stderr
     with pytest.raises(BcdlError, match="do not follow"):
         report.check(tmp_path / "results")
+
+
+def test_records_in_the_folder_of_another_machine_are_told(tmp_path: Path) -> None:
+    made = record()
+    digest = {**made.environment, "identity": {**made.environment.get("identity", {}), "digest": "0123abcd"}}
+    for seed, machine in enumerate(("a-machine-0123abcd", "my-laptop", "my-laptop")):
+        store.append(tmp_path, machine, dataclasses.replace(record(seed=seed), environment=digest))
+    said = "note: records/my-laptop: 2 lines name another machine than their folder does"
+    for lines in (report.build(tmp_path), report.check(tmp_path)):
+        (line,) = (line for line in lines if "another machine" in line)
+        assert line.startswith(said)

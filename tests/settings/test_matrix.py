@@ -403,6 +403,10 @@ def test_a_path_of_set_leads_from_the_working_folder(
         (["epochs="], "names no key, or no value"),
         (["=1"], "--set: there is no key ''"),
         (["epochs=1", "epochs=2"], "--set 'epochs' is given twice"),
+        (
+            ["seed=[0,1]\nepochs=2"],
+            "--set '[0,1]\\nepochs=2' gives more than one value; write --set once for each key",
+        ),
         (["epoch=1"], "--set: there is no key 'epoch'; epochs is meant, perhaps"),
         (["epochs=0"], "--set, epochs: "),
         (["epochs=one"], "--set, epochs: 'one' is a text"),
