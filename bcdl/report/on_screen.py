@@ -32,7 +32,7 @@ def print_newest(sources: Sources) -> None:
     _print_line(console, f"on {made.machine}:")
     _print(made, console)
     if others := known.machines[1:]:
-        _print_line(console, f"of {', '.join(others)} the pages tell that bcdl report writes")
+        _print_line(console, f"other machines: {', '.join(others)}; bcdl report writes a page for each")
     _print_line(console, "what we do not know:")
     for line in readme.unknown(made, known):
         _print_line(console, f"- {line}")
