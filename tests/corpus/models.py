@@ -179,6 +179,7 @@ def _unneeded(config: dict[str, Any]) -> None:
 # Each asks for more weights than the file holds: of what a machine has, what it can address, and what none has.
 _DEMANDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "units-2^20": _set("Dense", "units", 2**20),
+    "units-2^25": _set("Dense", "units", 2**25),
     "units-2^31": _set("Dense", "units", 2**31),
     "units-2^40": _set("Dense", "units", 2**40),
     "layer-that-no-output-needs": _unneeded,
