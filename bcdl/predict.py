@@ -253,7 +253,7 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel, depth:
 
     def label(file: Path, image: np.ndarray) -> None:
         score = model.malignant_score(image)
-        explanation = grad_cam.explain(cut, adapter, image, task.kind or CLASSES[int(score > 0.5)])
+        explanation = grad_cam.explain(cut, adapter, image, task.kind or _kind(score))
         if abs(explanation.score - score) > _ROUNDING:
             raise BcdlError(
                 f"{str(model.file)!r} can't be explained: its layers, one after another, give the score "
@@ -269,7 +269,12 @@ def _explainer(task: _Task, adapter: backends.Backend, model: SavedModel, depth:
 
 
 def _print_label(file: Path, score: float) -> None:
-    say(str(file), CLASSES[int(score > 0.5)], f"{score:.4f}", flush=True)
+    say(str(file), _kind(score), f"{score:.4f}", flush=True)
+
+
+def _kind(score: float) -> str:
+    """The class that a malignant score names."""
+    return CLASSES[int(score > 0.5)]
 
 
 if __name__ == "__main__":
